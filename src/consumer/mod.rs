@@ -1,0 +1,1 @@
+//! Consumer groups: read, retry, dead-letter, inbox.

@@ -1,0 +1,1 @@
+//! Private Postgres and Redis servers for the demo and the tests.

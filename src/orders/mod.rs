@@ -1,0 +1,1 @@
+//! The small order domain that both companions share.

@@ -1,0 +1,1 @@
+//! Writing events into an outbox table, inside the transaction of the application.
