@@ -86,8 +86,8 @@ pub fn describe(error: &tokio_postgres::Error) -> String {
 /// As [`describe`], for an error of a pool.
 pub fn describe_pool(error: &deadpool_postgres::PoolError) -> String {
     match error {
-        deadpool_postgres::PoolError::Backend(error) => describe(error),
-        deadpool_postgres::PoolError::PostCreateHook(HookError::Backend(error)) => describe(error),
+        deadpool_postgres::PoolError::Backend(error)
+        | deadpool_postgres::PoolError::PostCreateHook(HookError::Backend(error)) => describe(error),
         other => other.to_string(),
     }
 }
@@ -109,10 +109,12 @@ fn describe_db(error: &DbError) -> String {
 pub fn is_outage(error: &tokio_postgres::Error) -> bool {
     use std::error::Error as _;
     let Some(code) = error.code() else {
-        return error.is_closed() || error.source().is_some_and(<dyn std::error::Error + 'static>::is::<std::io::Error>);
+        return error.is_closed()
+            || error.source().is_some_and(<dyn std::error::Error + 'static>::is::<std::io::Error>);
     };
     let code = code.code();
-    matches!(code, "25006" | "40001" | "40P01" | "55P03") || ["08", "53", "57P"].iter().any(|class| code.starts_with(class))
+    matches!(code, "25006" | "40001" | "40P01" | "55P03")
+        || ["08", "53", "57P"].iter().any(|class| code.starts_with(class))
 }
 
 /// A table's name that cannot be used, with what is expected.

@@ -34,6 +34,7 @@ use crate::postgres::{BadTable, quoted_table};
 /// payload, headers`; the others have defaults).
 #[derive(Debug, Clone)]
 pub struct Outbox {
+    table: String,
     insert: String,
 }
 
@@ -99,7 +100,16 @@ impl Outbox {
             "insert into {table} (event_id, aggregate_type, aggregate_id, event_type, payload, headers) \
              values ($1, $2, $3, $4, $5::text::jsonb, $6::text::jsonb)"
         );
-        Ok(Self { insert })
+        Ok(Self { table, insert })
+    }
+
+    /// Whether the table is there, for readiness probes. Needs no privilege on it, only on its schema.
+    ///
+    /// # Errors
+    /// When Postgres refuses or cannot be reached.
+    pub async fn exists<C: GenericClient + Sync>(&self, client: &C) -> Result<bool, tokio_postgres::Error> {
+        let query = "select to_regclass($1) is not null";
+        client.query_typed_one(query, &[(&self.table, Type::TEXT)]).await?.try_get(0)
     }
 
     /// Writes the event and returns its id. Give it the transaction that writes the business rows: with anything else
