@@ -43,19 +43,21 @@ async fn initdb(data: &Path, dir: &Path, user: Option<&User>) -> Result<(), Erro
     if status.success() { Ok(()) } else { Err(initdb.failure(&format!("initdb failed: {status}"))) }
 }
 
-/// Where a test program keeps its copy; `None` for any other program. The path of initdb, in which Debian has the
-/// version, is part of the name.
+/// Where a test program keeps its copy; `None` for any other program. What `initdb --version` says is part of the name:
+/// a newer Postgres does not start on an older one's files.
 fn cache_of(initdb: &Path) -> Option<PathBuf> {
     let own = std::env::current_exe().ok()?;
     let beside = own.parent().filter(|directory| is_deps(directory))?;
-    let version = initdb.display().to_string().replace('/', "-");
-    Some(beside.join(format!("outflow-cluster{version}")))
+    let version = Command::new(initdb).arg("--version").output().ok().filter(|output| output.status.success())?;
+    let said = String::from_utf8_lossy(&version.stdout);
+    let name: String = said.trim().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+    Some(beside.join(format!("outflow-cluster-{name}")))
 }
 
 /// Keeps a copy for the next server. It is renamed into place when it is whole: other threads and processes do the
 /// same. When it cannot be kept, the next server runs initdb too, so that errors do not matter here.
 async fn keep(data: &Path, cache: &Path) {
-    let unfinished = cache.with_extension(uuid::Uuid::new_v4().to_string());
+    let unfinished = cache.with_extension(uuid::Uuid::new_v4().simple().to_string());
     let copied = copy(data.to_owned(), unfinished.clone(), None).await;
     if copied.is_err() || fs::rename(&unfinished, cache).is_err() {
         let _ = fs::remove_dir_all(&unfinished);
