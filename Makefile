@@ -1,0 +1,20 @@
+# One command a task; CI (.ci/run) runs the same ones.
+
+.PHONY: demo test lint servers
+
+# Places ORDERS orders and checks them all; without ORDERS it runs until Ctrl-C.
+demo: servers
+	cargo build --locked --bins
+	cargo run --locked --quiet --bin demo -- $(if $(ORDERS),--orders $(ORDERS))
+
+test: servers
+	cargo test --locked
+
+lint:
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
+
+# Postgres and Redis, installed when missing. The demo and the tests start private ones; no service is needed.
+servers:
+	@scripts/install-servers.sh
