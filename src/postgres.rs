@@ -86,8 +86,8 @@ pub fn describe(error: &tokio_postgres::Error) -> String {
 /// As [`describe`], for an error of a pool.
 pub fn describe_pool(error: &deadpool_postgres::PoolError) -> String {
     match error {
-        deadpool_postgres::PoolError::Backend(error) => describe(error),
-        deadpool_postgres::PoolError::PostCreateHook(HookError::Backend(error)) => describe(error),
+        deadpool_postgres::PoolError::Backend(error)
+        | deadpool_postgres::PoolError::PostCreateHook(HookError::Backend(error)) => describe(error),
         other => other.to_string(),
     }
 }
@@ -98,5 +98,66 @@ fn describe_db(error: &DbError) -> String {
         (Some(detail), _) => format!("{} ({detail}) [{code}]", error.message()),
         (None, Some(hint)) => format!("{} ({hint}) [{code}]", error.message()),
         (None, None) => format!("{} [{code}]", error.message()),
+    }
+}
+
+/// Whether the fault lies with the server, the connection or other sessions rather than with the statement: the same
+/// statement is worth trying again, for as long as it takes.
+///
+/// Decided by SQLSTATE: connection exceptions (08), insufficient resources (53), operator intervention except a
+/// cancelled query (57P), a read-only server (25006), serialization failures, deadlocks and lock timeouts.
+pub fn is_outage(error: &tokio_postgres::Error) -> bool {
+    use std::error::Error as _;
+    let Some(code) = error.code() else {
+        return error.is_closed()
+            || error.source().is_some_and(<dyn std::error::Error + 'static>::is::<std::io::Error>);
+    };
+    let code = code.code();
+    matches!(code, "25006" | "40001" | "40P01" | "55P03")
+        || ["08", "53", "57P"].iter().any(|class| code.starts_with(class))
+}
+
+/// A table's name that cannot be used, with what is expected.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("table name {0:?}: expected name or schema.name, each part of 1 to 63 bytes")]
+pub struct BadTable(String);
+
+/// Quotes a table's name for use in SQL: `public.outbox` becomes `"public"."outbox"`. Case is kept as given.
+///
+/// # Errors
+/// [`BadTable`] when it has more than two parts, or a part that no table can be named by.
+pub fn quoted_table(name: &str) -> Result<String, BadTable> {
+    const NAME_BYTES_MAX: usize = 63;
+    let parts: Vec<&str> = name.split('.').collect();
+    let usable = |part: &&str| !part.is_empty() && part.len() <= NAME_BYTES_MAX && !part.contains('\0');
+    if parts.len() > 2 || !parts.iter().all(usable) {
+        return Err(BadTable(name.to_owned()));
+    }
+    Ok(parts.iter().map(|part| format!("\"{}\"", part.replace('"', "\"\""))).collect::<Vec<_>>().join("."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoted_table;
+
+    #[test]
+    fn table_names_are_quoted_or_refused() {
+        let rows = [
+            ("outbox", Some("\"outbox\"")),
+            ("public.outbox", Some("\"public\".\"outbox\"")),
+            ("Public.Out Box", Some("\"Public\".\"Out Box\"")),
+            ("a\"; drop table b; --", Some("\"a\"\"; drop table b; --\"")),
+            ("", None),
+            ("public.", None),
+            (".outbox", None),
+            ("a.b.c", None),
+            ("a\0b", None),
+        ];
+        assert_eq!(rows.len(), 9);
+        for (name, expected) in rows {
+            assert_eq!(quoted_table(name).ok().as_deref(), expected, "{name:?}");
+        }
+        assert!(quoted_table(&"x".repeat(63)).is_ok());
+        assert!(quoted_table(&"x".repeat(64)).is_err());
     }
 }

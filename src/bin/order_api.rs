@@ -1,2 +1,68 @@
-//! To come.
-fn main() {}
+//! The order API as a program: options, wiring, exit code.
+
+use std::error::Error;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use outflow::orders::options::{self, BadOption};
+use outflow::orders::schema::Schema;
+use outflow::orders::store::Store;
+use outflow::orders::{api, probes, server};
+use outflow::producer::Outbox;
+use outflow::signals;
+use outflow::telemetry::{self, LogFormat};
+use secrecy::SecretString;
+
+/// Takes orders over HTTP, and writes each with its event in one Postgres transaction.
+#[derive(Debug, Parser)]
+#[command(name = "order-api", version)]
+struct Options {
+    /// Where to listen.
+    #[arg(long, env = "ORDER_API_LISTEN", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// Postgres, as `postgres://user[:password]@host[:port]/database`.
+    #[arg(long, env = "ORDER_API_POSTGRES_URL", hide_env_values = true, required_unless_present = "postgres_url_file")]
+    postgres_url: Option<SecretString>,
+    /// A file that holds the address of Postgres.
+    #[arg(long, env = "ORDER_API_POSTGRES_URL_FILE", conflicts_with = "postgres_url")]
+    postgres_url_file: Option<PathBuf>,
+    /// Connections to Postgres.
+    #[arg(long, env = "ORDER_API_POSTGRES_CONNECTIONS", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    postgres_connections: u16,
+    /// The outbox table, in Outflow's default form.
+    #[arg(long, env = "ORDER_API_OUTBOX_TABLE", default_value = "public.outbox")]
+    outbox_table: String,
+    /// error, warn, info, debug, trace, or a filter.
+    #[arg(long, env = "ORDER_API_LOG_LEVEL", default_value = "info")]
+    log_level: String,
+    /// How log lines are written.
+    #[arg(long, env = "ORDER_API_LOG_FORMAT", value_enum, default_value_t = LogFormat::Auto)]
+    log_format: LogFormat,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    options::exit("order-api", run(Options::parse()).await)
+}
+
+async fn run(options: Options) -> Result<(), Box<dyn Error>> {
+    telemetry::start(&options.log_level, options.log_format).map_err(BadOption)?;
+    let url = options::secret(options.postgres_url, options.postgres_url_file)?;
+    let pool = options::pool(&url, "order-api", options.postgres_connections.into())?;
+    let outbox = Outbox::new(&options.outbox_table).map_err(|error| BadOption(error.to_string()))?;
+    let stop = signals::stop_token()?;
+    let schema = Schema::default();
+    let router = api::router(Store::new(pool.clone(), outbox), schema.clone(), probes::registry())?;
+    let listener = server::listen(options.listen).await?;
+    let serving = async {
+        let served = server::serve(listener, router, stop.clone()).await;
+        stop.cancel();
+        served
+    };
+    let (served, ()) = tokio::join!(serving, schema.create(&pool, &stop));
+    served?;
+    tracing::info!("stopped");
+    Ok(())
+}

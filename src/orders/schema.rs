@@ -1,0 +1,85 @@
+//! Creates the order domain's tables, however late Postgres comes up.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use deadpool_postgres::Pool;
+use tokio_util::sync::CancellationToken;
+
+use crate::postgres::{describe, describe_pool};
+
+const SCHEMA: &str = include_str!("schema.sql");
+/// Only who holds this lock creates tables: `create … if not exists` fails when two sessions do it at once. Any number
+/// that is always the same will do.
+const LOCK: i64 = 0x6f72_6465_7273;
+const RETRY_FIRST: Duration = Duration::from_millis(100);
+const RETRY_LONGEST: Duration = Duration::from_secs(2);
+
+/// Whether the tables are there.
+#[derive(Debug, Clone)]
+pub struct Schema {
+    /// Why they are not, as far as is known.
+    missing: Arc<Mutex<Option<String>>>,
+}
+
+impl Default for Schema {
+    fn default() -> Self {
+        Self { missing: Arc::new(Mutex::new(Some("Postgres was not reached yet".to_owned()))) }
+    }
+}
+
+impl Schema {
+    /// Why the tables are not there; `None` once they are.
+    pub fn missing(&self) -> Option<String> {
+        self.missing.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Creates the tables, trying again until it succeeds or `stop` is cancelled. Logs the first failure and each one of
+    /// another kind, not every one.
+    pub async fn create(&self, pool: &Pool, stop: &CancellationToken) {
+        let mut pauses = pauses().build();
+        loop {
+            let outcome = tokio::select! {
+                outcome = apply(pool) => outcome,
+                () = stop.cancelled() => return,
+            };
+            let Err(cause) = outcome else {
+                self.note(None);
+                tracing::info!("the tables of schema orders are there");
+                return;
+            };
+            if self.note(Some(cause.clone())).as_ref() != Some(&cause) {
+                tracing::warn!(%cause, "the tables of schema orders cannot be created yet; trying on");
+            }
+            let pause = pauses.next().unwrap_or(RETRY_LONGEST);
+            let _ = tokio::time::timeout(pause, stop.cancelled()).await;
+        }
+    }
+
+    /// Notes why they are missing, and returns what was noted before.
+    fn note(&self, missing: Option<String>) -> Option<String> {
+        std::mem::replace(&mut *self.missing.lock().unwrap_or_else(PoisonError::into_inner), missing)
+    }
+}
+
+fn pauses() -> ExponentialBuilder {
+    ExponentialBuilder::new()
+        .with_min_delay(RETRY_FIRST)
+        .with_max_delay(RETRY_LONGEST)
+        .without_max_times()
+        .with_jitter()
+}
+
+async fn apply(pool: &Pool) -> Result<(), String> {
+    let mut client = pool.get().await.map_err(|error| describe_pool(&error))?;
+    let work = async {
+        let transaction = client.transaction().await?;
+        transaction
+            .execute_typed("select pg_advisory_xact_lock($1)", &[(&LOCK, tokio_postgres::types::Type::INT8)])
+            .await?;
+        transaction.batch_execute(SCHEMA).await?;
+        transaction.commit().await
+    };
+    work.await.map_err(|error| describe(&error))
+}

@@ -1,0 +1,28 @@
+-- The order domain's tables. Applied by both companions at every start, by several instances at once (schema.rs takes a
+-- lock around it): every statement leaves alone what is already there, and none drops or rewrites anything.
+
+create schema if not exists orders;
+
+create table if not exists orders.orders (
+  order_id uuid primary key,
+  customer_id text not null,
+  status text not null check (status in ('created', 'cancelled')),
+  currency text not null check (currency ~ '^[A-Z]{3}$'),
+  items jsonb not null,                                       -- [{sku, quantity, unit_price as text}]; read as a whole
+  total_amount numeric(20, 2) not null check (total_amount >= 0),
+  created_at timestamptz not null default now(),
+  cancelled_at timestamptz
+);
+
+create table if not exists orders.inventory (
+  sku text primary key,
+  reserved bigint not null
+);
+
+-- What was handled already: one row per event and consumer group, written in the transaction of the effect.
+create table if not exists orders.inbox (
+  consumer_group text not null,
+  event_id uuid not null,
+  handled_at timestamptz not null default now(),
+  primary key (consumer_group, event_id)
+);
