@@ -42,9 +42,9 @@ impl Stack {
     async fn start_programs(&mut self, dir: &Path, config: &str, admin: &str) -> Result<(), Error> {
         let (postgres, redis, consumer) = (self.postgres.url(), self.redis.url(), address()?);
         let api = self.api.trim_start_matches("http://").to_owned();
-        let api_args = ["--listen", &api, "--postgres-url", &postgres];
+        let api_args = ["--listen", &api, "--postgres-url", &postgres, "--log-format", "text"];
         let mut consumer_args = vec!["--redis-url", &redis, "--postgres-url", &postgres, "--stream", STREAM];
-        consumer_args.extend(["--group", GROUP, "--consumer", "demo-1", "--listen", &consumer]);
+        consumer_args.extend(["--group", GROUP, "--consumer", "demo-1", "--listen", &consumer, "--log-format", "text"]);
         self.add(dir, "order-api", &api_args, &api).await?;
         say(format_args!("order-api       http://{api}/orders"));
         self.add(dir, "outflow", &["run", "--config", config], admin).await?;
@@ -58,8 +58,16 @@ impl Stack {
     async fn add(&mut self, dir: &Path, name: &str, args: &[&str], listen: &str) -> Result<(), Error> {
         let mut program = Program::start(name, &binary(name)?, args, &[], dir)?;
         let (http, url) = (http(), format!("http://{listen}/readyz"));
-        let is_ready = async || http.get(&url).send().await.is_ok_and(|answer| answer.status().is_success());
-        program.until_ready(READY_LIMIT, is_ready).await?;
+        let mut said = String::from("nothing");
+        let is_ready = async || match http.get(&url).send().await {
+            Ok(answer) if answer.status().is_success() => true,
+            Ok(answer) => {
+                said = answer.text().await.unwrap_or_default();
+                false
+            }
+            Err(_not_listening_yet) => false,
+        };
+        program.until_ready(READY_LIMIT, is_ready).await.map_err(|error| blame(error, &said))?;
         self.programs.push(program);
         Ok(())
     }
@@ -119,6 +127,14 @@ impl Stack {
     }
 }
 
+/// Adds what `/readyz` said last: the log need not have it.
+fn blame(error: Error, said: &str) -> Error {
+    match error {
+        Error::Failed { what, log } => Error::Failed { what: format!("{what} (/readyz said: {said})"), log },
+        other => other,
+    }
+}
+
 fn address() -> Result<String, Error> {
     Ok(format!("127.0.0.1:{}", free_port()?))
 }
@@ -127,6 +143,7 @@ fn write_config(dir: &Path, postgres: &Postgres, redis: &Redis, admin: &str) -> 
     let file = dir.join("outflow.toml");
     let text = format!(
         "[postgres]\nurl = \"{}\"\n\n[redis]\nurl = \"{}\"\n\n[admin]\nlisten = \"{admin}\"\n\n\
+         [log]\nformat = \"text\"\n\n\
          [[outbox]]\nname = \"orders\"\ntable = \"public.outbox\"\nstream = \"events.{{aggregate_type}}\"\n",
         postgres.url(),
         redis.url(),
