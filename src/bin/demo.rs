@@ -40,7 +40,7 @@ async fn main() -> ExitCode {
 
 fn report(outcome: &Outcome) -> ExitCode {
     for complaint in &outcome.complaints {
-        eprintln!("{complaint}");
+        complain(complaint);
     }
     // The last line of a run is its verdict. A closed pipe does not change it.
     let _ = writeln!(std::io::stdout(), "{}", outcome.tally);
@@ -52,6 +52,11 @@ fn report(outcome: &Outcome) -> ExitCode {
 }
 
 fn fail(message: &str) -> ExitCode {
-    eprintln!("demo: {message}");
+    complain(&format!("demo: {message}"));
     ExitCode::FAILURE
+}
+
+/// Unlike `eprintln!`, does not panic when the terminal is gone.
+fn complain(message: &str) {
+    let _ = writeln!(std::io::stderr(), "{message}");
 }

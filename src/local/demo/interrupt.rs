@@ -1,8 +1,8 @@
-//! Ctrl-C and SIGTERM: the first ends the demo in order, the second at once. Either way the directory is removed, which
+//! Ctrl-C, SIGTERM and a closed terminal: the first ends the demo in order, the second at once. Either way the directory is removed, which
 //! is why this is not `signals::stop_token`: that one exits on the spot.
 
 use futures_util::StreamExt;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_tokio::Signals;
 use tokio_util::sync::CancellationToken;
 
@@ -23,7 +23,7 @@ impl Interrupts {
     /// # Errors
     /// When the system does not allow it.
     pub fn install() -> std::io::Result<Self> {
-        let mut signals = Signals::new([SIGTERM, SIGINT])?;
+        let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
         let interrupts = Self::default();
         let tokens = interrupts.clone();
         tokio::spawn(async move {

@@ -133,7 +133,11 @@ impl Session {
             if now != before {
                 (before, moved) = (now, Instant::now());
             }
-            if !placing && now.lost() == 0 || moved.elapsed() > PATIENCE {
+            let stuck = moved.elapsed() > PATIENCE;
+            if stuck {
+                say(format_args!("nothing has moved for {PATIENCE:?}: no longer waiting"));
+            }
+            if stuck || !placing && now.lost() == 0 {
                 self.line().await;
                 return Ok(());
             }
@@ -148,7 +152,9 @@ impl Session {
         };
         show(self.started, tally, &lags, backlog.as_ref().ok().copied());
         let troubles = [self.shop.take_trouble(), backlog.err().map(|error| format!("reading the tables: {error}"))];
-        troubles.into_iter().flatten().for_each(|trouble| say(format_args!("        {trouble}")));
+        for trouble in troubles.into_iter().flatten() {
+            say(format_args!("        {trouble}"));
+        }
     }
 
     /// Stops the programs, reads what they left, and compares.
