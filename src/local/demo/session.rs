@@ -133,11 +133,11 @@ impl Session {
             if now != before {
                 (before, moved) = (now, Instant::now());
             }
-            let stuck = moved.elapsed() > PATIENCE;
-            if stuck {
+            let in_vain = moved.elapsed() > PATIENCE;
+            if in_vain {
                 say(format_args!("nothing has moved for {PATIENCE:?}: no longer waiting"));
             }
-            if stuck || !placing && now.lost() == 0 {
+            if in_vain || !placing && now.lost() == 0 {
                 self.line().await;
                 return Ok(());
             }
