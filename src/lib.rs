@@ -7,4 +7,5 @@ pub mod postgres;
 pub mod producer;
 pub mod redis;
 pub mod signals;
+pub mod table_name;
 pub mod telemetry;

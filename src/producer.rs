@@ -28,7 +28,7 @@ use tokio_postgres::GenericClient;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use crate::postgres::{BadTable, quoted_table};
+use crate::table_name::{BadTableName, TableName};
 
 /// An outbox table with the columns of Outflow's default one (`event_id, aggregate_type, aggregate_id, event_type,
 /// payload, headers`; the others have defaults).
@@ -89,12 +89,12 @@ pub enum WriteError {
 }
 
 impl Outbox {
-    /// Names the table: `outbox` or `public.outbox`. Quoted safely; it is not looked up.
+    /// Names the table: `public.outbox`, or `outbox` for the same. Quoted safely; it is not looked up.
     ///
     /// # Errors
-    /// [`BadTable`] when no table can have that name.
-    pub fn new(table: &str) -> Result<Self, BadTable> {
-        let table = quoted_table(table)?;
+    /// [`BadTableName`] when it is no table's name.
+    pub fn new(table: &str) -> Result<Self, BadTableName> {
+        let table = table.parse::<TableName>()?.quoted();
         // JSON goes as text: numbers reach Postgres digit by digit, never through a float.
         let insert = format!(
             "insert into {table} (event_id, aggregate_type, aggregate_id, event_type, payload, headers) \

@@ -44,14 +44,14 @@ struct Options {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    options::exit("order-api", run(Options::parse()).await)
+    options::exit("order-api", Box::pin(run(Options::parse())).await)
 }
 
 async fn run(options: Options) -> Result<(), Box<dyn Error>> {
     telemetry::start(&options.log_level, options.log_format).map_err(BadOption)?;
-    let url = options::secret(options.postgres_url, options.postgres_url_file)?;
+    let url = options::secret("postgres-url", options.postgres_url, options.postgres_url_file)?;
     let pool = options::pool(&url, "order-api", options.postgres_connections.into())?;
-    let outbox = Outbox::new(&options.outbox_table).map_err(|error| BadOption(error.to_string()))?;
+    let outbox = Outbox::new(&options.outbox_table).map_err(|error| BadOption(format!("--outbox-table: {error}")))?;
     let stop = signals::stop_token()?;
     let schema = Schema::default();
     let router = api::router(Store::new(pool.clone(), outbox), schema.clone(), probes::registry())?;

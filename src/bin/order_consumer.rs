@@ -1,2 +1,152 @@
-//! To come.
-fn main() {}
+//! The order consumer as a program: options, wiring, exit code.
+
+use std::error::Error;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use axum::Router;
+use clap::Parser;
+use outflow::consumer::{Consumer, Health, Metrics, Settings};
+use outflow::orders::options::{self, BadOption};
+use outflow::orders::schema::Schema;
+use outflow::orders::stock::Stock;
+use outflow::orders::{probes, server};
+use outflow::signals;
+use outflow::telemetry::{self, LogFormat};
+use secrecy::SecretString;
+
+/// Entries are handled one after another: one connection works, one is for the tables at the start.
+const CONNECTIONS: usize = 2;
+
+/// Consumes order events from a Redis stream, and keeps the stock that they reserve, once per event.
+#[derive(Debug, Parser)]
+#[command(name = "order-consumer", version)]
+struct Options {
+    /// Redis, as `redis://[user:password@]host[:port][/database]`.
+    #[arg(long, env = "ORDER_CONSUMER_REDIS_URL", hide_env_values = true, required_unless_present = "redis_url_file")]
+    redis_url: Option<SecretString>,
+    /// A file that holds the address of Redis.
+    #[arg(long, env = "ORDER_CONSUMER_REDIS_URL_FILE", conflicts_with = "redis_url")]
+    redis_url_file: Option<PathBuf>,
+    /// Postgres, as `postgres://user[:password]@host[:port]/database`.
+    #[arg(
+        long,
+        env = "ORDER_CONSUMER_POSTGRES_URL",
+        hide_env_values = true,
+        required_unless_present = "postgres_url_file"
+    )]
+    postgres_url: Option<SecretString>,
+    /// A file that holds the address of Postgres.
+    #[arg(long, env = "ORDER_CONSUMER_POSTGRES_URL_FILE", conflicts_with = "postgres_url")]
+    postgres_url_file: Option<PathBuf>,
+    /// The stream to read.
+    #[arg(long, env = "ORDER_CONSUMER_STREAM", default_value = "events.order")]
+    stream: String,
+    /// The consumer group.
+    #[arg(long, env = "ORDER_CONSUMER_GROUP", default_value = "inventory")]
+    group: String,
+    /// The name in the group: unique among those that run, the same after a restart. The host's name unless given; two
+    /// consumers on one host need two names.
+    #[arg(long, env = "ORDER_CONSUMER_CONSUMER")]
+    consumer: Option<String>,
+    /// Where entries go that cannot be handled; `<stream>.dead` unless given.
+    #[arg(long, env = "ORDER_CONSUMER_DEAD_LETTER_STREAM")]
+    dead_letter_stream: Option<String>,
+    /// How often an entry is attempted.
+    #[arg(long, env = "ORDER_CONSUMER_ATTEMPTS_MAX", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    attempts_max: u32,
+    /// The pause before the second attempt; doubles with each.
+    #[arg(long, env = "ORDER_CONSUMER_RETRY_DELAY", default_value = "200ms", value_parser = duration)]
+    retry_delay: Duration,
+    /// How long an entry lies with a consumer that shows no sign of life before it is taken over.
+    #[arg(long, env = "ORDER_CONSUMER_CLAIM_IDLE", default_value = "30s", value_parser = duration)]
+    claim_idle: Duration,
+    /// Entries read at a time.
+    #[arg(long, env = "ORDER_CONSUMER_BATCH", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    batch: u16,
+    /// Where `/livez`, `/readyz` and `/metrics` are served.
+    #[arg(long, env = "ORDER_CONSUMER_LISTEN", default_value = "127.0.0.1:8081")]
+    listen: SocketAddr,
+    /// error, warn, info, debug, trace, or a filter.
+    #[arg(long, env = "ORDER_CONSUMER_LOG_LEVEL", default_value = "info")]
+    log_level: String,
+    /// How log lines are written.
+    #[arg(long, env = "ORDER_CONSUMER_LOG_FORMAT", value_enum, default_value_t = LogFormat::Auto)]
+    log_format: LogFormat,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    options::exit("order-consumer", Box::pin(run(Options::parse())).await)
+}
+
+async fn run(options: Options) -> Result<(), Box<dyn Error>> {
+    telemetry::start(&options.log_level, options.log_format).map_err(BadOption)?;
+    let settings = settings(&options)?;
+    let redis_url = options::secret("redis-url", options.redis_url, options.redis_url_file)?;
+    let postgres_url = options::secret("postgres-url", options.postgres_url, options.postgres_url_file)?;
+    let pool = options::pool(&postgres_url, "order-consumer", CONNECTIONS)?;
+    let stock = Stock::new(pool.clone(), &settings.group)?;
+    let registry = probes::registry();
+    let metrics = Metrics::new(&registry, &settings)?;
+    let consumer = Consumer::open(&redis_url, settings, stock, metrics)
+        .map_err(|error| BadOption(format!("--redis-url: {error}")))?;
+    let schema = Schema::default();
+    let router = probes(registry, &consumer.health(), &schema);
+    let stop = signals::stop_token()?;
+    let listener = server::listen(options.listen).await?;
+    let serving = async {
+        let served = server::serve(listener, router, stop.clone()).await;
+        stop.cancel();
+        served
+    };
+    let (served, (), ()) = tokio::join!(serving, schema.create(&pool, &stop), consumer.run(stop.clone()));
+    served?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn settings(options: &Options) -> Result<Settings, BadOption> {
+    let consumer = options.consumer.clone().map_or_else(host_name, Ok)?;
+    let settings = Settings::new(&options.stream, &options.group, &consumer);
+    let dead_letter_stream = options.dead_letter_stream.clone().unwrap_or_else(|| settings.dead_letter_stream.clone());
+    if dead_letter_stream == options.stream {
+        return Err(BadOption("--dead-letter-stream: expected another stream than --stream".to_owned()));
+    }
+    Ok(Settings {
+        dead_letter_stream,
+        attempts_max: options.attempts_max,
+        retry_delay: options.retry_delay,
+        claim_idle: options.claim_idle,
+        batch: options.batch.into(),
+        ..settings
+    })
+}
+
+fn host_name() -> Result<String, BadOption> {
+    match std::fs::read_to_string("/proc/sys/kernel/hostname") {
+        Ok(name) if !name.trim().is_empty() => Ok(name.trim().to_owned()),
+        Ok(_) | Err(_) => Err(BadOption("--consumer: give one, this host has no name".to_owned())),
+    }
+}
+
+/// Not so short that Redis, which counts milliseconds, would take it for none.
+fn duration(text: &str) -> Result<Duration, String> {
+    let duration =
+        humantime::parse_duration(text).map_err(|error| format!("{error}; expected such as 200ms or 30s"))?;
+    if duration < Duration::from_millis(10) || duration > Duration::from_hours(24) {
+        return Err("expected 10ms to 24h".to_owned());
+    }
+    Ok(duration)
+}
+
+fn probes(registry: prometheus::Registry, health: &Health, schema: &Schema) -> Router {
+    let (health, schema) = (health.clone(), schema.clone());
+    probes::router(registry, move || {
+        let mut causes = health.causes();
+        causes.extend(schema.missing().map(|cause| format!("Postgres: {cause}")));
+        Box::pin(std::future::ready(causes))
+    })
+}

@@ -17,6 +17,6 @@ pub mod problem;
 pub mod request;
 pub mod schema;
 pub mod server;
-//STOCK
+pub mod stock;
 pub mod store;
 pub mod trace;

@@ -21,18 +21,18 @@ const SESSION: &str = "set statement_timeout = '10s'; set lock_timeout = '10s'; 
 #[error("{0}")]
 pub struct BadOption(pub String);
 
-/// The address of Postgres: given as it is, or in a file, whose surrounding white space is dropped.
+/// The value of a secret option called `name`: given as it is, or in a file, whose surrounding white space is dropped.
 ///
 /// # Errors
-/// [`BadOption`] when there is neither, or the file cannot be read. Never holds the address.
-pub fn secret(url: Option<SecretString>, file: Option<PathBuf>) -> Result<SecretString, BadOption> {
-    match (url, file) {
-        (Some(url), _) => Ok(url),
+/// [`BadOption`] when there is neither, or the file cannot be read. Never holds the secret.
+pub fn secret(name: &str, value: Option<SecretString>, file: Option<PathBuf>) -> Result<SecretString, BadOption> {
+    match (value, file) {
+        (Some(value), _) => Ok(value),
         (None, Some(file)) => match std::fs::read_to_string(&file) {
             Ok(text) => Ok(SecretString::from(text.trim())),
-            Err(error) => Err(BadOption(format!("--postgres-url-file {}: {error}", file.display()))),
+            Err(error) => Err(BadOption(format!("--{name}-file {}: {error}", file.display()))),
         },
-        (None, None) => Err(BadOption("give --postgres-url or --postgres-url-file".to_owned())),
+        (None, None) => Err(BadOption(format!("give --{name} or --{name}-file"))),
     }
 }
 

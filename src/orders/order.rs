@@ -5,6 +5,8 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::money;
+
 /// The aggregate type of every event of an order; the relay makes the stream's name of it.
 pub const AGGREGATE_TYPE: &str = "order";
 /// An order was placed.
@@ -94,7 +96,10 @@ pub struct OrderEvent {
 impl NewOrder {
     /// The sum of what the items cost. Exact: the limits on an order keep it far below what a [`Decimal`] can hold.
     pub fn total_amount(&self) -> Decimal {
-        self.items.iter().map(|item| item.unit_price * Decimal::from(item.quantity)).sum()
+        let mut total: Decimal = self.items.iter().map(|item| item.unit_price * Decimal::from(item.quantity)).sum();
+        // A sum of zeros is "0".
+        total.rescale(money::DECIMALS);
+        total
     }
 }
 

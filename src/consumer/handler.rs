@@ -1,0 +1,94 @@
+//! What a user of the library writes: the handling of one entry. And what follows from its outcome.
+
+use std::future::Future;
+
+use super::Entry;
+
+/// Handles entries.
+///
+/// # The contract
+/// - `handle` may be called more than once for the same event: after a crash between the effect and its acknowledgement,
+///   or when an entry was taken over from a consumer that had only been frozen. The effect must be made once by the
+///   handler, in the way of [`Inbox`](super::Inbox).
+/// - It returns `Ok` only after the effect is committed: the entry is acknowledged next, and never seen again.
+/// - It is not cancelled by a stop: a stop waits for it. So it must end by itself: give every call in it a timeout.
+/// - A panic in it ends the process, and counts as an attempt.
+pub trait Handler: Send + Sync {
+    /// Makes the effect of one entry.
+    fn handle(&self, entry: &Entry) -> impl Future<Output = Result<Handled, HandlerError>> + Send;
+}
+
+/// What a handler did with an entry. All three are acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Handled {
+    /// Its effect is committed.
+    Done,
+    /// Its effect had been committed before: nothing was done.
+    Duplicate,
+    /// It is none of this handler's business.
+    Ignored,
+}
+
+/// Why there was no effect, and so what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum HandlerError {
+    /// It may go better another time: attempted again after a pause, as often as the settings allow, then dead-lettered.
+    #[error("{0}")]
+    Retry(String),
+    /// It will never go better: dead-lettered at once.
+    #[error("{0}")]
+    Permanent(String),
+    /// Something that the handler needs is away, and the entry is not to blame: attempted again until it is back,
+    /// however long that takes. Uses up no attempts.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+/// What to do with an entry after an attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Consequence {
+    /// Acknowledge it.
+    Acknowledge(Handled),
+    /// Move it to the dead-letter stream, with this error.
+    DeadLetter(String),
+    /// Pause, then attempt it once more.
+    Retry(String),
+    /// Take back the attempt, pause, and attempt it again.
+    Wait(String),
+}
+
+/// Decides. `attempts` counts this attempt too.
+pub(super) fn consequence(outcome: Result<Handled, HandlerError>, attempts: u32, attempts_max: u32) -> Consequence {
+    match outcome {
+        Ok(handled) => Consequence::Acknowledge(handled),
+        Err(HandlerError::Permanent(error)) => Consequence::DeadLetter(error),
+        Err(HandlerError::Unavailable(error)) => Consequence::Wait(error),
+        Err(HandlerError::Retry(error)) if attempts >= attempts_max => Consequence::DeadLetter(error),
+        Err(HandlerError::Retry(error)) => Consequence::Retry(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Consequence, Handled, HandlerError, consequence};
+
+    #[test]
+    fn the_error_says_what_to_do() {
+        let text = || "why".to_owned();
+        let rows = [
+            (Ok(Handled::Done), 1, Consequence::Acknowledge(Handled::Done)),
+            (Ok(Handled::Duplicate), 9, Consequence::Acknowledge(Handled::Duplicate)),
+            (Err(HandlerError::Retry(text())), 1, Consequence::Retry(text())),
+            (Err(HandlerError::Retry(text())), 4, Consequence::Retry(text())),
+            (Err(HandlerError::Retry(text())), 5, Consequence::DeadLetter(text())),
+            (Err(HandlerError::Retry(text())), 6, Consequence::DeadLetter(text())),
+            (Err(HandlerError::Permanent(text())), 1, Consequence::DeadLetter(text())),
+            (Err(HandlerError::Unavailable(text())), 1, Consequence::Wait(text())),
+            (Err(HandlerError::Unavailable(text())), 5, Consequence::Wait(text())),
+        ];
+        assert_eq!(rows.len(), 9);
+        for (outcome, attempts, expected) in rows {
+            assert_eq!(consequence(outcome.clone(), attempts, 5), expected, "{outcome:?} after {attempts}");
+        }
+    }
+}
