@@ -102,6 +102,8 @@ struct Session {
     feed_stop: CancellationToken,
     effects: Effects,
     started: Instant,
+    /// The counts of the last line.
+    shown: Tally,
 }
 
 impl Session {
@@ -112,7 +114,7 @@ impl Session {
         feed.spawn(Feed::open(&stack.redis_url(), Arc::clone(&ledger)).follow(feed_stop.clone()));
         let effects = Effects::new(stack.postgres_url());
         let (shop, clients) = Shop::open(&stack.api, plan, Arc::clone(&ledger), closing);
-        Self { ledger, shop, clients, feed, feed_stop, effects, started: Instant::now() }
+        Self { ledger, shop, clients, feed, feed_stop, effects, started: Instant::now(), shown: Tally::default() }
     }
 
     /// Shows a line a second until every placed order was consumed, or nothing has moved for 30 s.
@@ -138,7 +140,9 @@ impl Session {
                 say(format_args!("nothing has moved for {PATIENCE:?}: no longer waiting"));
             }
             if in_vain || !placing && now.lost() == 0 {
-                self.line().await;
+                if now != self.shown {
+                    self.line().await;
+                }
                 return Ok(());
             }
         }
@@ -150,6 +154,7 @@ impl Session {
             let mut ledger = self.ledger();
             (ledger.tally(), ledger.take_recent_lags())
         };
+        self.shown = tally;
         show(self.started, tally, &lags, backlog.as_ref().ok().copied());
         let troubles = [self.shop.take_trouble(), backlog.err().map(|error| format!("reading the tables: {error}"))];
         for trouble in troubles.into_iter().flatten() {
