@@ -1,2 +1,7 @@
-//! To come.
-fn main() {}
+//! The `outflow` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    outflow::cli::main()
+}

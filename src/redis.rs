@@ -239,9 +239,23 @@ impl Redis {
     /// # Errors
     /// As [`Redis::call`].
     pub async fn script(&self, script: &Script, keys: &[&str], args: Args) -> Result<Reply, Failure> {
-        match self.call("EVALSHA", script_args(&script.sha1, keys, args.clone())).await {
+        self.script_of(script, keys, || args.clone()).await
+    }
+
+    /// As [`Redis::script`], for arguments that are cheaper to make again than to copy each time in case the server
+    /// does not know the script.
+    ///
+    /// # Errors
+    /// As [`Redis::call`].
+    pub async fn script_of(
+        &self,
+        script: &Script,
+        keys: &[&str],
+        args: impl Fn() -> Args + Send,
+    ) -> Result<Reply, Failure> {
+        match self.call("EVALSHA", script_args(&script.sha1, keys, args())).await {
             Err(failure) if failure.code() == Some("NOSCRIPT") => {
-                self.call("EVAL", script_args(script.source, keys, args)).await
+                self.call("EVAL", script_args(script.source, keys, args())).await
             }
             outcome => outcome,
         }

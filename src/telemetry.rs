@@ -23,8 +23,7 @@ pub enum LogFormat {
 /// # Errors
 /// When `level` is neither; the message says what is expected.
 pub fn start(level: &str, format: LogFormat) -> Result<(), String> {
-    let filter = EnvFilter::try_new(level)
-        .map_err(|_| format!("log level {level:?}: expected error, warn, info, debug, trace, or a filter"))?;
+    let filter = filter(level)?;
     let terminal = std::io::stderr().is_terminal();
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     let json = match format {
@@ -35,4 +34,17 @@ pub fn start(level: &str, format: LogFormat) -> Result<(), String> {
     // A second start (two tests in one process) keeps the first.
     let _ = if json { lines.json().flatten_event(true).try_init() } else { lines.with_ansi(terminal).try_init() };
     Ok(())
+}
+
+/// Whether a text is a level or a filter.
+///
+/// # Errors
+/// What was found and what is expected.
+pub fn check_level(level: &str) -> Result<(), String> {
+    filter(level).map(drop)
+}
+
+fn filter(level: &str) -> Result<EnvFilter, String> {
+    EnvFilter::try_new(level)
+        .map_err(|_| format!("found {level:?}, expected error, warn, info, debug, trace, or a filter of them"))
 }

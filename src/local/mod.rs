@@ -4,6 +4,7 @@
 //! dropped. Nothing of it is used by the relay itself.
 
 mod cluster;
+pub mod demo;
 mod error;
 mod find;
 mod port;

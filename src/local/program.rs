@@ -13,6 +13,8 @@ use nix::unistd::{Pid, User};
 use super::{Error, eventually};
 
 const LOG_TAIL_LINES: usize = 25;
+/// Variables that would configure our programs behind the caller's back.
+const OWN_VARIABLES: [&[u8]; 3] = [b"OUTFLOW_", b"ORDER_API_", b"ORDER_CONSUMER_"];
 const DROP_POLL_INTERVAL: Duration = Duration::from_millis(2);
 
 /// A running (or ended) child process.
@@ -27,7 +29,7 @@ pub struct Program {
 
 impl Program {
     /// Starts `path` in the directory `dir`, with its output appended to `dir/NAME.log`. Our environment is passed on
-    /// except for `OUTFLOW_*`, which would configure a relay behind the caller's back; `envs` is added.
+    /// except for what would configure our programs (`OUTFLOW_*`, `ORDER_API_*`, `ORDER_CONSUMER_*`); `envs` is added.
     ///
     /// # Errors
     /// [`Error::Io`] when it cannot be started.
@@ -152,5 +154,5 @@ impl Drop for Program {
 }
 
 fn is_ours(variable: &OsStr) -> bool {
-    variable.as_encoded_bytes().starts_with(b"OUTFLOW_")
+    OWN_VARIABLES.iter().any(|prefix| variable.as_encoded_bytes().starts_with(prefix))
 }

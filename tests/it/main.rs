@@ -2,4 +2,5 @@
 
 mod api;
 mod consumer;
+mod demo;
 mod servers;

@@ -1,0 +1,42 @@
+//! `outflow migrate`.
+
+use std::io::Write as _;
+
+use clap::Args;
+
+use crate::config::Config;
+use crate::daemon::{ConnectError, DaemonError, connect};
+use crate::migrate::{self, Triggers};
+use crate::postgres;
+
+#[derive(Debug, Args)]
+pub(super) struct MigrateArgs {
+    /// Print the SQL instead of running it: for `psql`, or for a DBA to read.
+    #[arg(long)]
+    print: bool,
+    /// Add the wake-up trigger to every configured table, not only to the one that outflow creates.
+    #[arg(long)]
+    triggers: bool,
+}
+
+pub(super) async fn run(args: MigrateArgs, config: Config) -> Result<(), DaemonError> {
+    let triggers = if args.triggers { Triggers::AllTables } else { Triggers::OwnTable };
+    if args.print {
+        let script = migrate::script(&config.outboxes, triggers);
+        return std::io::stdout().write_all(script.as_bytes()).map_err(|error| DaemonError::Failed(error.to_string()));
+    }
+    let server = postgres::config(&config.postgres, "outflow migrate")
+        .map_err(|error| DaemonError::Configuration(format!("postgres.url: {error}")))?;
+    let client = connect(&server).await.map_err(|error| match error {
+        ConnectError::Refused(reason) => DaemonError::Configuration(reason),
+        ConnectError::Unreachable(reason) => DaemonError::Unavailable(format!("cannot reach Postgres: {reason}")),
+    })?;
+    let before = migrate::run(&client, &config.outboxes, triggers).await.map_err(DaemonError::Failed)?;
+    let tables: Vec<String> = config.outboxes.iter().map(|outbox| outbox.table.to_string()).collect();
+    let tables = tables.join(", ");
+    match before {
+        Some(before) => tracing::info!(before, now = migrate::VERSION, tables, "schema outflow is up to date"),
+        None => tracing::info!(now = migrate::VERSION, tables, "schema outflow is created"),
+    }
+    Ok(())
+}

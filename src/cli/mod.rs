@@ -1,0 +1,81 @@
+//! The command line of `outflow`: what can be asked, and which exit code says how it went.
+
+mod migrate;
+mod run;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{self, Config, Source};
+use crate::daemon::DaemonError;
+
+/// A server cannot be reached (`EX_UNAVAILABLE`).
+const EXIT_UNAVAILABLE: u8 = 69;
+/// The configuration must be mended (`EX_CONFIG`).
+const EXIT_CONFIGURATION: u8 = 78;
+
+/// Moves rows from outbox tables in Postgres to Redis Streams.
+#[derive(Debug, Parser)]
+#[command(
+    name = "outflow",
+    version,
+    about = "Moves rows from outbox tables in Postgres to Redis Streams: in order per key, at least once by contract and exactly once in practice.",
+    after_help = "Exit codes: 0 done, 1 failed, 2 usage, 69 a server cannot be reached, 78 bad configuration."
+)]
+struct Cli {
+    /// Configuration file (TOML); without one, the defaults and the environment (OUTFLOW_POSTGRES__URL …) count.
+    #[arg(long, global = true, env = "OUTFLOW_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Relay until SIGTERM or SIGINT, which drain what is in flight and exit 0.
+    Run(run::RunArgs),
+    /// Create what the relay needs in Postgres, where it is missing. Can be run any number of times.
+    Migrate(migrate::MigrateArgs),
+}
+
+/// Parses the command line, runs the command, and says how it went.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let config = match config::load(&Source { file: cli.config }) {
+        Ok(config) => config,
+        Err(problem) => {
+            eprintln!("outflow: configuration: {problem}");
+            return ExitCode::from(EXIT_CONFIGURATION);
+        }
+    };
+    if let Err(problem) = crate::telemetry::start(&config.log_level, config.log_format) {
+        eprintln!("outflow: configuration: log.level: {problem}");
+        return ExitCode::from(EXIT_CONFIGURATION);
+    }
+    match in_runtime(cli.command, config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("outflow: {error}");
+            ExitCode::from(match error {
+                DaemonError::Configuration(_) => EXIT_CONFIGURATION,
+                DaemonError::Unavailable(_) => EXIT_UNAVAILABLE,
+                DaemonError::Failed(_) => 1,
+            })
+        }
+    }
+}
+
+fn in_runtime(command: Command, config: Config) -> Result<(), DaemonError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| DaemonError::Failed(format!("no runtime: {error}")))?;
+    runtime.block_on(async {
+        match command {
+            Command::Run(args) => run::run(args, config).await,
+            Command::Migrate(args) => migrate::run(args, config).await,
+        }
+    })
+}

@@ -1,0 +1,121 @@
+//! The configuration as it is typed: one field a key, every value still a wish.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use secrecy::SecretString;
+use serde::Deserialize;
+
+use crate::encode::Format;
+use crate::telemetry::LogFormat;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct File {
+    #[serde(with = "humantime_serde")]
+    pub(super) shutdown_grace: Duration,
+    pub(super) postgres: Server,
+    pub(super) redis: Server,
+    pub(super) admin: Admin,
+    pub(super) log: Log,
+    pub(super) outbox: Vec<Outbox>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Server {
+    pub(super) url: SecretString,
+    pub(super) url_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Admin {
+    pub(super) listen: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Log {
+    pub(super) level: String,
+    pub(super) format: LogFormat,
+}
+
+/// Every key may be missing: the example's outbox fills the gaps.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Outbox {
+    pub(super) name: Option<String>,
+    pub(super) table: Option<String>,
+    pub(super) stream: Option<String>,
+    pub(super) format: Option<Format>,
+    pub(super) batch_rows: Option<usize>,
+    pub(super) batch_bytes: Option<ByteSize>,
+    pub(super) in_flight: Option<usize>,
+    #[serde(default, with = "humantime_serde::option")]
+    pub(super) poll_interval: Option<Duration>,
+    pub(super) settle: Option<SettleKind>,
+    pub(super) max_len: Option<u64>,
+    pub(super) event_bytes_max: Option<ByteSize>,
+    pub(super) columns: Option<Columns>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum SettleKind {
+    Delete,
+    Mark,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Columns {
+    pub(super) id: Option<String>,
+    pub(super) order: Option<String>,
+    pub(super) event_id: Option<String>,
+    pub(super) key: Option<String>,
+    #[serde(rename = "type")]
+    pub(super) kind: Option<String>,
+    pub(super) payload: Option<String>,
+    pub(super) headers: Option<String>,
+    pub(super) time: Option<String>,
+    pub(super) settled: Option<String>,
+}
+
+macro_rules! fill {
+    ($given:expr, $default:expr, $type:ident { $($field:ident),+ }) => {
+        $type { $($field: $given.$field.or($default.$field)),+ }
+    };
+}
+
+impl Outbox {
+    /// Takes what is missing here from `default`.
+    pub(super) fn or(self, default: Self) -> Self {
+        let columns = match (self.columns.clone(), default.columns.clone()) {
+            (Some(given), Some(default)) => {
+                Some(fill!(given, default, Columns { id, order, event_id, key, kind, payload, headers, time, settled }))
+            }
+            (given, default) => given.or(default),
+        };
+        let outbox = fill!(
+            self,
+            default,
+            Outbox {
+                name,
+                table,
+                stream,
+                format,
+                batch_rows,
+                batch_bytes,
+                in_flight,
+                poll_interval,
+                settle,
+                max_len,
+                event_bytes_max,
+                columns
+            }
+        );
+        Self { columns, ..outbox }
+    }
+}

@@ -1,0 +1,108 @@
+//! The configuration, validated: every value has its meaning, and nothing here can fail any more.
+
+mod file;
+mod load;
+mod problem;
+mod validate;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use crate::encode::Format;
+use crate::route::Template;
+use crate::table_name::TableName;
+use crate::telemetry::LogFormat;
+
+pub use load::load;
+pub use problem::Problem;
+
+/// The documented defaults: the example file itself.
+pub const EXAMPLE: &str = include_str!("../../config.toml.example");
+
+/// Everything that `outflow` can be told.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Address of Postgres, with the password if there is one.
+    pub postgres: SecretString,
+    /// Address of Redis, with the password if there is one.
+    pub redis: SecretString,
+    /// Where the probes and metrics are served.
+    pub admin_listen: SocketAddr,
+    /// A level or a filter.
+    pub log_level: String,
+    /// How log lines are written.
+    pub log_format: LogFormat,
+    /// How long a drain may take.
+    pub shutdown_grace: Duration,
+    /// The tables to drain; at least one, no name and no table twice.
+    pub outboxes: Vec<OutboxConfig>,
+}
+
+/// One table to drain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutboxConfig {
+    /// Name in logs and metrics.
+    pub name: String,
+    /// The table.
+    pub table: TableName,
+    /// Name of the stream of a row.
+    pub stream: Template,
+    /// Layout of an entry.
+    pub format: Format,
+    /// Rows in a batch, at most.
+    pub batch_rows: usize,
+    /// Bytes in a batch, at most, save for a single row that is larger.
+    pub batch_bytes: usize,
+    /// Batches under way at once.
+    pub in_flight: usize,
+    /// How soon a row is found that nothing told of.
+    pub poll_interval: Duration,
+    /// What becomes of a delivered row.
+    pub settle: Settle,
+    /// Entries kept in a stream, about; 0 keeps all.
+    pub max_len: u64,
+    /// Bytes of an event, at most.
+    pub event_bytes_max: usize,
+    /// Which column holds what.
+    pub columns: Columns,
+}
+
+/// What becomes of a delivered row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Settle {
+    /// It is deleted.
+    Delete,
+    /// This column, null until then, is set to the time.
+    Mark(String),
+}
+
+/// The columns of an event table. Optional ones are `None` where the table has none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Columns {
+    /// Primary key.
+    pub id: String,
+    /// Order of the rows; often the primary key.
+    pub order: String,
+    /// What consumers deduplicate by.
+    pub event_id: String,
+    /// Ordering key.
+    pub key: Option<String>,
+    /// What happened.
+    pub kind: String,
+    /// Payload.
+    pub payload: String,
+    /// Headers.
+    pub headers: Option<String>,
+    /// When it happened.
+    pub time: Option<String>,
+}
+
+/// What the command line may override.
+#[derive(Debug, Clone, Default)]
+pub struct Source {
+    /// The configuration file; none means defaults and environment alone.
+    pub file: Option<PathBuf>,
+}

@@ -1,0 +1,113 @@
+//! What is wrong with a configuration: where, which key, what is there (unless secret), what is expected.
+
+use std::fmt;
+
+use figment::error::{Actual, Kind};
+
+/// One thing to mend in the configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// File or environment variable; `None` for a default.
+    pub source: Option<String>,
+    /// The key, with dots, such as `outbox.0.batch_rows`.
+    pub key: String,
+    /// What is wrong and what is expected.
+    pub message: String,
+}
+
+impl std::error::Error for Problem {}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(source) = &self.source {
+            write!(f, "{source}: ")?;
+        }
+        if !self.key.is_empty() {
+            write!(f, "{}: ", self.key)?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+impl Problem {
+    pub(super) fn new(key: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { source: None, key: key.into(), message: message.into() }
+    }
+
+    /// The same, for a key below `path`.
+    pub(super) fn below(self, path: &str) -> Self {
+        Self { key: join(path, &self.key), ..self }
+    }
+
+    /// figment's own text repeats the value that was found, a mistyped password among them.
+    pub(super) fn from_figment(error: &figment::Error) -> Self {
+        let mut key = error.path.join(".");
+        let message = match &error.kind {
+            Kind::UnknownField(name, known) => {
+                key = if key.ends_with(name.as_str()) { key } else { join(&key, name) };
+                unknown(name, known)
+            }
+            Kind::MissingField(name) => {
+                key = join(&key, name);
+                "is missing".to_owned()
+            }
+            Kind::InvalidType(found, expected) | Kind::InvalidValue(found, expected) => {
+                format!("found {}, expected {expected}", shown(found, &key))
+            }
+            Kind::UnknownVariant(found, known) => format!("found {found:?}, expected one of {}", known.join(", ")),
+            Kind::Message(message) if !is_secret(&key) => without_snippet(message),
+            Kind::Message(_) => "cannot be used".to_owned(),
+            Kind::InvalidLength(..)
+            | Kind::DuplicateField(_)
+            | Kind::ISizeOutOfRange(_)
+            | Kind::USizeOutOfRange(_)
+            | Kind::Unsupported(_)
+            | Kind::UnsupportedKey(..) => error.kind.to_string(),
+        };
+        let source = error.metadata.as_ref().and_then(|metadata| {
+            let name = metadata.name.to_string();
+            match &metadata.source {
+                Some(figment::Source::File(path)) => Some(path.display().to_string()),
+                _ if name.contains("environment") => Some(variable(&key)),
+                _ => None,
+            }
+        });
+        Self { source, key, message }
+    }
+}
+
+/// The environment variable of a key.
+fn variable(key: &str) -> String {
+    format!("OUTFLOW_{}", key.replace('.', "__").to_uppercase())
+}
+
+fn is_secret(key: &str) -> bool {
+    key.ends_with("url")
+}
+
+fn shown(found: &Actual, key: &str) -> String {
+    if is_secret(key) { "something else".to_owned() } else { found.to_string() }
+}
+
+fn unknown(name: &str, known: &[&str]) -> String {
+    let near = known.iter().map(|known| (strsim::damerau_levenshtein(name, known), known)).min();
+    match near {
+        Some((distance, near)) if distance <= name.len().max(3) / 3 => {
+            format!("unknown key; did you mean {near:?}?")
+        }
+        _ => format!("unknown key; known ones are {}", known.join(", ")),
+    }
+}
+
+/// A TOML syntax error quotes the line, which may hold a password: only where and why is kept.
+fn without_snippet(message: &str) -> String {
+    let is_snippet = |line: &&str| {
+        line.split_once('|')
+            .is_some_and(|(gutter, _)| gutter.trim().parse().is_ok_and(|_: u32| true) || gutter.trim().is_empty())
+    };
+    message.lines().filter(|line| !is_snippet(line)).collect::<Vec<_>>().join(": ")
+}
+
+fn join(path: &str, name: &str) -> String {
+    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
+}

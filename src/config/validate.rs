@@ -1,0 +1,161 @@
+//! From wishes to meaning: bounds, addresses, templates, names that clash.
+
+use std::collections::HashSet;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use super::file::{self, File, SettleKind};
+use super::{Columns, Config, OutboxConfig, Problem, Settle};
+use crate::{postgres, redis};
+
+const BATCH_ROWS: RangeInclusive<usize> = 1..=10_000;
+const IN_FLIGHT: RangeInclusive<usize> = 1..=16;
+const BATCH_BYTES: RangeInclusive<u64> = 1_024..=64 << 20;
+/// Redis takes a value of 512 MiB at most, and a stream's entry must fit one node.
+const EVENT_BYTES_MAX: RangeInclusive<u64> = 1..=256 << 20;
+const POLL_INTERVAL: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(3_600);
+
+pub(super) fn validate(file: File, defaults: File) -> Result<Config, Problem> {
+    postgres::config(&file.postgres.url, "outflow").map_err(|error| Problem::new("postgres.url", error.to_string()))?;
+    redis::Redis::check_url(&file.redis.url).map_err(|error| Problem::new("redis.url", error.to_string()))?;
+    let admin_listen = file.admin.listen.parse().map_err(|_| {
+        Problem::new(
+            "admin.listen",
+            format!("found {:?}, expected an address such as 127.0.0.1:9464", file.admin.listen),
+        )
+    })?;
+    if let Err(message) = crate::telemetry::check_level(&file.log.level) {
+        return Err(Problem::new("log.level", message));
+    }
+    let Some(default) = defaults.outbox.into_iter().next() else {
+        return Err(Problem::new("outbox", "the example has none"));
+    };
+    let outboxes = file.outbox.into_iter().enumerate();
+    let outboxes: Vec<OutboxConfig> = outboxes
+        .map(|(index, given)| outbox(given.or(default.clone())).map_err(|p| p.below(&format!("outbox.{index}"))))
+        .collect::<Result<_, _>>()?;
+    if outboxes.is_empty() {
+        return Err(Problem::new("outbox", "there is none; expected at least one [[outbox]] section"));
+    }
+    clashes(&outboxes)?;
+    Ok(Config {
+        postgres: file.postgres.url,
+        redis: file.redis.url,
+        admin_listen,
+        log_level: file.log.level,
+        log_format: file.log.format,
+        shutdown_grace: file.shutdown_grace,
+        outboxes,
+    })
+}
+
+fn outbox(given: file::Outbox) -> Result<OutboxConfig, Problem> {
+    let columns = given.columns.ok_or_else(|| missing("columns"))?;
+    let settle = match (given.settle.ok_or_else(|| missing("settle"))?, optional(columns.settled.clone())) {
+        (SettleKind::Delete, None) => Settle::Delete,
+        (SettleKind::Mark, Some(column)) => Settle::Mark(column),
+        (SettleKind::Delete, Some(_)) => {
+            return Err(Problem::new("columns.settled", "is used with settle = \"mark\" only; leave it empty"));
+        }
+        (SettleKind::Mark, None) => {
+            return Err(Problem::new("columns.settled", "settle = \"mark\" needs the timestamptz column to set"));
+        }
+    };
+    let table = required(given.table, "table")?;
+    let stream = required(given.stream, "stream")?;
+    Ok(OutboxConfig {
+        name: required(given.name, "name").and_then(checked_name)?,
+        table: table.parse().map_err(|error| Problem::new("table", format!("found {table:?}: {error}")))?,
+        stream: stream.parse().map_err(|error| Problem::new("stream", format!("found {stream:?}: {error}")))?,
+        format: given.format.ok_or_else(|| missing("format"))?,
+        batch_rows: within(given.batch_rows, BATCH_ROWS, "batch_rows")?,
+        batch_bytes: bytes(given.batch_bytes, BATCH_BYTES, "batch_bytes")?,
+        in_flight: within(given.in_flight, IN_FLIGHT, "in_flight")?,
+        poll_interval: duration(given.poll_interval, POLL_INTERVAL, "poll_interval")?,
+        settle,
+        max_len: given.max_len.unwrap_or(0),
+        event_bytes_max: bytes(given.event_bytes_max, EVENT_BYTES_MAX, "event_bytes_max")?,
+        columns: mapping(columns)?,
+    })
+}
+
+fn mapping(given: file::Columns) -> Result<Columns, Problem> {
+    let id = required(given.id, "columns.id")?;
+    Ok(Columns {
+        order: optional(given.order).unwrap_or_else(|| id.clone()),
+        id,
+        event_id: required(given.event_id, "columns.event_id")?,
+        key: optional(given.key),
+        kind: required(given.kind, "columns.type")?,
+        payload: required(given.payload, "columns.payload")?,
+        headers: optional(given.headers),
+        time: optional(given.time),
+    })
+}
+
+fn clashes(outboxes: &[OutboxConfig]) -> Result<(), Problem> {
+    let (mut names, mut tables) = (HashSet::new(), HashSet::new());
+    for (index, outbox) in outboxes.iter().enumerate() {
+        if !names.insert(&outbox.name) {
+            let message = format!("{:?} is the name of another outbox too; names must differ", outbox.name);
+            return Err(Problem::new(format!("outbox.{index}.name"), message));
+        }
+        if !tables.insert(&outbox.table) {
+            let message = format!("{} is drained by another outbox too; give each table once", outbox.table);
+            return Err(Problem::new(format!("outbox.{index}.table"), message));
+        }
+    }
+    Ok(())
+}
+
+/// A name is a metric label and part of messages.
+fn checked_name(name: String) -> Result<String, Problem> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    if name.len() <= 63 && name.chars().all(fits) {
+        Ok(name)
+    } else {
+        Err(Problem::new("name", format!("found {name:?}, expected at most 63 letters, digits, '_', '-' or '.'")))
+    }
+}
+
+fn required(value: Option<String>, key: &str) -> Result<String, Problem> {
+    optional(value).ok_or_else(|| Problem::new(key, "is empty"))
+}
+
+fn optional(value: Option<String>) -> Option<String> {
+    value.filter(|value| !value.is_empty())
+}
+
+fn missing(key: &str) -> Problem {
+    Problem::new(key, "is missing")
+}
+
+fn within(value: Option<usize>, range: RangeInclusive<usize>, key: &str) -> Result<usize, Problem> {
+    let value = value.ok_or_else(|| missing(key))?;
+    if range.contains(&value) {
+        return Ok(value);
+    }
+    Err(Problem::new(key, format!("found {value}, expected a number from {} to {}", range.start(), range.end())))
+}
+
+fn bytes(value: Option<bytesize::ByteSize>, range: RangeInclusive<u64>, key: &str) -> Result<usize, Problem> {
+    let value = value.ok_or_else(|| missing(key))?;
+    let size = |bytes: u64| bytesize::ByteSize::b(bytes).to_string();
+    match usize::try_from(value.as_u64()) {
+        Ok(bytes) if range.contains(&value.as_u64()) => Ok(bytes),
+        _ => Err(Problem::new(
+            key,
+            format!("found {value}, expected a size from {} to {}", size(*range.start()), size(*range.end())),
+        )),
+    }
+}
+
+fn duration(value: Option<Duration>, range: RangeInclusive<Duration>, key: &str) -> Result<Duration, Problem> {
+    let value = value.ok_or_else(|| missing(key))?;
+    if range.contains(&value) {
+        return Ok(value);
+    }
+    let text = |duration: Duration| humantime::format_duration(duration).to_string();
+    let message = format!("found {}, expected {} to {}", text(value), text(*range.start()), text(*range.end()));
+    Err(Problem::new(key, message))
+}

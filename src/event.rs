@@ -1,0 +1,93 @@
+//! The nouns: an event, a batch of them, and what can become of it. No I/O.
+
+use bytes::Bytes;
+
+/// One outbox row, as bytes that are passed on unchanged. All fields of a batch share one allocation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// Primary key of the row as text: how recovery finds the row again.
+    pub row: Bytes,
+    /// Value of the order column, if that is an integer.
+    pub order: Option<i64>,
+    /// What consumers deduplicate by.
+    pub id: Bytes,
+    /// Ordering key. Events without one are in no order with others.
+    pub key: Option<Bytes>,
+    /// What happened, for example `OrderCreated`.
+    pub kind: Bytes,
+    /// When it happened: RFC 3339, UTC.
+    pub time: Option<Bytes>,
+    /// The payload, byte for byte as it was written (jsonb: as Postgres prints it).
+    pub payload: Bytes,
+    /// JSON object of headers, such as `traceparent`. `None` when there are none or the object is empty.
+    pub headers: Option<Bytes>,
+}
+
+impl Event {
+    /// Bytes of all fields, which is nearly what the entry takes on the wire.
+    pub fn size(&self) -> usize {
+        let optional = [&self.key, &self.time, &self.headers];
+        let optional: usize = optional.into_iter().flatten().map(Bytes::len).sum();
+        self.id.len() + self.kind.len() + self.payload.len() + optional
+    }
+}
+
+/// Rows that were claimed together, in the order of the order column.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// The events.
+    pub events: Vec<Event>,
+    /// Values of the columns that the stream template names: [`Batch::route_width`] for each event, in a row.
+    pub route: Vec<Option<Bytes>>,
+    /// How many columns the stream template names.
+    pub route_width: usize,
+}
+
+impl Batch {
+    /// The template's columns of the event at `index`.
+    pub fn route_of(&self, index: usize) -> &[Option<Bytes>] {
+        &self.route[index * self.route_width..][..self.route_width]
+    }
+}
+
+/// An event that can never be appended, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// Position of the event in its batch.
+    pub index: usize,
+    /// The stream it was meant for, if that is known.
+    pub stream: Option<String>,
+    /// Why.
+    pub reason: DeadReason,
+}
+
+/// Why an event can never be appended. A closed set: it is a metric label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DeadReason {
+    /// The stream template names a column that is null or empty in this row.
+    NoStream,
+    /// The event is larger than `event_bytes_max`.
+    TooLarge,
+}
+
+impl DeadReason {
+    /// Every reason.
+    pub const ALL: [Self; 2] = [Self::NoStream, Self::TooLarge];
+
+    /// The name in metrics, logs and `outflow.dead_letter.reason`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NoStream => "no_stream",
+            Self::TooLarge => "too_large",
+        }
+    }
+}
+
+/// A row that the journal says was appended, although its settling may have been lost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppendedRow {
+    /// Primary key of the row as text.
+    pub row: Bytes,
+    /// Its event id: a row that has another one by now is another event.
+    pub event_id: Bytes,
+}

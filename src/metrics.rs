@@ -1,0 +1,327 @@
+//! The metrics: each series declared once, with its help text and unit. Steps report; here is where it is counted.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use prometheus::{
+    Encoder as _, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+};
+
+use crate::encode::Entries;
+use crate::event::{Batch, DeadReason};
+use crate::outbox::Woken;
+use crate::relay::Cause;
+use crate::sink::AppendError;
+
+/// Streams with a label of their own, for each outbox; events of further ones are counted under `other`.
+const STREAM_LABELS_MAX: usize = 100;
+/// Seconds; from a tenth of a millisecond to a minute.
+const SECONDS: [f64; 16] =
+    [0.0001, 0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 60.0];
+const EVENTS: [f64; 10] = [1.0, 2.0, 5.0, 10.0, 50.0, 100.0, 500.0, 1_000.0, 5_000.0, 10_000.0];
+
+/// All series, and where they are registered.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    registry: Registry,
+    published: IntCounterVec,
+    recovered: IntCounterVec,
+    recoveries: IntCounterVec,
+    dead_lettered: IntCounterVec,
+    append_failures: IntCounterVec,
+    claims: IntCounterVec,
+    redis_rollbacks: IntCounterVec,
+    wakeups: IntCounterVec,
+    delivery_seconds: HistogramVec,
+    claim_seconds: HistogramVec,
+    append_seconds: HistogramVec,
+    settle_seconds: HistogramVec,
+    batch_events: HistogramVec,
+    generation: IntGaugeVec,
+    asleep: IntGaugeVec,
+    slots_owned: IntGaugeVec,
+    streams_parked: IntGaugeVec,
+    up: IntGaugeVec,
+}
+
+/// The series of one outbox.
+#[derive(Debug, Clone)]
+pub struct OutboxMetrics {
+    all: Metrics,
+    outbox: String,
+    streams: Arc<Mutex<HashSet<String>>>,
+    health: Health,
+}
+
+/// How an outbox stands, for `/readyz`.
+#[derive(Debug, Clone)]
+pub struct Health {
+    state: Arc<Mutex<HealthState>>,
+}
+
+#[derive(Debug)]
+struct HealthState {
+    since: Instant,
+    problem: Option<String>,
+}
+
+/// How many slots one member owns as long as it is alone.
+const SLOTS: i64 = 64;
+
+impl Metrics {
+    /// Declares every series.
+    ///
+    /// # Errors
+    /// If two have one name: a mistake in this file.
+    pub fn new() -> prometheus::Result<Self> {
+        let registry = Registry::new();
+        let declare = Declare { registry: &registry };
+        let build =
+            IntGaugeVec::new(Opts::new("outflow_build_info", "Always 1; the version is a label"), &["version"])?;
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        registry.register(Box::new(build))?;
+        registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        Ok(Self {
+            published: declare.counter("events_published_total", "Events appended to their streams", &["stream"])?,
+            recovered: declare.counter(
+                "events_recovered_total",
+                "Events settled by a recovery: they had been appended",
+                &[],
+            )?,
+            recoveries: declare.counter("recoveries_total", "Recoveries by cause", &["cause"])?,
+            dead_lettered: declare.counter(
+                "events_dead_lettered_total",
+                "Events moved to the dead-letter table",
+                &["reason"],
+            )?,
+            append_failures: declare.counter("append_failures_total", "Appends that failed", &["reason"])?,
+            claims: declare.counter("claims_total", "Claims that took rows", &[])?,
+            redis_rollbacks: declare.counter(
+                "redis_rollbacks_total",
+                "Times Redis was found to have lost acknowledged data",
+                &[],
+            )?,
+            wakeups: declare.counter("wakeups_total", "What ended a sleep", &["cause"])?,
+            delivery_seconds: declare.histogram(
+                "delivery_seconds",
+                "From the event's time to its append, of the oldest event of each batch",
+                &SECONDS,
+            )?,
+            claim_seconds: declare.histogram("claim_seconds", "Duration of a claim that took rows", &SECONDS)?,
+            append_seconds: declare.histogram("append_seconds", "Duration of an append", &SECONDS)?,
+            settle_seconds: declare.histogram("settle_seconds", "Duration of a settle", &SECONDS)?,
+            batch_events: declare.histogram("batch_events", "Events of a batch", &EVENTS)?,
+            generation: declare.gauge("generation", "The generation this member works in", &[])?,
+            asleep: declare.gauge("asleep", "1 while the relay sleeps and writers notify it", &[])?,
+            slots_owned: declare.gauge("slots_owned", "Slots of the ordering key that this member owns", &[])?,
+            streams_parked: declare.gauge("streams_parked", "Streams that refuse their events", &[])?,
+            up: declare.gauge("up", "1 while events can be delivered, 0 while a server is down or refuses", &[])?,
+            registry,
+        })
+    }
+
+    /// The series of one outbox, each of them there from the start.
+    pub fn outbox(&self, name: &str) -> OutboxMetrics {
+        for cause in Cause::ALL {
+            self.recoveries.with_label_values(&[name, cause.as_str()]);
+        }
+        for reason in DeadReason::ALL {
+            self.dead_lettered.with_label_values(&[name, reason.as_str()]);
+        }
+        for reason in ["unavailable", "fenced", "rolled_back", "unanswered", "refused"] {
+            self.append_failures.with_label_values(&[name, reason]);
+        }
+        for cause in ["notified", "polled", "disconnected"] {
+            self.wakeups.with_label_values(&[name, cause]);
+        }
+        for counter in [&self.recovered, &self.claims, &self.redis_rollbacks] {
+            counter.with_label_values(&[name]);
+        }
+        for histogram in [
+            &self.delivery_seconds,
+            &self.claim_seconds,
+            &self.append_seconds,
+            &self.settle_seconds,
+            &self.batch_events,
+        ] {
+            histogram.with_label_values(&[name]);
+        }
+        for gauge in [&self.generation, &self.asleep, &self.slots_owned, &self.streams_parked, &self.up] {
+            gauge.with_label_values(&[name]);
+        }
+        self.published.with_label_values(&[name, "other"]);
+        let state = HealthState { since: Instant::now(), problem: Some("starting".to_owned()) };
+        let health = Health { state: Arc::new(Mutex::new(state)) };
+        OutboxMetrics { all: self.clone(), outbox: name.to_owned(), streams: Arc::default(), health }
+    }
+
+    /// All series in the text format of Prometheus.
+    ///
+    /// # Errors
+    /// If one cannot be written.
+    pub fn render(&self) -> prometheus::Result<String> {
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        Ok(String::from_utf8_lossy(&text).into_owned())
+    }
+}
+
+impl OutboxMetrics {
+    /// How this outbox stands.
+    pub fn health(&self) -> Health {
+        self.health.clone()
+    }
+
+    pub(crate) fn claimed(&self, events: usize, took: Duration) {
+        self.all.claims.with_label_values(&[&self.outbox]).inc();
+        self.all.claim_seconds.with_label_values(&[&self.outbox]).observe(took.as_secs_f64());
+        #[expect(clippy::cast_precision_loss, reason = "a batch has at most 10,000 events")]
+        self.all.batch_events.with_label_values(&[&self.outbox]).observe(events as f64);
+    }
+
+    pub(crate) fn appended(&self, batch: &Batch, entries: &Entries, took: Duration) {
+        self.all.append_seconds.with_label_values(&[&self.outbox]).observe(took.as_secs_f64());
+        let mut counts = vec![0; entries.streams.len()];
+        for entry in &entries.entries {
+            counts[entry.stream] += 1;
+        }
+        for (stream, count) in entries.streams.iter().zip(counts).filter(|(_, count)| *count > 0) {
+            self.all.published.with_label_values(&[&self.outbox, self.label(stream)]).inc_by(count);
+        }
+        let oldest = entries.entries.first().and_then(|entry| batch.events[entry.event].time.as_ref());
+        let oldest = oldest.and_then(|time| std::str::from_utf8(time).ok()?.parse::<jiff::Timestamp>().ok());
+        if let Some(time) = oldest {
+            let age = jiff::Timestamp::now().duration_since(time).as_secs_f64();
+            self.all.delivery_seconds.with_label_values(&[&self.outbox]).observe(age.max(0.0));
+        }
+    }
+
+    pub(crate) fn settled(&self, entries: &Entries, took: Duration) {
+        self.all.settle_seconds.with_label_values(&[&self.outbox]).observe(took.as_secs_f64());
+        for letter in &entries.dead {
+            self.all.dead_lettered.with_label_values(&[&self.outbox, letter.reason.as_str()]).inc();
+        }
+    }
+
+    pub(crate) fn append_failed(&self, error: &AppendError) {
+        let reason = match error {
+            AppendError::Unavailable(_) => "unavailable",
+            AppendError::Fenced(_) => "fenced",
+            AppendError::RolledBack(_) => "rolled_back",
+            AppendError::Unknown(_) => "unanswered",
+        };
+        self.all.append_failures.with_label_values(&[&self.outbox, reason]).inc();
+    }
+
+    pub(crate) fn refused(&self, _message: &str) {
+        self.all.append_failures.with_label_values(&[&self.outbox, "refused"]).inc();
+    }
+
+    pub(crate) fn recovered(&self, cause: Cause, events: u64, generation: i64) {
+        self.all.recoveries.with_label_values(&[&self.outbox, cause.as_str()]).inc();
+        self.all.recovered.with_label_values(&[&self.outbox]).inc_by(events);
+        self.all.generation.with_label_values(&[&self.outbox]).set(generation);
+        self.all.slots_owned.with_label_values(&[&self.outbox]).set(SLOTS);
+        self.up();
+    }
+
+    pub(crate) fn rolled_back(&self) {
+        self.all.redis_rollbacks.with_label_values(&[&self.outbox]).inc();
+    }
+
+    pub(crate) fn parked(&self, streams: usize) {
+        self.gauge(&self.all.streams_parked).set(i64::try_from(streams).unwrap_or(i64::MAX));
+    }
+
+    pub(crate) fn asleep(&self, asleep: bool) {
+        self.gauge(&self.all.asleep).set(i64::from(asleep));
+    }
+
+    pub(crate) fn woken(&self, woken: Woken) {
+        let cause = match woken {
+            Woken::Notified => "notified",
+            Woken::Elapsed => "polled",
+            Woken::Disconnected => "disconnected",
+        };
+        self.all.wakeups.with_label_values(&[&self.outbox, cause]).inc();
+    }
+
+    /// A healthy standby is ready: it serves nobody, and takes over when it must.
+    pub(crate) fn standing_by(&self) {
+        self.gauge(&self.all.slots_owned).set(0);
+        self.up();
+    }
+
+    pub(crate) fn up(&self) {
+        self.gauge(&self.all.up).set(1);
+        self.health.set(None);
+    }
+
+    pub(crate) fn down(&self, reason: &str) {
+        self.gauge(&self.all.up).set(0);
+        self.health.set(Some(reason));
+    }
+
+    fn gauge(&self, of: &IntGaugeVec) -> IntGauge {
+        of.with_label_values(&[&self.outbox])
+    }
+
+    /// The stream's own label while there is room for one.
+    fn label<'a>(&self, stream: &'a str) -> &'a str {
+        let mut known = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.contains(stream) {
+            return stream;
+        }
+        if known.len() >= STREAM_LABELS_MAX {
+            return "other";
+        }
+        known.insert(stream.to_owned());
+        stream
+    }
+}
+
+impl Health {
+    fn set(&self, problem: Option<&str>) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.problem.as_deref() != problem {
+            *state = HealthState { since: Instant::now(), problem: problem.map(str::to_owned) };
+        }
+    }
+
+    /// What keeps events from being delivered, and for how long; `None` if nothing does.
+    pub fn problem(&self) -> Option<(String, Duration)> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.problem.as_ref().map(|problem| (problem.clone(), state.since.elapsed()))
+    }
+}
+
+/// Declares series of an outbox: prefix and first label are always the same.
+struct Declare<'a> {
+    registry: &'a Registry,
+}
+
+impl Declare<'_> {
+    fn counter(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntCounterVec> {
+        let series = IntCounterVec::new(Opts::new(format!("outflow_{name}"), help), &with_outbox(labels))?;
+        self.registry.register(Box::new(series.clone()))?;
+        Ok(series)
+    }
+
+    fn gauge(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntGaugeVec> {
+        let series = IntGaugeVec::new(Opts::new(format!("outflow_{name}"), help), &with_outbox(labels))?;
+        self.registry.register(Box::new(series.clone()))?;
+        Ok(series)
+    }
+
+    fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> prometheus::Result<HistogramVec> {
+        let options = HistogramOpts::new(format!("outflow_{name}"), help).buckets(buckets.to_vec());
+        let series = HistogramVec::new(options, &["outbox"])?;
+        self.registry.register(Box::new(series.clone()))?;
+        Ok(series)
+    }
+}
+
+fn with_outbox<'a>(labels: &[&'a str]) -> Vec<&'a str> {
+    std::iter::once("outbox").chain(labels.iter().copied()).collect()
+}

@@ -1,0 +1,75 @@
+//! `outflow migrate`: the objects in Postgres that the relay needs, as one script that can be run any number of times.
+//!
+//! The script that is printed is the script that is run. It creates what is missing and never drops or rewrites
+//! anything; a lock makes replicas that start at once take turns.
+
+use std::fmt::Write as _;
+
+use tokio_postgres::Client;
+
+use crate::config::OutboxConfig;
+use crate::outbox::lock;
+use crate::postgres::describe;
+use crate::table_name::quote_literal;
+
+/// The table that is created where it is missing. Others are somebody else's.
+const DEFAULT_TABLE: (&str, &str) = ("public", "outbox");
+/// Version of [`schema.sql`](self): what `outflow.migration` says when it is up to date.
+pub const VERSION: i32 = 1;
+
+/// What to create beyond the schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Triggers {
+    /// On the default table only.
+    OwnTable,
+    /// On every configured table.
+    AllTables,
+}
+
+/// The whole script, in one transaction.
+pub fn script(outboxes: &[OutboxConfig], triggers: Triggers) -> String {
+    let mut sql = String::from("begin;\n");
+    // Writing to memory cannot fail.
+    let _ = writeln!(
+        sql,
+        "set local client_min_messages = warning;\nselect pg_advisory_xact_lock({}, 0);\n",
+        lock::MIGRATE
+    );
+    sql.push_str(&include_str!("schema.sql").replace("{class_wake}", &lock::WAKE.to_string()));
+    for outbox in outboxes {
+        let relation = outbox.table.quoted();
+        let table = quote_literal(&relation);
+        let is_default = (outbox.table.schema(), outbox.table.table()) == DEFAULT_TABLE;
+        let _ = writeln!(sql, "\n-- Outbox {:?}: {}", outbox.name, outbox.table);
+        if is_default {
+            sql.push_str(&include_str!("event_table.sql").replace("{table}", &relation));
+        }
+        let register = include_str!("register.sql").replace("{table}", &table);
+        sql.push_str(&register.replace("{name}", &quote_literal(&outbox.name)));
+        if is_default || triggers == Triggers::AllTables {
+            let trigger = include_str!("trigger.sql").replace("{table}", &table);
+            sql.push_str(&trigger.replace("{relation}", &relation));
+        }
+    }
+    sql.push_str("\ncommit;\n");
+    sql
+}
+
+/// Runs the script. Returns what was there before: the version, or `None` without the schema.
+///
+/// # Errors
+/// The server's own words; nothing was changed.
+pub async fn run(client: &Client, outboxes: &[OutboxConfig], triggers: Triggers) -> Result<Option<i32>, String> {
+    let before = version(client).await?;
+    client.batch_execute(&script(outboxes, triggers)).await.map_err(|error| describe(&error))?;
+    Ok(before)
+}
+
+async fn version(client: &Client) -> Result<Option<i32>, String> {
+    let there = client.query_one("select to_regclass('outflow.migration') is not null", &[]).await;
+    if !there.map_err(|error| describe(&error))?.get::<_, bool>(0) {
+        return Ok(None);
+    }
+    let version = client.query_one("select max(version) from outflow.migration", &[]).await;
+    Ok(version.map_err(|error| describe(&error))?.get(0))
+}

@@ -1,0 +1,61 @@
+-- Outflow's own schema, version 1. Everything is created only where it is missing, so that it can be run again and by
+-- several replicas at once; nothing is ever dropped or rewritten.
+create schema if not exists outflow;
+
+create table if not exists outflow.migration (
+  version integer primary key,
+  applied_at timestamptz not null default now()
+);
+
+-- One row a drained table. regclass, not a name: a rename keeps it, and a dump restores it.
+create table if not exists outflow.outbox (
+  relation regclass primary key,
+  name text not null unique,
+  -- Names the journal in Redis; random, so that two environments on one Redis cannot meet.
+  journal uuid not null default gen_random_uuid(),
+  -- The share-out of slots in force. A claim of another generation takes nothing.
+  generation bigint not null default 0,
+  registered_at timestamptz not null default now()
+);
+
+-- One row for each start of a relay: its number, which the journal's records carry.
+create table if not exists outflow.member (
+  number integer generated always as identity primary key,
+  relation regclass not null references outflow.outbox (relation) on delete cascade,
+  host text not null,
+  pid integer not null,
+  version text not null,
+  started_at timestamptz not null default now()
+);
+
+-- Events that can never be appended, moved here in the transaction that takes them out of the outbox.
+create table if not exists outflow.dead_letter (
+  id bigint generated always as identity primary key,
+  outbox text not null,
+  "row" text not null,
+  event_id text not null,
+  key text,
+  type text not null,
+  time text,
+  payload bytea not null,
+  headers text,
+  stream text,
+  reason text not null,
+  attempts integer not null default 1,
+  died_at timestamptz not null default now()
+);
+create index if not exists dead_letter_outbox_died_at on outflow.dead_letter (outbox, died_at);
+
+-- Wakes a sleeping relay, and costs next to nothing while one is awake. NOTIFY takes a lock of the whole server at
+-- commit (measured at 16 clients: 24,700 inserts/s without a trigger, 6,500 with an unconditional NOTIFY, 23,800 with
+-- this). A relay holds the lock exclusively only while it sleeps; getting it shared therefore means that one is awake.
+create or replace function outflow.wake() returns trigger language plpgsql as $wake$
+begin
+  if not pg_try_advisory_xact_lock_shared({class_wake}, tg_relid::oid::integer) then
+    perform pg_notify('outflow_' || tg_relid::oid::text, '');
+  end if;
+  return null;
+end
+$wake$;
+
+insert into outflow.migration (version) values (1) on conflict do nothing;

@@ -1,0 +1,166 @@
+//! Claiming: one transaction that fences itself, checks its generation, and takes the next rows out of the table.
+
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use deadpool_postgres::Object;
+use futures_util::{TryStreamExt, future};
+use tokio_postgres::types::ToSql;
+
+use super::cursor::{Look, Snapshot};
+use super::row::Rows;
+use super::source::{PgOutbox, State, failed, locked};
+use super::{OutboxError, lock};
+use crate::event::Batch;
+
+const FENCE: &str = "select pg_advisory_xact_lock_shared($1, $2)";
+/// A statement of its own, behind the lock, so that its snapshot is taken after it. The snapshot it returns is older
+/// than the one that selects the rows, which errs on the safe side both ways: see `cursor`.
+const GENERATION: &str = "select generation, pg_current_snapshot()::text from outflow.outbox where relation = $1::oid";
+
+/// An open claim: its transaction and its rows.
+pub struct PgClaim {
+    pub(super) outbox_name: String,
+    pub(super) client: Option<Object>,
+    pub(super) batch: Batch,
+    pub(super) number: u64,
+    /// Whether its commit is known.
+    pub(super) settled: bool,
+    pub(super) state: Arc<Mutex<State>>,
+}
+
+/// What a look at the table gave.
+enum Looked {
+    Rows(Batch, Look),
+    /// More bytes than a batch may have; this many rows fit.
+    TooLarge(usize),
+}
+
+impl PgOutbox {
+    /// Takes the next rows, as many as fit.
+    pub(super) async fn take(&self, parked: &[String]) -> Result<Option<PgClaim>, OutboxError> {
+        loop {
+            let client = self.connection().await?;
+            // Awaited alone: had it failed, a delete sent right behind it would commit by itself.
+            if let Err(error) = client.batch_execute("begin isolation level read committed read write").await {
+                return Err(abandon(client, failed(&error)));
+            }
+            let (batch, look) = match self.look(&client, parked).await {
+                Ok(Looked::Rows(batch, look)) => (batch, look),
+                Ok(Looked::TooLarge(fits)) => {
+                    locked(&self.state).limit = fits;
+                    roll_back(client).await;
+                    continue;
+                }
+                Err(error @ (OutboxError::Stale(_) | OutboxError::InFlight(_))) => {
+                    roll_back(client).await;
+                    return Err(error);
+                }
+                Err(error @ OutboxError::Postgres(_)) => return Err(abandon(client, error)),
+            };
+            return self.hold(client, batch, &look).await;
+        }
+    }
+
+    /// Registers the rows, or lets them go if one is in flight already.
+    async fn hold(&self, client: Object, batch: Batch, look: &Look) -> Result<Option<PgClaim>, OutboxError> {
+        let by_order = self.config.columns.order == self.config.columns.id && self.table.has_cursor;
+        let entered = {
+            let mut state = locked(&self.state);
+            let entered = state.in_flight.enter(&batch, by_order);
+            if entered.is_ok() {
+                state.cursor.looked(look);
+            }
+            entered
+        };
+        match entered {
+            Ok(number) if batch.events.is_empty() => {
+                locked(&self.state).in_flight.leave(number);
+                roll_back(client).await;
+                Ok(None)
+            }
+            Ok(number) => {
+                let (state, outbox_name) = (Arc::clone(&self.state), self.config.name.clone());
+                Ok(Some(PgClaim { outbox_name, client: Some(client), batch, number, settled: false, state }))
+            }
+            Err(row) => {
+                roll_back(client).await;
+                Err(OutboxError::InFlight(String::from_utf8_lossy(&row).into_owned()))
+            }
+        }
+    }
+
+    async fn look(&self, client: &Object, parked: &[String]) -> Result<Looked, OutboxError> {
+        let oid = self.table.oid;
+        let (position, xids, floors, limit, generation) = self.bounds();
+        let (fence, ask, claim) = future::try_join3(
+            client.prepare_cached(FENCE),
+            client.prepare_cached(GENERATION),
+            client.prepare_cached(&self.table.sql.claim),
+        )
+        .await
+        .map_err(|error| failed(&error))?;
+        let rows_max = i64::try_from(limit).unwrap_or(i64::MAX);
+        let parked = (!parked.is_empty()).then_some(parked);
+        let params: [&(dyn ToSql + Sync); 5] = [&position, &xids, &floors, &rows_max, &parked];
+        let at = Instant::now();
+        // One round trip: the three are sent together, and Postgres runs them one after another.
+        let (_, known, rows) = future::try_join3(
+            client.execute(&fence, &[&lock::FENCE, &lock::key(oid)]),
+            client.query_one(&ask, &[&oid]),
+            client.query_raw(&claim, params),
+        )
+        .await
+        .map_err(|error| failed(&error))?;
+        let mut rows = std::pin::pin!(rows);
+        let mut taken = Rows::new(&self.table.layout);
+        while let Some(row) = rows.try_next().await.map_err(|error| failed(&error))? {
+            taken.push(&row).map_err(|error| OutboxError::Postgres(error.to_string()))?;
+            if taken.bytes() > self.config.batch_bytes && taken.len() > 1 {
+                return Ok(Looked::TooLarge(taken.len() - 1));
+            }
+        }
+        let in_force: i64 = known.get(0);
+        if in_force != generation {
+            return Err(OutboxError::Stale(in_force));
+        }
+        let snapshot = Snapshot::parse(known.get(1))
+            .ok_or_else(|| OutboxError::Postgres("a snapshot that cannot be read".to_owned()))?;
+        let full = taken.len() >= limit;
+        self.adapt_limit(taken.len(), taken.bytes());
+        let (batch, own) = taken.finish();
+        let last = batch.events.last().and_then(|event| event.order);
+        Ok(Looked::Rows(batch, Look { at, snapshot, own, last, full }))
+    }
+
+    /// Where to look, after what was found outside the claims.
+    fn bounds(&self) -> (i64, Vec<String>, Vec<i64>, usize, i64) {
+        let mut state = locked(&self.state);
+        if let Some(order) = state.look_again.take() {
+            state.cursor.rewind_below(order);
+        }
+        let (xids, floors) = state.cursor.watched().map(|(xid, floor)| (xid.to_string(), floor)).unzip();
+        (state.cursor.position(), xids, floors, state.limit, state.generation)
+    }
+
+    /// After large rows the limit grows again, as fast as what was seen allows.
+    fn adapt_limit(&self, rows: usize, bytes: usize) {
+        let average = bytes.checked_div(rows).unwrap_or(0).max(1);
+        let fits = (self.config.batch_bytes / average).max(1);
+        let mut state = locked(&self.state);
+        state.limit = fits.min(state.limit.saturating_mul(2)).min(self.config.batch_rows);
+    }
+}
+
+/// Ends a transaction of which nothing shall stay.
+pub(super) async fn roll_back(client: Object) {
+    if let Err(error) = client.batch_execute("rollback").await {
+        drop(abandon(client, failed(&error)));
+    }
+}
+
+/// Closes a session whose state is not known instead of giving it back to the pool.
+pub(super) fn abandon(client: Object, error: OutboxError) -> OutboxError {
+    drop(Object::take(client));
+    error
+}

@@ -1,0 +1,141 @@
+//! The Postgres side: claiming rows, settling them, and starting again after a doubt.
+
+mod claim;
+mod control;
+pub mod cursor;
+mod in_flight;
+pub mod lock;
+mod recovery;
+mod row;
+mod settle;
+mod source;
+pub mod table;
+
+use std::future::Future;
+use std::time::Duration;
+
+use crate::encode::Entries;
+use crate::event::{AppendedRow, Batch};
+
+pub use source::PgOutbox;
+
+/// Why a step on the Postgres side failed. Whichever it is, what was open is rolled back and recovery follows.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OutboxError {
+    /// The session or the server is gone, or refused a statement.
+    #[error("Postgres: {0}")]
+    Postgres(String),
+    /// Somebody else has started a new generation.
+    #[error("the outbox is at generation {0}, not ours")]
+    Stale(i64),
+    /// A row that is in flight here was claimed again: one of our claims was rolled back behind our back.
+    #[error("row {0} is in flight already")]
+    InFlight(String),
+}
+
+/// How a member stands after joining.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Joined {
+    /// It may recover and then claim.
+    Member {
+        /// Its number, new for each join.
+        number: i32,
+    },
+    /// Another member owns all slots; try again in a while.
+    Standby,
+}
+
+/// Where events come from.
+///
+/// # The contract
+/// * [`join`](Outbox::join) before anything else, and again after any error.
+/// * [`claim`](Outbox::claim)s are made one at a time. Each opens a transaction that holds its rows; nobody else gets
+///   them, and no row of this process is in two claims.
+/// * A claim takes rows in the order of the order column; of one key, none that was committed before the claim began
+///   and stands before one that is taken is left out (unless somebody else has locked it).
+/// * Rows leave the outbox only in [`Claim::settle`]; a claim that is dropped or rolled back leaves them all.
+/// * A claim of an older generation than the table's takes nothing.
+/// * [`recover`](Outbox::recover) waits until nobody's claim is open, and keeps it so until it is finished or dropped.
+pub trait Outbox: Send + Sync {
+    /// An open claim.
+    type Claim: Claim;
+    /// An open recovery.
+    type Recovery: Recovery;
+
+    /// Connects and takes a seat, unless this member has one already.
+    ///
+    /// # Errors
+    /// Postgres cannot be reached.
+    fn join(&self) -> impl Future<Output = Result<Joined, OutboxError>> + Send;
+
+    /// Claims the next rows; `None` when there are none. `parked` streams are left out.
+    ///
+    /// # Errors
+    /// See [`OutboxError`]; nothing was taken.
+    fn claim(&self, parked: &[String]) -> impl Future<Output = Result<Option<Self::Claim>, OutboxError>> + Send;
+
+    /// Starts a recovery: no claim is open from here until it ends.
+    ///
+    /// # Errors
+    /// See [`OutboxError`]; repeating it is safe.
+    fn recover(&self) -> impl Future<Output = Result<Self::Recovery, OutboxError>> + Send;
+
+    /// Looks at every row again, for example when a stream is no longer parked.
+    fn rewind(&self);
+
+    /// Falls asleep if no writer is between its insert and its commit. `true`: from here on each commit of a writer
+    /// wakes this member; whoever committed before is seen by a claim made now.
+    ///
+    /// # Errors
+    /// The control connection is lost.
+    fn fall_asleep(&self) -> impl Future<Output = Result<bool, OutboxError>> + Send;
+
+    /// Waits until something may have been inserted, at most `limit`.
+    fn woken(&self, limit: Duration) -> impl Future<Output = Woken> + Send;
+
+    /// Ends the sleep: writers no longer notify.
+    ///
+    /// # Errors
+    /// The control connection is lost.
+    fn get_up(&self) -> impl Future<Output = Result<(), OutboxError>> + Send;
+}
+
+/// What ended a wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Woken {
+    /// A writer notified.
+    Notified,
+    /// The time is over.
+    Elapsed,
+    /// The control connection is lost.
+    Disconnected,
+}
+
+/// Rows that are held by an open transaction.
+pub trait Claim: Send {
+    /// The rows.
+    fn batch(&self) -> &Batch;
+
+    /// Takes the rows out of the outbox, for good: all were appended, save the dead ones, which go to the dead letters
+    /// in the same transaction.
+    ///
+    /// # Errors
+    /// The outcome is unknown: the rows may be gone or not.
+    fn settle(self, entries: &Entries) -> impl Future<Output = Result<(), OutboxError>> + Send;
+
+    /// Leaves the rows where they are, to be claimed again.
+    fn roll_back(self) -> impl Future<Output = ()> + Send;
+}
+
+/// A moment in which nobody's claim is open.
+pub trait Recovery: Send {
+    /// The generation that the table knows.
+    fn generation(&self) -> i64;
+
+    /// Settles these rows, where they still are, and writes the new generation. Returns how many there were.
+    ///
+    /// # Errors
+    /// The outcome is unknown; another recovery must follow.
+    fn finish(self, generation: i64, appended: &[AppendedRow])
+    -> impl Future<Output = Result<u64, OutboxError>> + Send;
+}

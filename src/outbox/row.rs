@@ -1,0 +1,233 @@
+//! From rows of Postgres to a batch: each field is copied once, into memory that the whole batch shares.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use jiff::Timestamp;
+use tokio_postgres::Row;
+use tokio_postgres::types::{FromSql, Type};
+
+use crate::event::{Batch, Event};
+
+/// Postgres counts time from 2000-01-01, in microseconds.
+const EPOCH_2000_MICROS: i64 = 946_684_800_000_000;
+/// Memory is taken in pieces of at least this size.
+const ARENA_BYTES: usize = 64 * 1024;
+
+/// How the binary form of a column becomes bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decode {
+    /// A number, to decimal digits.
+    Int2,
+    /// A number, to decimal digits.
+    Int4,
+    /// A number, to decimal digits.
+    Int8,
+    /// To the usual 36 characters.
+    Uuid,
+    /// As it is: text, json, bytea.
+    Raw,
+    /// As it is, less the version byte.
+    Jsonb,
+    /// To RFC 3339, UTC.
+    Timestamp,
+}
+
+impl Decode {
+    /// Whether it is an integer.
+    pub fn is_integer(self) -> bool {
+        matches!(self, Self::Int2 | Self::Int4 | Self::Int8)
+    }
+}
+
+/// Where a field is in a returned row, and how to read it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Field {
+    /// Position in the row.
+    pub position: usize,
+    /// How to read it.
+    pub decode: Decode,
+}
+
+/// Where each field of an event is in a returned row. Position 0 is the claim's own transaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layout {
+    /// Order column, if it is an integer.
+    pub order: Option<Field>,
+    /// Primary key.
+    pub row: Field,
+    /// Event id.
+    pub id: Field,
+    /// Ordering key.
+    pub key: Option<Field>,
+    /// Event type.
+    pub kind: Field,
+    /// Time.
+    pub time: Option<Field>,
+    /// Payload.
+    pub payload: Field,
+    /// Headers.
+    pub headers: Option<Field>,
+    /// The columns of the stream template.
+    pub route: Vec<Field>,
+}
+
+/// A row that cannot be an event: a column that must have a value has none.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a row cannot be read: {0}")]
+pub(super) struct UnreadableRow(String);
+
+/// Collects rows into a batch.
+pub(super) struct Rows<'a> {
+    layout: &'a Layout,
+    arena: BytesMut,
+    batch: Batch,
+    bytes: usize,
+    own: Option<u64>,
+}
+
+impl<'a> Rows<'a> {
+    /// No rows yet.
+    pub(super) fn new(layout: &'a Layout) -> Self {
+        let batch = Batch { route_width: layout.route.len(), ..Batch::default() };
+        Self { layout, arena: BytesMut::new(), batch, bytes: 0, own: None }
+    }
+
+    /// Adds a row.
+    ///
+    /// # Errors
+    /// [`UnreadableRow`] if a column is null that must not be.
+    pub(super) fn push(&mut self, row: &Row) -> Result<(), UnreadableRow> {
+        if self.own.is_none() {
+            self.own = raw(row, 0)?.and_then(|bytes| bytes.try_into().ok()).map(u64::from_be_bytes);
+        }
+        let layout = self.layout;
+        let order = layout.order.map(|field| integer(row, field)).transpose()?.flatten();
+        let event = Event {
+            row: self.required(row, layout.row, "columns.id")?,
+            order,
+            id: self.required(row, layout.id, "columns.event_id")?,
+            key: self.optional(row, layout.key)?,
+            kind: self.required(row, layout.kind, "columns.type")?,
+            time: self.optional(row, layout.time)?,
+            payload: self.optional(row, Some(layout.payload))?.unwrap_or_default(),
+            headers: self.optional(row, layout.headers)?.filter(|headers| !is_empty(headers)),
+        };
+        for field in &layout.route {
+            let value = self.optional(row, Some(*field))?;
+            self.batch.route.push(value);
+        }
+        self.bytes += event.size();
+        self.batch.events.push(event);
+        Ok(())
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.batch.events.len()
+    }
+
+    /// Bytes of all events.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The batch in the order of the order column (RETURNING has none), and the claim's own transaction.
+    pub(super) fn finish(mut self) -> (Batch, Option<u64>) {
+        let sorted = self.batch.events.is_sorted_by_key(|event| event.order);
+        if !sorted {
+            self.sort();
+        }
+        (self.batch, self.own)
+    }
+
+    fn sort(&mut self) {
+        let width = self.batch.route_width;
+        let mut order: Vec<usize> = (0..self.batch.events.len()).collect();
+        order.sort_by_key(|index| self.batch.events[*index].order);
+        self.batch.route = order.iter().flat_map(|index| self.batch.route[index * width..][..width].to_vec()).collect();
+        self.batch.events.sort_by_key(|event| event.order);
+    }
+
+    fn required(&mut self, row: &Row, field: Field, key: &str) -> Result<Bytes, UnreadableRow> {
+        self.optional(row, Some(field))?.ok_or_else(|| UnreadableRow(format!("the column of {key} is null")))
+    }
+
+    fn optional(&mut self, row: &Row, field: Option<Field>) -> Result<Option<Bytes>, UnreadableRow> {
+        let Some(field) = field else { return Ok(None) };
+        let Some(bytes) = raw(row, field.position)? else { return Ok(None) };
+        if self.arena.capacity() - self.arena.len() < bytes.len() + 64 {
+            self.arena.reserve(ARENA_BYTES.max(bytes.len() + 64));
+        }
+        write(&mut self.arena, bytes, field.decode)?;
+        Ok(Some(self.arena.split().freeze()))
+    }
+}
+
+/// The binary form of a column.
+struct Raw<'a>(&'a [u8]);
+
+impl<'a> FromSql<'a> for Raw<'a> {
+    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
+        Ok(Self(raw))
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+}
+
+fn raw(row: &Row, position: usize) -> Result<Option<&[u8]>, UnreadableRow> {
+    let value: Option<Raw<'_>> = row.try_get(position).map_err(|error| UnreadableRow(error.to_string()))?;
+    Ok(value.map(|raw| raw.0))
+}
+
+fn integer(row: &Row, field: Field) -> Result<Option<i64>, UnreadableRow> {
+    let Some(bytes) = raw(row, field.position)? else { return Ok(None) };
+    number(bytes, field.decode).map(Some)
+}
+
+fn number(bytes: &[u8], decode: Decode) -> Result<i64, UnreadableRow> {
+    let wrong = || UnreadableRow("a number has an unexpected width".to_owned());
+    match decode {
+        Decode::Int2 => bytes.try_into().map(i16::from_be_bytes).map(i64::from).map_err(|_| wrong()),
+        Decode::Int4 => bytes.try_into().map(i32::from_be_bytes).map(i64::from).map_err(|_| wrong()),
+        Decode::Int8 | Decode::Timestamp => bytes.try_into().map(i64::from_be_bytes).map_err(|_| wrong()),
+        Decode::Uuid | Decode::Raw | Decode::Jsonb => Err(wrong()),
+    }
+}
+
+fn write(arena: &mut BytesMut, bytes: &[u8], decode: Decode) -> Result<(), UnreadableRow> {
+    use std::fmt::Write as _;
+    match decode {
+        Decode::Raw => arena.put_slice(bytes),
+        Decode::Jsonb => arena.put_slice(bytes.get(1..).unwrap_or_default()),
+        Decode::Uuid => {
+            let uuid = uuid::Uuid::from_slice(bytes).map_err(|error| UnreadableRow(error.to_string()))?;
+            let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
+            arena.put_slice(uuid.as_hyphenated().encode_lower(&mut text).as_bytes());
+        }
+        Decode::Int2 | Decode::Int4 | Decode::Int8 => {
+            // Writing to memory cannot fail.
+            let _ = write!(arena, "{}", number(bytes, decode)?);
+        }
+        Decode::Timestamp => {
+            match Timestamp::from_microsecond(number(bytes, decode)?.saturating_add(EPOCH_2000_MICROS)) {
+                Ok(time) => {
+                    let _ = write!(arena, "{time}");
+                }
+                // infinity and -infinity
+                Err(_) => arena.put_slice(b"infinity"),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// An object without members, or nothing at all.
+fn is_empty(headers: &Bytes) -> bool {
+    let text = headers.trim_ascii();
+    text.is_empty()
+        || text == b"null"
+        || (text.first() == Some(&b'{')
+            && text.last() == Some(&b'}')
+            && text[1..text.len() - 1].trim_ascii().is_empty())
+}

@@ -1,0 +1,84 @@
+//! Settling: the rows leave the outbox for good, or stay.
+
+use deadpool_postgres::Object;
+use tokio_postgres::types::ToSql;
+
+use super::claim::{PgClaim, abandon, roll_back};
+use super::source::{failed, locked, within};
+use super::{Claim, OutboxError};
+use crate::encode::Entries;
+use crate::event::{Batch, DeadLetter, Event};
+
+impl Claim for PgClaim {
+    fn batch(&self) -> &Batch {
+        &self.batch
+    }
+
+    async fn settle(mut self, entries: &Entries) -> Result<(), OutboxError> {
+        let Some(client) = self.client.take() else { return Ok(()) };
+        let outcome = within(commit(&client, &self.outbox_name, &self.batch, &entries.dead)).await;
+        match outcome {
+            Ok(()) => {
+                self.settled = true;
+                Ok(())
+            }
+            Err(error) => Err(abandon(client, error)),
+        }
+    }
+
+    async fn roll_back(mut self) {
+        if let Some(client) = self.client.take() {
+            // Bounded by `tcp_user_timeout`; a session that does not answer is closed, which rolls back as well.
+            if tokio::time::timeout(super::source::ANSWER_LIMIT, roll_back(client)).await.is_err() {
+                tracing::warn!(outbox = self.outbox_name, "a rollback has no answer");
+            }
+        }
+    }
+}
+
+/// However a claim ends other than by a known commit, its rows are looked at again.
+impl Drop for PgClaim {
+    fn drop(&mut self) {
+        if let Some(client) = self.client.take() {
+            drop(Object::take(client));
+        }
+        let mut state = locked(&self.state);
+        state.in_flight.leave(self.number);
+        let lowest = self.batch.events.first().and_then(|event| event.order);
+        if let Some(lowest) = lowest.filter(|_| !self.settled) {
+            state.look_again = Some(state.look_again.map_or(lowest, |known| known.min(lowest)));
+        }
+    }
+}
+
+async fn commit(client: &Object, outbox: &str, batch: &Batch, dead: &[DeadLetter]) -> Result<(), OutboxError> {
+    if !dead.is_empty() {
+        bury(client, outbox, batch, dead).await?;
+    }
+    // A commit of a failed transaction answers ROLLBACK without an error; every statement before it was checked.
+    client.batch_execute("commit").await.map_err(|error| failed(&error))
+}
+
+async fn bury(client: &Object, outbox: &str, batch: &Batch, dead: &[DeadLetter]) -> Result<(), OutboxError> {
+    let text = |of: &dyn Fn(&Event) -> Option<bytes::Bytes>| -> Vec<Option<String>> {
+        let texts = dead.iter().map(|letter| of(&batch.events[letter.index]));
+        texts.map(|bytes| bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned())).collect()
+    };
+    let rows = text(&|event| Some(event.row.clone()));
+    let ids = text(&|event| Some(event.id.clone()));
+    let keys = text(&|event| event.key.clone());
+    let kinds = text(&|event| Some(event.kind.clone()));
+    let times = text(&|event| event.time.clone());
+    let headers = text(&|event| event.headers.clone());
+    let payloads: Vec<&[u8]> = dead.iter().map(|letter| &batch.events[letter.index].payload[..]).collect();
+    let streams: Vec<Option<&str>> = dead.iter().map(|letter| letter.stream.as_deref()).collect();
+    let reasons: Vec<&str> = dead.iter().map(|letter| letter.reason.as_str()).collect();
+    let params: [&(dyn ToSql + Sync); 10] =
+        [&outbox, &rows, &ids, &keys, &kinds, &times, &payloads, &headers, &streams, &reasons];
+    let buried = client.execute(include_str!("sql/dead_letter.sql"), &params).await.map_err(|error| failed(&error))?;
+    if buried == dead.len() as u64 {
+        Ok(())
+    } else {
+        Err(OutboxError::Postgres(format!("{buried} dead letters were written, not {}", dead.len())))
+    }
+}

@@ -1,0 +1,14 @@
+-- What the relay relies on, in each of its sessions.
+-- A settled batch is durable before the journal may forget it.
+set synchronous_commit = on;
+set statement_timeout = '30s';
+set lock_timeout = '10s';
+-- A frozen relay's claims end, and so do their locks.
+set idle_in_transaction_session_timeout = '60s';
+-- Claims walk the index of the order column. Planned while the table is empty they would be seq scans, and stay so.
+set enable_seqscan = off;
+set enable_bitmapscan = off;
+set enable_sort = off;
+set jit = off;
+-- Planned once a session, not five times: a claim's plan does not depend on its parameters.
+set plan_cache_mode = force_generic_plan;

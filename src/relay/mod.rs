@@ -1,0 +1,210 @@
+//! A batch's life on one screen (claim → encode → append → settle), and the pipeline that keeps several in flight.
+
+mod member;
+mod parked;
+mod session;
+mod trouble;
+mod turnstile;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use tokio_util::sync::CancellationToken;
+
+use crate::encode::{Encoder, Entries};
+use crate::metrics::OutboxMetrics;
+use crate::outbox::{Claim, Outbox};
+use crate::sink::Sink;
+use parked::Parked;
+use session::{Drain, Session};
+use trouble::Trouble;
+
+pub use member::Mode;
+pub use trouble::Cause;
+
+/// Pause between two looks at an empty table while batches are under way: by then new rows may have come.
+const PAUSE_UNDER_WAY: Duration = Duration::from_micros(500);
+
+/// One outbox, relayed by one member.
+pub struct Relay<O, S> {
+    name: String,
+    outbox: O,
+    sink: S,
+    encoder: Encoder,
+    in_flight: usize,
+    poll_interval: Duration,
+    parked: Mutex<Parked>,
+    metrics: OutboxMetrics,
+}
+
+impl<O: Outbox, S: Sink> Relay<O, S> {
+    /// Puts the parts together; nothing happens before [`Relay::run`].
+    pub fn new(
+        name: &str,
+        outbox: O,
+        sink: S,
+        encoder: Encoder,
+        in_flight: usize,
+        poll_interval: Duration,
+        metrics: OutboxMetrics,
+    ) -> Self {
+        let parked = Mutex::new(Parked::default());
+        Self { name: name.to_owned(), outbox, sink, encoder, in_flight, poll_interval, parked, metrics }
+    }
+
+    /// One batch's life. Returns how many events it delivered; `None` when there was nothing to claim.
+    ///
+    /// Never cancelled: once rows are claimed, they are settled or rolled back. A batch that fails breaks the gates for
+    /// those behind it, which are then rolled back too.
+    async fn deliver(&self, drain: &Drain<'_>, stop: &CancellationToken) -> Option<usize> {
+        let turn = drain.claims.lock().await;
+        let started = Instant::now();
+        let claim = loop {
+            if drain.has_ended() || stop.is_cancelled() {
+                return None;
+            }
+            match self.claim().await {
+                Ok(Some(claim)) => break claim,
+                Ok(None) if drain.under_way() == 0 => {
+                    drain.end();
+                    return None;
+                }
+                Ok(None) => tokio::time::sleep(PAUSE_UNDER_WAY).await,
+                Err(trouble) => {
+                    drain.fail(trouble);
+                    return None;
+                }
+            }
+        };
+        let number = drain.enter();
+        drop(turn);
+        self.metrics.claimed(claim.batch().events.len(), started.elapsed());
+
+        let entries = self.encoder.encode(claim.batch());
+
+        let delivered = match self.append(drain, number, &claim, &entries).await {
+            Ok(()) => self.settle(drain, number, claim, &entries).await,
+            Err(trouble) => {
+                if let Some(trouble) = trouble {
+                    drain.fail(trouble);
+                }
+                claim.roll_back().await;
+                None
+            }
+        };
+        drain.leave();
+        delivered
+    }
+
+    async fn claim(&self) -> Result<Option<O::Claim>, Trouble> {
+        let parked = {
+            let mut parked = self.parked();
+            if parked.release(Instant::now()) {
+                self.outbox.rewind();
+            }
+            parked.names()
+        };
+        Ok(self.outbox.claim(&parked).await?)
+    }
+
+    /// Appends in claim order. `Err(None)`: a batch in front has failed, so nothing was tried.
+    async fn append(
+        &self,
+        drain: &Drain<'_>,
+        number: u64,
+        claim: &O::Claim,
+        entries: &Entries,
+    ) -> Result<(), Option<Trouble>> {
+        let turn = drain.appends.wait(number).await.map_err(|_broken| None)?;
+        if !entries.entries.is_empty() {
+            let started = Instant::now();
+            let settled = drain.session.to_drop();
+            let position = drain.session.position(number);
+            let refused = self.sink.append(position, &settled, claim.batch(), entries).await;
+            let refused = refused.map_err(|error| {
+                self.metrics.append_failed(&error);
+                Some(error.into())
+            })?;
+            drain.session.appended(number, &settled);
+            if !refused.is_empty() {
+                return Err(Some(self.park(&refused)));
+            }
+            self.metrics.appended(claim.batch(), entries, started.elapsed());
+            self.unpark(&entries.streams);
+        }
+        turn.done();
+        Ok(())
+    }
+
+    /// Settles in claim order.
+    async fn settle(&self, drain: &Drain<'_>, number: u64, claim: O::Claim, entries: &Entries) -> Option<usize> {
+        let Ok(turn) = drain.settles.wait(number).await else {
+            claim.roll_back().await;
+            return None;
+        };
+        let (started, events) = (Instant::now(), claim.batch().events.len());
+        if let Err(error) = claim.settle(entries).await {
+            drain.fail(error.into());
+            return None;
+        }
+        drain.session.settled(number);
+        turn.done();
+        self.metrics.settled(entries, started.elapsed());
+        Some(events)
+    }
+
+    /// Delivers until there is nothing left, a stop, or trouble. Returns how many events it delivered.
+    async fn drain(&self, session: &Session, stop: &CancellationToken) -> Result<usize, Trouble> {
+        let drain = Drain::new(session);
+        let lane = async || {
+            let mut delivered = 0;
+            while let Some(events) = self.deliver(&drain, stop).await {
+                delivered += events;
+            }
+            delivered
+        };
+        let lanes = join_all((0..self.in_flight).map(|_| lane())).await;
+        match drain.into_trouble() {
+            Some(trouble) => Err(trouble),
+            None => Ok(lanes.into_iter().sum()),
+        }
+    }
+
+    /// Delivers what one claim takes. Returns how many events that were.
+    async fn deliver_once(&self, session: &Session, stop: &CancellationToken) -> Result<usize, Trouble> {
+        let drain = Drain::new(session);
+        let delivered = self.deliver(&drain, stop).await;
+        match drain.into_trouble() {
+            Some(trouble) => Err(trouble),
+            None => Ok(delivered.unwrap_or(0)),
+        }
+    }
+
+    fn parked(&self) -> MutexGuard<'_, Parked> {
+        self.parked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn park(&self, refused: &[crate::sink::Refusal]) -> Trouble {
+        let mut parked = self.parked();
+        for refusal in refused {
+            let (pause, new) = parked.park(&refusal.stream, Instant::now());
+            self.metrics.refused(&refusal.message);
+            if new {
+                let (stream, reason) = (&refusal.stream, &refusal.message);
+                tracing::error!(outbox = self.name, stream, reason, ?pause, "a stream refuses its events: parked");
+            }
+        }
+        self.metrics.parked(parked.len());
+        let names: Vec<&str> = refused.iter().map(|refusal| refusal.stream.as_str()).collect();
+        Trouble::Doubt { cause: Cause::PartlyAppended, detail: format!("refused by {}", names.join(", ")) }
+    }
+
+    fn unpark(&self, streams: &[String]) {
+        let mut parked = self.parked();
+        for stream in parked.took(streams) {
+            tracing::info!(outbox = self.name, stream, "the stream takes its events again");
+        }
+        self.metrics.parked(parked.len());
+    }
+}

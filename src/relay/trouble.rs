@@ -1,0 +1,92 @@
+//! What can go wrong with a batch, by what is to be done about it. Pure.
+
+use crate::outbox::OutboxError;
+use crate::sink::AppendError;
+
+/// Why a batch did not come through.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Trouble {
+    /// Nothing was appended and nothing is in doubt: roll back, wait, try again.
+    #[error("{0}")]
+    Unavailable(String),
+    /// Something may have been appended that is not settled, or we are not who we think: recover first.
+    #[error("{}: {detail}", cause.as_str())]
+    Doubt {
+        /// Which kind.
+        cause: Cause,
+        /// In words.
+        detail: String,
+    },
+}
+
+/// Why a recovery is made. A closed set: it is a metric label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Cause {
+    /// A new incarnation of this member.
+    Start,
+    /// A Postgres session was lost or refused; a commit may have no answer.
+    Postgres,
+    /// An append has no answer.
+    Unanswered,
+    /// Some streams of a batch took their events and others refused.
+    PartlyAppended,
+    /// Redis knows a newer generation.
+    Fenced,
+    /// Postgres knows a newer generation.
+    Stale,
+    /// Redis does not know what it acknowledged.
+    RolledBack,
+    /// A row came back while it was in flight.
+    InFlight,
+}
+
+impl Cause {
+    /// Every cause.
+    pub const ALL: [Self; 8] = [
+        Self::Start,
+        Self::Postgres,
+        Self::Unanswered,
+        Self::PartlyAppended,
+        Self::Fenced,
+        Self::Stale,
+        Self::RolledBack,
+        Self::InFlight,
+    ];
+
+    /// The name in metrics and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Postgres => "postgres",
+            Self::Unanswered => "unanswered",
+            Self::PartlyAppended => "partly_appended",
+            Self::Fenced => "fenced",
+            Self::Stale => "stale",
+            Self::RolledBack => "rolled_back",
+            Self::InFlight => "in_flight",
+        }
+    }
+}
+
+impl From<OutboxError> for Trouble {
+    fn from(error: OutboxError) -> Self {
+        let cause = match &error {
+            OutboxError::Postgres(_) => Cause::Postgres,
+            OutboxError::Stale(_) => Cause::Stale,
+            OutboxError::InFlight(_) => Cause::InFlight,
+        };
+        Self::Doubt { cause, detail: error.to_string() }
+    }
+}
+
+impl From<AppendError> for Trouble {
+    fn from(error: AppendError) -> Self {
+        let cause = match &error {
+            AppendError::Unavailable(reason) => return Self::Unavailable(reason.clone()),
+            AppendError::Fenced(_) => Cause::Fenced,
+            AppendError::RolledBack(_) => Cause::RolledBack,
+            AppendError::Unknown(_) => Cause::Unanswered,
+        };
+        Self::Doubt { cause, detail: error.to_string() }
+    }
+}

@@ -1,0 +1,100 @@
+-- Appends one batch and journals what was appended, in one step that nobody can come between.
+--
+-- KEYS  1  the journal: a hash with
+--            generation             the share-out of slots in force
+--            last:<g>:<member>      number of the last batch that this member appended in generation g
+--            batch:<g>:<member>:<n> the rows of an appended batch that may not be settled
+-- ARGV     generation, member, batch, previous batch (0: none), max_len (0: never trim),
+--          how many batches are settled, their numbers,
+--          the packed rows of this batch,
+--          how many streams, their names,
+--          how many shapes, and for each how many field names and the names,
+--          then for each event: number of its stream, number of its shape, its values.
+--
+-- Streams are not declared as keys: one that the ACL forbids would fail the call as a whole, without saying which.
+-- Values are never unpacked for a whole batch: Lua's limit there is about 8,000.
+local journal = KEYS[1]
+local generation, member, batch, previous, max_len = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local mine = generation .. ':' .. member
+local last_field = 'last:' .. mine
+
+-- Fence. A generation that Redis has gone past is refused; one that Redis does not know yet means that Redis lost it.
+local known = redis.call('HMGET', journal, 'generation', last_field)
+if not known[1] then
+  return {'ROLLED_BACK', 'the journal is gone'}
+end
+if known[1] ~= generation then
+  if tonumber(known[1]) > tonumber(generation) then
+    return {'FENCED', known[1]}
+  end
+  return {'ROLLED_BACK', 'the journal is at generation ' .. known[1] .. ', not ' .. generation}
+end
+if (known[2] or '0') ~= previous then
+  return {'ROLLED_BACK', 'the last batch was ' .. (known[2] or '0') .. ', not ' .. previous}
+end
+
+-- The first write. A server that is full, read-only or without its replicas says so here, before anything is appended;
+-- after it a script can no longer be refused. Hence unconditional, and caught, so that the answer names the cause.
+local written = redis.pcall('HSET', journal, last_field, batch)
+if type(written) == 'table' and written.err then
+  return {'REFUSED', written.err}
+end
+
+local at = 6
+local function take()
+  at = at + 1
+  return ARGV[at - 1]
+end
+
+for _ = 1, tonumber(take()) do
+  redis.call('HDEL', journal, 'batch:' .. mine .. ':' .. take())
+end
+local rows = take()
+
+local streams = {}
+for i = 0, tonumber(take()) - 1 do
+  streams[tostring(i)] = take()
+end
+
+-- One XADD command a shape, whose stream and values are replaced for each event.
+local shapes = {}
+for i = 0, tonumber(take()) - 1 do
+  local command = {'XADD', ''}
+  if max_len ~= '0' then
+    command[3], command[4], command[5] = 'MAXLEN', '~', max_len
+  end
+  command[#command + 1] = '*'
+  local first, count = #command + 2, tonumber(take())
+  for field = 0, count - 1 do
+    command[first + 2 * field - 1] = take()
+    command[first + 2 * field] = ''
+  end
+  shapes[tostring(i)] = {command, first, count, #command}
+end
+
+-- A stream's first error leaves out the rest of that stream, so that nothing overtakes what was refused.
+local answer, refused, skipped, position = {'OK'}, {}, {}, 0
+local pcall, unpack, total = redis.pcall, unpack, #ARGV
+while at <= total do
+  local name, shape = ARGV[at], shapes[ARGV[at + 1]]
+  local command, first, count = shape[1], shape[2], shape[3]
+  if not refused[name] then
+    command[2] = streams[name]
+    for field = 0, count - 1 do
+      command[first + 2 * field] = ARGV[at + 2 + field]
+    end
+    local added = pcall(unpack(command, 1, shape[4]))
+    if type(added) == 'table' and added.err then
+      refused[name] = true
+      answer[#answer + 1], answer[#answer + 2] = streams[name], added.err
+    end
+  end
+  if refused[name] then
+    skipped[#skipped + 1] = position
+  end
+  position = position + 1
+  at = at + 2 + count
+end
+
+redis.call('HSET', journal, 'batch:' .. mine .. ':' .. batch, table.concat(skipped, ',') .. ';' .. rows)
+return answer

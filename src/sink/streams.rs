@@ -1,0 +1,171 @@
+//! Redis Streams as a sink: three scripts, and what their answers mean.
+
+use bytes::Bytes;
+
+use super::{AppendError, Position, Raised, Refusal, Sink, journal};
+use crate::encode::Entries;
+use crate::event::Batch;
+use crate::redis::{Args, Failure, Redis, Reply, Script};
+
+/// Error codes that Redis answers before it runs anything: nothing was appended. Any other error of a script may come
+/// from its middle and is an unknown outcome.
+const NOTHING_RAN: [&str; 13] = [
+    "OOM",
+    "READONLY",
+    "LOADING",
+    "NOREPLICAS",
+    "MISCONF",
+    "NOPERM",
+    "NOAUTH",
+    "WRONGPASS",
+    "MASTERDOWN",
+    "BUSY",
+    "CLUSTERDOWN",
+    "TRYAGAIN",
+    "NOSCRIPT",
+];
+
+/// The streams of one Redis, with the journal of one outbox.
+#[derive(Debug)]
+pub struct RedisSink {
+    redis: Redis,
+    journal: String,
+    max_len: u64,
+    append: Script,
+    raise: Script,
+    forget: Script,
+}
+
+impl RedisSink {
+    /// `journal` identifies the outbox (a uuid made by `migrate`), so that two environments on one Redis cannot meet.
+    /// `max_len` trims each stream to about that many entries; 0 never trims.
+    pub fn new(redis: Redis, journal: &str, max_len: u64) -> Self {
+        Self {
+            redis,
+            journal: format!("outflow:journal:{{{journal}}}"),
+            max_len,
+            append: Script::new(include_str!("append.lua")),
+            raise: Script::new(include_str!("raise.lua")),
+            forget: Script::new(include_str!("forget.lua")),
+        }
+    }
+
+    /// Key of the journal in Redis.
+    pub fn journal_key(&self) -> &str {
+        &self.journal
+    }
+
+    fn append_args(&self, position: Position, settled: &[u64], batch: &Batch, entries: &Entries) -> Args {
+        let names: usize = entries.shapes.iter().map(|shape| shape.len() + 1).sum();
+        let mut args = Args::with_capacity(
+            16 + settled.len() + entries.streams.len() + names + 2 * entries.entries.len() + entries.values.len(),
+        );
+        args.int(position.generation).int(position.member).int(signed(position.batch)).int(signed(position.previous));
+        args.int(signed(self.max_len));
+        push_numbers(&mut args, settled);
+        args.push(journal::pack(entries.entries.iter().map(|entry| &batch.events[entry.event])));
+        args.int(count(entries.streams.len()));
+        for stream in &entries.streams {
+            args.text(stream.as_str());
+        }
+        args.int(count(entries.shapes.len()));
+        for shape in &entries.shapes {
+            args.int(count(shape.len()));
+            for name in shape {
+                args.word(name);
+            }
+        }
+        let mut values = entries.values.iter();
+        for entry in &entries.entries {
+            args.int(count(entry.stream)).int(count(entry.shape));
+            for value in values.by_ref().take(entries.shapes[entry.shape].len()) {
+                args.push(value.clone());
+            }
+        }
+        args
+    }
+}
+
+impl Sink for RedisSink {
+    async fn append(
+        &self,
+        position: Position,
+        settled: &[u64],
+        batch: &Batch,
+        entries: &Entries,
+    ) -> Result<Vec<Refusal>, AppendError> {
+        let args = || self.append_args(position, settled, batch, entries);
+        let reply = self.redis.script_of(&self.append, &[&self.journal], args).await.map_err(|failure| {
+            let nothing_ran = failure.code().is_some_and(|code| NOTHING_RAN.contains(&code));
+            match failure {
+                Failure::NotSent(_) => AppendError::Unavailable(failure.to_string()),
+                Failure::Refused(_) if nothing_ran => AppendError::Unavailable(failure.to_string()),
+                Failure::Refused(_) | Failure::Unknown(_) => AppendError::Unknown(failure.to_string()),
+            }
+        })?;
+        outcome(&reply)
+    }
+
+    async fn raise(&self, known: i64) -> Result<Raised, String> {
+        let mut args = Args::with_capacity(1);
+        args.int(known);
+        let reply = self.redis.script(&self.raise, &[&self.journal], args).await.map_err(|f| f.to_string())?;
+        let [generation, previous, batches] = reply.items() else { return Err(unexpected(&reply)) };
+        let mut appended = Vec::new();
+        for record in batches.items() {
+            let record = record.text().ok_or_else(|| unexpected(&reply))?;
+            appended.extend(journal::unpack(record).map_err(|error| error.to_string())?);
+        }
+        let generation = generation.int().ok_or_else(|| unexpected(&reply))?;
+        Ok(Raised { generation, previous: previous.int(), appended })
+    }
+
+    async fn forget(&self, generation: i64, member: i32, settled: &[u64]) -> Result<(), String> {
+        let mut args = Args::with_capacity(3 + settled.len());
+        args.int(generation).int(member);
+        push_numbers(&mut args, settled);
+        self.redis.script(&self.forget, &[&self.journal], args).await.map(drop).map_err(|failure| failure.to_string())
+    }
+}
+
+/// What the append script's answer says.
+fn outcome(reply: &Reply) -> Result<Vec<Refusal>, AppendError> {
+    let texts: Option<Vec<&Bytes>> = reply.items().iter().map(Reply::text).collect();
+    let texts: Vec<String> = texts.unwrap_or_default().into_iter().map(|text| lossy(text)).collect();
+    let Some((verdict, rest)) = texts.split_first() else { return Err(AppendError::Unknown(unexpected(reply))) };
+    match (verdict.as_str(), rest) {
+        ("OK", refused) => Ok(refused
+            .chunks_exact(2)
+            .map(|pair| Refusal { stream: pair[0].clone(), message: pair[1].trim_start_matches('-').to_owned() })
+            .collect()),
+        ("FENCED", [generation]) => Err(AppendError::Fenced(generation.parse().unwrap_or_default())),
+        ("ROLLED_BACK", [what]) => Err(AppendError::RolledBack(what.clone())),
+        ("REFUSED", [message]) => {
+            Err(AppendError::Unavailable(format!("Redis refused: {}", message.trim_start_matches('-'))))
+        }
+        _ => Err(AppendError::Unknown(unexpected(reply))),
+    }
+}
+
+fn push_numbers(args: &mut Args, numbers: &[u64]) {
+    args.int(count(numbers.len()));
+    for number in numbers {
+        args.int(signed(*number));
+    }
+}
+
+fn count(length: usize) -> i64 {
+    i64::try_from(length).unwrap_or(i64::MAX)
+}
+
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn lossy(bytes: &Bytes) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn unexpected(reply: &Reply) -> String {
+    format!("Redis gave an answer of an unexpected kind: {reply:?}")
+}
