@@ -184,7 +184,10 @@ impl Redis {
         };
         let mut reconnect = ReconnectPolicy::new_exponential(0, RECONNECT_MS.0, RECONNECT_MS.1, 2);
         reconnect.set_jitter(RECONNECT_MS.0);
-        let client = Client::new(config_of(url)?, Some(performance), Some(connection), Some(reconnect));
+        let mut config = config_of(url)?;
+        // Otherwise fred gives up for good when the first attempt to connect fails.
+        config.fail_fast = false;
+        let client = Client::new(config, Some(performance), Some(connection), Some(reconnect));
         // fred uses a client's id as its name in `CLIENT LIST`.
         tracing::debug!(id = %client.id(), name, "opening a connection to Redis");
         let last_error = Arc::new(Mutex::new(None));

@@ -65,6 +65,16 @@ impl Group {
         }
     }
 
+    /// Waits until both connections stand, at most `limit`.
+    pub(super) async fn ready(&self, limit: Duration) -> Result<(), Failure> {
+        for redis in [&self.commands, &self.reads] {
+            if !redis.is_connected() {
+                redis.ready(limit).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Creates the group, from the beginning of the stream (`$` would skip what came before), and the stream with it.
     /// Returns whether it was missing.
     pub(super) async fn create(&self) -> Result<bool, Failure> {
@@ -165,9 +175,9 @@ impl Group {
         }
     }
 
-    /// Closes both connections.
+    /// Closes both connections. The one for reads is dropped: it may be in the middle of one, and QUIT would wait for it.
     pub(super) async fn close(self) {
-        tokio::join!(self.commands.close(), self.reads.close());
+        self.commands.close().await;
     }
 
     async fn uncount(&self, held: &[Held]) -> Result<(), Failure> {

@@ -16,6 +16,10 @@ use crate::redis::{BadUrl, Failure, Redis};
 
 /// How long one read waits for new entries. Longer saves nothing, and a connection that died unnoticed is found sooner.
 const BLOCK_LONGEST: Duration = Duration::from_secs(5);
+/// How long the first read after an outage waits: its answer shows that all is well again, and should come soon.
+const BLOCK_FIRST: Duration = Duration::from_millis(1);
+/// How long to wait for the connections before looking whether that is still worth it.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A member of a consumer group that hands entries to a handler, one after another.
 #[derive(Debug)]
@@ -31,8 +35,9 @@ pub struct Consumer<H> {
 
 /// Where the loop stands.
 struct Position {
-    /// The group may not exist.
-    group_unknown: bool,
+    /// Redis said that the group does not exist. Not assumed at the start: creating it is refused by a full Redis, also
+    /// when it is there.
+    group_gone: bool,
     /// Our own pending list may not be empty.
     own_pending: bool,
     /// Where XAUTOCLAIM goes on.
@@ -61,8 +66,7 @@ impl<H: Handler> Consumer<H> {
     /// Consumes until `stop` is cancelled: the entry in hand is finished first, the rest of its batch stays pending for
     /// our next start. Outages are waited out. Do not drop the future instead: that breaks off a handler.
     pub async fn run(self, stop: CancellationToken) {
-        let mut position =
-            Position { group_unknown: true, own_pending: true, cursor: None, reclaim_at: Instant::now() };
+        let mut position = Position { group_gone: false, own_pending: true, cursor: None, reclaim_at: Instant::now() };
         let mut pauses = Pauses::for_outage();
         while !stop.is_cancelled() {
             // Dropping a read at a stop loses nothing: what Redis delivered is on our pending list.
@@ -72,7 +76,6 @@ impl<H: Handler> Consumer<H> {
             };
             let ended = match batch {
                 Ok(batch) => {
-                    self.health.up(Part::Redis);
                     pauses = Pauses::for_outage();
                     self.work(batch, &stop).await
                 }
@@ -85,7 +88,7 @@ impl<H: Handler> Consumer<H> {
             };
             match ended {
                 Ok(()) => {}
-                Err(Interrupted::GroupGone) => position.group_unknown = true,
+                Err(Interrupted::GroupGone) => position.group_gone = true,
                 Err(Interrupted::Stopped) => break,
             }
         }
@@ -94,12 +97,13 @@ impl<H: Handler> Consumer<H> {
 
     /// The entries to work on next; may be none. Our own pending ones come first: they are the oldest.
     async fn next(&self, position: &mut Position) -> Result<Vec<Held>, Failure> {
-        if position.group_unknown {
+        self.group.ready(CONNECT_PATIENCE).await?;
+        if position.group_gone {
             if self.group.create().await? {
                 let Settings { stream, group, .. } = &self.settings;
                 tracing::warn!(%stream, %group, "the group did not exist: created, from the stream's beginning");
             }
-            position.group_unknown = false;
+            position.group_gone = false;
             position.own_pending = true;
         }
         if position.own_pending {
@@ -112,8 +116,11 @@ impl<H: Handler> Consumer<H> {
         if position.reclaim_at <= Instant::now() {
             return self.reclaim(position).await.map(|()| Vec::new());
         }
-        let block = position.reclaim_at.saturating_duration_since(Instant::now()).min(BLOCK_LONGEST);
-        self.group.read_new(block).await
+        let block = if self.health.is_up(Part::Redis) { BLOCK_LONGEST } else { BLOCK_FIRST };
+        let held =
+            self.group.read_new(block.min(position.reclaim_at.saturating_duration_since(Instant::now()))).await?;
+        self.health.up(Part::Redis);
+        Ok(held)
     }
 
     /// One step over the group's pending list. What it takes over is on our own list then, and comes next. Nothing is in

@@ -2,6 +2,7 @@
 
 mod api;
 mod configuration;
+mod consumer;
 mod crash;
 mod demo;
 mod entries;

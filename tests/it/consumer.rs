@@ -1,0 +1,512 @@
+//! order-consumer, the real binary over real servers: each effect once, nothing lost, whatever dies in between.
+
+use std::time::Duration;
+
+use outflow::local::{Postgres, Program, Redis, eventually, free_port};
+use outflow::redis::Reply;
+use serde_json::json;
+use tempfile::TempDir;
+use tokio_postgres::NoTls;
+use uuid::Uuid;
+
+const LIMIT: Duration = Duration::from_secs(30);
+const STREAM: &str = "events.order";
+const DEAD: &str = "events.order.dead";
+
+/// Both servers, and a connection to each.
+struct Scene {
+    db: tokio_postgres::Client,
+    client: outflow::redis::Redis,
+    postgres: Postgres,
+    redis: Redis,
+    dir: TempDir,
+}
+
+/// A running consumer, and where it answers.
+struct Consumer {
+    program: Program,
+    base: String,
+    http: reqwest::Client,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (postgres, redis) = tokio::join!(Postgres::start(dir.path()), Redis::start(dir.path(), &[]));
+        let (postgres, redis) = (postgres.expect("Postgres"), redis.expect("Redis"));
+        let client = outflow::redis::Redis::open(&redis.url().into(), "test").expect("an address");
+        client.ready(LIMIT).await.expect("a connection");
+        let db = session(&postgres).await;
+        Self { db, client, postgres, redis, dir }
+    }
+
+    /// Starts a consumer of that name; `extra` options come on top.
+    fn start(&self, name: &str, extra: &[&str]) -> Consumer {
+        let listen = format!("127.0.0.1:{}", free_port().expect("a port"));
+        let (redis, postgres) = (self.redis.url(), self.postgres.url());
+        let mut args = vec!["--consumer", name, "--listen", &listen, "--log-format", "text", "--retry-delay", "10ms"];
+        args.extend(["--log-level", "info,outflow=debug"]);
+        args.extend(extra);
+        let envs = [("ORDER_CONSUMER_REDIS_URL", redis.as_str()), ("ORDER_CONSUMER_POSTGRES_URL", postgres.as_str())];
+        let path = env!("CARGO_BIN_EXE_order-consumer").as_ref();
+        let program = Program::start(name, path, &args, &envs, self.dir.path()).expect("order-consumer");
+        let http = reqwest::Client::builder().no_proxy().timeout(LIMIT).build().expect("a client");
+        Consumer { program, base: format!("http://{listen}"), http }
+    }
+
+    /// As [`Scene::start`], and waits until it is ready.
+    async fn ready(&self, name: &str, extra: &[&str]) -> Consumer {
+        let consumer = self.start(name, extra);
+        consumer.until_ready().await;
+        consumer
+    }
+
+    async fn call(&self, command: &'static str, args: &[&str]) -> Reply {
+        let mut all = outflow::redis::Args::default();
+        for arg in args {
+            all.text(*arg);
+        }
+        self.client.call(command, all).await.expect("an answer")
+    }
+
+    async fn add(&self, fields: &[&str]) -> String {
+        let reply = self.call("XADD", &[&[STREAM, "*"], fields].concat()).await;
+        text(&reply)
+    }
+
+    /// Appends an event as the relay does; returns the entry's id.
+    async fn order(&self, event_id: Uuid, kind: &str, items: &[(&str, u32)]) -> String {
+        let items: Vec<_> =
+            items.iter().map(|(sku, count)| json!({ "sku": sku, "quantity": count, "unit_price": "1.00" })).collect();
+        let (id, order, time) = (event_id.to_string(), Uuid::nil(), "2026-01-02T03:04:05Z");
+        let payload = json!({
+            "event_id": id, "event_type": kind, "aggregate_id": order, "occurred_at": time, "order_id": order,
+            "customer_id": "c", "total_amount": "1.00", "currency": "EUR", "items": items,
+        });
+        let (order, payload) = (order.to_string(), payload.to_string());
+        self.add(&["id", &id, "type", kind, "key", &order, "time", time, "payload", &payload]).await
+    }
+
+    async fn reserve(&self, sku: &str, count: u32) -> Uuid {
+        let event_id = Uuid::now_v7();
+        self.order(event_id, "OrderCreated", &[(sku, count)]).await;
+        event_id
+    }
+
+    async fn reserved(&self, sku: &str) -> Option<i64> {
+        // The tables may not be there yet.
+        let found = self.db.query_opt("select reserved from orders.inventory where sku = $1", &[&sku]).await;
+        found.ok().flatten().map(|row| row.get(0))
+    }
+
+    async fn until_reserved(&self, sku: &str, count: i64) {
+        let enough = async || self.reserved(sku).await == Some(count);
+        eventually(LIMIT, &format!("{count} of {sku} to be reserved"), enough).await.expect("in time");
+    }
+
+    /// How many entries are pending.
+    async fn pending(&self) -> i64 {
+        self.call("XPENDING", &[STREAM, "inventory"]).await.items()[0].int().expect("a number")
+    }
+
+    async fn until_none_pending(&self) {
+        eventually(LIMIT, "nothing to be pending", async || self.pending().await == 0).await.expect("in time");
+    }
+
+    /// The first pending entry: its consumer, idle milliseconds and attempts.
+    async fn first_pending(&self) -> Option<(String, i64, i64)> {
+        let reply = self.call("XPENDING", &[STREAM, "inventory", "-", "+", "1"]).await;
+        let row = reply.items().first()?.items().to_vec();
+        Some((text(&row[1]), row[2].int()?, row[3].int()?))
+    }
+
+    /// The dead-letter stream: each entry's fields as texts, names and values in turn.
+    async fn dead(&self) -> Vec<Vec<String>> {
+        let reply = self.call("XRANGE", &[DEAD, "-", "+"]).await;
+        reply.items().iter().map(|entry| entry.items()[1].items().iter().map(text).collect()).collect()
+    }
+
+    /// Makes handlers wait, until the transaction that this begins ends.
+    async fn lock(&self, sku: &str) {
+        self.db.batch_execute("begin").await.expect("a transaction");
+        self.db.execute("select 1 from orders.inventory where sku = $1 for update", &[&sku]).await.expect("a lock");
+    }
+
+    async fn until_somebody_waits(&self) {
+        let other = session(&self.postgres).await;
+        let sql =
+            "select 1 from pg_stat_activity where wait_event_type = 'Lock' and application_name = 'order-consumer'";
+        let waits = async || !other.query(sql, &[]).await.expect("an answer").is_empty();
+        eventually(LIMIT, "the handler to wait for the lock", waits).await.expect("in time");
+    }
+}
+
+impl Consumer {
+    async fn get(&self, path: &str) -> Option<(u16, String)> {
+        let response = self.http.get(format!("{}{path}", self.base)).send().await.ok()?;
+        Some((response.status().as_u16(), response.text().await.ok()?))
+    }
+
+    async fn until_ready(&self) {
+        let ready = async || self.get("/readyz").await.is_some_and(|(status, _)| status == 200);
+        eventually(LIMIT, "the consumer to be ready", ready).await.expect("in time");
+    }
+
+    async fn until_unready(&self, cause: &str) {
+        let unready =
+            async || self.get("/readyz").await.is_some_and(|(status, text)| status == 503 && text.contains(cause));
+        eventually(LIMIT, &format!("the consumer to miss {cause}"), unready).await.expect("in time");
+    }
+
+    /// The value of a counter; `labels` is what stands before stream and group.
+    async fn metric(&self, name: &str) -> Option<f64> {
+        let (_, text) = self.get("/metrics").await?;
+        let line = text.lines().find(|line| line.starts_with(&format!("outflow_consumer_{name}")))?;
+        line.rsplit_once(' ')?.1.parse().ok()
+    }
+
+    async fn until_metric(&self, name: &str, at_least: f64) {
+        let enough = async || self.metric(name).await.is_some_and(|value| value >= at_least);
+        eventually(LIMIT, &format!("{name} to be {at_least}"), enough).await.expect("in time");
+    }
+
+    async fn stop(mut self) {
+        self.program.terminate();
+        let status = self.program.wait(LIMIT).await.expect("its end");
+        assert!(status.success(), "{status}: {}", self.program.log_tail());
+    }
+}
+
+async fn session(postgres: &Postgres) -> tokio_postgres::Client {
+    let (client, connection) = tokio_postgres::connect(&postgres.url(), NoTls).await.expect("a session");
+    tokio::spawn(connection);
+    client
+}
+
+fn text(reply: &Reply) -> String {
+    String::from_utf8_lossy(reply.text().expect("a text")).into_owned()
+}
+
+#[tokio::test]
+async fn the_group_starts_at_the_beginning_and_each_effect_is_made_once() {
+    let scene = Scene::new().await;
+    // Before the group exists.
+    let event_id = Uuid::now_v7();
+    scene.order(event_id, "OrderCreated", &[("b", 2), ("a", 1), ("b", 3)]).await;
+    scene.order(event_id, "OrderCreated", &[("b", 2), ("a", 1), ("b", 3)]).await;
+    scene.order(Uuid::now_v7(), "OrderShipped", &[("b", 100)]).await;
+    let consumer = scene.start("one", &[]);
+    scene.until_reserved("b", 5).await;
+    scene.order(Uuid::now_v7(), "OrderCancelled", &[("b", 5), ("a", 1)]).await;
+    scene.until_reserved("b", 0).await;
+    scene.until_none_pending().await;
+    assert_eq!(scene.reserved("a").await, Some(0));
+    let counts = [
+        ("handled_total", 2.0),
+        ("duplicates_total", 1.0),
+        ("ignored_total", 1.0),
+        ("dead_lettered_total", 0.0),
+        ("event_age_seconds_count", 2.0),
+    ];
+    assert_eq!(counts.len(), 5);
+    for (name, expected) in counts {
+        assert_eq!(consumer.metric(name).await, Some(expected), "{name}");
+    }
+    consumer.stop().await;
+}
+
+#[tokio::test]
+async fn a_crash_between_effect_and_acknowledgement_makes_the_effect_once() {
+    let scene = Scene::new().await;
+    let mut consumer = scene.ready("one", &[]).await;
+    scene.reserve("a", 1).await;
+    scene.until_reserved("a", 1).await;
+    scene.until_none_pending().await;
+
+    scene.lock("a").await;
+    let event_id = scene.reserve("a", 10).await;
+    scene.until_somebody_waits().await;
+    // From here on the effect can be committed, but not acknowledged.
+    scene.call("CLIENT", &["PAUSE", "60000", "WRITE"]).await;
+    scene.db.batch_execute("commit").await.expect("an unlock");
+    scene.until_reserved("a", 11).await;
+    let handled = scene.db.query("select 1 from orders.inbox where event_id = $1", &[&event_id]).await;
+    assert_eq!(handled.expect("an answer").len(), 1);
+    consumer.program.kill();
+    let alone = async || text(&scene.call("CLIENT", &["LIST"]).await).lines().count() == 1;
+    eventually(LIMIT, "Redis to drop the dead consumer's connections", alone).await.expect("in time");
+    scene.call("CLIENT", &["UNPAUSE"]).await;
+    assert_eq!(scene.pending().await, 1);
+
+    let consumer = scene.start("one", &[]);
+    scene.until_none_pending().await;
+    consumer.until_metric("duplicates_total", 1.0).await;
+    assert_eq!(consumer.metric("handled_total").await, Some(0.0));
+    assert_eq!(scene.reserved("a").await, Some(11));
+    consumer.stop().await;
+}
+
+#[tokio::test]
+async fn poison_ends_in_the_dead_letter_stream_and_the_later_ones_are_handled() {
+    let scene = Scene::new().await;
+    let consumer = scene.ready("one", &["--attempts-max", "3"]).await;
+    let trigger = "create function refuse() returns trigger language plpgsql as
+        $$ begin if new.sku = 'poison' then raise exception 'not today'; end if; return new; end $$;
+        create trigger refuse before insert on orders.inventory for each row execute function refuse()";
+    scene.db.batch_execute(trigger).await.expect("a trigger");
+    let no_json = [
+        "id",
+        "01890000-0000-7000-8000-000000000000",
+        "type",
+        "OrderCreated",
+        "key",
+        "k",
+        "time",
+        "2026-01-02T03:04:05Z",
+        "payload",
+        "{\"half",
+        "headers",
+        "{}",
+    ];
+    let first = scene.add(&no_json).await;
+    scene.add(&["what", "is this"]).await;
+    scene.add(&["id", "7", "type", "OrderCreated", "payload", "{}"]).await;
+    let refused = scene.order(Uuid::now_v7(), "OrderCreated", &[("poison", 1)]).await;
+    scene.reserve("good", 1).await;
+    scene.until_reserved("good", 1).await;
+    scene.until_none_pending().await;
+
+    let dead = scene.dead().await;
+    assert_eq!(dead.len(), 4);
+    assert_eq!(dead[0][..12], no_json);
+    let about = |fields: &[String], name: &str| {
+        let at = fields.chunks(2).position(|pair| pair[0] == name).expect("the field");
+        fields[2 * at + 1].clone()
+    };
+    let names: Vec<&str> = dead[0][12..].iter().step_by(2).map(String::as_str).collect();
+    let expected = [
+        "dead_entry_id",
+        "dead_stream",
+        "dead_group",
+        "dead_consumer",
+        "dead_attempts",
+        "dead_error",
+        "dead_appended_at",
+        "dead_at",
+    ];
+    assert_eq!(names, expected);
+    let values = [
+        ("dead_entry_id", first.as_str()),
+        ("dead_stream", STREAM),
+        ("dead_group", "inventory"),
+        ("dead_consumer", "one"),
+        ("dead_attempts", "1"),
+    ];
+    for (name, value) in values {
+        assert_eq!(about(&dead[0], name), value, "{name}");
+    }
+    let errors = ["payload: EOF", "no field \"id\"", "\"7\" is no UUID", "not today"];
+    for (fields, error) in dead.iter().zip(errors) {
+        assert!(about(fields, "dead_error").contains(error), "{error}: {fields:?}");
+    }
+    assert_eq!(dead[1][..2], ["what", "is this"]);
+    assert_eq!((about(&dead[3], "dead_entry_id"), about(&dead[3], "dead_attempts")), (refused, "3".to_owned()));
+    let counts = [
+        ("dead_lettered_total", 4.0),
+        ("retried_total", 2.0),
+        ("handled_total", 1.0),
+        ("failed_total{group=\"inventory\",reason=\"permanent\"", 3.0),
+        ("failed_total{group=\"inventory\",reason=\"retry\"", 3.0),
+    ];
+    for (name, expected) in counts {
+        assert_eq!(consumer.metric(name).await, Some(expected), "{name}");
+    }
+    consumer.stop().await;
+}
+
+#[tokio::test]
+async fn attempts_are_counted_by_redis_over_all_consumers() {
+    let scene = Scene::new().await;
+    scene.call("XGROUP", &["CREATE", STREAM, "inventory", "0", "MKSTREAM"]).await;
+    scene.add(&["id", "1", "type", "OrderCreated", "payload", "{}"]).await;
+    let deadly = scene.add(&["id", "2", "type", "OrderCreated", "payload", "{}"]).await;
+    scene.call("XREADGROUP", &["GROUP", "inventory", "one", "STREAMS", STREAM, ">"]).await;
+    // Three attempts that ended in a crash.
+    scene.call("XCLAIM", &[STREAM, "inventory", "one", "0", &deadly, "RETRYCOUNT", "3", "JUSTID"]).await;
+    let consumer = scene.start("one", &["--attempts-max", "3"]);
+    let two = async || scene.dead().await.len() == 2;
+    eventually(LIMIT, "both to be dead-lettered", two).await.expect("in time");
+    let dead = scene.dead().await;
+    assert!(dead[0].contains(&"dead_attempts".to_owned()) && dead[0].contains(&"2".to_owned()), "{dead:?}");
+    assert!(dead[1].iter().any(|value| value.contains("the consumer was killed")), "{dead:?}");
+    consumer.stop().await;
+}
+
+#[tokio::test]
+async fn a_full_redis_leaves_the_poison_pending() {
+    let scene = Scene::new().await;
+    let consumer = scene.ready("one", &[]).await;
+    scene.reserve("a", 1).await;
+    scene.until_reserved("a", 1).await;
+    scene.lock("a").await;
+    scene.reserve("a", 1).await;
+    scene.add(&["what", "is this"]).await;
+    scene.until_somebody_waits().await;
+    scene.call("CONFIG", &["SET", "maxmemory", "1"]).await;
+    scene.db.batch_execute("commit").await.expect("an unlock");
+    consumer.until_unready("OOM").await;
+    assert_eq!((scene.pending().await, scene.dead().await.len()), (1, 0));
+    scene.call("CONFIG", &["SET", "maxmemory", "0"]).await;
+    scene.until_none_pending().await;
+    assert_eq!((scene.dead().await.len(), scene.reserved("a").await), (1, Some(2)));
+    consumer.until_ready().await;
+    consumer.stop().await;
+}
+
+#[tokio::test]
+async fn a_dead_consumers_entry_is_taken_over_and_a_live_ones_is_not() {
+    let scene = Scene::new().await;
+    let mut one = scene.ready("one", &["--claim-idle", "300ms"]).await;
+    scene.reserve("a", 1).await;
+    scene.until_reserved("a", 1).await;
+    scene.lock("a").await;
+    scene.reserve("a", 10).await;
+    scene.until_somebody_waits().await;
+    let two = scene.ready("two", &["--claim-idle", "300ms"]).await;
+    // Four signs of life take longer than claim_idle; the other one looks twice in that time.
+    let (mut signs, mut idle_before) = (0, 0);
+    let alive = async || {
+        let (owner, idle, attempts) = scene.first_pending().await.expect("the entry");
+        assert_eq!((owner.as_str(), attempts), ("one", 1));
+        signs += i32::from(idle < idle_before);
+        idle_before = idle;
+        signs >= 4
+    };
+    eventually(LIMIT, "four signs of life", alive).await.expect("in time");
+    assert_eq!(two.metric("reclaimed_total").await, Some(0.0));
+
+    one.program.kill();
+    scene.db.batch_execute("commit").await.expect("an unlock");
+    scene.until_reserved("a", 11).await;
+    scene.until_none_pending().await;
+    assert_eq!((two.metric("reclaimed_total").await, two.metric("retried_total").await), (Some(1.0), Some(1.0)));
+    assert_eq!(scene.reserved("a").await, Some(11));
+    two.stop().await;
+}
+
+#[tokio::test]
+async fn entries_deleted_from_the_stream_do_not_stay_pending() {
+    let scene = Scene::new().await;
+    scene.call("XGROUP", &["CREATE", STREAM, "inventory", "0", "MKSTREAM"]).await;
+    for owner in ["one", "gone"] {
+        let id = scene.add(&["what", "is this"]).await;
+        scene.call("XREADGROUP", &["GROUP", "inventory", owner, "STREAMS", STREAM, ">"]).await;
+        scene.call("XDEL", &[STREAM, &id]).await;
+    }
+    assert_eq!(scene.pending().await, 2);
+    let consumer = scene.start("one", &["--claim-idle", "10ms"]);
+    scene.until_none_pending().await;
+    assert_eq!(scene.dead().await.len(), 0);
+    consumer.stop().await;
+}
+
+#[tokio::test]
+async fn redis_may_be_away_at_the_start_restart_and_lose_everything() {
+    let mut scene = Scene::new().await;
+    scene.redis.kill().await.expect("its end");
+    let consumer = scene.start("one", &[]);
+    let outages = || consumer.program.log().matches("not available; trying until it is").count();
+    eventually(LIMIT, "the outage to be logged", async || outages() == 1).await.expect("in time");
+    consumer.until_unready("Redis").await;
+    scene.redis.start_again().await.expect("a start");
+    consumer.until_ready().await;
+    scene.client.ready(LIMIT).await.expect("a connection");
+    scene.reserve("a", 1).await;
+    scene.until_reserved("a", 1).await;
+
+    scene.redis.kill().await.expect("its end");
+    consumer.until_unready("Redis").await;
+    scene.redis.start_again().await.expect("a start");
+    scene.client.ready(LIMIT).await.expect("a connection");
+    scene.reserve("a", 10).await;
+    scene.until_reserved("a", 11).await;
+    scene.until_none_pending().await;
+
+    // While it waits in a blocking read.
+    scene.call("FLUSHALL", &[]).await;
+    scene.reserve("a", 100).await;
+    scene.until_reserved("a", 111).await;
+    scene.until_none_pending().await;
+    assert_eq!(outages(), 2, "{}", consumer.program.log_tail());
+    consumer.stop().await;
+}
+
+#[tokio::test]
+async fn an_outage_of_postgres_uses_up_no_attempts() {
+    let mut scene = Scene::new().await;
+    let consumer = scene.ready("one", &["--attempts-max", "1"]).await;
+    scene.postgres.stop_immediate().await.expect("a crash");
+    scene.reserve("a", 1).await;
+    consumer.until_metric("failed_total{group=\"inventory\",reason=\"unavailable\"", 3.0).await;
+    consumer.until_unready("handler").await;
+    // A stop in the outage leaves the entry as if it had not been tried.
+    consumer.stop().await;
+    let (owner, _, attempts) = scene.first_pending().await.expect("the entry");
+    assert_eq!((owner.as_str(), attempts), ("one", 0));
+
+    let consumer = scene.start("one", &["--attempts-max", "1"]);
+    consumer.until_metric("failed_total{group=\"inventory\",reason=\"unavailable\"", 2.0).await;
+    scene.postgres.start_again().await.expect("a start");
+    scene.db = session(&scene.postgres).await;
+    scene.until_reserved("a", 1).await;
+    scene.until_none_pending().await;
+    assert_eq!(scene.dead().await.len(), 0);
+    consumer.until_ready().await;
+    consumer.stop().await;
+}
+
+#[tokio::test]
+async fn a_stop_finishes_the_entry_in_hand_and_leaves_the_rest_pending() {
+    let scene = Scene::new().await;
+    let mut consumer = scene.ready("one", &[]).await;
+    scene.reserve("a", 1).await;
+    scene.until_reserved("a", 1).await;
+    scene.lock("a").await;
+    scene.reserve("a", 10).await;
+    scene.until_somebody_waits().await;
+    consumer.program.terminate();
+    eventually(LIMIT, "the stop", async || consumer.program.log().contains("stop asked for")).await.expect("in time");
+    scene.reserve("a", 100).await;
+    scene.db.batch_execute("commit").await.expect("an unlock");
+    assert!(consumer.program.wait(LIMIT).await.expect("its end").success(), "{}", consumer.program.log_tail());
+    assert_eq!((scene.reserved("a").await, scene.pending().await), (Some(11), 0));
+    let consumer = scene.start("one", &[]);
+    scene.until_reserved("a", 111).await;
+    consumer.stop().await;
+}
+
+#[tokio::test]
+async fn bad_options_are_refused_without_printing_a_secret() {
+    let (redis, postgres) = ("redis://:s3cret@127.0.0.1:1", "postgres://u:s3cret@127.0.0.1:1/d");
+    let rows: [(&[&str], i32, &str); 7] = [
+        (&["--postgres-url", postgres], 2, "--redis-url"),
+        (&["--redis-url", redis], 2, "--postgres-url"),
+        (&["--redis-url", "http://:s3cret@h", "--postgres-url", postgres], 78, "expected redis://"),
+        (&["--redis-url", redis, "--postgres-url", "s3cret"], 78, "expected postgres://"),
+        (&["--redis-url", redis, "--postgres-url", postgres, "--attempts-max", "0"], 2, "--attempts-max"),
+        (&["--redis-url", redis, "--postgres-url", postgres, "--claim-idle", "1"], 2, "--claim-idle"),
+        (
+            &["--redis-url", redis, "--postgres-url", postgres, "--dead-letter-stream", STREAM],
+            78,
+            "--dead-letter-stream",
+        ),
+    ];
+    assert_eq!(rows.len(), 7);
+    for (args, code, expected) in rows {
+        let output =
+            std::process::Command::new(env!("CARGO_BIN_EXE_order-consumer")).args(args).output().expect("a run");
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {text}");
+        assert!(text.contains(expected) && !text.contains("s3cret"), "{args:?}: {text}");
+    }
+}
