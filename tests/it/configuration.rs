@@ -94,7 +94,7 @@ async fn a_missing_file_and_a_wrong_flag_are_named() {
     let table: [(&[&str], i32, &str); 4] = [
         (&["run", "--config", "/nowhere.toml"], 78, "/nowhere.toml: there is no such file"),
         (&["run", "--twice"], 2, "--twice"),
-        (&["rnu"], 2, "'run'"),
+        (&["rnu"], 2, "'rnu'"),
         (&[], 2, "Usage"),
     ];
     for (number, (args, code, word)) in table.iter().enumerate() {

@@ -190,6 +190,18 @@ impl Stage {
         reqwest::get(url).await.expect("an answer").text().await.expect("a text")
     }
 
+    /// Waits until `/readyz` answers 503 with a cause that has these words.
+    pub(crate) async fn not_ready(&self, words: &str) {
+        let url = format!("http://127.0.0.1:{}/readyz", self.admin_port);
+        let what = format!("/readyz to say {words:?}");
+        eventually(LIMIT, &what, async || {
+            let answer = reqwest::get(&url).await.ok().filter(|answer| answer.status().as_u16() == 503)?;
+            answer.text().await.ok().filter(|body| body.contains(words))
+        })
+        .await
+        .expect("the cause");
+    }
+
     /// Waits until `/readyz` answers like this; returns the body.
     pub(crate) async fn ready(&self, status: u16) -> String {
         let url = format!("http://127.0.0.1:{}/readyz", self.admin_port);
