@@ -41,8 +41,8 @@ async fn concurrent_writers_keep_the_order_of_each_key() {
         let client = stage.client().await;
         for round in 0..ROUNDS {
             let key = (number * 7 + round * 13) % 30;
-            let hold = if (number + round) % 10 == 0 { "select pg_sleep(0.02);" } else { "" };
-            let end = if (number * 3 + round) % 17 == 0 { "rollback" } else { "commit" };
+            let hold = if (number + round).is_multiple_of(10) { "select pg_sleep(0.02);" } else { "" };
+            let end = if (number * 3 + round).is_multiple_of(17) { "rollback" } else { "commit" };
             let work = format!(
                 "begin; with c as (update counter set n = n + 1 where key = 'k{key}' returning key, n) \
                  insert into outbox (aggregate_type, aggregate_id, event_type, payload) \
