@@ -17,7 +17,7 @@ pub enum Format {
     Fields,
     /// `payload` alone.
     Payload,
-    /// CloudEvents 1.0 attributes, one field each and unprefixed (there is no Redis binding), the payload in `data`.
+    /// `CloudEvents` 1.0 attributes, one field each and unprefixed (there is no Redis binding), the payload in `data`.
     CloudEvents,
     /// Debezium Server's extended format: `key`, `value`, and `headers` when not empty.
     Debezium,
@@ -58,7 +58,7 @@ pub struct Encoder {
     pub format: Format,
     /// Larger events go to the dead letters, in bytes.
     pub event_bytes_max: usize,
-    /// `source` of a CloudEvent: the outbox, as a URI reference.
+    /// `source` of a `CloudEvent`: the outbox, as a URI reference.
     pub source: Bytes,
 }
 

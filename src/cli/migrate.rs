@@ -34,9 +34,10 @@ pub(super) async fn run(args: MigrateArgs, config: Config) -> Result<(), DaemonE
     let before = migrate::run(&client, &config.outboxes, triggers).await.map_err(DaemonError::Failed)?;
     let tables: Vec<String> = config.outboxes.iter().map(|outbox| outbox.table.to_string()).collect();
     let tables = tables.join(", ");
-    match before {
-        Some(before) => tracing::info!(before, now = migrate::VERSION, tables, "schema outflow is up to date"),
-        None => tracing::info!(now = migrate::VERSION, tables, "schema outflow is created"),
+    if let Some(before) = before {
+        tracing::info!(before, now = migrate::VERSION, tables, "schema outflow is up to date");
+    } else {
+        tracing::info!(now = migrate::VERSION, tables, "schema outflow is created");
     }
     Ok(())
 }

@@ -25,7 +25,7 @@ const EXIT_CONFIGURATION: u8 = 78;
     after_help = "Exit codes: 0 done, 1 failed, 2 usage, 69 a server cannot be reached, 78 bad configuration."
 )]
 struct Cli {
-    /// Configuration file (TOML); without one, the defaults and the environment (OUTFLOW_POSTGRES__URL …) count.
+    /// Configuration file (TOML); without one, the defaults and the environment (`OUTFLOW_POSTGRES__URL` …) count.
     #[arg(long, global = true, env = "OUTFLOW_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(subcommand)]

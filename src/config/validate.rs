@@ -13,7 +13,7 @@ const IN_FLIGHT: RangeInclusive<usize> = 1..=16;
 const BATCH_BYTES: RangeInclusive<u64> = 1_024..=64 << 20;
 /// Redis takes a value of 512 MiB at most, and a stream's entry must fit one node.
 const EVENT_BYTES_MAX: RangeInclusive<u64> = 1..=256 << 20;
-const POLL_INTERVAL: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(3_600);
+const POLL_INTERVAL: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_hours(1);
 
 pub(super) fn validate(file: File, defaults: File) -> Result<Config, Problem> {
     postgres::config(&file.postgres.url, "outflow").map_err(|error| Problem::new("postgres.url", error.to_string()))?;

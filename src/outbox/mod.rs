@@ -9,6 +9,7 @@ mod recovery;
 mod row;
 mod settle;
 mod source;
+mod statements;
 pub mod table;
 
 use std::future::Future;

@@ -1,11 +1,12 @@
-//! The event table as it is: its columns and their types, and the statements made from them once at start-up.
+//! The event table as it is: looked up once at start-up, with every privilege that the relay needs.
 
 use tokio_postgres::Client;
 
-use super::row::{Decode, Field, Layout};
+use super::row::Layout;
+use super::statements::{Column, Statements, layout, statements};
 use crate::config::{OutboxConfig, Settle};
 use crate::postgres::describe;
-use crate::table_name::{quote_identifier, quote_literal};
+use crate::table_name::quote_identifier;
 
 /// What keeps an outbox from being drained, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -40,22 +41,6 @@ pub struct Table {
     pub sql: Statements,
 }
 
-/// The statements that depend on the table. Parameters are described where they are built.
-#[derive(Debug, Clone)]
-pub struct Statements {
-    /// `$1` cursor, `$2` listed transactions, `$3` their floors, `$4` limit, `$5` parked streams.
-    pub claim: String,
-    /// `$1` primary keys as text, `$2` event ids as text.
-    pub settle_recovered: String,
-    /// `$1` cursor: the lowest order value at or below it.
-    pub sweep: Option<String>,
-}
-
-struct Column {
-    name: String,
-    kind: String,
-}
-
 impl Table {
     /// Looks the table up.
     ///
@@ -67,7 +52,10 @@ impl Table {
         let names = [config.table.schema(), config.table.table()];
         let found = client.query_opt(include_str!("sql/table.sql"), &[&names[0], &names[1]]).await;
         let found = found.map_err(unreachable)?.ok_or_else(|| {
-            unfit(format!("there is no table {}; correct outbox.table, or create it (`outflow migrate --print` shows the default one)", config.table))
+            unfit(format!(
+                "there is no table {}; correct outbox.table, or create it (`outflow migrate` creates public.outbox)",
+                config.table
+            ))
         })?;
         let oid: u32 = found.get("oid");
         missing_privileges(&found, config).map_err(unfit)?;
@@ -89,10 +77,11 @@ impl Table {
     }
 }
 
+const MIGRATE: &str = "run `outflow migrate` with this configuration";
+
 async fn registration(client: &Client, oid: u32, config: &OutboxConfig) -> Result<String, TableError> {
     let unreachable = |error: tokio_postgres::Error| TableError::Unreachable(describe(&error));
     let unfit = |message: String| TableError::Unfit { outbox: config.name.clone(), message };
-    const MIGRATE: &str = "run `outflow migrate` with this configuration";
     let exists = client.query_one("select to_regclass('outflow.outbox') is not null", &[]).await.map_err(|error| {
         let refused = error.code() == Some(&tokio_postgres::error::SqlState::INSUFFICIENT_PRIVILEGE);
         if refused {
@@ -150,134 +139,4 @@ fn missing_privileges(found: &tokio_postgres::Row, config: &OutboxConfig) -> Res
         grants.push(format!("grant update ({column}) on {table} to {role};"));
     }
     if grants.is_empty() { Ok(()) } else { Err(format!("privileges are missing; run: {}", grants.join(" "))) }
-}
-
-/// Collects the columns to return, each once.
-struct List<'a> {
-    columns: &'a [Column],
-    table: String,
-    sql: Vec<String>,
-}
-
-impl List<'_> {
-    fn add(&mut self, key: &str, name: &str) -> Result<Field, String> {
-        let column = self.columns.iter().find(|column| column.name == name).ok_or_else(|| {
-            let known: Vec<&str> = self.columns.iter().map(|column| column.name.as_str()).collect();
-            format!("{key} names {name:?}, but {} has only the columns {}", self.table, known.join(", "))
-        })?;
-        let quoted = format!("t.{}", quote_identifier(name));
-        let (sql, decode) = match column.kind.as_str() {
-            "smallint" => (quoted, Decode::Int2),
-            "integer" => (quoted, Decode::Int4),
-            "bigint" => (quoted, Decode::Int8),
-            "uuid" => (quoted, Decode::Uuid),
-            "text" | "character varying" | "name" | "json" | "bytea" => (quoted, Decode::Raw),
-            "jsonb" => (quoted, Decode::Jsonb),
-            "timestamp with time zone" => (quoted, Decode::Timestamp),
-            // Without a zone it is taken as UTC.
-            "timestamp without time zone" => (format!("{quoted} at time zone 'UTC'"), Decode::Timestamp),
-            _ => (format!("{quoted}::text"), Decode::Raw),
-        };
-        let position = self.sql.iter().position(|known| *known == sql).unwrap_or_else(|| {
-            self.sql.push(sql);
-            self.sql.len() - 1
-        });
-        Ok(Field { position, decode })
-    }
-
-    /// As [`List::add`], but never raw bytes: what goes into the journal is text.
-    fn add_text(&mut self, key: &str, name: &str) -> Result<Field, String> {
-        let field = self.add(key, name)?;
-        let is_bytes = self.columns.iter().any(|column| column.name == name && column.kind == "bytea");
-        if !is_bytes {
-            return Ok(field);
-        }
-        self.sql.push(format!("t.{}::text", quote_identifier(name)));
-        Ok(Field { position: self.sql.len() - 1, decode: Decode::Raw })
-    }
-
-    fn add_optional(&mut self, key: &str, name: Option<&String>) -> Result<Option<Field>, String> {
-        name.map(|name| self.add(key, name)).transpose()
-    }
-}
-
-fn layout(config: &OutboxConfig, columns: &[Column]) -> Result<(Layout, Vec<String>), String> {
-    // The claim's own transaction number comes first: evaluated once, when the first row has been taken.
-    let own = "(select pg_current_xact_id_if_assigned())".to_owned();
-    let mut list = List { columns, table: config.table.to_string(), sql: vec![own] };
-    let names = &config.columns;
-    let order = list.add("columns.order", &names.order)?;
-    let route = config.stream.columns().map(|column| list.add("stream", column)).collect::<Result<_, _>>()?;
-    if let Settle::Mark(column) = &config.settle {
-        list.add("columns.settled", column)?;
-    }
-    let layout = Layout {
-        order: order.decode.is_integer().then_some(order),
-        row: list.add_text("columns.id", &names.id)?,
-        id: list.add_text("columns.event_id", &names.event_id)?,
-        key: list.add_optional("columns.key", names.key.as_ref())?,
-        kind: list.add("columns.type", &names.kind)?,
-        time: list.add_optional("columns.time", names.time.as_ref())?,
-        payload: list.add("columns.payload", &names.payload)?,
-        headers: list.add_optional("columns.headers", names.headers.as_ref())?,
-        route,
-    };
-    Ok((layout, list.sql))
-}
-
-fn statements(config: &OutboxConfig, columns: &[Column], list: &[String], plain: bool, has_cursor: bool) -> Statements {
-    let table = config.table.quoted();
-    let names = &config.columns;
-    let (id, order) = (quote_identifier(&names.id), quote_identifier(&names.order));
-    // By ctid is the fastest way on a plain table; on a partitioned or inherited one a ctid is not unique.
-    let target = if plain { "ctid".to_owned() } else { id.clone() };
-    let (verb, unsettled) = match &config.settle {
-        Settle::Delete => (format!("delete from {table} as t"), String::new()),
-        Settle::Mark(column) => {
-            let column = quote_identifier(column);
-            (format!("update {table} as t set {column} = now()"), format!(" and c.{column} is null"))
-        }
-    };
-    // The bound is computed in the statement's own snapshot: a listed transaction that has ended lowers this claim.
-    let bound = "least($1::bigint, (select min(o.floor) from unnest($2::text[], $3::bigint[]) as o (xid, floor) \
-                 where pg_visible_in_snapshot(o.xid::xid8, pg_current_snapshot())))";
-    let above = if has_cursor { format!("c.{order} > {bound}") } else { format!("{bound} is not null") };
-    let parked = config.stream.sql(|column| format!("c.{}", quote_identifier(column)));
-    let take = format!(
-        "{verb} where t.{target} = any (array(\
-         select c.{target} from {table} as c \
-         where {above} and ($5::text[] is null or {parked} <> all ($5)){unsettled} \
-         order by c.{order} limit $4 for update skip locked))"
-    );
-    let claim = if has_cursor {
-        format!("{take} returning {}", list.join(", "))
-    } else {
-        // RETURNING has no order, and here nothing that the relay could sort by.
-        let named: Vec<String> = list.iter().enumerate().map(|(n, sql)| format!("{sql} as c{n}")).collect();
-        let names: Vec<String> = (0..list.len()).map(|n| format!("c{n}")).collect();
-        format!(
-            "with taken as ({take} returning t.{order} as position, {}) select {} from taken order by position",
-            named.join(", "),
-            names.join(", ")
-        )
-    };
-    let id_type = columns.iter().find(|column| column.name == names.id).map_or("text", |column| column.kind.as_str());
-    // `character` alone would mean one character.
-    let id_type = if id_type == "character" { "bpchar" } else { id_type };
-    let event_id = quote_identifier(&names.event_id);
-    let settle_recovered = format!(
-        "{verb} {} unnest($1::text[], $2::text[]) as j (id, event_id) \
-         where t.{id} = j.id::{id_type} and t.{event_id}::text = j.event_id{}",
-        if matches!(config.settle, Settle::Delete) { "using" } else { "from" },
-        unsettled.replace("c.", "t."),
-    );
-    let sweep = has_cursor.then(|| {
-        format!("select min(c.{order})::bigint from {table} as c where c.{order} <= $1::bigint and ($2::text[] is null or {parked} <> all ($2)){unsettled}")
-    });
-    Statements { claim, settle_recovered, sweep }
-}
-
-/// Statement for a text that names the table in SQL functions, such as `'public.outbox'::regclass`.
-pub fn regclass_literal(config: &OutboxConfig) -> String {
-    quote_literal(&config.table.quoted())
 }

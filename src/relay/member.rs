@@ -89,7 +89,8 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
             Some(previous) => previous < known,
             None => known > 0,
         };
-        if lost {
+        // One loss is told once: if an append found it, that was told already.
+        if lost && cause != Cause::RolledBack {
             self.rolled_back(&format!("Postgres is at generation {known}, the journal was at {:?}", raised.previous));
         }
         let settled = recovery.finish(raised.generation, &raised.appended).await.map_err(in_words)?;

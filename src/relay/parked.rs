@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 /// First and longest pause before a parked stream is tried again.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
-const PAUSE_MAX: Duration = Duration::from_secs(60);
+const PAUSE_MAX: Duration = Duration::from_mins(1);
 
 /// The streams that refused, until they take an event again.
 #[derive(Debug, Default)]
@@ -23,18 +23,11 @@ struct Stream {
 impl Parked {
     /// A stream refused. Returns the pause before it is tried again, and whether it was parked just now.
     pub(super) fn park(&mut self, stream: &str, now: Instant) -> (Duration, bool) {
-        match self.streams.get_mut(stream) {
-            Some(known) => {
-                known.pause = (known.pause * 2).min(PAUSE_MAX);
-                known.until = Some(now + known.pause);
-                (known.pause, false)
-            }
-            None => {
-                let stream_state = Stream { pause: PAUSE_MIN, until: Some(now + PAUSE_MIN) };
-                self.streams.insert(stream.to_owned(), stream_state);
-                (PAUSE_MIN, true)
-            }
-        }
+        let known = self.streams.get(stream);
+        let pause = known.map_or(PAUSE_MIN, |known| (known.pause * 2).min(PAUSE_MAX));
+        let new = known.is_none();
+        self.streams.insert(stream.to_owned(), Stream { pause, until: Some(now + pause) });
+        (pause, new)
     }
 
     /// Streams whose pause is over are tried again from here on; whether there is one, so that its rows, which the

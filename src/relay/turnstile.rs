@@ -69,9 +69,9 @@ mod tests {
             let Ok(turn) = gate.wait(number).await else { return false };
             passed.lock().expect("no panic").push(number);
             if number == 9 {
-                drop(turn)
+                drop(turn);
             } else {
-                turn.done()
+                turn.done();
             }
             true
         };

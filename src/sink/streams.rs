@@ -131,7 +131,7 @@ impl Sink for RedisSink {
 /// What the append script's answer says.
 fn outcome(reply: &Reply) -> Result<Vec<Refusal>, AppendError> {
     let texts: Option<Vec<&Bytes>> = reply.items().iter().map(Reply::text).collect();
-    let texts: Vec<String> = texts.unwrap_or_default().into_iter().map(|text| lossy(text)).collect();
+    let texts: Vec<String> = texts.unwrap_or_default().into_iter().map(lossy).collect();
     let Some((verdict, rest)) = texts.split_first() else { return Err(AppendError::Unknown(unexpected(reply))) };
     match (verdict.as_str(), rest) {
         ("OK", refused) => Ok(refused

@@ -1,6 +1,14 @@
 //! The integration tests: one binary, one file a property.
 
 mod api;
+mod configuration;
 mod consumer;
+mod crash;
 mod demo;
+mod entries;
+mod migrate;
+mod order;
+mod refusals;
+mod run;
 mod servers;
+mod support;

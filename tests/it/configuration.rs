@@ -1,0 +1,185 @@
+//! Every wrong configuration with its message: where, which key, what is expected; never a secret.
+
+use crate::support::{Stage, outbox};
+
+const SECRET: &str = "hunter2";
+
+/// What is written in the file, and the words that the message must have.
+fn wrong() -> Vec<(String, Vec<&'static str>)> {
+    let outbox = |line: &str| format!("[[outbox]]\n{line}\n");
+    let columns = |line: &str| format!("[[outbox]]\n[outbox.columns]\n{line}\n");
+    vec![
+        ("nonsense".into(), vec!["outflow.toml", "line 1"]),
+        ("[postgres]\nurl = \"postgres://u:hunter2@h".into(), vec!["outflow.toml", "line 2"]),
+        ("[postgrse]\nurl = \"x\"".into(), vec!["postgrse", "did you mean \"postgres\"?"]),
+        ("[redis]\nurll = \"x\"".into(), vec!["outflow.toml", "redis.urll", "did you mean \"url\"?"]),
+        ("[redis]\nurl = 6379".into(), vec!["redis.url", "expected a string"]),
+        ("[redis]\nurl = \"http://:hunter2@h\"".into(), vec!["redis.url", "expected redis://"]),
+        ("[redis]\nurl = \"rediss://:hunter2@h\"".into(), vec!["redis.url", "rediss:// is not supported"]),
+        ("[postgres]\nurl = \"hunter2\"".into(), vec!["postgres.url", "expected postgres://"]),
+        ("[postgres]\nurl = \"postgres://u:hunter2@h/d?sslmode=verify-full\"".into(), vec!["postgres.url", "TLS"]),
+        ("[postgres]\nurl = \"postgres://u:hunter2@h/d?sslmode=require\"".into(), vec!["postgres.url", "TLS"]),
+        ("[postgres]\nurl = \"postgres://u@h/d\"\nurl_file = \"x\"".into(), vec!["postgres.url_file", "keep one"]),
+        ("[postgres]\nurl_file = \"/nowhere\"".into(), vec!["postgres.url_file", "/nowhere", "No such file"]),
+        ("[admin]\nlisten = \"9464\"".into(), vec!["admin.listen", "\"9464\"", "127.0.0.1:9464"]),
+        ("[log]\nlevel = \"loud=very\"".into(), vec!["log.level", "loud", "expected error, warn"]),
+        ("[log]\nformat = \"xml\"".into(), vec!["log.format", "xml", "auto"]),
+        ("shutdown_grace = \"soon\"".into(), vec!["shutdown_grace", "soon", "duration"]),
+        ("shutdown_grace = 5".into(), vec!["shutdown_grace", "5", "duration"]),
+        ("outbox = []".into(), vec!["outbox", "at least one"]),
+        (outbox("tabel = \"x\""), vec!["outbox.0.tabel", "did you mean \"table\"?"]),
+        (outbox("table = \"a.b.c\""), vec!["outbox.0.table", "a.b.c", "expected a table"]),
+        (outbox("table = \"\""), vec!["outbox.0.table", "is empty"]),
+        (outbox("name = \"a b\""), vec!["outbox.0.name", "a b", "expected"]),
+        (outbox("stream = \"events.{\""), vec!["outbox.0.stream", "not closed", "expected a stream name"]),
+        (outbox("stream = \"events.{}\""), vec!["outbox.0.stream", "no column name"]),
+        (outbox("format = \"avro\""), vec!["outbox.0.format", "avro", "cloudevents"]),
+        (outbox("batch_rows = 0"), vec!["outbox.0.batch_rows", "found 0", "1 to 10000"]),
+        (outbox("batch_rows = -1"), vec!["outbox.0.batch_rows", "-1"]),
+        (outbox("batch_rows = \"many\""), vec!["outbox.0.batch_rows", "many"]),
+        (outbox("batch_bytes = \"4 parsecs\""), vec!["outbox.0.batch_bytes"]),
+        (outbox("batch_bytes = \"1B\""), vec!["outbox.0.batch_bytes", "expected a size from"]),
+        (outbox("in_flight = 99"), vec!["outbox.0.in_flight", "found 99", "1 to 16"]),
+        (outbox("poll_interval = \"0s\""), vec!["outbox.0.poll_interval", "10ms"]),
+        (outbox("settle = \"forget\""), vec!["outbox.0.settle", "forget", "delete", "mark"]),
+        (outbox("settle = \"mark\""), vec!["outbox.0.columns.settled", "mark"]),
+        (columns("settled = \"x\""), vec!["outbox.0.columns.settled", "mark"]),
+        (columns("id = \"\""), vec!["outbox.0.columns.id", "is empty"]),
+        (columns("payloda = \"x\""), vec!["outbox.0.columns.payloda", "did you mean \"payload\"?"]),
+        (
+            "[[outbox]]\nname = \"a\"\n[[outbox]]\nname = \"a\"\ntable = \"b\"".into(),
+            vec!["outbox.1.name", "names must differ"],
+        ),
+        ("[[outbox]]\nname = \"a\"\n[[outbox]]\nname = \"b\"".into(), vec!["outbox.1.table", "each table once"]),
+    ]
+}
+
+#[tokio::test]
+async fn a_wrong_configuration_exits_78_and_says_what_to_do() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let table = wrong();
+    for (text, words) in &table {
+        let (code, output) = outflow(dir.path(), text, &[]).await;
+        assert_eq!(code, Some(78), "{text:?} gave {output}");
+        for word in words {
+            assert!(output.contains(word), "{text:?} gave {output:?}, without {word:?}");
+        }
+        assert!(!output.contains(SECRET), "{text:?} printed the secret: {output}");
+    }
+    assert_eq!(table.len(), 39);
+}
+
+#[tokio::test]
+async fn the_environment_overrides_the_file_and_is_named_in_errors() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let table = [
+        (("OUTFLOW_REDIS__URL", "http://:hunter2@h"), "redis.url"),
+        (("OUTFLOW_REDIS__UR", "x"), "did you mean \"url\"?"),
+        (("OUTFLOW_ADMIN__LISTEN", "x"), "admin.listen"),
+        (("OUTFLOW_LOG__FORMAT", "xml"), "OUTFLOW_LOG__FORMAT"),
+    ];
+    for (variable, word) in table {
+        let (code, output) = outflow(dir.path(), "", &[variable]).await;
+        assert_eq!(code, Some(78), "{variable:?} gave {output}");
+        assert!(output.contains(word), "{variable:?} gave {output:?}, without {word:?}");
+        assert!(!output.contains(SECRET), "{variable:?} printed the secret: {output}");
+    }
+    assert_eq!(table.len(), 4);
+}
+
+#[tokio::test]
+async fn a_missing_file_and_a_wrong_flag_are_named() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let binary = std::path::Path::new(env!("CARGO_BIN_EXE_outflow"));
+    let table: [(&[&str], i32, &str); 4] = [
+        (&["run", "--config", "/nowhere.toml"], 78, "/nowhere.toml: there is no such file"),
+        (&["run", "--twice"], 2, "--twice"),
+        (&["rnu"], 2, "'rnu'"),
+        (&[], 2, "Usage"),
+    ];
+    for (number, (args, code, word)) in table.iter().enumerate() {
+        let name = format!("flags-{number}");
+        let mut program = outflow::local::Program::start(&name, binary, args, &[], dir.path()).expect("outflow");
+        let status = program.wait(crate::support::LIMIT).await.expect("an end");
+        assert_eq!(status.code(), Some(*code), "{args:?}: {}", program.log());
+        assert!(program.log().contains(word), "{args:?}: {}", program.log());
+    }
+    assert_eq!(table.len(), 4);
+}
+
+/// A file with the example's whole text means the same as no file at all.
+#[test]
+fn the_example_is_the_default() {
+    use outflow::config::{EXAMPLE, Source, load};
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("example.toml");
+    std::fs::write(&file, EXAMPLE).expect("a file");
+    let example = load(&Source { file: Some(file) }).expect("a configuration");
+    let default = load(&Source { file: None }).expect("a configuration");
+    assert_eq!(example.outboxes, default.outboxes);
+    assert_eq!(format!("{example:?}"), format!("{default:?}"));
+    assert!(!format!("{example:?}").contains("outflow@"), "addresses are secrets");
+}
+
+/// What the servers know better: a table, a column, a privilege, a registration is missing.
+#[tokio::test]
+async fn what_is_missing_in_postgres_is_named_with_its_remedy() {
+    let stage = Stage::bare(&outbox("")).await;
+    let refused = async |words: &[&str]| {
+        let (code, log) = stage.finished("refused", &["run", "--once"]).await;
+        assert_eq!(code, Some(78), "{log}");
+        let last = log.lines().last().unwrap_or_default().to_owned();
+        for word in words {
+            assert!(last.contains(word), "{last:?} has no {word:?}");
+        }
+    };
+    refused(&["orders", "public.outbox", "outflow migrate"]).await;
+    stage.sql("create table outbox (id bigint primary key)").await;
+    refused(&["orders", "schema outflow", "outflow migrate"]).await;
+    stage.sql("drop table outbox").await;
+    stage.migrate().await;
+    stage.configure(&outbox("[outbox.columns]\nkey = \"customer\""));
+    refused(&["columns.key", "\"customer\"", "aggregate_id"]).await;
+    stage.configure(&outbox("").replace("{aggregate_type}", "{kind}"));
+    refused(&["stream", "\"kind\"", "aggregate_type"]).await;
+    stage.configure(&outbox("").replace("public.outbox", "app.other"));
+    refused(&["app.other", "there is no table"]).await;
+    stage.configure(&outbox("").replace("name = \"orders\"", "name = \"others\""));
+    stage.sql("create role poor login").await;
+    let config = std::fs::read_to_string(stage.path().join("outflow.toml")).expect("a file");
+    std::fs::write(stage.path().join("outflow.toml"), config.replace("postgres://postgres@", "postgres://poor@"))
+        .expect("a file");
+    let steps = [
+        ("grant select on \"public\".\"outbox\" to \"poor\";", "grant select on public.outbox to poor"),
+        ("grant delete on \"public\".\"outbox\" to \"poor\";", "grant delete on public.outbox to poor"),
+        ("grant update (\"id\") on \"public\".\"outbox\" to \"poor\";", "grant update (id) on public.outbox to poor"),
+        ("grant usage on schema outflow", "grant usage on schema outflow to poor"),
+        ("grant select, update on outflow.outbox", "grant select, update on outflow.outbox to poor"),
+        ("grant insert, select on outflow.member", "grant insert, select on outflow.member to poor"),
+        ("grant insert on outflow.dead_letter", "grant insert on outflow.dead_letter to poor"),
+    ];
+    for (hint, remedy) in steps {
+        refused(&[hint]).await;
+        stage.sql(remedy).await;
+    }
+    // Least privilege is enough for the whole job.
+    stage.sql("insert into outbox (aggregate_type, aggregate_id, event_type, payload) values ('order', 'k', 'T', '{}'), ('', 'k', 'T', '{}')").await;
+    stage.once().await;
+    assert_eq!(stage.length("events.order").await, 1);
+    assert_eq!(stage.number("select count(*) from outflow.dead_letter").await, 1);
+    assert_eq!(steps.len(), 7);
+}
+
+async fn outflow(dir: &std::path::Path, text: &str, envs: &[(&str, &str)]) -> (Option<i32>, String) {
+    let file = dir.join("outflow.toml");
+    std::fs::write(&file, text).expect("a file");
+    let log = dir.join("outflow.log");
+    // One log a run.
+    let _ = std::fs::remove_file(&log);
+    let binary = std::path::Path::new(env!("CARGO_BIN_EXE_outflow"));
+    let config = file.display().to_string();
+    let args = ["run", "--once", "--config", &config];
+    let mut program = outflow::local::Program::start("outflow", binary, &args, envs, dir).expect("outflow");
+    let status = program.wait(crate::support::LIMIT).await.expect("an end");
+    (status.code(), program.log())
+}

@@ -1,0 +1,145 @@
+//! Crashes in the middle of a drain: of the relay, of Redis, of Postgres. Nothing lost, nothing doubled, order kept.
+
+use outflow::local::Signal;
+
+use crate::support::{LIMIT, Numbered, Stage, outbox};
+
+/// Small batches, so that a crash meets many of them.
+const SMALL_BATCHES: &str = "batch_rows = 50";
+const ROWS: Numbered = Numbered { rows: 20_000, keys: 37 };
+
+#[tokio::test]
+async fn a_killed_relay_loses_doubles_and_disorders_nothing() {
+    let stage = Stage::new(&outbox(SMALL_BATCHES)).await;
+    ROWS.insert(&stage).await;
+    for reached in [1_000, 4_000, 9_000] {
+        let mut relay = stage.relay();
+        stage.reaches("events.order", reached).await;
+        relay.kill();
+    }
+    assert!(stage.length("events.order").await < ROWS.rows, "the last kill came after the end");
+    stage.once().await;
+    ROWS.check(&stage, "events.order").await;
+    stage.drained().await;
+}
+
+/// A relay that is frozen while another takes over finds its claims gone when it wakes, and appends nothing.
+#[tokio::test]
+async fn a_frozen_relay_appends_nothing_when_it_wakes() {
+    let stage = Stage::new(&outbox(SMALL_BATCHES)).await;
+    ROWS.insert(&stage).await;
+    let mut frozen = stage.relay();
+    stage.reaches("events.order", 1_000).await;
+    frozen.signal(Signal::SIGSTOP);
+    // Its seat is held by a session that only the server can end: what `idle_session_timeout` does after 10 s.
+    stage
+        .sql("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'outflow control'")
+        .await;
+    stage.once().await;
+    frozen.signal(Signal::SIGCONT);
+    frozen.terminate();
+    assert!(frozen.wait(LIMIT).await.expect("an end").success(), "{}", frozen.log_tail());
+    ROWS.check(&stage, "events.order").await;
+    stage.drained().await;
+}
+
+#[tokio::test]
+async fn redis_may_crash_and_come_back() {
+    let mut stage = Stage::new(&outbox(SMALL_BATCHES)).await;
+    ROWS.insert(&stage).await;
+    let mut relay = stage.relay();
+    stage.reaches("events.order", 1_000).await;
+    stage.redis.kill().await.expect("its end");
+    stage.not_ready("no connection to Redis").await;
+    assert_eq!(stage.number("select count(*) from outflow.dead_letter").await, 0);
+    stage.redis.start_again().await.expect("a start");
+    stage.drained().await;
+    stage.ready(200).await;
+    relay.terminate();
+    assert!(relay.wait(LIMIT).await.expect("an end").success(), "{}", relay.log_tail());
+    ROWS.check(&stage, "events.order").await;
+}
+
+#[tokio::test]
+async fn postgres_may_crash_and_come_back() {
+    let mut stage = Stage::new(&outbox(SMALL_BATCHES)).await;
+    ROWS.insert(&stage).await;
+    let mut relay = stage.relay();
+    stage.reaches("events.order", 1_000).await;
+    stage.postgres.stop_immediate().await.expect("its end");
+    stage.not_ready("Postgres").await;
+    stage.postgres.start_again().await.expect("a start");
+    stage.drained().await;
+    relay.terminate();
+    assert!(relay.wait(LIMIT).await.expect("an end").success(), "{}", relay.log_tail());
+    ROWS.check(&stage, "events.order").await;
+}
+
+/// Sessions of the relay end behind its back, one after another.
+#[tokio::test]
+async fn terminated_sessions_are_recovered_from() {
+    let stage = Stage::new(&outbox(SMALL_BATCHES)).await;
+    ROWS.insert(&stage).await;
+    let _relay = stage.relay();
+    for reached in [1_000, 3_000, 6_000, 9_000] {
+        stage.reaches("events.order", reached).await;
+        let victims =
+            "select count(pg_terminate_backend(pid)) from pg_stat_activity where application_name like 'outflow%'";
+        assert!(stage.number(victims).await > 0, "nobody was terminated");
+    }
+    stage.drained().await;
+    ROWS.check(&stage, "events.order").await;
+}
+
+/// Both servers and the relay may be started in any order.
+#[tokio::test]
+async fn servers_may_be_down_at_the_start() {
+    let mut stage = Stage::new(&outbox("")).await;
+    let numbered = Numbered { rows: 100, keys: 5 };
+    numbered.insert(&stage).await;
+    stage.redis.kill().await.expect("its end");
+    stage.postgres.stop_fast().await.expect("a stop");
+    let (code, log) = stage.finished("once", &["run", "--once"]).await;
+    assert_eq!(code, Some(69), "{log}");
+    let _relay = stage.relay();
+    let problem = stage.ready(503).await;
+    assert!(problem.contains("orders: "), "{problem}");
+    stage.postgres.start_again().await.expect("a start");
+    stage.redis.start_again().await.expect("a start");
+    stage.drained().await;
+    numbered.check(&stage, "events.order").await;
+}
+
+/// A full Redis refuses before anything is appended: nothing goes to the dead letters, and the rest follows later.
+#[tokio::test]
+async fn a_full_redis_is_waited_for() {
+    let stage = Stage::new(&outbox(SMALL_BATCHES)).await;
+    stage.command("CONFIG", &["SET", "maxmemory", "3mb"]).await;
+    ROWS.insert(&stage).await;
+    let _relay = stage.relay();
+    stage.not_ready("OOM").await;
+    assert!(stage.length("events.order").await < ROWS.rows);
+    stage.command("CONFIG", &["SET", "maxmemory", "0"]).await;
+    stage.drained().await;
+    ROWS.check(&stage, "events.order").await;
+    assert_eq!(stage.number("select count(*) from outflow.dead_letter").await, 0);
+}
+
+/// Redis forgets everything: that is noticed, said and counted, and the rest is delivered.
+#[tokio::test]
+async fn a_redis_that_lost_its_data_is_noticed() {
+    let stage = Stage::new(&outbox("poll_interval = \"50ms\"")).await;
+    let mut relay = stage.relay();
+    let numbered = Numbered { rows: 10, keys: 2 };
+    numbered.insert(&stage).await;
+    stage.drained().await;
+    stage.command("FLUSHALL", &[]).await;
+    numbered.insert(&stage).await;
+    stage.drained().await;
+    numbered.check(&stage, "events.order").await;
+    let metrics = stage.metrics().await;
+    assert!(metrics.contains("outflow_redis_rollbacks_total{outbox=\"orders\"} 1"), "{metrics}");
+    relay.terminate();
+    assert!(relay.wait(LIMIT).await.expect("an end").success());
+    assert!(relay.log().contains("Redis lost data that it had acknowledged"), "{}", relay.log_tail());
+}

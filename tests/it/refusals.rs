@@ -1,0 +1,111 @@
+//! Events that can never be appended, and streams that refuse: the rest goes on, and nothing is lost.
+
+use outflow::local::eventually;
+
+use crate::support::{LIMIT, Stage, check_numbered, outbox};
+
+fn insert(kind: &str, key: &str, n: i64) -> String {
+    format!(
+        "insert into outbox (aggregate_type, aggregate_id, event_type, payload) \
+         values ('{kind}', '{key}', 'T', jsonb_build_object('key', '{key}', 'n', {n}));"
+    )
+}
+
+#[tokio::test]
+async fn dead_letters_have_their_reason_and_the_rest_goes_on() {
+    let stage = Stage::new(&outbox("event_bytes_max = \"500B\"")).await;
+    let large = "insert into outbox (aggregate_type, aggregate_id, event_type, payload, headers) \
+                 values ('order', 'large', 'T', to_jsonb(repeat('x', 600)), '{\"h\": \"1\"}');";
+    stage
+        .sql(
+            &[&insert("order", "a", 1), large, &insert("", "nowhere", 1), &insert("order", "a", 2)]
+                .map(String::from)
+                .concat(),
+        )
+        .await;
+    stage.once().await;
+    stage.drained().await;
+    check_numbered(&stage.entries("events.order").await);
+    assert_eq!(stage.length("events.order").await, 2);
+    let client = stage.client().await;
+    let rows = client
+        .query(
+            "select outbox, key, reason, coalesce(stream, '-'), length(payload)::bigint, coalesce(headers, '-') from outflow.dead_letter order by id",
+            &[],
+        )
+        .await
+        .expect("dead letters");
+    let dead: Vec<(String, String, String, String, i64, String)> =
+        rows.iter().map(|row| (row.get(0), row.get(1), row.get(2), row.get(3), row.get(4), row.get(5))).collect();
+    let letter = |key: &str, reason: &str, stream: &str, bytes: i64, headers: &str| {
+        ("orders".to_owned(), key.to_owned(), reason.to_owned(), stream.to_owned(), bytes, headers.to_owned())
+    };
+    let expected = [
+        letter("large", "too_large", "events.order", 602, "{\"h\": \"1\"}"),
+        letter("nowhere", "no_stream", "-", 26, "-"),
+    ];
+    assert_eq!(dead, expected);
+}
+
+/// A key of another type: that stream is parked and named, the others go on; mended, it gets its events in order.
+#[tokio::test]
+async fn a_stream_that_refuses_stops_only_itself() {
+    let stage = Stage::new(&outbox("batch_rows = 10\npoll_interval = \"50ms\"")).await;
+    stage.command("SET", &["events.bad", "not a stream"]).await;
+    let relay = stage.relay();
+    for n in 1..=30 {
+        stage.sql(&[insert("good", "g", n), insert("bad", "b", n)].concat()).await;
+    }
+    stage.reaches("events.good", 30).await;
+    eventually(LIMIT, "the stream to be parked", async || {
+        stage.metrics().await.contains("outflow_streams_parked{outbox=\"orders\"} 1")
+    })
+    .await
+    .expect("parked");
+    assert!(relay.log().contains("events.bad"), "{}", relay.log_tail());
+    assert_eq!(stage.number("select count(*) from outbox").await, 30, "what was refused stays");
+    assert_eq!(stage.number("select count(*) from outflow.dead_letter").await, 0);
+    stage.command("DEL", &["events.bad"]).await;
+    stage.drained().await;
+    for (stream, events) in [("events.good", 30), ("events.bad", 30)] {
+        let entries = stage.entries(stream).await;
+        check_numbered(&entries);
+        assert_eq!(entries.len(), events, "{stream}");
+    }
+    stage.ready(200).await;
+}
+
+/// The same for a stream that the ACL forbids.
+#[tokio::test]
+async fn a_stream_that_the_acl_forbids_stops_only_itself() {
+    let stage = Stage::new(&outbox("poll_interval = \"50ms\"")).await;
+    let user = ["SETUSER", "relay", "on", ">secret", "+@all", "~outflow:*", "~events.good"];
+    stage.command("ACL", &user).await;
+    let config = std::fs::read_to_string(stage.path().join("outflow.toml")).expect("a file");
+    let config = config.replace("redis://127.0.0.1", "redis://relay:secret@127.0.0.1");
+    std::fs::write(stage.path().join("outflow.toml"), config).expect("a file");
+    let relay = stage.relay();
+    stage.sql(&[insert("bad", "b", 1), insert("good", "g", 1)].concat()).await;
+    stage.reaches("events.good", 1).await;
+    eventually(LIMIT, "the log to name it", async || relay.log().contains("events.bad")).await.expect("a log line");
+    assert!(!relay.log().contains("secret"), "a secret in the log");
+    stage.command("ACL", &["SETUSER", "relay", "~events.bad"]).await;
+    stage.reaches("events.bad", 1).await;
+    stage.drained().await;
+}
+
+/// One huge row goes through alone, however small a batch may be.
+#[tokio::test]
+async fn batches_are_bounded_in_bytes_and_a_huge_row_still_goes_through() {
+    let stage = Stage::new(&outbox("batch_bytes = \"64KiB\"")).await;
+    stage
+        .sql(
+            "insert into outbox (aggregate_type, aggregate_id, event_type, payload) \
+             select 'order', 'k', 'T', jsonb_build_object('key', 'k', 'n', i, 'pad', repeat('x', case when i = 20 then 2000000 else 20000 end)) \
+             from generate_series(1, 60) i",
+        )
+        .await;
+    stage.once().await;
+    let counted = check_numbered(&stage.entries("events.order").await);
+    assert_eq!(counted.values().sum::<i64>(), 60);
+}

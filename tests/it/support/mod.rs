@@ -1,0 +1,7 @@
+//! A stage for the relay: private servers, its configuration, the real binary, and what came out in Redis.
+
+mod events;
+mod stage;
+
+pub(crate) use events::{Numbered, check_numbered};
+pub(crate) use stage::{Entry, LIMIT, Stage, outbox};

@@ -1,0 +1,234 @@
+//! Private servers with the relay over them.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use outflow::local::{Postgres, PostgresOptions, Program, Redis, eventually, free_port};
+use outflow::redis::{Args, Reply};
+use secrecy::SecretString;
+use tempfile::TempDir;
+use tokio_postgres::{Client, NoTls};
+
+/// Longer than any wait that is not a failure, also on a busy machine.
+pub(crate) const LIMIT: Duration = Duration::from_mins(1);
+
+/// Servers, a configuration, and a place for files.
+pub(crate) struct Stage {
+    pub(crate) postgres: Postgres,
+    pub(crate) redis: Redis,
+    pub(crate) admin_port: u16,
+    config: PathBuf,
+    dir: TempDir,
+}
+
+/// One entry of a stream: its fields in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Entry(pub(crate) Vec<(String, String)>);
+
+impl Entry {
+    pub(crate) fn field(&self, name: &str) -> &str {
+        self.0.iter().find(|(field, _)| field == name).map_or("", |(_, value)| value.as_str())
+    }
+
+    pub(crate) fn names(&self) -> String {
+        self.0.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// The usual outbox section, with more lines.
+pub(crate) fn outbox(more: &str) -> String {
+    format!(
+        "[[outbox]]\nname = \"orders\"\ntable = \"public.outbox\"\nstream = \"events.{{aggregate_type}}\"\n{more}\n"
+    )
+}
+
+impl Stage {
+    /// Servers, and these outbox sections; nothing is migrated yet.
+    pub(crate) async fn bare(outboxes: &str) -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        let settings = vec![("max_prepared_transactions".to_owned(), "5".to_owned())];
+        let options = PostgresOptions { settings, ..PostgresOptions::default() };
+        let (postgres, redis) = tokio::join!(Postgres::start_with(dir.path(), options), Redis::start(dir.path(), &[]));
+        let (postgres, redis) = (postgres.expect("Postgres"), redis.expect("Redis"));
+        let admin_port = free_port().expect("a port");
+        let config = dir.path().join("outflow.toml");
+        let stage = Self { postgres, redis, admin_port, config, dir };
+        stage.configure(outboxes);
+        stage
+    }
+
+    /// Servers and these outbox sections, migrated.
+    pub(crate) async fn new(outboxes: &str) -> Self {
+        let stage = Self::bare(outboxes).await;
+        stage.migrate().await;
+        stage
+    }
+
+    /// Writes the configuration anew.
+    pub(crate) fn configure(&self, outboxes: &str) {
+        let text = format!(
+            "[postgres]\nurl = \"{}\"\n[redis]\nurl = \"{}\"\n[admin]\nlisten = \"127.0.0.1:{}\"\n[log]\nlevel = \"debug\"\n{outboxes}",
+            self.postgres.url(),
+            self.redis.url(),
+            self.admin_port
+        );
+        std::fs::write(&self.config, text).expect("a file");
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Starts `outflow` with these arguments.
+    pub(crate) fn outflow(&self, name: &str, args: &[&str]) -> Program {
+        let config = self.config.display().to_string();
+        let args: Vec<&str> = args.iter().copied().chain(["--config", &config]).collect();
+        let binary = Path::new(env!("CARGO_BIN_EXE_outflow"));
+        Program::start(name, binary, &args, &[], self.dir.path()).expect("outflow")
+    }
+
+    /// Starts the relay; it may not be ready yet.
+    pub(crate) fn relay(&self) -> Program {
+        self.outflow("relay", &["run"])
+    }
+
+    /// Runs `outflow` to its end: exit code and output.
+    pub(crate) async fn finished(&self, name: &str, args: &[&str]) -> (Option<i32>, String) {
+        let mut program = self.outflow(name, args);
+        let status = program.wait(LIMIT).await.expect("an end");
+        (status.code(), program.log())
+    }
+
+    pub(crate) async fn migrate(&self) {
+        let (code, log) = self.finished("migrate", &["migrate", "--triggers"]).await;
+        assert_eq!(code, Some(0), "{log}");
+    }
+
+    /// Drains what is there.
+    pub(crate) async fn once(&self) {
+        let (code, log) = self.finished("once", &["run", "--once"]).await;
+        assert_eq!(code, Some(0), "{log}");
+    }
+
+    /// A connection of its own for each call: tests stop and start the server.
+    pub(crate) async fn client(&self) -> Client {
+        let (client, connection) = tokio_postgres::connect(&self.postgres.url(), NoTls).await.expect("a connection");
+        tokio::spawn(connection);
+        client
+    }
+
+    pub(crate) async fn sql(&self, statements: &str) {
+        self.client().await.batch_execute(statements).await.expect(statements);
+    }
+
+    /// The first column of the first row, as a number.
+    pub(crate) async fn number(&self, query: &str) -> i64 {
+        let query = format!("select ({query})::bigint");
+        self.client().await.query_one(&query, &[]).await.expect(&query).get(0)
+    }
+
+    pub(crate) fn redis_client(&self) -> outflow::redis::Redis {
+        outflow::redis::Redis::open(&SecretString::from(self.redis.url()), "test").expect("an address")
+    }
+
+    /// One command; waits for the server if it is starting.
+    pub(crate) async fn command(&self, command: &'static str, args: &[&str]) -> Reply {
+        let redis = self.redis_client();
+        redis.ready(LIMIT).await.expect("a connection");
+        let mut all = Args::default();
+        for arg in args {
+            all.text(*arg);
+        }
+        let reply = redis.call(command, all).await.expect(command);
+        redis.close().await;
+        reply
+    }
+
+    pub(crate) async fn length(&self, stream: &str) -> i64 {
+        self.command("XLEN", &[stream]).await.int().expect("a length")
+    }
+
+    /// Waits until a stream has at least so many entries.
+    pub(crate) async fn reaches(&self, stream: &str, length: i64) {
+        let redis = self.redis_client();
+        redis.ready(LIMIT).await.expect("a connection");
+        let what = format!("{stream} to reach {length}");
+        let reached = eventually(LIMIT, &what, async || {
+            let args: Args = [stream].into();
+            redis.call("XLEN", args).await.ok().and_then(|reply| reply.int()).is_some_and(|now| now >= length)
+        });
+        reached.await.expect("progress");
+        redis.close().await;
+    }
+
+    /// Every entry of a stream.
+    pub(crate) async fn entries(&self, stream: &str) -> Vec<Entry> {
+        let reply = self.command("XRANGE", &[stream, "-", "+"]).await;
+        reply.items().iter().map(entry).collect()
+    }
+
+    /// Waits until the default table is empty.
+    pub(crate) async fn drained(&self) {
+        self.emptied("public.outbox").await;
+    }
+
+    pub(crate) async fn emptied(&self, table: &str) {
+        let client = self.client().await;
+        let query = format!("select count(*) from {table}");
+        let what = format!("{table} to be empty");
+        eventually(LIMIT, &what, async || {
+            client.query_one(&query, &[]).await.is_ok_and(|row| row.get::<_, i64>(0) == 0)
+        })
+        .await
+        .expect("an empty table");
+    }
+
+    /// The relay's own metrics.
+    pub(crate) async fn metrics(&self) -> String {
+        let url = format!("http://127.0.0.1:{}/metrics", self.admin_port);
+        reqwest::get(url).await.expect("an answer").text().await.expect("a text")
+    }
+
+    /// Waits until `/readyz` answers 503 with a cause that has these words.
+    pub(crate) async fn not_ready(&self, words: &str) {
+        let url = format!("http://127.0.0.1:{}/readyz", self.admin_port);
+        let what = format!("/readyz to say {words:?}");
+        eventually(LIMIT, &what, async || {
+            let answer = reqwest::get(&url).await.ok().filter(|answer| answer.status().as_u16() == 503)?;
+            answer.text().await.ok().filter(|body| body.contains(words))
+        })
+        .await
+        .expect("the cause");
+    }
+
+    /// Waits until `/readyz` answers like this; returns the body.
+    pub(crate) async fn ready(&self, status: u16) -> String {
+        let url = format!("http://127.0.0.1:{}/readyz", self.admin_port);
+        let what = format!("/readyz to answer {status}");
+        eventually(LIMIT, &what, async || {
+            let answer = reqwest::get(&url).await.ok().filter(|answer| answer.status().as_u16() == status)?;
+            answer.text().await.ok()
+        })
+        .await
+        .expect("readiness")
+    }
+}
+
+fn entry(item: &Reply) -> Entry {
+    let [_id, fields] = item.items() else { panic!("no entry: {item:?}") };
+    let texts = fields.items().iter().map(|field| {
+        let bytes = field.text().expect("a text");
+        String::from_utf8(bytes.to_vec()).unwrap_or_else(|error| hex(error.as_bytes()))
+    });
+    let texts: Vec<String> = texts.collect();
+    Entry(texts.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect())
+}
+
+/// Bytes that are no text, readable.
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::from("\\x"), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
