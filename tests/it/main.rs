@@ -12,3 +12,4 @@ mod refusals;
 mod run;
 mod servers;
 mod support;
+mod tidy;
