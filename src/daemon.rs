@@ -136,8 +136,16 @@ async fn relay(
         source: Bytes::from(format!("/{}", outbox.name)),
     };
     let (name, in_flight, poll) = (outbox.name.clone(), outbox.in_flight, outbox.poll_interval);
-    let relay = Relay::new(&name, PgOutbox::new(outbox, table, &server), sink, encoder, in_flight, poll, metrics);
-    relay.run(mode, &stop).await;
+    let relay = Relay::new(
+        &name,
+        PgOutbox::new(outbox, table, &server, &Redis::place(&config.redis)),
+        sink,
+        encoder,
+        in_flight,
+        poll,
+        metrics,
+    );
+    Box::pin(relay.run(mode, &stop)).await;
     redis.close().await;
     Ok(())
 }

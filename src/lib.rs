@@ -16,7 +16,8 @@
 //! * *event*: one outbox row; *entry*: one entry of a stream; *batch*: rows claimed together.
 //! * *claim*: a transaction that has deleted rows and not yet committed. *append*: one script in Redis for the whole
 //!   batch. *settle*: the commit.
-//! * *member*: one running relay of an outbox. *generation*: the number of its reign; older ones are fenced off.
+//! * *member*: one running relay of an outbox. *slot*: one of the 64 hash classes of the ordering key; each belongs to one
+//!   member. *generation*: the number of the current share-out of slots; older ones are fenced off.
 //! * *journal*: Redis's own record of what was appended and may not be settled.
 //! * *doubt*: any outcome that the relay does not know. *recovery*: what follows it, start-up included.
 //! * *parked*: a stream that refuses its events, left out of the claims until it takes them again.

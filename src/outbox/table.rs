@@ -107,7 +107,7 @@ async fn registration(client: &Client, oid: u32, config: &OutboxConfig) -> Resul
     let row = row.ok_or_else(|| unfit(format!("{} is not registered; {MIGRATE}", config.table)))?;
     let needs = [
         ("may_raise", "grant update on outflow.outbox"),
-        ("may_join", "grant insert, select on outflow.member"),
+        ("may_join", "grant insert, select, delete on outflow.member"),
         ("may_bury", "grant insert on outflow.dead_letter"),
     ];
     let missing: Vec<&str> =

@@ -155,7 +155,7 @@ async fn what_is_missing_in_postgres_is_named_with_its_remedy() {
         ("grant update (\"id\") on \"public\".\"outbox\" to \"poor\";", "grant update (id) on public.outbox to poor"),
         ("grant usage on schema outflow", "grant usage on schema outflow to poor"),
         ("grant select, update on outflow.outbox", "grant select, update on outflow.outbox to poor"),
-        ("grant insert, select on outflow.member", "grant insert, select on outflow.member to poor"),
+        ("grant insert, select, delete on outflow.member", "grant insert, select, delete on outflow.member to poor"),
         ("grant insert on outflow.dead_letter", "grant insert on outflow.dead_letter to poor"),
     ];
     for (hint, remedy) in steps {

@@ -6,6 +6,7 @@ mod consumer;
 mod crash;
 mod demo;
 mod entries;
+mod members;
 mod migrate;
 mod order;
 mod refusals;
