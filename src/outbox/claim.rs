@@ -37,6 +37,7 @@ struct Bounds {
     limit: usize,
     generation: i64,
     slots: Option<i64>,
+    unseen: Option<(u64, i64)>,
 }
 
 /// What a look at the table gave.
@@ -102,7 +103,7 @@ impl PgOutbox {
 
     async fn look(&self, client: &Object, parked: &[String]) -> Result<Looked, OutboxError> {
         let oid = self.table.oid;
-        let Bounds { position, xids, floors, limit, generation, slots } = self.bounds();
+        let Bounds { position, xids, floors, limit, generation, slots, unseen } = self.bounds();
         let (fence, ask, claim) = future::try_join3(
             client.prepare_cached(FENCE),
             client.prepare_cached(GENERATION),
@@ -112,7 +113,9 @@ impl PgOutbox {
         .map_err(|error| failed(&error))?;
         let rows_max = i64::try_from(limit).unwrap_or(i64::MAX);
         let parked = (!parked.is_empty()).then_some(parked);
-        let params: [&(dyn ToSql + Sync); 6] = [&position, &xids, &floors, &rows_max, &parked, &slots];
+        let (unseen, unseen_floor) = unseen.map(|(number, floor)| (number.to_string(), floor)).unzip();
+        let params: [&(dyn ToSql + Sync); 8] =
+            [&position, &xids, &floors, &rows_max, &parked, &slots, &unseen, &unseen_floor];
         let at = Instant::now();
         // One round trip: the three are sent together, and Postgres runs them one after another.
         let (_, known, rows) = future::try_join3(
@@ -151,7 +154,15 @@ impl PgOutbox {
         }
         let (xids, floors) = state.cursor.watched().map(|(xid, floor)| (xid.to_string(), floor)).unzip();
         let (position, limit) = (state.cursor.position(), state.limit);
-        Bounds { position, xids, floors, limit, generation: state.generation, slots: state.slots() }
+        Bounds {
+            position,
+            xids,
+            floors,
+            limit,
+            generation: state.generation,
+            slots: state.slots(),
+            unseen: state.cursor.unseen(),
+        }
     }
 
     /// After large rows the limit grows again, as fast as what was seen allows.

@@ -8,7 +8,7 @@ use crate::table_name::quote_identifier;
 #[derive(Debug, Clone)]
 pub struct Statements {
     /// `$1` cursor, `$2` listed transactions, `$3` their floors, `$4` limit, `$5` parked streams or null, `$6` the
-    /// member's slots as bits, or null for all.
+    /// member's slots as bits, or null for all, `$7` and `$8` what the cursor has not seen and its floor, or null.
     pub claim: String,
     /// `$1` primary keys as text, `$2` event ids as text.
     pub settle_recovered: String,
@@ -118,8 +118,10 @@ pub(super) fn statements(
         }
     };
     // The bound is computed in the statement's own snapshot: a listed transaction that has ended lowers this claim.
+    // And so does a number above the last claim's that has come and gone.
     let bound = "least($1::bigint, (select min(o.floor) from unnest($2::text[], $3::bigint[]) as o (xid, floor) \
-                 where pg_visible_in_snapshot(o.xid::xid8, pg_current_snapshot())))";
+                 where pg_visible_in_snapshot(o.xid::xid8, pg_current_snapshot())), \
+                 (select $8::bigint where pg_snapshot_xmax(pg_current_snapshot()) > $7::text::xid8))";
     let above = if has_cursor { format!("c.{order} > {bound}") } else { format!("{bound} is not null") };
     let stream = config.stream.sql(|column| format!("c.{}", quote_identifier(column)));
     // Events without a key use their primary key: they are in no order with others.

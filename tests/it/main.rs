@@ -12,5 +12,6 @@ mod order;
 mod refusals;
 mod run;
 mod servers;
+mod sleep;
 mod support;
 mod tidy;
