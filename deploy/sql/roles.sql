@@ -9,15 +9,16 @@ do $roles$
 declare
   wanted text;
 begin
-  foreach wanted in array array['outflow_migrator', 'outflow_relay', 'order_api', 'order_consumer'] loop
+  foreach wanted in array array['outflow_migrator', 'outflow_relay', 'outflow_operator', 'order_api', 'order_consumer'] loop
     if not exists (select from pg_catalog.pg_roles where rolname = wanted) then
       -- A limit for each: one program that runs away must not take every connection of the server. A relay needs
-      -- in_flight + 2 for each outbox.
+      -- in_flight + 3 for each outbox.
       execute format('create role %I login nosuperuser nocreatedb nocreaterole connection limit 50', wanted);
     end if;
   end loop;
   execute format(
-    'grant connect on database %I to outflow_migrator, outflow_relay, order_api, order_consumer', current_database());
+    'grant connect on database %I to outflow_migrator, outflow_relay, outflow_operator, order_api, order_consumer',
+    current_database());
   -- Postgres asks for `create` on the database even when `create schema if not exists` finds the schema: for the
   -- migrator, and for the two companions, which create their own tables at each start.
   execute format('grant create on database %I to outflow_migrator, order_api, order_consumer', current_database());
@@ -26,6 +27,7 @@ $roles$;
 
 -- For the default table public.outbox, which then belongs to the migrator.
 grant usage, create on schema public to outflow_migrator;
+grant usage on schema public to outflow_relay, outflow_operator, order_api;
 
 -- The companions' own schema. Whichever starts first creates the tables and owns them; the other one may use them.
 create schema if not exists orders;
