@@ -5,6 +5,7 @@ mod configuration;
 mod consumer;
 mod crash;
 mod demo;
+mod deploy;
 mod entries;
 mod members;
 mod migrate;
