@@ -51,7 +51,7 @@ pub(crate) async fn xadd(stage: &Stage, entries: u64) -> Outcome<f64> {
     args.extend(["time", "2026-11-21T00:00:00.000000Z", "payload", &payload]);
     let output = to_end(stage, "redis-benchmark", &args, &[]).await?;
     // "the command, whose payload may hold anything","rps", and six latencies
-    let rps = output.lines().last().and_then(|line| line.rsplitn(8, "\",\"").nth(6));
+    let rps = output.lines().last().and_then(|line| line.rsplit("\",\"").nth(6));
     let rps = rps.ok_or_else(|| format!("redis-benchmark said nothing of requests a second:\n{output}"))?.parse()?;
     stage.clear_streams().await?;
     Ok(rps)
@@ -71,7 +71,9 @@ async fn script(stage: &Stage) -> Outcome<String> {
 /// `set name = value;` lines as PGOPTIONS.
 fn session_options() -> String {
     let settings = SESSION.lines().filter_map(|line| line.strip_prefix("set ")?.strip_suffix(';')?.split_once(" = "));
-    settings.map(|(name, value)| format!("-c {name}={} ", value.trim_matches('\''))).collect()
+    let options: Vec<String> =
+        settings.map(|(name, value)| format!("-c {name}={}", value.trim_matches('\''))).collect();
+    options.join(" ")
 }
 
 async fn to_end(stage: &Stage, name: &str, args: &[&str], envs: &[(&str, &str)]) -> Outcome<String> {
