@@ -180,7 +180,9 @@ impl Stage {
         let ready = eventually(LIMIT, "Redis to have written its log anew", async || {
             let info = self.command("INFO", &["persistence"]).await.ok()?;
             let text = String::from_utf8_lossy(info.text()?).into_owned();
-            (text.contains("aof_rewrite_in_progress:0") && text.contains("aof_rewrite_scheduled:0")).then_some(())
+            let enabled = if appendonly == "yes" { "aof_enabled:1" } else { "aof_enabled:0" };
+            let settled = [enabled, "aof_rewrite_in_progress:0", "aof_rewrite_scheduled:0"];
+            settled.iter().all(|said| text.contains(said)).then_some(())
         });
         Ok(ready.await?)
     }
