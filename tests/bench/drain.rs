@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::ceilings::{self, as_f64};
+use super::ceilings::{self, Cursor, as_f64};
 use super::figure::{Figure, Panel, Target, Unit, ratios};
 use super::fill::{Rows, refill};
 use super::options::Group;
@@ -26,34 +26,38 @@ pub(crate) struct Drained {
 /// The drain of DESIGN §11, and what it costs.
 pub(crate) async fn drain(run: &mut Run) -> Outcome {
     let rows = Rows::usual(run.options.rows);
-    let (mut deletes, mut appends, mut ours) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut deletes, mut by_hand, mut appends, mut ours) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for number in run.rounds() {
         refill(&run.stage, rows).await?;
-        let delete = ceilings::delete(&run.stage, rows.count).await?;
+        let delete = ceilings::delete(&run.stage, rows.count, Cursor::Moves).await?;
         run.says(&format!("drain {number}: pgbench deletes {}", Unit::PerSecond.show(delete)));
         deletes.push(delete);
+        refill(&run.stage, rows).await?;
+        by_hand.push(ceilings::delete(&run.stage, rows.count, Cursor::Stays).await?);
         appends.push(ceilings::xadd(&run.stage, rows.count).await?);
         refill(&run.stage, rows).await?;
         let own = once(run, rows).await?;
         run.says(&format!("drain {number}: outflow drains {}", Unit::PerSecond.show(own.whole)));
         ours.push(own);
     }
-    report(run, &deletes, &appends, &ours);
+    report(run, [&deletes, &by_hand, &appends], &ours);
     Ok(())
 }
 
-fn report(run: &mut Run, deletes: &[f64], appends: &[f64], ours: &[Drained]) {
+fn report(run: &mut Run, [deletes, by_hand, appends]: [&[f64]; 3], ours: &[Drained]) {
     let whole: Vec<f64> = ours.iter().map(|own| own.whole).collect();
     let flow: Vec<f64> = ours.iter().map(|own| own.flow).collect();
     let figure = |name: &str, unit, samples| Figure::new(Group::Drain, name, unit, samples);
     let rate = |name: &str, samples: &[f64]| figure(name, Unit::PerSecond, samples.to_vec());
     run.add(rate("pgbench: the claim's delete alone", deletes).drawn(Panel::Drain).ceiling());
+    run.add(rate("pgbench: the same without a cursor", by_hand).drawn(Panel::Drain).ceiling());
     run.add(rate("redis-benchmark: pipelined XADD", appends).drawn(Panel::Drain).ceiling());
     run.add(rate("drain, from start to exit of the process", &whole).drawn(Panel::Drain));
     run.add(rate("drain, from first to last append", &flow));
     let against = figure("drain ÷ pgbench's delete", Unit::Ratio, ratios(&whole, deletes));
     run.add(against.target(Target::AtLeast(1.0)));
     run.add(figure("the same, from first to last append", Unit::Ratio, ratios(&flow, deletes)));
+    run.add(figure("drain ÷ pgbench's delete without a cursor", Unit::Ratio, ratios(&whole, by_hand)));
     run.add(figure("drain ÷ pipelined XADD", Unit::Ratio, ratios(&whole, appends)));
     let cpu = |who: usize| ours.iter().map(|own| own.cpu[who]).collect();
     run.add(figure("CPU an event: relay", Unit::Microseconds, cpu(0)).target(Target::AtMost(2.5)));
@@ -67,7 +71,7 @@ pub(crate) async fn held(run: &mut Run) -> Outcome {
     let (mut deletes, mut helds, mut frees) = (Vec::new(), Vec::new(), Vec::new());
     for number in run.rounds() {
         refill(&run.stage, rows).await?;
-        deletes.push(ceilings::delete(&run.stage, rows.count).await?);
+        deletes.push(ceilings::delete(&run.stage, rows.count, Cursor::Moves).await?);
         refill(&run.stage, rows).await?;
         frees.push(once(run, rows).await?.whole);
         refill(&run.stage, rows).await?;
