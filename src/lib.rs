@@ -5,6 +5,7 @@ pub mod cli;
 pub mod config;
 pub mod consumer;
 pub mod daemon;
+pub mod dead;
 pub mod encode;
 pub mod event;
 pub mod local;

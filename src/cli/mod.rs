@@ -1,6 +1,9 @@
 //! The command line of `outflow`: what can be asked, and which exit code says how it went.
 
+mod connect;
+mod dead;
 mod migrate;
+mod output;
 mod run;
 
 use std::path::PathBuf;
@@ -38,6 +41,9 @@ enum Command {
     Run(run::RunArgs),
     /// Create what the relay needs in Postgres, where it is missing. Can be run any number of times.
     Migrate(migrate::MigrateArgs),
+    /// Look after the events that could not be appended: list, show, retry, discard.
+    #[command(subcommand)]
+    Dead(dead::DeadCommand),
 }
 
 /// Parses the command line, runs the command, and says how it went.
@@ -76,6 +82,7 @@ fn in_runtime(command: Command, config: Config) -> Result<(), DaemonError> {
         match command {
             Command::Run(args) => run::run(args, config).await,
             Command::Migrate(args) => migrate::run(args, config).await,
+            Command::Dead(command) => dead::run(command, config).await,
         }
     })
 }

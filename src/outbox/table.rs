@@ -105,6 +105,9 @@ async fn registration(client: &Client, oid: u32, config: &OutboxConfig) -> Resul
         }
     })?;
     let row = row.ok_or_else(|| unfit(format!("{} is not registered; {MIGRATE}", config.table)))?;
+    if !row.get::<_, bool>("is_current") {
+        return Err(unfit(format!("schema outflow is of an older version; {MIGRATE}")));
+    }
     let needs = [
         ("may_raise", "grant update on outflow.outbox"),
         ("may_join", "grant insert, select on outflow.member"),

@@ -4,6 +4,7 @@ mod api;
 mod configuration;
 mod consumer;
 mod crash;
+mod dead;
 mod demo;
 mod entries;
 mod migrate;

@@ -4,4 +4,4 @@ mod events;
 mod stage;
 
 pub(crate) use events::{Numbered, check_numbered};
-pub(crate) use stage::{Entry, LIMIT, Stage, outbox};
+pub(crate) use stage::{Asked, Entry, LIMIT, Stage, outbox};

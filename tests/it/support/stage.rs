@@ -22,6 +22,27 @@ pub(crate) struct Stage {
     dir: TempDir,
 }
 
+/// What a command answered.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Asked {
+    /// Asserts that it exited 0; what it wrote to stdout.
+    pub(crate) fn data(self) -> String {
+        assert_eq!(self.code, Some(0), "{}{}", self.stdout, self.stderr);
+        self.stdout
+    }
+
+    /// As [`Asked::data`], one JSON document a line.
+    pub(crate) fn json(self) -> Vec<serde_json::Value> {
+        self.data().lines().map(|line| serde_json::from_str(line).expect(line)).collect()
+    }
+}
+
 /// One entry of a stream: its fields in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Entry(pub(crate) Vec<(String, String)>);
@@ -98,6 +119,20 @@ impl Stage {
         let mut program = self.outflow(name, args);
         let status = program.wait(LIMIT).await.expect("an end");
         (status.code(), program.log())
+    }
+
+    /// Runs a command of `outflow` to its end, with data and messages apart.
+    pub(crate) async fn asked(&self, args: &[&str]) -> Asked {
+        self.asked_with(args, &[]).await
+    }
+
+    pub(crate) async fn asked_with(&self, args: &[&str], envs: &[(&str, &str)]) -> Asked {
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_outflow"));
+        command.args(args).arg("--config").arg(&self.config).envs(envs.iter().copied()).kill_on_drop(true);
+        command.env("OUTFLOW_LOG__LEVEL", "info").stdin(std::process::Stdio::null());
+        let output = tokio::time::timeout(LIMIT, command.output()).await.expect("an end").expect("outflow");
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("a text");
+        Asked { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
     }
 
     pub(crate) async fn migrate(&self) {
