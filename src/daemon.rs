@@ -8,10 +8,12 @@ use bytes::Bytes;
 use tokio::task::JoinSet;
 use tokio_postgres::{Client, NoTls};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::admin::{self, Admin};
 use crate::config::{Config, OutboxConfig};
 use crate::encode::Encoder;
+use crate::gauge;
 use crate::metrics::{Metrics, OutboxMetrics};
 use crate::outbox::PgOutbox;
 use crate::outbox::table::{Table, TableError};
@@ -136,6 +138,9 @@ async fn relay(
         source: Bytes::from(format!("/{}", outbox.name)),
     };
     let (name, in_flight, poll) = (outbox.name.clone(), outbox.in_flight, outbox.poll_interval);
+    // Ends with this function.
+    let _gauge = (mode == Mode::Daemon)
+        .then(|| AbortOnDropHandle::new(tokio::spawn(gauge::keep(server.clone(), outbox.clone(), metrics.clone()))));
     let relay = Relay::new(&name, PgOutbox::new(outbox, table, &server), sink, encoder, in_flight, poll, metrics);
     relay.run(mode, &stop).await;
     redis.close().await;

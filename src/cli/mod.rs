@@ -5,6 +5,7 @@ mod dead;
 mod migrate;
 mod output;
 mod run;
+mod status;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -41,6 +42,8 @@ enum Command {
     Run(run::RunArgs),
     /// Create what the relay needs in Postgres, where it is missing. Can be run any number of times.
     Migrate(migrate::MigrateArgs),
+    /// Show how things stand: backlog, members, dead letters, streams and their readers. Asks the databases only.
+    Status(status::StatusArgs),
     /// Look after the events that could not be appended: list, show, retry, discard.
     #[command(subcommand)]
     Dead(dead::DeadCommand),
@@ -82,6 +85,7 @@ fn in_runtime(command: Command, config: Config) -> Result<(), DaemonError> {
         match command {
             Command::Run(args) => run::run(args, config).await,
             Command::Migrate(args) => migrate::run(args, config).await,
+            Command::Status(args) => status::run(args, config).await,
             Command::Dead(command) => dead::run(command, config).await,
         }
     })

@@ -1,8 +1,9 @@
 //! Dead letters back into their event table: the insert by the column mapping, under new order numbers.
 
+use tokio_postgres::Transaction;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Row, Transaction};
 
+use crate::columns::{self, Column};
 use crate::config::{OutboxConfig, Settle};
 use crate::postgres::describe;
 use crate::table_name::{quote_identifier, quote_literal};
@@ -15,15 +16,6 @@ pub struct PutBackError {
     pub outbox: String,
     /// What is wrong and what to do.
     pub message: String,
-}
-
-/// A column of the event table, as an insert must know it.
-struct Column {
-    name: String,
-    kind: String,
-    not_null: bool,
-    has_default: bool,
-    is_generated: bool,
 }
 
 /// Columns to insert and the expression for each.
@@ -41,9 +33,7 @@ struct Insert {
 /// [`PutBackError`] says what to do; the transaction is to be rolled back.
 pub async fn put_back(transaction: &Transaction<'_>, config: &OutboxConfig, ids: &[i64]) -> Result<u64, PutBackError> {
     let failed = |message: String| PutBackError { outbox: config.name.clone(), message };
-    let names = [config.table.schema(), config.table.table()];
-    let found = transaction.query(include_str!("sql/columns.sql"), &[&names[0], &names[1]]).await;
-    let found: Vec<Column> = found.map_err(|error| failed(describe(&error)))?.iter().map(column).collect();
+    let found = columns::of(transaction, &config.table).await.map_err(|error| failed(describe(&error)))?;
     if found.is_empty() {
         return Err(failed(format!("there is no table {}; correct outbox.table", config.table)));
     }
@@ -64,16 +54,6 @@ pub async fn put_back(transaction: &Transaction<'_>, config: &OutboxConfig, ids:
             }
             Ok(back)
         }
-    }
-}
-
-fn column(row: &Row) -> Column {
-    Column {
-        name: row.get("name"),
-        kind: row.get("type"),
-        not_null: row.get("not_null"),
-        has_default: row.get("has_default"),
-        is_generated: row.get("is_generated"),
     }
 }
 
@@ -154,7 +134,7 @@ impl Insert {
     fn or_unmark(&self, config: &OutboxConfig, found: &[Column], mark: &str) -> String {
         let names = &config.columns;
         let kind = |name: &str| found.iter().find(|column| column.name == name);
-        let id_type = kind(&names.id).map_or("text", |column| sql_type(&column.kind));
+        let id_type = kind(&names.id).map_or("text", |column| column.sql_type());
         let renumber = kind(&names.order).filter(|order| order.has_default && names.order != names.event_id);
         let renumber = renumber.map(|order| format!(", {} = default", quote_identifier(&order.name)));
         format!(
@@ -174,17 +154,12 @@ impl Insert {
 /// Taking them here and there is one statement: of two that retry at once, one gets each letter.
 const GONE: &str = "with gone as (delete from outflow.dead_letter where outbox = $1 and id = any ($2) returning *)";
 
-fn sql_type(kind: &str) -> &str {
-    // `character` alone would mean one character.
-    if kind == "character" { "bpchar" } else { kind }
-}
-
 /// A value that was kept as text.
 fn text(source: &str, column: &Column) -> String {
     match column.kind.as_str() {
         "bytea" => format!("convert_to({source}, 'UTF8')"),
         "timestamp without time zone" => format!("({source}::timestamptz at time zone 'UTC')"),
-        kind => format!("{source}::{}", sql_type(kind)),
+        _ => format!("{source}::{}", column.sql_type()),
     }
 }
 
@@ -201,7 +176,7 @@ fn payload_of(column: &Column) -> String {
         "bytea" => "payload".to_owned(),
         // A null payload was kept as no bytes, which is no JSON.
         kind @ ("json" | "jsonb") => format!("nullif(convert_from(payload, 'UTF8'), '')::{kind}"),
-        kind => format!("convert_from(payload, 'UTF8')::{}", sql_type(kind)),
+        _ => format!("convert_from(payload, 'UTF8')::{}", column.sql_type()),
     }
 }
 

@@ -12,4 +12,5 @@ mod order;
 mod refusals;
 mod run;
 mod servers;
+mod status;
 mod support;

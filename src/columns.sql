@@ -1,4 +1,4 @@
--- What an insert must know of an event table's columns; a domain counts as its base type.
+-- The columns of a table. A domain counts as its base type.
 select
   a.attname::text as name,
   coalesce(nullif(t.typbasetype, 0), t.oid)::regtype::text as type,
