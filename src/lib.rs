@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod backlog;
+pub mod check;
 pub mod cli;
 pub mod columns;
 pub mod config;

@@ -1,5 +1,6 @@
 //! The command line of `outflow`: what can be asked, and which exit code says how it went.
 
+mod check;
 mod connect;
 mod dead;
 mod migrate;
@@ -42,6 +43,8 @@ enum Command {
     Run(run::RunArgs),
     /// Create what the relay needs in Postgres, where it is missing. Can be run any number of times.
     Migrate(migrate::MigrateArgs),
+    /// Check configuration, servers, tables and permissions: one line a finding (✓ fine, ! warning, ✗ must be mended).
+    Check(check::CheckArgs),
     /// Show how things stand: backlog, members, dead letters, streams and their readers. Asks the databases only.
     Status(status::StatusArgs),
     /// Look after the events that could not be appended: list, show, retry, discard.
@@ -55,6 +58,9 @@ pub fn main() -> ExitCode {
     let config = match config::load(&Source { file: cli.config }) {
         Ok(config) => config,
         Err(problem) => {
+            if let Command::Check(args) = &cli.command {
+                return exit(check::unreadable(args, &problem));
+            }
             eprintln!("outflow: configuration: {problem}");
             return ExitCode::from(EXIT_CONFIGURATION);
         }
@@ -63,20 +69,21 @@ pub fn main() -> ExitCode {
         eprintln!("outflow: configuration: log.level: {problem}");
         return ExitCode::from(EXIT_CONFIGURATION);
     }
-    match in_runtime(cli.command, config) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("outflow: {error}");
-            ExitCode::from(match error {
-                DaemonError::Configuration(_) => EXIT_CONFIGURATION,
-                DaemonError::Unavailable(_) => EXIT_UNAVAILABLE,
-                DaemonError::Failed(_) => 1,
-            })
-        }
-    }
+    exit(in_runtime(cli.command, config))
 }
 
-fn in_runtime(command: Command, config: Config) -> Result<(), DaemonError> {
+fn exit(outcome: Result<ExitCode, DaemonError>) -> ExitCode {
+    outcome.unwrap_or_else(|error| {
+        eprintln!("outflow: {error}");
+        ExitCode::from(match error {
+            DaemonError::Configuration(_) => EXIT_CONFIGURATION,
+            DaemonError::Unavailable(_) => EXIT_UNAVAILABLE,
+            DaemonError::Failed(_) => 1,
+        })
+    })
+}
+
+fn in_runtime(command: Command, config: Config) -> Result<ExitCode, DaemonError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -85,8 +92,10 @@ fn in_runtime(command: Command, config: Config) -> Result<(), DaemonError> {
         match command {
             Command::Run(args) => run::run(args, config).await,
             Command::Migrate(args) => migrate::run(args, config).await,
+            Command::Check(args) => return check::run(args, config).await,
             Command::Status(args) => status::run(args, config).await,
             Command::Dead(command) => dead::run(command, config).await,
         }
+        .map(|()| ExitCode::SUCCESS)
     })
 }

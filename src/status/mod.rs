@@ -9,7 +9,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::config::{Config, OutboxConfig};
-use crate::redis::Redis;
+use crate::redis::{Failure, Redis};
+use crate::route::Template;
 
 /// How long to wait for Redis.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
@@ -114,6 +115,14 @@ pub async fn ask(config: &Config) -> Status {
     status.postgres_problem = postgres.err();
     status.redis_problem = ask_redis(config, &mut status.outboxes).await.err();
     status
+}
+
+/// The streams in Redis whose names fit a template: those that are found in a bounded time.
+///
+/// # Errors
+/// `SCAN` has no answer or is forbidden.
+pub async fn streams_of(redis: &Redis, template: &Template) -> Result<Vec<String>, Failure> {
+    streams::find(redis, template).await.map(|(names, _complete)| names)
 }
 
 async fn ask_redis(config: &Config, outboxes: &mut [OutboxStatus]) -> Result<(), String> {

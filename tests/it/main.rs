@@ -1,6 +1,7 @@
 //! The integration tests: one binary, one file a property.
 
 mod api;
+mod check;
 mod configuration;
 mod consumer;
 mod crash;

@@ -180,6 +180,20 @@ impl Stage {
         reply
     }
 
+    /// Runs a line as a person would: that a pattern is not needed (the user may use all keys) is no obstacle.
+    pub(crate) async fn run_in_redis(&self, command: &'static str, args: &[&str]) {
+        let redis = self.redis_client();
+        redis.ready(LIMIT).await.expect("a connection");
+        let mut all = Args::default();
+        for arg in args {
+            all.text(*arg);
+        }
+        if let Err(failure) = redis.call(command, all).await {
+            assert!(failure.to_string().contains("after the * pattern"), "{command} {args:?}: {failure}");
+        }
+        redis.close().await;
+    }
+
     pub(crate) async fn length(&self, stream: &str) -> i64 {
         self.command("XLEN", &[stream]).await.int().expect("a length")
     }
