@@ -1,8 +1,11 @@
 //! The command line of `outflow`: what can be asked, and which exit code says how it went.
 
+mod about;
 mod check;
+mod config;
 mod connect;
 mod dead;
+mod healthcheck;
 mod migrate;
 mod output;
 mod run;
@@ -13,7 +16,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::config::{self, Config, Source};
+use crate::config::{Config, Source, load};
 use crate::daemon::DaemonError;
 
 /// A server cannot be reached (`EX_UNAVAILABLE`).
@@ -50,15 +53,36 @@ enum Command {
     /// Look after the events that could not be appended: list, show, retry, discard.
     #[command(subcommand)]
     Dead(dead::DeadCommand),
+    /// Show the configuration as it counts, without secrets.
+    Config(config::ConfigArgs),
+    /// Ask the relay that runs with this configuration how it is: exit 0 or 1.
+    Healthcheck(healthcheck::HealthcheckArgs),
+    /// Print completions for a shell.
+    Completions(about::CompletionsArgs),
+    /// Print the version.
+    Version(about::VersionArgs),
+    /// Print the manual page.
+    #[command(hide = true)]
+    Man(about::ManArgs),
 }
 
 /// Parses the command line, runs the command, and says how it went.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let config = match config::load(&Source { file: cli.config }) {
+    let Cli { config, command } = Cli::parse();
+    let source = Source { file: config };
+    let done = |outcome: Result<(), DaemonError>| exit(outcome.map(|()| ExitCode::SUCCESS));
+    // What needs no valid configuration, or looks at it itself.
+    match &command {
+        Command::Completions(args) => return done(about::completions(args)),
+        Command::Version(args) => return done(about::version(args)),
+        Command::Man(args) => return done(about::man(args)),
+        Command::Config(args) => return done(config::run(args, &source)),
+        _ => {}
+    }
+    let config = match load(&source) {
         Ok(config) => config,
         Err(problem) => {
-            if let Command::Check(args) = &cli.command {
+            if let Command::Check(args) = &command {
                 return exit(check::unreadable(args, &problem));
             }
             eprintln!("outflow: configuration: {problem}");
@@ -69,7 +93,7 @@ pub fn main() -> ExitCode {
         eprintln!("outflow: configuration: log.level: {problem}");
         return ExitCode::from(EXIT_CONFIGURATION);
     }
-    exit(in_runtime(cli.command, config))
+    exit(in_runtime(command, config))
 }
 
 fn exit(outcome: Result<ExitCode, DaemonError>) -> ExitCode {
@@ -95,6 +119,9 @@ fn in_runtime(command: Command, config: Config) -> Result<ExitCode, DaemonError>
             Command::Check(args) => return check::run(args, config).await,
             Command::Status(args) => status::run(args, config).await,
             Command::Dead(command) => dead::run(command, config).await,
+            Command::Healthcheck(args) => healthcheck::run(args, config).await,
+            // Done before there was a configuration.
+            Command::Completions(_) | Command::Version(_) | Command::Man(_) | Command::Config(_) => Ok(()),
         }
         .map(|()| ExitCode::SUCCESS)
     })

@@ -2,6 +2,7 @@
 
 mod api;
 mod check;
+mod commands;
 mod configuration;
 mod consumer;
 mod crash;
