@@ -8,10 +8,12 @@ use bytes::Bytes;
 use tokio::task::JoinSet;
 use tokio_postgres::{Client, NoTls};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::admin::{self, Admin};
 use crate::config::{Config, OutboxConfig};
 use crate::encode::Encoder;
+use crate::gauge;
 use crate::metrics::{Metrics, OutboxMetrics};
 use crate::outbox::PgOutbox;
 use crate::outbox::table::{Table, TableError};
@@ -136,15 +138,11 @@ async fn relay(
         source: Bytes::from(format!("/{}", outbox.name)),
     };
     let (name, in_flight, poll) = (outbox.name.clone(), outbox.in_flight, outbox.poll_interval);
-    let relay = Relay::new(
-        &name,
-        PgOutbox::new(outbox, table, &server, &Redis::place(&config.redis)),
-        sink,
-        encoder,
-        in_flight,
-        poll,
-        metrics,
-    );
+    // Ends with this function.
+    let _gauge = (mode == Mode::Daemon)
+        .then(|| AbortOnDropHandle::new(tokio::spawn(gauge::keep(server.clone(), outbox.clone(), metrics.clone()))));
+    let source = PgOutbox::new(outbox, table, &server, &Redis::place(&config.redis));
+    let relay = Relay::new(&name, source, sink, encoder, in_flight, poll, metrics);
     Box::pin(relay.run(mode, &stop)).await;
     redis.close().await;
     Ok(())

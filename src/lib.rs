@@ -40,12 +40,17 @@
 //! demo and tests.
 
 pub mod admin;
+pub mod backlog;
+pub mod check;
 pub mod cli;
+pub mod columns;
 pub mod config;
 pub mod consumer;
 pub mod daemon;
+pub mod dead;
 pub mod encode;
 pub mod event;
+pub mod gauge;
 pub mod local;
 pub mod metrics;
 pub mod migrate;
@@ -58,5 +63,6 @@ pub mod relay;
 pub mod route;
 pub mod signals;
 pub mod sink;
+pub mod status;
 pub mod table_name;
 pub mod telemetry;

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use prometheus::{
-    Encoder as _, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    Encoder as _, Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 
 use crate::encode::Entries;
@@ -38,6 +39,8 @@ pub struct Metrics {
     append_seconds: HistogramVec,
     settle_seconds: HistogramVec,
     batch_events: HistogramVec,
+    oldest_event_age: GaugeVec,
+    backlog_events: GaugeVec,
     generation: IntGaugeVec,
     asleep: IntGaugeVec,
     slots_owned: IntGaugeVec,
@@ -109,6 +112,11 @@ impl Metrics {
             append_seconds: declare.histogram("append_seconds", "Duration of an append", &SECONDS)?,
             settle_seconds: declare.histogram("settle_seconds", "Duration of a settle", &SECONDS)?,
             batch_events: declare.histogram("batch_events", "Events of a batch", &EVENTS)?,
+            oldest_event_age: declare.real(
+                "oldest_event_age_seconds",
+                "Age of the event that is next in line, 0 when there is none: how far behind the outbox is",
+            )?,
+            backlog_events: declare.real("backlog_events", "Events in the outbox, counted up to 100,000")?,
             generation: declare.gauge("generation", "The generation this member works in", &[])?,
             asleep: declare.gauge("asleep", "1 while the relay sleeps and writers notify it", &[])?,
             slots_owned: declare.gauge("slots_owned", "Slots of the ordering key that this member owns", &[])?,
@@ -146,6 +154,9 @@ impl Metrics {
         }
         for gauge in [&self.generation, &self.asleep, &self.slots_owned, &self.streams_parked, &self.up] {
             gauge.with_label_values(&[name]);
+        }
+        for unknown in [&self.oldest_event_age, &self.backlog_events] {
+            unknown.with_label_values(&[name]).set(f64::NAN);
         }
         self.published.with_label_values(&[name, "other"]);
         let state = HealthState { since: Instant::now(), problem: Some("starting".to_owned()) };
@@ -230,6 +241,12 @@ impl OutboxMetrics {
         self.gauge(&self.all.streams_parked).set(i64::try_from(streams).unwrap_or(i64::MAX));
     }
 
+    /// How many events wait, and how long the first of them has done so. `None`: not known.
+    pub(crate) fn behind(&self, events: Option<f64>, oldest_seconds: Option<f64>) {
+        self.real(&self.all.backlog_events).set(events.unwrap_or(f64::NAN));
+        self.real(&self.all.oldest_event_age).set(oldest_seconds.unwrap_or(f64::NAN));
+    }
+
     pub(crate) fn asleep(&self, asleep: bool) {
         self.gauge(&self.all.asleep).set(i64::from(asleep));
     }
@@ -256,6 +273,10 @@ impl OutboxMetrics {
     pub(crate) fn down(&self, reason: &str) {
         self.gauge(&self.all.up).set(0);
         self.health.set(Some(reason));
+    }
+
+    fn real(&self, of: &GaugeVec) -> Gauge {
+        of.with_label_values(&[&self.outbox])
     }
 
     fn gauge(&self, of: &IntGaugeVec) -> IntGauge {
@@ -305,6 +326,12 @@ impl Declare<'_> {
 
     fn gauge(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntGaugeVec> {
         let series = IntGaugeVec::new(Opts::new(format!("outflow_{name}"), help), &with_outbox(labels))?;
+        self.registry.register(Box::new(series.clone()))?;
+        Ok(series)
+    }
+
+    fn real(&self, name: &str, help: &str) -> prometheus::Result<GaugeVec> {
+        let series = GaugeVec::new(Opts::new(format!("outflow_{name}"), help), &with_outbox(&[]))?;
         self.registry.register(Box::new(series.clone()))?;
         Ok(series)
     }

@@ -95,6 +95,25 @@ impl Template {
         Some(name)
     }
 
+    /// The pattern that every name fits, as Redis's `SCAN … MATCH` and ACLs take it.
+    pub fn glob(&self) -> String {
+        let mut glob = String::new();
+        for part in &self.parts {
+            match part {
+                Part::Column(_) => glob.push('*'),
+                Part::Text(text) => {
+                    for letter in text.chars() {
+                        if matches!(letter, '*' | '?' | '[' | ']' | '\\' | '^') {
+                            glob.push('\\');
+                        }
+                        glob.push(letter);
+                    }
+                }
+            }
+        }
+        glob
+    }
+
     /// The same in SQL, so that a claim can leave out the rows of parked streams. `column` quotes a column.
     pub fn sql(&self, column: impl Fn(&str) -> String) -> String {
         let part = |part: &Part| match part {
@@ -166,6 +185,16 @@ mod tests {
     fn sql_quotes_text_and_columns() {
         let template: Template = "it's.{a}".parse().expect("a template");
         assert_eq!(template.sql(|name| format!("c.\"{name}\"")), "'it''s.' || coalesce(c.\"a\"::text, '')");
+    }
+
+    #[test]
+    fn a_glob_fits_every_name_and_no_text_is_a_wildcard() {
+        let table = [("events", "events"), ("e*[{a}]?.{b}", "e\\*\\[*\\]\\?.*"), ("{a}", "*")];
+        for (text, glob) in table {
+            let template: Template = text.parse().expect("a template");
+            assert_eq!(template.glob(), glob);
+        }
+        assert_eq!(table.len(), 3);
     }
 
     #[test]

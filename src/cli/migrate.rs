@@ -4,10 +4,10 @@ use std::io::Write as _;
 
 use clap::Args;
 
+use super::connect::to_postgres;
 use crate::config::Config;
-use crate::daemon::{ConnectError, DaemonError, connect};
+use crate::daemon::DaemonError;
 use crate::migrate::{self, Triggers};
-use crate::postgres;
 
 #[derive(Debug, Args)]
 pub(super) struct MigrateArgs {
@@ -25,12 +25,7 @@ pub(super) async fn run(args: MigrateArgs, config: Config) -> Result<(), DaemonE
         let script = migrate::script(&config.outboxes, triggers);
         return std::io::stdout().write_all(script.as_bytes()).map_err(|error| DaemonError::Failed(error.to_string()));
     }
-    let server = postgres::config(&config.postgres, "outflow migrate")
-        .map_err(|error| DaemonError::Configuration(format!("postgres.url: {error}")))?;
-    let client = connect(&server).await.map_err(|error| match error {
-        ConnectError::Refused(reason) => DaemonError::Configuration(reason),
-        ConnectError::Unreachable(reason) => DaemonError::Unavailable(format!("cannot reach Postgres: {reason}")),
-    })?;
+    let client = to_postgres(&config, "outflow migrate").await?;
     let before = migrate::run(&client, &config.outboxes, triggers).await.map_err(DaemonError::Failed)?;
     let tables: Vec<String> = config.outboxes.iter().map(|outbox| outbox.table.to_string()).collect();
     let tables = tables.join(", ");

@@ -1,14 +1,22 @@
 //! The command line of `outflow`: what can be asked, and which exit code says how it went.
 
+mod about;
+mod check;
+mod config;
+mod connect;
+mod dead;
+mod healthcheck;
 mod migrate;
+mod output;
 mod run;
+mod status;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::config::{self, Config, Source};
+use crate::config::{Config, Source, load};
 use crate::daemon::DaemonError;
 
 /// A server cannot be reached (`EX_UNAVAILABLE`).
@@ -38,14 +46,45 @@ enum Command {
     Run(run::RunArgs),
     /// Create what the relay needs in Postgres, where it is missing. Can be run any number of times.
     Migrate(migrate::MigrateArgs),
+    /// Check configuration, servers, tables and permissions: one line a finding (✓ fine, ! warning, ✗ must be mended).
+    Check(check::CheckArgs),
+    /// Show how things stand: backlog, members, dead letters, streams and their readers. Asks the databases only.
+    Status(status::StatusArgs),
+    /// Look after the events that could not be appended: list, show, retry, discard.
+    #[command(subcommand)]
+    Dead(dead::DeadCommand),
+    /// Show the configuration as it counts, without secrets.
+    Config(config::ConfigArgs),
+    /// Ask the relay that runs with this configuration how it is: exit 0 or 1.
+    Healthcheck(healthcheck::HealthcheckArgs),
+    /// Print completions for a shell.
+    Completions(about::CompletionsArgs),
+    /// Print the version.
+    Version(about::VersionArgs),
+    /// Print the manual page.
+    #[command(hide = true)]
+    Man(about::ManArgs),
 }
 
 /// Parses the command line, runs the command, and says how it went.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let config = match config::load(&Source { file: cli.config }) {
+    let Cli { config, command } = Cli::parse();
+    let source = Source { file: config };
+    let done = |outcome: Result<(), DaemonError>| exit(outcome.map(|()| ExitCode::SUCCESS));
+    // What needs no valid configuration, or looks at it itself.
+    match &command {
+        Command::Completions(args) => return done(about::completions(args)),
+        Command::Version(args) => return done(about::version(args)),
+        Command::Man(args) => return done(about::man(args)),
+        Command::Config(args) => return done(config::run(args, &source)),
+        _ => {}
+    }
+    let config = match load(&source) {
         Ok(config) => config,
         Err(problem) => {
+            if let Command::Check(args) = &command {
+                return exit(check::unreadable(args, &problem));
+            }
             eprintln!("outflow: configuration: {problem}");
             return ExitCode::from(EXIT_CONFIGURATION);
         }
@@ -54,20 +93,21 @@ pub fn main() -> ExitCode {
         eprintln!("outflow: configuration: log.level: {problem}");
         return ExitCode::from(EXIT_CONFIGURATION);
     }
-    match in_runtime(cli.command, config) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("outflow: {error}");
-            ExitCode::from(match error {
-                DaemonError::Configuration(_) => EXIT_CONFIGURATION,
-                DaemonError::Unavailable(_) => EXIT_UNAVAILABLE,
-                DaemonError::Failed(_) => 1,
-            })
-        }
-    }
+    exit(in_runtime(command, config))
 }
 
-fn in_runtime(command: Command, config: Config) -> Result<(), DaemonError> {
+fn exit(outcome: Result<ExitCode, DaemonError>) -> ExitCode {
+    outcome.unwrap_or_else(|error| {
+        eprintln!("outflow: {error}");
+        ExitCode::from(match error {
+            DaemonError::Configuration(_) => EXIT_CONFIGURATION,
+            DaemonError::Unavailable(_) => EXIT_UNAVAILABLE,
+            DaemonError::Failed(_) => 1,
+        })
+    })
+}
+
+fn in_runtime(command: Command, config: Config) -> Result<ExitCode, DaemonError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -76,6 +116,13 @@ fn in_runtime(command: Command, config: Config) -> Result<(), DaemonError> {
         match command {
             Command::Run(args) => run::run(args, config).await,
             Command::Migrate(args) => migrate::run(args, config).await,
+            Command::Check(args) => return check::run(args, config).await,
+            Command::Status(args) => status::run(args, config).await,
+            Command::Dead(command) => dead::run(command, config).await,
+            Command::Healthcheck(args) => healthcheck::run(args, config).await,
+            // Done before there was a configuration.
+            Command::Completions(_) | Command::Version(_) | Command::Man(_) | Command::Config(_) => Ok(()),
         }
+        .map(|()| ExitCode::SUCCESS)
     })
 }

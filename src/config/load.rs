@@ -18,15 +18,7 @@ const ENV_PREFIX: &str = "OUTFLOW_";
 /// # Errors
 /// The first problem that was found: where, which key, and what is expected.
 pub fn load(source: &Source) -> Result<Config, Problem> {
-    let mut layers = Figment::new();
-    if let Some(path) = &source.file {
-        if !path.is_file() {
-            return Err(Problem::new("", format!("{}: there is no such file", path.display())));
-        }
-        layers = layers.merge(Toml::file_exact(path));
-    }
-    // OUTFLOW_CONFIG names the file and is no key of it.
-    let given = layers.merge(Env::prefixed(ENV_PREFIX).ignore(&["config"]).split("__"));
+    let given = given(source)?;
     let example = Figment::from(Toml::string(EXAMPLE));
     let whole = given.clone().join(Toml::string(EXAMPLE));
 
@@ -36,6 +28,19 @@ pub fn load(source: &Source) -> Result<Config, Problem> {
         resolve_secret(server, &given, key)?;
     }
     validate::validate(file, defaults)
+}
+
+/// What was given: file and environment, without the defaults.
+pub(super) fn given(source: &Source) -> Result<Figment, Problem> {
+    let mut layers = Figment::new();
+    if let Some(path) = &source.file {
+        if !path.is_file() {
+            return Err(Problem::new("", format!("{}: there is no such file", path.display())));
+        }
+        layers = layers.merge(Toml::file_exact(path));
+    }
+    // OUTFLOW_CONFIG names the file and is no key of it.
+    Ok(layers.merge(Env::prefixed(ENV_PREFIX).ignore(&["config"]).split("__")))
 }
 
 /// Replaces the address by the content of `url_file`, if that is given.

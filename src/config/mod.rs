@@ -3,6 +3,7 @@
 mod file;
 mod load;
 mod problem;
+mod show;
 mod validate;
 
 use std::net::SocketAddr;
@@ -18,6 +19,7 @@ use crate::telemetry::LogFormat;
 
 pub use load::load;
 pub use problem::Problem;
+pub use show::show;
 
 /// The documented defaults: the example file itself.
 pub const EXAMPLE: &str = include_str!("../../config.toml.example");

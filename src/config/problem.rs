@@ -64,15 +64,17 @@ impl Problem {
             | Kind::Unsupported(_)
             | Kind::UnsupportedKey(..) => error.kind.to_string(),
         };
-        let source = error.metadata.as_ref().and_then(|metadata| {
-            let name = metadata.name.to_string();
-            match &metadata.source {
-                Some(figment::Source::File(path)) => Some(path.display().to_string()),
-                _ if name.contains("environment") => Some(variable(&key)),
-                _ => None,
-            }
-        });
+        let source = error.metadata.as_ref().and_then(|metadata| origin(metadata, &key));
         Self { source, key, message }
+    }
+}
+
+/// The file or the environment variable that a value came from; `None` for a default.
+pub(super) fn origin(metadata: &figment::Metadata, key: &str) -> Option<String> {
+    match &metadata.source {
+        Some(figment::Source::File(path)) => Some(path.display().to_string()),
+        _ if metadata.name.contains("environment") => Some(variable(key)),
+        _ => None,
     }
 }
 

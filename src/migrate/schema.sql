@@ -1,4 +1,4 @@
--- Outflow's own schema, version 1. Everything is created only where it is missing, so that it can be run again and by
+-- Outflow's own schema, version 2. Everything is created only where it is missing, so that it can be run again and by
 -- several replicas at once; nothing is ever dropped or rewritten.
 create schema if not exists outflow;
 
@@ -49,6 +49,18 @@ create table if not exists outflow.dead_letter (
   attempts integer not null default 1,
   died_at timestamptz not null default now()
 );
+-- Version 2: the columns of the stream template, so that a retry can restore them. Not `add column if not exists`, which
+-- locks the table against everybody even if there is nothing to add.
+do $route$
+begin
+  if not exists (
+    select from pg_catalog.pg_attribute
+    where attrelid = 'outflow.dead_letter'::regclass and attname = 'route' and not attisdropped
+  ) then
+    alter table outflow.dead_letter add column if not exists route jsonb;
+  end if;
+end
+$route$;
 create index if not exists dead_letter_outbox_died_at on outflow.dead_letter (outbox, died_at);
 
 -- Wakes a sleeping relay, and costs next to nothing while one is awake. NOTIFY takes a lock of the whole server at
@@ -63,4 +75,4 @@ begin
 end
 $wake$;
 
-insert into outflow.migration (version) values (1) on conflict do nothing;
+insert into outflow.migration (version) values (1), (2) on conflict do nothing;

@@ -21,6 +21,8 @@ const GENERATION: &str = "select generation, pg_current_snapshot()::text from ou
 /// An open claim: its transaction and its rows.
 pub struct PgClaim {
     pub(super) outbox_name: String,
+    /// The columns that the stream template names, as in [`Batch::route`].
+    pub(super) route_columns: Vec<String>,
     pub(super) client: Option<Object>,
     pub(super) batch: Batch,
     pub(super) number: u64,
@@ -92,7 +94,9 @@ impl PgOutbox {
             }
             Ok(number) => {
                 let (state, outbox_name) = (Arc::clone(&self.state), self.config.name.clone());
-                Ok(Some(PgClaim { outbox_name, client: Some(client), batch, number, settled: false, state }))
+                let route_columns = self.config.stream.columns().map(str::to_owned).collect();
+                let client = Some(client);
+                Ok(Some(PgClaim { outbox_name, route_columns, client, batch, number, settled: false, state }))
             }
             Err(row) => {
                 roll_back(client).await;

@@ -5,6 +5,7 @@ mod control;
 pub mod cursor;
 mod in_flight;
 pub mod lock;
+mod privileges;
 mod recovery;
 mod row;
 mod settle;

@@ -1,6 +1,7 @@
 //! Settling: the rows leave the outbox for good, or stay.
 
 use deadpool_postgres::Object;
+use serde_json::Value;
 use tokio_postgres::types::ToSql;
 
 use super::claim::{PgClaim, abandon, roll_back};
@@ -16,7 +17,7 @@ impl Claim for PgClaim {
 
     async fn settle(mut self, entries: &Entries) -> Result<(), OutboxError> {
         let Some(client) = self.client.take() else { return Ok(()) };
-        let outcome = within(commit(&client, &self.outbox_name, &self.batch, &entries.dead)).await;
+        let outcome = within(commit(&client, &self, &entries.dead)).await;
         match outcome {
             Ok(()) => {
                 self.settled = true;
@@ -51,18 +52,32 @@ impl Drop for PgClaim {
     }
 }
 
-async fn commit(client: &Object, outbox: &str, batch: &Batch, dead: &[DeadLetter]) -> Result<(), OutboxError> {
+impl PgClaim {
+    /// The columns that the stream template names, and their values, for a retry to restore.
+    fn route_of(&self, index: usize) -> Value {
+        let values = self.batch.route_of(index).iter().map(|value| value.as_deref().map(readable));
+        self.route_columns.iter().cloned().zip(values.map(Value::from)).collect()
+    }
+}
+
+/// What Postgres takes as a text: bytes (of a bytea column) need not be one.
+fn readable(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).replace('\0', "\u{fffd}")
+}
+
+async fn commit(client: &Object, claim: &PgClaim, dead: &[DeadLetter]) -> Result<(), OutboxError> {
     if !dead.is_empty() {
-        bury(client, outbox, batch, dead).await?;
+        bury(client, claim, dead).await?;
     }
     // A commit of a failed transaction answers ROLLBACK without an error; every statement before it was checked.
     client.batch_execute("commit").await.map_err(|error| failed(&error))
 }
 
-async fn bury(client: &Object, outbox: &str, batch: &Batch, dead: &[DeadLetter]) -> Result<(), OutboxError> {
+async fn bury(client: &Object, claim: &PgClaim, dead: &[DeadLetter]) -> Result<(), OutboxError> {
+    let batch = &claim.batch;
     let text = |of: &dyn Fn(&Event) -> Option<bytes::Bytes>| -> Vec<Option<String>> {
         let texts = dead.iter().map(|letter| of(&batch.events[letter.index]));
-        texts.map(|bytes| bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned())).collect()
+        texts.map(|bytes| bytes.as_deref().map(readable)).collect()
     };
     let rows = text(&|event| Some(event.row.clone()));
     let ids = text(&|event| Some(event.id.clone()));
@@ -73,8 +88,9 @@ async fn bury(client: &Object, outbox: &str, batch: &Batch, dead: &[DeadLetter])
     let payloads: Vec<&[u8]> = dead.iter().map(|letter| &batch.events[letter.index].payload[..]).collect();
     let streams: Vec<Option<&str>> = dead.iter().map(|letter| letter.stream.as_deref()).collect();
     let reasons: Vec<&str> = dead.iter().map(|letter| letter.reason.as_str()).collect();
-    let params: [&(dyn ToSql + Sync); 10] =
-        [&outbox, &rows, &ids, &keys, &kinds, &times, &payloads, &headers, &streams, &reasons];
+    let routes: Vec<Value> = dead.iter().map(|letter| claim.route_of(letter.index)).collect();
+    let params: [&(dyn ToSql + Sync); 11] =
+        [&claim.outbox_name, &rows, &ids, &keys, &kinds, &times, &payloads, &headers, &streams, &reasons, &routes];
     let buried = client.execute(include_str!("sql/dead_letter.sql"), &params).await.map_err(|error| failed(&error))?;
     if buried == dead.len() as u64 {
         Ok(())

@@ -2,11 +2,11 @@
 
 use tokio_postgres::Client;
 
+use super::privileges;
 use super::row::Layout;
 use super::statements::{Column, Statements, layout, statements};
 use crate::config::{OutboxConfig, Settle};
 use crate::postgres::describe;
-use crate::table_name::quote_identifier;
 
 /// What keeps an outbox from being drained, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -41,102 +41,133 @@ pub struct Table {
     pub sql: Statements,
 }
 
+/// What an examination has found: everything that is to be mended, and the table if there is nothing.
+#[derive(Debug, Clone)]
+pub struct Examined {
+    /// What must be mended before the table can be drained.
+    pub problems: Vec<Problem>,
+    /// The table, ready to be drained.
+    pub table: Option<Table>,
+}
+
+/// One thing to mend.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Problem {
+    /// A privilege is missing: the statement to run.
+    Privilege(String),
+    /// Something else is missing: what, and what to do.
+    Other(String),
+}
+
 impl Table {
     /// Looks the table up.
     ///
     /// # Errors
     /// See [`TableError`].
     pub async fn inspect(client: &Client, config: &OutboxConfig) -> Result<Self, TableError> {
-        let unreachable = |error: tokio_postgres::Error| TableError::Unreachable(describe(&error));
-        let unfit = |message: String| TableError::Unfit { outbox: config.name.clone(), message };
+        let examined = Self::examine(client, config).await.map_err(TableError::Unreachable)?;
+        let (mut grants, mut messages) = (Vec::new(), Vec::new());
+        for problem in examined.problems {
+            match problem {
+                Problem::Privilege(grant) => grants.push(grant),
+                Problem::Other(message) => messages.push(message),
+            }
+        }
+        if !grants.is_empty() {
+            messages.push(format!("privileges are missing; run: {}", grants.join(" ")));
+        }
+        match examined.table {
+            Some(table) if messages.is_empty() => Ok(table),
+            _ => Err(TableError::Unfit { outbox: config.name.clone(), message: messages.join("; ") }),
+        }
+    }
+
+    /// Looks the table up and lists all that is to be mended.
+    ///
+    /// # Errors
+    /// Postgres cannot be asked now.
+    pub async fn examine(client: &Client, config: &OutboxConfig) -> Result<Examined, String> {
+        let failed = |error: tokio_postgres::Error| describe(&error);
+        let mut problems: Vec<Problem> =
+            privileges::missing(client, config).await.map_err(failed)?.into_iter().map(Problem::Privilege).collect();
         let names = [config.table.schema(), config.table.table()];
-        let found = client.query_opt(include_str!("sql/table.sql"), &[&names[0], &names[1]]).await;
-        let found = found.map_err(unreachable)?.ok_or_else(|| {
-            unfit(format!(
+        let found = client.query_opt(include_str!("sql/table.sql"), &[&names[0], &names[1]]).await.map_err(failed)?;
+        let Some(found) = found else {
+            problems.push(Problem::Other(format!(
                 "there is no table {}; correct outbox.table, or create it (`outflow migrate` creates public.outbox)",
                 config.table
-            ))
-        })?;
+            )));
+            return Ok(Examined { problems, table: None });
+        };
         let oid: u32 = found.get("oid");
-        missing_privileges(&found, config).map_err(unfit)?;
-        let columns = client.query(include_str!("sql/columns.sql"), &[&oid]).await.map_err(unreachable)?;
+        let columns = client.query(include_str!("sql/columns.sql"), &[&oid]).await.map_err(failed)?;
         let columns: Vec<Column> =
             columns.iter().map(|row| Column { name: row.get("name"), kind: row.get("type") }).collect();
-        let journal = registration(client, oid, config).await?;
+        problems.extend(missing_columns(config, &columns).into_iter().map(Problem::Other));
+        // Whoever may not look would be told of that instead.
+        let mut journal = None;
+        if !problems.iter().any(|problem| matches!(problem, Problem::Privilege(_))) {
+            match registration(client, oid, config).await? {
+                Ok(registered) => journal = Some(registered),
+                Err(message) => problems.push(Problem::Other(message)),
+            }
+        }
+        let Some(journal) = journal.filter(|_| problems.is_empty()) else {
+            return Ok(Examined { problems, table: None });
+        };
         let plain = found.get::<_, String>("kind") == "r" && !found.get::<_, bool>("has_children");
-        let (layout, list) = layout(config, &columns).map_err(unfit)?;
+        let (layout, list) = match layout(config, &columns) {
+            Ok(made) => made,
+            Err(message) => return Ok(Examined { problems: vec![Problem::Other(message)], table: None }),
+        };
         let has_cursor = layout.order.is_some();
-        Ok(Self {
-            oid,
-            journal,
-            has_trigger: found.get("has_trigger"),
-            has_cursor,
-            layout,
-            sql: statements(config, &columns, &list, plain, has_cursor),
-        })
+        let sql = statements(config, &columns, &list, plain, has_cursor);
+        let has_trigger = found.get("has_trigger");
+        Ok(Examined { problems, table: Some(Self { oid, journal, has_trigger, has_cursor, layout, sql }) })
     }
 }
 
 const MIGRATE: &str = "run `outflow migrate` with this configuration";
 
-async fn registration(client: &Client, oid: u32, config: &OutboxConfig) -> Result<String, TableError> {
-    let unreachable = |error: tokio_postgres::Error| TableError::Unreachable(describe(&error));
-    let unfit = |message: String| TableError::Unfit { outbox: config.name.clone(), message };
-    let exists = client.query_one("select to_regclass('outflow.outbox') is not null", &[]).await.map_err(|error| {
-        let refused = error.code() == Some(&tokio_postgres::error::SqlState::INSUFFICIENT_PRIVILEGE);
-        if refused {
-            unfit("run: grant usage on schema outflow to the relay's role;".to_owned())
-        } else {
-            unreachable(error)
-        }
-    })?;
-    if !exists.get::<_, bool>(0) {
-        return Err(unfit(format!("schema outflow is not there; {MIGRATE}")));
+/// The name of the journal, or what is wrong with how the table is registered.
+async fn registration(client: &Client, oid: u32, config: &OutboxConfig) -> Result<Result<String, String>, String> {
+    let exists = client.query_one("select to_regclass('outflow.outbox') is not null", &[]).await;
+    if !exists.map_err(|error| describe(&error))?.get::<_, bool>(0) {
+        return Ok(Err(format!("schema outflow is not there; {MIGRATE}")));
     }
-    let row = client.query_opt(include_str!("sql/registration.sql"), &[&oid]).await.map_err(|error| {
-        let refused = error.code() == Some(&tokio_postgres::error::SqlState::INSUFFICIENT_PRIVILEGE);
-        if refused {
-            unfit(
-                "run: grant usage on schema outflow to the relay's role; grant select, update on outflow.outbox to it;"
-                    .to_owned(),
-            )
-        } else {
-            unreachable(error)
-        }
-    })?;
-    let row = row.ok_or_else(|| unfit(format!("{} is not registered; {MIGRATE}", config.table)))?;
-    let needs = [
-        ("may_raise", "grant update on outflow.outbox"),
-        ("may_join", "grant insert, select, delete on outflow.member"),
-        ("may_bury", "grant insert on outflow.dead_letter"),
-    ];
-    let missing: Vec<&str> =
-        needs.iter().filter(|(may, _)| !row.get::<_, bool>(may)).map(|(_, grant)| *grant).collect();
-    if missing.is_empty() {
-        Ok(row.get("journal"))
+    let row = client.query_opt(include_str!("sql/registration.sql"), &[&oid]).await;
+    let Some(row) = row.map_err(|error| describe(&error))? else {
+        return Ok(Err(format!("{} is not registered; {MIGRATE}", config.table)));
+    };
+    if row.get("is_current") {
+        Ok(Ok(row.get("journal")))
     } else {
-        Err(unfit(format!("the relay's role lacks privileges; run: {} to it;", missing.join(" to it; "))))
+        Ok(Err(format!("schema outflow is of an older version; {MIGRATE}")))
     }
 }
 
-fn missing_privileges(found: &tokio_postgres::Row, config: &OutboxConfig) -> Result<(), String> {
-    let role = quote_identifier(found.get("role"));
-    let table = config.table.quoted();
-    let column = quote_identifier(&config.columns.id);
-    let mut grants = Vec::new();
-    if !found.get::<_, bool>("may_select") {
-        grants.push(format!("grant select on {table} to {role};"));
+/// Every key that names a column which is not there.
+fn missing_columns(config: &OutboxConfig, columns: &[Column]) -> Vec<String> {
+    let names = &config.columns;
+    let optional = |name: &Option<String>| name.clone();
+    let mut wanted = vec![
+        ("columns.id", Some(names.id.clone())),
+        ("columns.order", (names.order != names.id).then(|| names.order.clone())),
+        ("columns.event_id", Some(names.event_id.clone())),
+        ("columns.key", optional(&names.key)),
+        ("columns.type", Some(names.kind.clone())),
+        ("columns.payload", Some(names.payload.clone())),
+        ("columns.headers", optional(&names.headers)),
+        ("columns.time", optional(&names.time)),
+    ];
+    if let Settle::Mark(column) = &config.settle {
+        wanted.push(("columns.settled", Some(column.clone())));
     }
-    match &config.settle {
-        Settle::Delete if !found.get::<_, bool>("may_delete") => {
-            grants.push(format!("grant delete on {table} to {role};"));
-        }
-        Settle::Delete | Settle::Mark(_) => {}
-    }
-    if !found.get::<_, bool>("may_update") {
-        // `for update skip locked` needs it, on any one column.
-        let column = if let Settle::Mark(mark) = &config.settle { quote_identifier(mark) } else { column };
-        grants.push(format!("grant update ({column}) on {table} to {role};"));
-    }
-    if grants.is_empty() { Ok(()) } else { Err(format!("privileges are missing; run: {}", grants.join(" "))) }
+    wanted.extend(config.stream.columns().map(|column| ("stream", Some(column.to_owned()))));
+    let known = columns.iter().map(|column| column.name.as_str()).collect::<Vec<_>>().join(", ");
+    let missing = |(key, name): (&str, Option<String>)| {
+        let name = name.filter(|name| !columns.iter().any(|column| column.name == *name))?;
+        Some(format!("{key} names {name:?}, but {} has only the columns {known}", config.table))
+    };
+    wanted.into_iter().filter_map(missing).collect()
 }

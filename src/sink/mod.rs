@@ -8,7 +8,7 @@ use std::future::Future;
 use crate::encode::Entries;
 use crate::event::{AppendedRow, Batch};
 
-pub use streams::RedisSink;
+pub use streams::{RedisSink, journal_key};
 
 /// Which batch this is: what the fence and the journal compare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -36,13 +36,18 @@ pub struct RedisSink {
     forget: Script,
 }
 
+/// Key of an outbox's journal in Redis.
+pub fn journal_key(journal: &str) -> String {
+    format!("outflow:journal:{{{journal}}}")
+}
+
 impl RedisSink {
     /// `journal` identifies the outbox (a uuid made by `migrate`), so that two environments on one Redis cannot meet.
     /// `max_len` trims each stream to about that many entries; 0 never trims.
     pub fn new(redis: Redis, journal: &str, max_len: u64) -> Self {
         Self {
             redis,
-            journal: format!("outflow:journal:{{{journal}}}"),
+            journal: journal_key(journal),
             max_len,
             append: Script::new(include_str!("append.lua")),
             raise: Script::new(include_str!("raise.lua")),

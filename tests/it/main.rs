@@ -1,9 +1,12 @@
 //! The integration tests: one binary, one file a property.
 
 mod api;
+mod check;
+mod commands;
 mod configuration;
 mod consumer;
 mod crash;
+mod dead;
 mod demo;
 mod deploy;
 mod entries;
@@ -14,5 +17,6 @@ mod refusals;
 mod run;
 mod servers;
 mod sleep;
+mod status;
 mod support;
 mod tidy;

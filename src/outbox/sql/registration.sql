@@ -1,9 +1,8 @@
--- How `outflow migrate` registered the table, and whether the relay may use outflow's own tables.
+-- How `outflow migrate` registered the table, and whether outflow's own tables are of this version.
 select
   journal::text,
-  pg_catalog.has_table_privilege('outflow.outbox', 'update') as may_raise,
-  pg_catalog.has_table_privilege('outflow.member', 'insert')
-    and pg_catalog.has_table_privilege('outflow.member', 'select')
-    and pg_catalog.has_table_privilege('outflow.member', 'delete') as may_join,
-  pg_catalog.has_table_privilege('outflow.dead_letter', 'insert') as may_bury
+  exists (
+    select from pg_catalog.pg_attribute
+    where attrelid = 'outflow.dead_letter'::regclass and attname = 'route' and not attisdropped
+  ) as is_current
 from outflow.outbox where relation = $1::oid

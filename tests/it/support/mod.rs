@@ -1,7 +1,9 @@
 //! A stage for the relay: private servers, its configuration, the real binary, and what came out in Redis.
 
 mod events;
+mod pooler;
 mod stage;
 
 pub(crate) use events::{Numbered, check_numbered};
-pub(crate) use stage::{Entry, LIMIT, Stage, outbox};
+pub(crate) use pooler::Pooler;
+pub(crate) use stage::{Asked, Entry, LIMIT, Stage, outbox};

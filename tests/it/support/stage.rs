@@ -22,6 +22,27 @@ pub(crate) struct Stage {
     dir: TempDir,
 }
 
+/// What a command answered.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Asked {
+    /// Asserts that it exited 0; what it wrote to stdout.
+    pub(crate) fn data(self) -> String {
+        assert_eq!(self.code, Some(0), "{}{}", self.stdout, self.stderr);
+        self.stdout
+    }
+
+    /// As [`Asked::data`], one JSON document a line.
+    pub(crate) fn json(self) -> Vec<serde_json::Value> {
+        self.data().lines().map(|line| serde_json::from_str(line).expect(line)).collect()
+    }
+}
+
 /// One entry of a stream: its fields in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Entry(pub(crate) Vec<(String, String)>);
@@ -122,6 +143,20 @@ impl Stage {
         (status.code(), program.log())
     }
 
+    /// Runs a command of `outflow` to its end, with data and messages apart.
+    pub(crate) async fn asked(&self, args: &[&str]) -> Asked {
+        self.asked_with(args, &[]).await
+    }
+
+    pub(crate) async fn asked_with(&self, args: &[&str], envs: &[(&str, &str)]) -> Asked {
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_outflow"));
+        command.args(args).arg("--config").arg(&self.config).envs(envs.iter().copied()).kill_on_drop(true);
+        command.env("OUTFLOW_LOG__LEVEL", "info").stdin(std::process::Stdio::null());
+        let output = tokio::time::timeout(LIMIT, command.output()).await.expect("an end").expect("outflow");
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("a text");
+        Asked { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+
     pub(crate) async fn migrate(&self) {
         let (code, log) = self.finished("migrate", &["migrate", "--triggers"]).await;
         assert_eq!(code, Some(0), "{log}");
@@ -165,6 +200,20 @@ impl Stage {
         let reply = redis.call(command, all).await.expect(command);
         redis.close().await;
         reply
+    }
+
+    /// Runs a line as a person would: that a pattern is not needed (the user may use all keys) is no obstacle.
+    pub(crate) async fn run_in_redis(&self, command: &'static str, args: &[&str]) {
+        let redis = self.redis_client();
+        redis.ready(LIMIT).await.expect("a connection");
+        let mut all = Args::default();
+        for arg in args {
+            all.text(*arg);
+        }
+        if let Err(failure) = redis.call(command, all).await {
+            assert!(failure.to_string().contains("after the * pattern"), "{command} {args:?}: {failure}");
+        }
+        redis.close().await;
     }
 
     pub(crate) async fn length(&self, stream: &str) -> i64 {

@@ -1,0 +1,90 @@
+//! How far behind an outbox is, seen from its table: the oldest event, and how many wait.
+
+use jiff::Timestamp;
+use tokio_postgres::Client;
+
+use crate::columns::{self, Column};
+use crate::config::{OutboxConfig, Settle};
+use crate::postgres::describe;
+use crate::table_name::quote_identifier;
+
+/// Events are counted up to here: about 50 ms of Postgres's time.
+pub const CAP: i64 = 100_000;
+/// Where to start when nothing is known.
+pub const BEGINNING: i64 = i64::MIN;
+
+/// What one look has seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Look {
+    /// Events that wait, at most [`CAP`].
+    pub events: i64,
+    /// Order value of the first, if that is an integer.
+    pub position: Option<i64>,
+    /// Time of the first, if the table has a column for that.
+    pub oldest: Option<Timestamp>,
+}
+
+/// The statement that looks at one outbox.
+#[derive(Debug, Clone)]
+pub struct Backlog {
+    statement: String,
+    /// Whether looks can start from a position: the order column is an integer.
+    pub has_position: bool,
+}
+
+impl Backlog {
+    /// Looks up the columns and makes the statement.
+    ///
+    /// # Errors
+    /// What is missing, or Postgres's own words.
+    pub async fn prepare(client: &Client, config: &OutboxConfig) -> Result<Self, String> {
+        let found = columns::of(client, &config.table).await.map_err(|error| describe(&error))?;
+        if found.is_empty() {
+            return Err(format!("there is no table {}", config.table));
+        }
+        let kind = |name: &str| {
+            let column = found.iter().find(|column: &&Column| column.name == name).map(|column| column.kind.as_str());
+            column.ok_or_else(|| format!("{} has no column {name:?}", config.table))
+        };
+        let order = quote_identifier(&config.columns.order);
+        let has_position = matches!(kind(&config.columns.order)?, "smallint" | "integer" | "bigint");
+        let time = match &config.columns.time {
+            Some(name) => match kind(name)? {
+                "timestamp with time zone" => format!("c.{}", quote_identifier(name)),
+                "timestamp without time zone" => format!("c.{} at time zone 'UTC'", quote_identifier(name)),
+                _ => "null::timestamptz".to_owned(),
+            },
+            None => "null::timestamptz".to_owned(),
+        };
+        let from = if has_position { format!("c.{order} >= $1::bigint") } else { "$1::bigint is not null".to_owned() };
+        let waiting = match &config.settle {
+            Settle::Delete => from,
+            Settle::Mark(column) => format!("{from} and c.{} is null", quote_identifier(column)),
+        };
+        let position = if has_position { format!("c.{order}::bigint") } else { "null::bigint".to_owned() };
+        let statement = include_str!("backlog.sql")
+            .replace("{table}", &config.table.quoted())
+            .replace("{waiting}", &waiting)
+            .replace("{order}", &order)
+            .replace("{position}", &position)
+            .replace("{time}", &time)
+            .replace("{cap}", &CAP.to_string());
+        Ok(Self { statement, has_position })
+    }
+
+    /// The statement; `$1` is the position.
+    pub fn statement(&self) -> &str {
+        &self.statement
+    }
+
+    /// Looks at the events from `position` on.
+    ///
+    /// # Errors
+    /// Postgres's own; a look that takes too long is cancelled by the session's `statement_timeout`.
+    pub async fn look(&self, client: &Client, position: i64) -> Result<Look, tokio_postgres::Error> {
+        let row = client.query_one(&self.statement, &[&position]).await?;
+        // `infinity` is a time that jiff does not have.
+        let oldest = row.try_get("time").unwrap_or(None);
+        Ok(Look { events: row.get("events"), position: row.get("position"), oldest })
+    }
+}

@@ -1,0 +1,126 @@
+//! Postgres as a server: reachable, new enough, set up safely, and reached directly.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio_postgres::{Client, SimpleQueryMessage};
+
+use super::{Findings, Known, Level, advice, event_table, horizon};
+use crate::config::Config;
+use crate::daemon::{ConnectError, connect};
+use crate::postgres::{self, describe};
+
+const ABOUT: &str = "postgres";
+/// `idle_session_timeout`, which ends a frozen relay's session, is new in 14.
+const VERSION_MIN: i32 = 140_000;
+/// Clocks that differ by more make the age of events and `delivery_seconds` wrong.
+const CLOCK_DIFFERENCE_MAX: f64 = 2.0;
+const SESSION: &str = "set statement_timeout = '10s'; set lock_timeout = '1s'";
+/// A session that waits this long for another one of ours shares a server connection with it.
+const POOLER_LIMIT: Duration = Duration::from_secs(3);
+
+/// Checks the server and each table. Returns what Redis must be asked about, one for each outbox.
+pub(super) async fn check(config: &Config, findings: &mut Findings) -> Vec<Known> {
+    let nothing = || config.outboxes.iter().map(|_| Known { journal: None, streams: Vec::new() }).collect();
+    let server = match postgres::config(&config.postgres, "outflow check") {
+        Ok(server) => server,
+        Err(error) => {
+            findings.error(ABOUT, "postgres.url cannot be used", advice(error.to_string()));
+            return nothing();
+        }
+    };
+    let client = match connect(&server).await {
+        Ok(client) => client,
+        Err(ConnectError::Refused(reason)) => {
+            findings.error(ABOUT, reason, advice("correct postgres.url, or pg_hba.conf on the server"));
+            return nothing();
+        }
+        Err(ConnectError::Unreachable(reason)) => {
+            let remedy = advice("check that it runs, and that postgres.url has its host and port");
+            findings.add(Level::Unreachable, ABOUT, format!("cannot be reached: {reason}"), Some(remedy));
+            return nothing();
+        }
+    };
+    if let Err(error) = server_itself(&client, findings).await {
+        findings.error(ABOUT, format!("cannot be asked: {}", describe(&error)), advice("see the server's log"));
+        return nothing();
+    }
+    pooler(&client, &server, findings).await;
+    horizon::check(&client, findings).await;
+    let mut known = Vec::new();
+    for outbox in &config.outboxes {
+        known.push(event_table::check(&client, outbox, findings).await);
+    }
+    known
+}
+
+async fn server_itself(client: &Client, findings: &mut Findings) -> Result<(), tokio_postgres::Error> {
+    client.batch_execute(SESSION).await?;
+    let row = client.query_one(include_str!("sql/server.sql"), &[]).await?;
+    let (version, role): (String, String) = (row.get("version"), row.get("role"));
+    if row.get::<_, i32>("version_number") >= VERSION_MIN {
+        findings.ok(ABOUT, format!("version {version}, as role {role}"));
+    } else {
+        findings.error(ABOUT, format!("version {version}"), advice("version 14 or later is needed"));
+    }
+    if !row.get::<_, bool>("fsync") {
+        let advice = advice("switch it on: after a crash of the machine, events and business rows may be gone");
+        findings.warning(ABOUT, "fsync is off", advice);
+    }
+    let prepared: i32 = row.get("prepared_transactions");
+    if prepared > 0 {
+        let advice = advice("if writers use it, do without the wake-up trigger (poll_interval bounds the wait)");
+        let what = "two-phase commit is switched on; PREPARE TRANSACTION refuses a transaction that woke a relay";
+        findings.warning(ABOUT, what, advice);
+    }
+    #[expect(clippy::cast_precision_loss, reason = "milliseconds are enough")]
+    let difference = (row.get::<_, f64>("epoch") - Timestamp::now().as_millisecond() as f64 / 1_000.0).abs();
+    if difference > CLOCK_DIFFERENCE_MAX {
+        let what = format!("its clock and this one differ by {difference:.1} s");
+        findings.warning(ABOUT, what, advice("synchronise them: the age of events is measured across them"));
+    }
+    Ok(())
+}
+
+/// Whether a session keeps its server process while another one is busy. A transaction pooler hands it to whoever
+/// begins next; the control connection (session locks, LISTEN) would not work behind it.
+async fn pooler(client: &Client, server: &tokio_postgres::Config, findings: &mut Findings) {
+    let direct = async {
+        let mark = client.simple_query("select pg_backend_pid(), set_config('outflow.check', 'mine', false)").await;
+        let before = text(&mark.map_err(|error| describe(&error))?, 0);
+        let other = connect(server).await.map_err(|error| error.reason().to_owned())?;
+        let begun = other.simple_query("begin; select coalesce(current_setting('outflow.check', true), '')").await;
+        let leaked = text(&begun.map_err(|error| describe(&error))?, 0);
+        let asked =
+            client.simple_query("select pg_backend_pid(), coalesce(current_setting('outflow.check', true), '')");
+        let answer = match tokio::time::timeout(POOLER_LIMIT, asked).await {
+            Ok(answer) => answer.map_err(|error| describe(&error))?,
+            Err(_elapsed) => return Ok(false),
+        };
+        Ok::<bool, String>(
+            text(&answer, 0) == before && text(&answer, 1).as_deref() == Some("mine") && leaked.as_deref() == Some(""),
+        )
+    };
+    match direct.await {
+        Ok(true) => findings.ok(ABOUT, "sessions are direct"),
+        Ok(false) => findings.error(
+            ABOUT,
+            "a transaction pooler is in between: session locks and LISTEN do not work behind it",
+            advice("let postgres.url lead to the server itself, or to a pool in session mode"),
+        ),
+        Err(reason) => findings.warning(
+            ABOUT,
+            format!("whether a transaction pooler is in between cannot be told: {reason}"),
+            advice("the relay needs several sessions at once: in_flight + 3 for each outbox"),
+        ),
+    }
+}
+
+/// A column of the first row.
+fn text(messages: &[SimpleQueryMessage], column: usize) -> Option<String> {
+    let row = messages.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some(row),
+        _ => None,
+    });
+    row?.get(column).map(str::to_owned)
+}

@@ -1,0 +1,118 @@
+//! One event table: columns, privileges, registration, index, sequence, trigger.
+
+use tokio_postgres::Client;
+
+use super::{Findings, Known, Remedy, about, advice};
+use crate::config::{OutboxConfig, Settle};
+use crate::outbox::table::{Problem, Table};
+use crate::postgres::describe;
+use crate::table_name::quote_identifier;
+
+/// Rows in line whose streams are looked at.
+const ROWS_MAX: i64 = 1_000;
+
+/// Checks it. Returns what Redis must be asked about.
+pub(super) async fn check(client: &Client, outbox: &OutboxConfig, findings: &mut Findings) -> Known {
+    let about = &about(outbox);
+    let mut known = Known { journal: None, streams: Vec::new() };
+    let examined = match Table::examine(client, outbox).await {
+        Ok(examined) => examined,
+        Err(reason) => {
+            findings.error(about, format!("{} cannot be looked at: {reason}", outbox.table), advice("see there"));
+            return known;
+        }
+    };
+    for problem in &examined.problems {
+        match problem {
+            Problem::Privilege(grant) => findings.error(about, "a privilege is missing", Remedy::Sql(grant.clone())),
+            Problem::Other(message) => match message.split_once("; ") {
+                Some((what, remedy)) => findings.error(about, what, advice(remedy)),
+                None => findings.error(about, message, advice("correct the configuration or the table")),
+            },
+        }
+    }
+    let Some(table) = examined.table else { return known };
+    findings.ok(about, format!("{} has its columns, privileges and registration", outbox.table));
+    if table.has_trigger {
+        findings.ok(about, "the wake-up trigger is there");
+    } else {
+        let what = "there is no wake-up trigger: events are found by polling, after poll_interval at the latest";
+        findings.warning(about, what, advice("run `outflow migrate --triggers` as the owner of the table"));
+    }
+    if table.has_cursor {
+        order_column(client, outbox, findings, about).await;
+    } else {
+        let what =
+            format!("the order column {:?} is no integer: every claim starts at the beginning", outbox.columns.order);
+        findings.warning(about, what, advice("let columns.order name an integer from a sequence, with an index"));
+    }
+    known.journal = Some(table.journal);
+    match waiting(client, outbox).await {
+        Ok(streams) => known.streams = streams,
+        Err(error) => {
+            let what = format!("the events in line cannot be looked at: {}", describe(&error));
+            findings.warning(about, what, advice("check the index on the order column"));
+        }
+    }
+    known
+}
+
+async fn order_column(client: &Client, outbox: &OutboxConfig, findings: &mut Findings, about: &str) {
+    let names = [outbox.table.schema(), outbox.table.table(), &outbox.columns.order];
+    let row = match client.query_one(include_str!("sql/order.sql"), &[&names[0], &names[1], &names[2]]).await {
+        Ok(row) => row,
+        Err(error) => {
+            let what = format!("index and sequence of the order column cannot be told: {}", describe(&error));
+            findings.warning(about, what, advice("ask again as the owner of the table"));
+            return;
+        }
+    };
+    index(row.get("has_index"), row.get("has_partial_index"), outbox, findings, about);
+    let (sequence, cache): (Option<String>, Option<i64>) = (row.get("sequence"), row.get("cache"));
+    match (sequence, cache) {
+        (Some(sequence), Some(cache)) if cache > 1 => findings.warning(
+            about,
+            format!("the sequence {sequence} is cached ({cache}): sessions hand out numbers out of order, and so the events of one key"),
+            Remedy::Sql(format!("alter sequence {sequence} cache 1;")),
+        ),
+        (Some(sequence), Some(_)) => findings.ok(about, format!("the sequence {sequence} is not cached")),
+        _ => findings.warning(
+            about,
+            format!("the order column {:?} is not numbered by a sequence", outbox.columns.order),
+            advice("see to it that later events of a key have higher numbers"),
+        ),
+    }
+}
+
+fn index(has_index: bool, has_partial: bool, outbox: &OutboxConfig, findings: &mut Findings, about: &str) {
+    let order = quote_identifier(&outbox.columns.order);
+    let (wanted, there) = match &outbox.settle {
+        Settle::Delete => (format!("({order})"), has_index),
+        Settle::Mark(column) => (format!("({order}) where {} is null", quote_identifier(column)), has_partial),
+    };
+    let remedy = Remedy::Sql(format!("create index concurrently on {} {wanted};", outbox.table.quoted()));
+    match (there, has_index) {
+        (true, _) => findings.ok(about, "the order column has its index"),
+        (false, true) => {
+            findings.warning(about, "the index on the order column walks over marked rows too", remedy);
+        }
+        (false, false) => {
+            findings.error(about, "there is no index on the order column: every claim reads the whole table", remedy);
+        }
+    }
+}
+
+/// The streams of the first rows in line.
+async fn waiting(client: &Client, outbox: &OutboxConfig) -> Result<Vec<String>, tokio_postgres::Error> {
+    let stream = outbox.stream.sql(quote_identifier);
+    let unsettled = match &outbox.settle {
+        Settle::Delete => String::new(),
+        Settle::Mark(column) => format!("where {} is null", quote_identifier(column)),
+    };
+    let order = quote_identifier(&outbox.columns.order);
+    let query = format!(
+        "select distinct stream from (select {stream} as stream from {} {unsettled} order by {order} limit {ROWS_MAX}) as rows",
+        outbox.table.quoted()
+    );
+    Ok(client.query(&query, &[]).await?.iter().map(|row| row.get(0)).collect())
+}

@@ -1,0 +1,144 @@
+//! `outflow check`: everything that keeps events from being delivered, or will one day, each with what to do about it.
+
+mod acl;
+mod database;
+mod event_table;
+mod horizon;
+mod store;
+
+use std::collections::HashSet;
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::config::{Config, OutboxConfig};
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+pub struct Finding {
+    /// How it stands.
+    pub level: Level,
+    /// What it is about: `configuration`, `postgres`, `redis`, or an outbox by its name.
+    pub about: String,
+    /// What was found.
+    pub what: String,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<Remedy>,
+}
+
+/// How a finding stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// As it should be.
+    Ok,
+    /// It works, but not as well as it could, or not for ever.
+    Warning,
+    /// It must be mended first.
+    Error,
+    /// A server does not answer: whether anything is to be mended is not known.
+    Unreachable,
+}
+
+/// What to do about a finding.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[serde(tag = "kind", content = "text", rename_all = "lowercase")]
+pub enum Remedy {
+    /// To be run in psql as it is, by a role that may.
+    Sql(String),
+    /// To be run in redis-cli as it is, by a user who may.
+    Redis(String),
+    /// In words.
+    Advice(String),
+}
+
+/// All findings of a check.
+#[derive(Debug, Default)]
+pub struct Findings {
+    list: Vec<Finding>,
+    seen: HashSet<Finding>,
+}
+
+/// What the database told about an outbox that Redis must be asked about.
+#[derive(Debug, Clone)]
+struct Known {
+    /// Names the journal.
+    journal: Option<String>,
+    /// Streams of rows that wait.
+    streams: Vec<String>,
+}
+
+impl Findings {
+    /// A configuration that could be read.
+    pub fn of_configuration(config: &Config) -> Self {
+        let mut findings = Self::default();
+        let outboxes: Vec<String> =
+            config.outboxes.iter().map(|outbox| format!("{} ({})", outbox.name, outbox.table)).collect();
+        findings.ok("configuration", format!("valid; outboxes: {}", outboxes.join(", ")));
+        findings
+    }
+
+    /// The findings in the order in which they were found.
+    pub fn list(&self) -> &[Finding] {
+        &self.list
+    }
+
+    /// The gravest level.
+    pub fn level(&self) -> Level {
+        let has = |level| self.list.iter().any(|finding| finding.level == level);
+        [Level::Error, Level::Unreachable, Level::Warning].into_iter().find(|level| has(*level)).unwrap_or(Level::Ok)
+    }
+
+    fn add(&mut self, level: Level, about: &str, what: impl Into<String>, remedy: Option<Remedy>) {
+        let finding = Finding { level, about: about.to_owned(), what: what.into(), remedy };
+        // Two outboxes lack the same privilege: it is granted once.
+        if self.seen.insert(finding.clone()) {
+            self.list.push(finding);
+        }
+    }
+
+    fn ok(&mut self, about: &str, what: impl Into<String>) {
+        self.add(Level::Ok, about, what, None);
+    }
+
+    fn warning(&mut self, about: &str, what: impl Into<String>, remedy: Remedy) {
+        self.add(Level::Warning, about, what, Some(remedy));
+    }
+
+    fn error(&mut self, about: &str, what: impl Into<String>, remedy: Remedy) {
+        self.add(Level::Error, about, what, Some(remedy));
+    }
+}
+
+/// Looks at both servers.
+pub async fn servers(config: &Config, findings: &mut Findings) {
+    let known = database::check(config, findings).await;
+    store::check(config, &known, findings).await;
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mark = match self.level {
+            Level::Ok => '✓',
+            Level::Warning => '!',
+            Level::Error | Level::Unreachable => '✗',
+        };
+        write!(f, "{mark} {}: {}", self.about, self.what)?;
+        match &self.remedy {
+            None => Ok(()),
+            Some(Remedy::Sql(statement)) => write!(f, "; run in psql: {statement}"),
+            Some(Remedy::Redis(command)) => write!(f, "; run in redis-cli: {command}"),
+            Some(Remedy::Advice(advice)) => write!(f, "; {advice}"),
+        }
+    }
+}
+
+/// An outbox as findings name it.
+fn about(outbox: &OutboxConfig) -> String {
+    format!("outbox {}", outbox.name)
+}
+
+fn advice(text: impl Into<String>) -> Remedy {
+    Remedy::Advice(text.into())
+}

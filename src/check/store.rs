@@ -1,0 +1,104 @@
+//! Redis as a server: reachable, new enough, writable, and keeping what it acknowledges.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+
+use super::{Findings, Known, Level, Remedy, acl, advice};
+use crate::config::Config;
+use crate::redis::{Args, Failure, Redis};
+
+const ABOUT: &str = "redis";
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+
+pub(super) async fn check(config: &Config, known: &[Known], findings: &mut Findings) {
+    let redis = match Redis::open(&config.redis, "outflow check") {
+        Ok(redis) => redis,
+        Err(error) => return findings.error(ABOUT, "redis.url cannot be used", advice(error.to_string())),
+    };
+    if let Err(failure) = redis.ready(CONNECT_LIMIT).await {
+        return unreachable(&failure, findings);
+    }
+    server(&redis, findings).await;
+    acl::check(&redis, &user(&config.redis), &config.outboxes, known, findings).await;
+    redis.close().await;
+}
+
+/// A wrong password is nothing that waiting helps against.
+fn unreachable(failure: &Failure, findings: &mut Findings) {
+    let reason = failure.to_string();
+    if ["WRONGPASS", "NOAUTH", "NOPERM"].iter().any(|code| reason.contains(code)) {
+        findings.error(ABOUT, reason, advice("correct the user or the password in redis.url"));
+    } else {
+        let remedy = advice("check that it runs, and that redis.url has its host and port");
+        findings.add(Level::Unreachable, ABOUT, format!("cannot be reached: {reason}"), Some(remedy));
+    }
+}
+
+/// Checks what `INFO` tells.
+async fn server(redis: &Redis, findings: &mut Findings) {
+    let info = match redis.call("INFO", Args::default()).await {
+        Ok(reply) => reply.text().map(|bytes| String::from_utf8_lossy(bytes).into_owned()).unwrap_or_default(),
+        Err(failure) => {
+            let what = format!("version, persistence and eviction cannot be told: {failure}");
+            return findings.warning(ABOUT, what, advice("allow +info, or see to them yourself"));
+        }
+    };
+    let info: HashMap<&str, &str> = info.lines().filter_map(|line| line.trim().split_once(':')).collect();
+    let value = |name: &str| info.get(name).copied().unwrap_or_default();
+    let version = value("redis_version");
+    let major: u32 = version.split('.').next().and_then(|major| major.parse().ok()).unwrap_or(0);
+    if major >= 6 {
+        findings.ok(ABOUT, format!("version {version}"));
+    } else {
+        findings.error(ABOUT, format!("version {version}"), advice("version 6.2 or later is needed"));
+    }
+    if value("role") == "slave" {
+        findings.error(ABOUT, "is a replica and takes no writes", advice("let redis.url lead to the primary"));
+    }
+    if value("cluster_enabled") == "1" {
+        let what = "is a cluster, which this version does not support";
+        findings.error(ABOUT, what, advice("let redis.url lead to a standalone server"));
+    }
+    persistence(&value, findings);
+    eviction(&value, findings);
+}
+
+fn persistence<'a>(value: &impl Fn(&str) -> &'a str, findings: &mut Findings) {
+    if value("aof_enabled") == "1" {
+        if value("aof_last_write_status") == "err" {
+            findings.error(ABOUT, "the append-only file cannot be written", advice("see to its disk"));
+        } else {
+            findings.ok(ABOUT, "the append-only file is on");
+        }
+    } else {
+        findings.warning(
+            ABOUT,
+            "the append-only file is off: a crash loses entries that were acknowledged and that the outbox has no more",
+            Remedy::Redis("CONFIG SET appendonly yes".to_owned()),
+        );
+    }
+}
+
+fn eviction<'a>(value: &impl Fn(&str) -> &'a str, findings: &mut Findings) {
+    let (policy, limit) = (value("maxmemory_policy"), value("maxmemory"));
+    let remedy = Remedy::Redis("CONFIG SET maxmemory-policy noeviction".to_owned());
+    match (policy, limit) {
+        // Neither streams nor journal have a time to live: these policies leave them alone.
+        ("noeviction" | "", _) => findings.ok(ABOUT, "nothing is evicted"),
+        (policy, _) if policy.starts_with("volatile-") => {
+            findings.ok(ABOUT, format!("eviction policy {policy} leaves the streams alone"));
+        }
+        (policy, "0") => {
+            findings.warning(ABOUT, format!("eviction policy {policy}, as soon as maxmemory is set"), remedy);
+        }
+        (policy, _) => findings.error(ABOUT, format!("eviction policy {policy} throws streams away"), remedy),
+    }
+}
+
+/// The user's name, which is no secret.
+fn user(url: &SecretString) -> String {
+    let name = url::Url::parse(url.expose_secret()).map(|url| url.username().to_owned()).unwrap_or_default();
+    if name.is_empty() { "default".to_owned() } else { name }
+}

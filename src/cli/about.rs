@@ -1,0 +1,59 @@
+//! The commands about outflow itself: `version`, `completions`, `man`.
+
+use std::path::PathBuf;
+
+use clap::{Args, CommandFactory as _};
+use clap_complete::Shell;
+
+use super::{Cli, output};
+use crate::daemon::DaemonError;
+use crate::migrate;
+
+const NAME: &str = "outflow";
+
+#[derive(Debug, Args)]
+pub(super) struct VersionArgs {
+    /// One JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CompletionsArgs {
+    /// The shell; for bash: `outflow completions bash > /etc/bash_completion.d/outflow`
+    shell: Shell,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ManArgs {
+    /// Write a page for each command here, instead of the first one to stdout.
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+}
+
+pub(super) fn version(args: &VersionArgs) -> Result<(), DaemonError> {
+    let version = env!("CARGO_PKG_VERSION");
+    if !args.json {
+        return output::line(format_args!("{NAME} {version}"));
+    }
+    let (os, arch) = (std::env::consts::OS, std::env::consts::ARCH);
+    output::json(
+        &serde_json::json!({"name": NAME, "version": version, "schema": migrate::VERSION, "os": os, "arch": arch}),
+    )
+}
+
+pub(super) fn completions(args: &CompletionsArgs) -> Result<(), DaemonError> {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), NAME, &mut script);
+    output::line(String::from_utf8_lossy(&script).trim_end())
+}
+
+pub(super) fn man(args: &ManArgs) -> Result<(), DaemonError> {
+    let failed = |error: std::io::Error| DaemonError::Failed(format!("man page: {error}"));
+    if let Some(dir) = &args.dir {
+        return clap_mangen::generate_to(Cli::command(), dir).map_err(failed);
+    }
+    let mut page = Vec::new();
+    clap_mangen::Man::new(Cli::command()).render(&mut page).map_err(failed)?;
+    output::line(String::from_utf8_lossy(&page).trim_end())
+}

@@ -1,0 +1,48 @@
+//! `outflow check`: one line a finding, and an exit code.
+
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::{EXIT_CONFIGURATION, EXIT_UNAVAILABLE, output};
+use crate::check::{self, Finding, Findings, Level, Remedy};
+use crate::config::{Config, Problem};
+use crate::daemon::DaemonError;
+
+#[derive(Debug, Args)]
+pub(super) struct CheckArgs {
+    /// Look at the configuration only; needs no server.
+    #[arg(long)]
+    offline: bool,
+    /// One JSON object a finding and line.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(args: CheckArgs, config: Config) -> Result<ExitCode, DaemonError> {
+    let mut findings = Findings::of_configuration(&config);
+    if !args.offline {
+        check::servers(&config, &mut findings).await;
+    }
+    findings.list().iter().try_for_each(|finding| tell(finding, args.json))?;
+    Ok(ExitCode::from(match findings.level() {
+        Level::Ok | Level::Warning => 0,
+        Level::Unreachable => EXIT_UNAVAILABLE,
+        Level::Error => EXIT_CONFIGURATION,
+    }))
+}
+
+/// A configuration that cannot be read is a finding too.
+pub(super) fn unreadable(args: &CheckArgs, problem: &Problem) -> Result<ExitCode, DaemonError> {
+    let finding = Finding {
+        level: Level::Error,
+        about: "configuration".to_owned(),
+        what: problem.to_string(),
+        remedy: Some(Remedy::Advice("correct it and check again".to_owned())),
+    };
+    tell(&finding, args.json).map(|()| ExitCode::from(EXIT_CONFIGURATION))
+}
+
+fn tell(finding: &Finding, json: bool) -> Result<(), DaemonError> {
+    if json { output::json(finding) } else { output::line(finding) }
+}

@@ -1,0 +1,20 @@
+//! `outflow config`: what counts, and where it comes from.
+
+use clap::Args;
+
+use super::output;
+use crate::config::{Source, show};
+use crate::daemon::DaemonError;
+
+#[derive(Debug, Args)]
+pub(super) struct ConfigArgs {
+    /// Say behind each key where its value comes from: default, file or environment.
+    #[arg(long)]
+    origin: bool,
+}
+
+pub(super) fn run(args: &ConfigArgs, source: &Source) -> Result<(), DaemonError> {
+    let text =
+        show(source, args.origin).map_err(|problem| DaemonError::Configuration(format!("configuration: {problem}")))?;
+    output::line(text.trim_end())
+}

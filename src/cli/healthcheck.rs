@@ -1,0 +1,54 @@
+//! `outflow healthcheck`: asks the relay next door how it is, for images that have no curl.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use clap::Args;
+
+use super::output;
+use crate::config::Config;
+use crate::daemon::DaemonError;
+
+const LIMIT: Duration = Duration::from_secs(3);
+
+#[derive(Debug, Args)]
+pub(super) struct HealthcheckArgs {
+    /// Ask whether it can deliver (`/readyz`), not only whether it is alive (`/livez`).
+    #[arg(long)]
+    ready: bool,
+}
+
+/// Exits 1 unless the answer is 200.
+pub(super) async fn run(args: HealthcheckArgs, config: Config) -> Result<(), DaemonError> {
+    let path = if args.ready { "/readyz" } else { "/livez" };
+    let url = format!("http://{}{path}", reachable(config.admin_listen));
+    let failed = |error: reqwest::Error| DaemonError::Failed(format!("{url}: {}", causes(&error)));
+    // A proxy of the environment has no business here.
+    let client = reqwest::Client::builder().timeout(LIMIT).no_proxy().build().map_err(failed)?;
+    let answer = client.get(&url).send().await.map_err(failed)?;
+    let status = answer.status();
+    let text = answer.text().await.map_err(failed)?;
+    if status.is_success() {
+        output::line(text.trim_end())
+    } else {
+        Err(DaemonError::Failed(format!("{path}: {status}: {}", text.trim_end())))
+    }
+}
+
+/// What listens on every address is asked on loopback.
+fn reachable(listen: SocketAddr) -> SocketAddr {
+    match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => (Ipv4Addr::LOCALHOST, listen.port()).into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => (Ipv6Addr::LOCALHOST, listen.port()).into(),
+        IpAddr::V4(_) | IpAddr::V6(_) => listen,
+    }
+}
+
+/// reqwest says "error sending request"; what happened is in the cause of the cause.
+fn causes(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}

@@ -1,0 +1,117 @@
+//! `outflow status`: how things stand, for people and for programs.
+
+use std::io::{IsTerminal, Write as _};
+use std::time::Duration;
+
+use clap::Args;
+
+use super::output;
+use crate::config::Config;
+use crate::daemon::DaemonError;
+use crate::status::{self, OutboxStatus, Status};
+
+/// Clears a terminal and goes to its first line.
+const CLEAR: &str = "\x1b[H\x1b[2J";
+
+#[derive(Debug, Args)]
+pub(super) struct StatusArgs {
+    /// One JSON object a line.
+    #[arg(long)]
+    json: bool,
+    /// Ask again and again, until Ctrl-C.
+    #[arg(long)]
+    watch: bool,
+    /// Pause between two questions of `--watch`.
+    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = humantime::parse_duration)]
+    interval: Duration,
+}
+
+pub(super) async fn run(args: StatusArgs, config: Config) -> Result<(), DaemonError> {
+    loop {
+        let status = status::ask(&config).await;
+        if args.json {
+            output::json(&status)?;
+        } else {
+            let clear = if args.watch && std::io::stdout().is_terminal() { CLEAR } else { "" };
+            output::line(format_args!("{clear}{}", text(&status)))?;
+        }
+        if !args.watch {
+            return reached(&status);
+        }
+        // A block-buffered pipe would show nothing for long.
+        std::io::stdout().flush().map_err(|error| DaemonError::Failed(format!("stdout: {error}")))?;
+        tokio::time::sleep(args.interval).await;
+    }
+}
+
+/// What was found is shown either way.
+fn reached(status: &Status) -> Result<(), DaemonError> {
+    let problems = [("Postgres", &status.postgres_problem), ("Redis", &status.redis_problem)];
+    let problems: Vec<String> =
+        problems.iter().filter_map(|(name, problem)| Some(format!("{name}: {}", problem.as_ref()?))).collect();
+    if problems.is_empty() { Ok(()) } else { Err(DaemonError::Unavailable(problems.join("; "))) }
+}
+
+fn text(status: &Status) -> String {
+    let blocks: Vec<String> = status.outboxes.iter().map(block).collect();
+    blocks.join("\n\n")
+}
+
+fn block(outbox: &OutboxStatus) -> String {
+    let mut lines = vec![format!("{}  {} → {}", outbox.name, outbox.table, outbox.stream)];
+    let mut line = |name: &str, text: String| lines.push(format!("  {name:<13}{text}"));
+    line("backlog", backlog(outbox));
+    if let Some(generation) = outbox.generation {
+        line("generation", generation.to_string());
+        if outbox.members.is_empty() {
+            line("members", "none: no relay is at work".to_owned());
+        }
+    }
+    for member in &outbox.members {
+        let status::Member { number, slots, host, pid, version, started_at } = member;
+        line(
+            "member",
+            format!("#{number} with {slots} slots on {host}, process {pid}, version {version}, since {started_at:.0}"),
+        );
+    }
+    for dead in &outbox.dead_letters {
+        line("dead letters", format!("{} × {}, the last at {:.0}", dead.letters, dead.reason, dead.last_died_at));
+    }
+    for problem in &outbox.problems {
+        line("unknown", problem.clone());
+    }
+    if !outbox.streams.is_empty() {
+        lines.extend(streams(outbox).lines().map(|line| format!("  {line}")));
+    }
+    if outbox.streams_are_incomplete {
+        lines.push("  … and perhaps more streams: not all keys were looked at".to_owned());
+    }
+    lines.join("\n")
+}
+
+fn backlog(outbox: &OutboxStatus) -> String {
+    let Some(events) = outbox.backlog_events else { return "unknown".to_owned() };
+    let more = if outbox.backlog_is_capped { "at least " } else { "" };
+    match outbox.oldest_event_age_seconds {
+        _ if events == 0 => "empty".to_owned(),
+        Some(age) => format!("{more}{events} events, the oldest {age:.1} s"),
+        None => format!("{more}{events} events, the oldest of unknown age (columns.time names no time)"),
+    }
+}
+
+fn streams(outbox: &OutboxStatus) -> String {
+    let mut table = output::table(["STREAM", "LENGTH", "GROUP", "CONSUMERS", "PENDING", "LAG"]);
+    for stream in &outbox.streams {
+        let mut first = [stream.name.clone(), stream.length.to_string()];
+        if stream.groups.is_empty() {
+            table.add_row(first.iter().map(String::as_str).chain(["-", "-", "-", "-"]));
+        }
+        for group in &stream.groups {
+            let lag = group.lag.map_or_else(|| "?".to_owned(), |lag| lag.to_string());
+            let [name, length] = std::mem::take(&mut first);
+            let numbers = [group.consumers.to_string(), group.pending.to_string(), lag];
+            table.add_row([name, length, group.name.clone()].into_iter().chain(numbers));
+        }
+    }
+    output::plain(&table)
+}

@@ -1,0 +1,11 @@
+-- The dead letters that pass a filter; a parameter that is null filters nothing. By number, which is the order in which
+-- they died: of one key, that of the events.
+select {columns}
+from outflow.dead_letter
+where ($1::bigint[] is null or id = any ($1))
+  and ($2::text is null or outbox = $2)
+  and ($3::text is null or reason = $3)
+  and ($4::text is null or stream = $4)
+  and ($5::timestamptz is null or died_at >= $5)
+order by id
+limit $6::bigint

@@ -1,0 +1,87 @@
+//! What Postgres knows of the outboxes.
+
+use jiff::Timestamp;
+use tokio_postgres::Client;
+
+use super::{DeadLetters, Member, OutboxStatus};
+use crate::backlog::{BEGINNING, Backlog, CAP};
+use crate::config::{Config, OutboxConfig};
+use crate::daemon::connect;
+use crate::outbox::lock;
+use crate::postgres::{self, describe};
+
+/// Plans as the relay does; a look at a table with many dead rows is cut short.
+const SESSION: &str = concat!(
+    include_str!("../outbox/sql/session.sql"),
+    "set statement_timeout = '10s'; set lock_timeout = '1s'; set default_transaction_read_only = on;"
+);
+
+/// Fills in what is known; an error means that nothing is.
+pub(super) async fn ask(config: &Config, outboxes: &mut [OutboxStatus]) -> Result<(), String> {
+    let server =
+        postgres::config(&config.postgres, "outflow status").map_err(|error| format!("postgres.url: {error}"))?;
+    let client = connect(&server).await.map_err(|error| error.reason().to_owned())?;
+    client.batch_execute(SESSION).await.map_err(|error| describe(&error))?;
+    for (outbox, status) in config.outboxes.iter().zip(outboxes) {
+        let parts = [
+            backlog(&client, outbox, status).await.map_err(|reason| format!("backlog: {reason}")),
+            members(&client, outbox, status).await.map_err(|reason| format!("members: {reason}")),
+            dead_letters(&client, outbox, status).await.map_err(|reason| format!("dead letters: {reason}")),
+        ];
+        status.problems.extend(parts.into_iter().filter_map(Result::err));
+    }
+    Ok(())
+}
+
+async fn backlog(client: &Client, outbox: &OutboxConfig, status: &mut OutboxStatus) -> Result<(), String> {
+    let backlog = Backlog::prepare(client, outbox).await?;
+    let look = backlog.look(client, BEGINNING).await.map_err(|error| describe(&error))?;
+    status.backlog_events = Some(look.events);
+    status.backlog_is_capped = look.events >= CAP;
+    let age = look.oldest.map(|time| Timestamp::now().duration_since(time).as_secs_f64().max(0.0));
+    status.oldest_event_age_seconds = if look.events == 0 { Some(0.0) } else { age };
+    Ok(())
+}
+
+async fn members(client: &Client, outbox: &OutboxConfig, status: &mut OutboxStatus) -> Result<(), String> {
+    let names = [outbox.table.schema(), outbox.table.table()];
+    let rows = client.query(include_str!("sql/outbox.sql"), &[&names[0], &names[1], &lock::SEAT]).await;
+    let rows = rows.map_err(|error| described(&error))?;
+    let first = rows.first().ok_or_else(|| format!("{} is not registered; run `outflow migrate`", outbox.table))?;
+    status.generation = first.get("generation");
+    for row in &rows {
+        let Some(number) = row.get("number") else { continue };
+        status.members.push(Member {
+            number,
+            slots: row.get("slots"),
+            host: row.get("host"),
+            pid: row.get("pid"),
+            version: row.get("version"),
+            started_at: row.get("started_at"),
+        });
+    }
+    Ok(())
+}
+
+async fn dead_letters(client: &Client, outbox: &OutboxConfig, status: &mut OutboxStatus) -> Result<(), String> {
+    let rows = client.query(include_str!("sql/dead.sql"), &[&outbox.name]).await;
+    let letters = |row: &tokio_postgres::Row| DeadLetters {
+        reason: row.get("reason"),
+        letters: row.get("letters"),
+        last_died_at: row.get("last_died_at"),
+    };
+    status.dead_letters = rows.map_err(|error| described(&error))?.iter().map(letters).collect();
+    Ok(())
+}
+
+/// With the remedy for what an administrator's own role may lack.
+fn described(error: &tokio_postgres::Error) -> String {
+    let reason = describe(error);
+    match error.code().map(tokio_postgres::error::SqlState::code) {
+        Some("42P01" | "3F000") => format!("{reason}: run `outflow migrate`"),
+        Some("42501") => format!(
+            "{reason}: run: grant usage on schema outflow to ROLE; grant select on all tables in schema outflow to ROLE;"
+        ),
+        _ => reason,
+    }
+}

@@ -1,0 +1,250 @@
+//! `outflow dead`: what is kept of an event that could not be appended, and its way back.
+
+use crate::support::{Asked, Entry, Stage, outbox};
+
+const SMALL: &str = "event_bytes_max = \"300B\"";
+const ROOMY: &str = "event_bytes_max = \"1MiB\"";
+
+/// Too large for `SMALL`; `n` counts for its key.
+fn large(kind: &str, key: &str, n: i64) -> String {
+    format!(
+        "insert into outbox (aggregate_type, aggregate_id, event_type, payload, headers, created_at) values ('{kind}', '{key}', \
+         'Large', jsonb_build_object('key', '{key}', 'n', {n}, 'pad', repeat('x', 400)), '{{\"trace\": \"{n}\"}}', '2026-01-0{n}T00:00:00Z');"
+    )
+}
+
+/// Five dead letters in `orders`: a 1, b 1, a 2, a 3 are too large, the last has no stream.
+async fn stage() -> Stage {
+    let stage = Stage::new(&outbox(SMALL)).await;
+    let nowhere = "insert into outbox (aggregate_type, aggregate_id, event_type, payload) values ('', 'c', 'T', '{}');";
+    let events = [large("order", "a", 1), large("bill", "b", 1), large("order", "a", 2), large("order", "a", 3)];
+    stage.sql(&format!("{}{nowhere}", events.concat())).await;
+    stage.once().await;
+    assert_eq!(stage.number("select count(*) from outflow.dead_letter").await, 5);
+    stage
+}
+
+async fn dead(stage: &Stage, args: &[&str]) -> Asked {
+    let args: Vec<&str> = ["dead"].iter().chain(args).copied().collect();
+    stage.asked(&args).await
+}
+
+#[tokio::test]
+async fn filters_show_what_they_say() {
+    let stage = stage().await;
+    let table: [(&[&str], &[i64]); 10] = [
+        (&[], &[1, 2, 3, 4, 5]),
+        (&["--outbox", "orders"], &[1, 2, 3, 4, 5]),
+        (&["--outbox", "others"], &[]),
+        (&["--reason", "no_stream"], &[5]),
+        (&["--stream", "events.order"], &[1, 3, 4]),
+        (&["--stream", "events.order", "--limit", "2"], &[1, 3]),
+        (&["--since", "1h"], &[1, 2, 3, 4, 5]),
+        (&["--since", "2099-01-01T00:00:00Z"], &[]),
+        (&["--since", "2001-01-01T00:00:00Z", "--reason", "too_large"], &[1, 2, 3, 4]),
+        (&["--limit", "1"], &[1]),
+    ];
+    for (filters, expected) in table {
+        let args: Vec<&str> = ["list", "--json"].iter().chain(filters).copied().collect();
+        let letters = dead(&stage, &args).await.json();
+        let ids: Vec<i64> = letters.iter().map(|letter| letter["id"].as_i64().expect("a number")).collect();
+        assert_eq!(ids, expected, "{filters:?}");
+    }
+    assert_eq!(table.len(), 10);
+    let text = dead(&stage, &["list"]).await.data();
+    assert_eq!(text.lines().count(), 6, "{text}");
+    assert!(text.contains("too_large") && text.contains("events.bill") && text.starts_with("ID"), "{text}");
+    let wrong = dead(&stage, &["list", "--since", "soon"]).await;
+    assert_eq!(wrong.code, Some(2));
+    assert!(wrong.stderr.contains("90m"), "{}", wrong.stderr);
+}
+
+#[tokio::test]
+async fn show_has_everything_that_was_kept() {
+    let stage = stage().await;
+    let letters = dead(&stage, &["show", "3", "--json"]).await.json();
+    let letter = &letters[0];
+    let payload: serde_json::Value = serde_json::from_str(letter["payload"].as_str().expect("a text")).expect("JSON");
+    assert_eq!((letters.len(), payload["n"].as_i64()), (1, Some(2)));
+    assert_eq!(letter["route"], serde_json::json!({"aggregate_type": "order"}));
+    assert_eq!(letter["headers"], "{\"trace\": \"2\"}");
+    assert_eq!(letter["time"], "2026-01-02T00:00:00Z");
+    let text = dead(&stage, &["show", "1", "5"]).await.data();
+    assert!(text.contains("too_large") && text.contains("no_stream") && text.contains("xxxx"), "{text}");
+    let wrong = dead(&stage, &["show", "1", "77"]).await;
+    assert_eq!(wrong.code, Some(1));
+    assert!(wrong.stderr.contains("77") && wrong.stderr.contains("dead list"), "{}", wrong.stderr);
+}
+
+/// Nothing happens without a yes, nor in a dry run.
+#[tokio::test]
+async fn nothing_is_done_unasked() {
+    let stage = stage().await;
+    for verb in ["retry", "discard"] {
+        let refused = dead(&stage, &[verb]).await;
+        assert_eq!(refused.code, Some(1), "{verb}");
+        assert!(refused.stderr.contains("--yes") && refused.stderr.contains("4 × too_large"), "{}", refused.stderr);
+        let dry = dead(&stage, &[verb, "--dry-run", "--json", "--reason", "too_large"]).await.data();
+        assert!(dry.starts_with("{\"would_be_") && dry.trim_end().ends_with(":4}"), "{dry}");
+        let unknown = dead(&stage, &[verb, "--yes", "1", "99"]).await;
+        assert_eq!(unknown.code, Some(1), "{verb}");
+    }
+    assert_eq!(stage.number("select count(*) from outflow.dead_letter").await, 5);
+    assert_eq!(stage.number("select count(*) from outbox").await, 0);
+}
+
+#[tokio::test]
+async fn retry_puts_the_same_events_back_in_order() {
+    let stage = stage().await;
+    let ids = "select string_agg(event_id, ',' order by id) from outflow.dead_letter where reason = 'too_large'";
+    let before: String = stage.client().await.query_one(ids, &[]).await.expect("ids").get(0);
+    let last = stage.number("select last_value from outbox_id_seq").await;
+    assert_eq!(dead(&stage, &["retry", "--yes", "--reason", "too_large"]).await.data(), "4 retried\n");
+    assert_eq!(stage.number("select count(*) from outflow.dead_letter").await, 1);
+    assert_eq!(stage.number("select min(id) from outbox").await, last + 1, "under new numbers");
+    let after = "select string_agg(event_id::text, ',' order by id) from outbox";
+    let after: String = stage.client().await.query_one(after, &[]).await.expect("ids").get(0);
+    assert_eq!(after, before, "the same events in the same order");
+    stage.configure(&outbox(ROOMY));
+    stage.once().await;
+    let entries = stage.entries("events.order").await;
+    let seen: Vec<String> = entries.iter().map(told).collect();
+    assert_eq!(
+        seen,
+        ["a 1 Large 2026-01-01T00:00:00Z", "a 2 Large 2026-01-02T00:00:00Z", "a 3 Large 2026-01-03T00:00:00Z"]
+    );
+    assert_eq!(stage.length("events.bill").await, 1);
+    assert_eq!(dead(&stage, &["discard", "--yes", "5", "--json"]).await.data(), "{\"discarded\":1}\n");
+    assert_eq!(stage.number("select count(*) from outflow.dead_letter").await, 0);
+}
+
+fn told(entry: &Entry) -> String {
+    let headers: serde_json::Value = serde_json::from_str(entry.field("headers")).expect("headers");
+    let trace = headers["trace"].as_str().expect("a trace");
+    format!("{} {trace} {} {}", entry.field("key"), entry.field("type"), entry.field("time"))
+}
+
+/// Of several that retry at once, one gets each letter.
+#[tokio::test]
+async fn retrying_twice_at_once_puts_back_once() {
+    let stage = stage().await;
+    let retry = || dead(&stage, &["retry", "--yes", "--json", "--reason", "too_large"]);
+    let answers = tokio::join!(retry(), retry(), retry());
+    let counts = [answers.0, answers.1, answers.2].map(|answer| answer.json()[0]["retried"].as_i64().expect("a count"));
+    assert_eq!(counts.iter().sum::<i64>(), 4, "{counts:?}");
+    assert_eq!(stage.number("select count(*) from outbox").await, 4);
+}
+
+/// Somebody else's table: a uuid as primary key and event id, an order column, several columns in the stream's name,
+/// bytes as payload, a column that is not kept but has a default.
+#[tokio::test]
+async fn foreign_tables_get_their_columns_back() {
+    let columns = "[outbox.columns]\nid = \"id\"\norder = \"position\"\nevent_id = \"id\"\nkey = \"aggregateid\"\n\
+                   type = \"type\"\npayload = \"payload\"\nheaders = \"\"\ntime = \"at\"";
+    let mapped = |limit: &str| {
+        outbox(&format!("{limit}\n{columns}"))
+            .replace("public.outbox", "app.\\\"Events\\\"")
+            .replace("{aggregate_type}", "{tenant}.{aggregatetype}.{shard}")
+    };
+    let stage = Stage::bare(&mapped(SMALL)).await;
+    stage
+        .sql(
+            "create schema app; create type kind as enum ('order', 'bill'); \
+             create table app.\"Events\" (id uuid primary key, position bigserial, tenant varchar(9) not null, \
+               aggregatetype kind not null, shard smallint not null, aggregateid bigint, type text not null, payload bytea, \
+               at timestamp not null, note text not null default 'none')",
+        )
+        .await;
+    stage.migrate().await;
+    let insert = "insert into app.\"Events\" (id, tenant, aggregatetype, shard, aggregateid, type, payload, at, note) \
+                  values (gen_random_uuid(), 'it''s', 'order', 3, 42, 'T', decode(repeat('00ff', 200), 'hex'), '2026-02-03 04:05:06.7', 'mine')";
+    stage.sql(insert).await;
+    let content =
+        "select row(id, tenant, aggregatetype, shard, aggregateid, type, payload, at)::text from app.\"Events\"";
+    let before: String = stage.client().await.query_one(content, &[]).await.expect("a row").get(0);
+    stage.once().await;
+    assert_eq!(stage.number("select count(*) from app.\"Events\"").await, 0);
+    let shown = dead(&stage, &["show", "1", "--json"]).await.json();
+    assert!(shown[0]["payload_hex"].as_str().is_some_and(|digits| digits.starts_with("00ff")), "{shown:?}");
+    assert_eq!(dead(&stage, &["retry", "--yes"]).await.data(), "1 retried\n");
+    let after: String = stage.client().await.query_one(content, &[]).await.expect("a row").get(0);
+    assert_eq!(after, before);
+    assert_eq!(stage.number("select position from app.\"Events\" where note = 'none'").await, 2);
+    stage.configure(&mapped(ROOMY));
+    stage.once().await;
+    assert_eq!(stage.length("events.it's.order.3").await, 1);
+}
+
+/// Marked rows stay; a retry unmarks them under a new number, or inserts them if they are gone by now.
+#[tokio::test]
+async fn a_marked_row_is_unmarked() {
+    let marked = |limit: &str| outbox(&format!("{limit}\nsettle = \"mark\"\n[outbox.columns]\nsettled = \"done_at\""));
+    let stage = Stage::bare(&marked(SMALL)).await;
+    stage.migrate().await;
+    stage.sql("alter table outbox add column done_at timestamptz, add column note text").await;
+    stage.sql(&[large("order", "a", 1), large("order", "a", 2), large("order", "a", 3)].concat()).await;
+    stage.sql("update outbox set note = 'mine'").await;
+    stage.once().await;
+    assert_eq!(stage.number("select count(*) from outbox where done_at is not null").await, 3);
+    stage.sql("delete from outbox where id = 2").await;
+    assert_eq!(dead(&stage, &["retry", "--yes"]).await.data(), "3 retried\n");
+    let rows = "select string_agg(id || ' ' || (headers ->> 'trace') || ' ' || coalesce(note, '-'), ', ' order by id) \
+                from outbox where done_at is null";
+    let rows: String = stage.client().await.query_one(rows, &[]).await.expect("rows").get(0);
+    assert_eq!(rows, "4 1 mine, 5 2 -, 6 3 mine");
+    stage.configure(&marked(ROOMY));
+    stage.once().await;
+    assert_eq!(stage.length("events.order").await, 3);
+    assert_eq!(stage.number("select count(*) from outbox where done_at is null").await, 0);
+}
+
+/// What keeps a letter from going back is named with its remedy, and nothing is half done.
+#[tokio::test]
+async fn what_stands_in_the_way_is_named() {
+    let stage = stage().await;
+    let as_poor = |text: &str| text.replace("postgres://postgres@", "postgres://poor@");
+    let retry = async |url: &str| {
+        let refused = stage.asked_with(&["dead", "retry", "--yes"], &[("OUTFLOW_POSTGRES__URL", url)]).await;
+        assert!(refused.stdout.is_empty(), "{}", refused.stdout);
+        (refused.code, refused.stderr)
+    };
+    let owner = stage.postgres.url();
+    let steps = [
+        ("create role poor login", as_poor(&owner), 1, "permission denied for schema outflow"),
+        (
+            "grant usage on schema outflow to poor; grant select, delete on outflow.dead_letter to poor",
+            as_poor(&owner),
+            1,
+            "grant insert (\"event_id\", \"payload\"",
+        ),
+        ("alter table outbox add column tenant text not null", owner.clone(), 1, "\"tenant\""),
+        (
+            "alter table outbox drop column tenant; update outflow.dead_letter set outbox = 'gone' where id = 5",
+            owner.clone(),
+            78,
+            "\"gone\" is not in this configuration",
+        ),
+        (
+            "update outflow.dead_letter set outbox = 'orders', route = null where id = 5",
+            owner.clone(),
+            1,
+            "dead letters keep the mapped columns",
+        ),
+        ("alter table outflow.dead_letter drop column route", owner.clone(), 1, "outflow migrate"),
+    ];
+    for (change, url, code, words) in &steps {
+        stage.sql(change).await;
+        let (exit, message) = retry(url).await;
+        assert_eq!(exit, Some(*code), "{message}");
+        assert!(message.contains(words), "{message:?} has no {words:?}");
+    }
+    assert_eq!(stage.number("select count(*) from outbox").await, 0, "nothing is half done");
+    assert_eq!(steps.len(), 6);
+    // A relay that would write to an older schema says so at its start, and migrate brings it up to date.
+    let (code, log) = stage.finished("old", &["run", "--once"]).await;
+    assert_eq!(code, Some(78), "{log}");
+    assert!(log.contains("older version"), "{log}");
+    stage.migrate().await;
+    assert_eq!(stage.number("select max(version) from outflow.migration").await, 2);
+    stage.once().await;
+}
