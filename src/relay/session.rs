@@ -108,6 +108,11 @@ impl<'a> Drain<'a> {
         self.ended.load(Ordering::Acquire)
     }
 
+    /// Whether a batch has failed. The rows that it let go may be in a claim that was being made meanwhile.
+    pub(super) fn has_failed(&self) -> bool {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
     /// Remembers what went wrong, the gravest first: a doubt must not be hidden by an outage.
     pub(super) fn fail(&self, trouble: Trouble) {
         self.end();
