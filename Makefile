@@ -1,6 +1,6 @@
 # One command a task; CI (.ci/run) runs the same ones.
 
-.PHONY: demo test lint servers
+.PHONY: demo test bench lint servers
 
 # Places ORDERS orders and checks them all; without ORDERS it runs until Ctrl-C.
 demo: servers
@@ -9,6 +9,11 @@ demo: servers
 
 test: servers
 	cargo test --locked
+
+# Measures what DESIGN promises, about ten minutes on a machine with nothing else to do; the table is on stdout, the rest
+# in tests/bench/out. QUICK=1: two minutes, to see that it works. ONLY=drain,latency: those alone (tests/bench/options.rs).
+bench: servers
+	QUICK=$(QUICK) ONLY=$(ONLY) cargo bench --locked --quiet --bench bench
 
 lint:
 	cargo fmt --check

@@ -69,9 +69,6 @@ struct HealthState {
     problem: Option<String>,
 }
 
-/// How many slots one member owns as long as it is alone.
-const SLOTS: i64 = 64;
-
 impl Metrics {
     /// Declares every series.
     ///
@@ -233,7 +230,6 @@ impl OutboxMetrics {
         self.all.recoveries.with_label_values(&[&self.outbox, cause.as_str()]).inc();
         self.all.recovered.with_label_values(&[&self.outbox]).inc_by(events);
         self.all.generation.with_label_values(&[&self.outbox]).set(generation);
-        self.all.slots_owned.with_label_values(&[&self.outbox]).set(SLOTS);
         self.up();
     }
 
@@ -264,12 +260,11 @@ impl OutboxMetrics {
         self.all.wakeups.with_label_values(&[&self.outbox, cause]).inc();
     }
 
-    /// A healthy standby is ready: it serves nobody, and takes over when it must.
-    pub(crate) fn standing_by(&self) {
-        self.gauge(&self.all.slots_owned).set(0);
-        self.up();
+    pub(crate) fn owns(&self, slots: usize) {
+        self.gauge(&self.all.slots_owned).set(i64::try_from(slots).unwrap_or(i64::MAX));
     }
 
+    /// Events can be delivered, or this is a healthy standby: it serves nobody, and takes over when it must.
     pub(crate) fn up(&self) {
         self.gauge(&self.all.up).set(1);
         self.health.set(None);

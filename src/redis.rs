@@ -157,6 +157,14 @@ impl Redis {
         config_of(url).map(drop)
     }
 
+    /// Where an address leads, without user and password: `host:port/database`.
+    pub fn place(url: &SecretString) -> String {
+        let Ok(url) = url::Url::parse(url.expose_secret()) else { return String::new() };
+        let database = url.path().trim_matches('/');
+        let database = if database.is_empty() { "0" } else { database };
+        format!("{}:{}/{database}", url.host_str().unwrap_or_default(), url.port().unwrap_or(6379))
+    }
+
     /// Starts to connect in the background and returns at once. Until a connection stands, and whenever it is lost,
     /// every call fails with [`Failure::NotSent`].
     ///

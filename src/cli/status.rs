@@ -68,8 +68,11 @@ fn block(outbox: &OutboxStatus) -> String {
         }
     }
     for member in &outbox.members {
-        let status::Member { number, host, pid, version, started_at } = member;
-        line("member", format!("#{number} on {host}, process {pid}, version {version}, since {started_at:.0}"));
+        let status::Member { number, host, pid, version, started_at, slots } = member;
+        line(
+            "member",
+            format!("#{number}: {slots} slots; on {host}, process {pid}, version {version}, since {started_at:.0}"),
+        );
     }
     for dead in &outbox.dead_letters {
         line("dead letters", format!("{} × {}, the last at {:.0}", dead.letters, dead.reason, dead.last_died_at));

@@ -15,6 +15,10 @@ create table if not exists outflow.outbox (
   journal uuid not null default gen_random_uuid(),
   -- The share-out of slots in force. A claim of another generation takes nothing.
   generation bigint not null default 0,
+  -- The member that owns each of the 64 slots in this generation.
+  slots integer[] not null default '{}',
+  -- How its members read the table and where they append: they must agree.
+  mapping text not null default '',
   registered_at timestamptz not null default now()
 );
 
@@ -25,6 +29,7 @@ create table if not exists outflow.member (
   host text not null,
   pid integer not null,
   version text not null,
+  mapping text not null,
   started_at timestamptz not null default now()
 );
 

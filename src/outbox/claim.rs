@@ -31,6 +31,17 @@ pub struct PgClaim {
     pub(super) state: Arc<Mutex<State>>,
 }
 
+/// Where a claim may look.
+struct Bounds {
+    position: i64,
+    xids: Vec<String>,
+    floors: Vec<i64>,
+    limit: usize,
+    generation: i64,
+    slots: Option<i64>,
+    unseen: Option<(u64, i64)>,
+}
+
 /// What a look at the table gave.
 enum Looked {
     Rows(Batch, Look),
@@ -96,7 +107,7 @@ impl PgOutbox {
 
     async fn look(&self, client: &Object, parked: &[String]) -> Result<Looked, OutboxError> {
         let oid = self.table.oid;
-        let (position, xids, floors, limit, generation) = self.bounds();
+        let Bounds { position, xids, floors, limit, generation, slots, unseen } = self.bounds();
         let (fence, ask, claim) = future::try_join3(
             client.prepare_cached(FENCE),
             client.prepare_cached(GENERATION),
@@ -106,7 +117,9 @@ impl PgOutbox {
         .map_err(|error| failed(&error))?;
         let rows_max = i64::try_from(limit).unwrap_or(i64::MAX);
         let parked = (!parked.is_empty()).then_some(parked);
-        let params: [&(dyn ToSql + Sync); 5] = [&position, &xids, &floors, &rows_max, &parked];
+        let (unseen, unseen_floor) = unseen.map(|(number, floor)| (number.to_string(), floor)).unzip();
+        let params: [&(dyn ToSql + Sync); 8] =
+            [&position, &xids, &floors, &rows_max, &parked, &slots, &unseen, &unseen_floor];
         let at = Instant::now();
         // One round trip: the three are sent together, and Postgres runs them one after another.
         let (_, known, rows) = future::try_join3(
@@ -138,13 +151,22 @@ impl PgOutbox {
     }
 
     /// Where to look, after what was found outside the claims.
-    fn bounds(&self) -> (i64, Vec<String>, Vec<i64>, usize, i64) {
+    fn bounds(&self) -> Bounds {
         let mut state = locked(&self.state);
         if let Some(order) = state.look_again.take() {
             state.cursor.rewind_below(order);
         }
         let (xids, floors) = state.cursor.watched().map(|(xid, floor)| (xid.to_string(), floor)).unzip();
-        (state.cursor.position(), xids, floors, state.limit, state.generation)
+        let (position, limit) = (state.cursor.position(), state.limit);
+        Bounds {
+            position,
+            xids,
+            floors,
+            limit,
+            generation: state.generation,
+            slots: state.slots(),
+            unseen: state.cursor.unseen(),
+        }
     }
 
     /// After large rows the limit grows again, as fast as what was seen allows.

@@ -5,33 +5,41 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use futures_util::future::{Either, select};
 use tokio::sync::Notify;
+use tokio_postgres::tls::NoTlsStream;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{AsyncMessage, Client, Config, Connection, NoTls, Socket, tls::NoTlsStream};
+use tokio_postgres::{AsyncMessage, Client, Config, Connection, NoTls, Row, Socket};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::source::{failed, within};
-use super::{Joined, OutboxError, Woken, lock};
+use super::{OutboxError, Woken, lock};
 
 /// `idle_session_timeout` ends the session of a frozen host, whose kernel still answers keepalives.
 const SESSION: &str = "set statement_timeout = '10s'; set lock_timeout = '5s'; set idle_session_timeout = '10s'";
 /// Well below `idle_session_timeout`.
 const PING_PAUSE: Duration = Duration::from_secs(3);
-const TAKE_SEAT: &str = "select pg_try_advisory_lock($1, $2)";
-const MEMBER: &str =
-    "insert into outflow.member (relation, host, pid, version) values ($1::oid, $2, $3, $4) returning number";
-const SLEEP: &str = "select pg_try_advisory_lock($1, $2)";
-const GET_UP: &str = "select pg_advisory_unlock($1, $2)";
+/// One statement, so that the seat is taken before the member's row can be seen: whoever sees it without its lock takes
+/// the member for dead.
+const TAKE_SEAT: &str = "with joined as (insert into outflow.member (relation, host, pid, version, mapping) \
+    values ($1::oid, $2, $3, $4, $5) returning number) select number, pg_try_advisory_lock($6, number) from joined";
+const TRY_LOCK: &str = "select pg_try_advisory_lock($1, $2)";
+const UNLOCK: &str = "select pg_advisory_unlock($1, $2)";
+const IN_FORCE: &str = "select generation from outflow.outbox where relation = $1::oid";
+/// What the member that owns slot 0 tells the others when it falls asleep; anything else means that somebody is awake.
+const ASLEEP: &str = "asleep";
+const AWAKE: &str = "awake";
 
 /// An open control session.
 pub(super) struct Control {
     client: Arc<Client>,
     oid: u32,
-    seat: Option<i32>,
+    seat: i32,
     waiter: Waiter,
     _driver: AbortOnDropHandle<()>,
     _pinger: AbortOnDropHandle<()>,
@@ -40,31 +48,54 @@ pub(super) struct Control {
 /// Waits for notifications of a session.
 #[derive(Clone)]
 pub(super) struct Waiter {
-    notified: Arc<Notify>,
+    /// Something may have been inserted.
+    inserted: Arc<Notify>,
+    /// The members or the share-out may have changed.
+    members: Arc<Notify>,
+    /// The owner of slot 0 has said that it sleeps, and nothing was heard since.
+    sleeper_asleep: Arc<AtomicBool>,
     closed: CancellationToken,
 }
 
+/// The share-out as any member sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Seen {
+    pub(super) generation: i64,
+    /// Live members.
+    pub(super) live: Vec<i32>,
+}
+
 impl Control {
-    pub(super) async fn connect(server: &Config, oid: u32) -> Result<Self, OutboxError> {
+    /// Connects and takes a seat, which is given up by the end of this session, however that comes about.
+    pub(super) async fn connect(server: &Config, oid: u32, mapping: &str) -> Result<Self, OutboxError> {
         let mut server = server.clone();
         server.application_name("outflow control");
         let (client, connection) =
             within(async { server.connect(NoTls).await.map_err(|error| failed(&error)) }).await?;
         let client = Arc::new(client);
-        let waiter = Waiter { notified: Arc::new(Notify::new()), closed: CancellationToken::new() };
-        let driver = AbortOnDropHandle::new(tokio::spawn(drive(connection, waiter.clone())));
+        let waiter = Waiter {
+            inserted: Arc::new(Notify::new()),
+            members: Arc::new(Notify::new()),
+            sleeper_asleep: Arc::new(AtomicBool::new(false)),
+            closed: CancellationToken::new(),
+        };
+        let members = members_channel(oid);
+        let driver = AbortOnDropHandle::new(tokio::spawn(drive(connection, waiter.clone(), members.clone())));
         let pinger = AbortOnDropHandle::new(tokio::spawn(ping(Arc::clone(&client), waiter.closed.clone())));
         // LISTEN is committed before the first claim looks at the table.
-        let set_up = format!("{SESSION}; listen outflow_{oid}");
+        let set_up = format!("{SESSION}; listen outflow_{oid}; listen {members}");
         within(async { client.batch_execute(&set_up).await.map_err(|error| failed(&error)) }).await?;
-        Ok(Self { client, oid, seat: None, waiter, _driver: driver, _pinger: pinger })
+        let seat = take_seat(&client, oid, mapping).await?;
+        let control = Self { client, oid, seat, waiter, _driver: driver, _pinger: pinger };
+        control.notify(&members, "").await?;
+        Ok(control)
     }
 
     pub(super) fn is_alive(&self) -> bool {
         !self.waiter.closed.is_cancelled() && !self.client.is_closed()
     }
 
-    pub(super) fn seat(&self) -> Option<i32> {
+    pub(super) fn seat(&self) -> i32 {
         self.seat
     }
 
@@ -72,51 +103,110 @@ impl Control {
         self.waiter.clone()
     }
 
-    /// Takes the seat if it is free. It is given up by the end of this session, however that comes about.
-    pub(super) async fn take_seat(&mut self) -> Result<Joined, OutboxError> {
-        if !self.try_lock(TAKE_SEAT, lock::SEAT).await? {
-            return Ok(Joined::Standby);
-        }
-        let host = nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let pid = i32::try_from(std::process::id()).unwrap_or_default();
-        let version = env!("CARGO_PKG_VERSION");
-        let number = within(async {
-            let row = self.client.query_one(MEMBER, &[&self.oid, &host, &pid, &version]).await;
-            Ok(row.map_err(|error| failed(&error))?.get(0))
-        })
-        .await?;
-        self.seat = Some(number);
-        Ok(Joined::Member { number })
+    /// Looks at the share-out and at who lives.
+    pub(super) async fn look(&self) -> Result<Seen, OutboxError> {
+        let in_force = self.query(IN_FORCE, &[(&self.oid, Type::OID)]).await?;
+        let live =
+            self.query(include_str!("sql/live.sql"), &[(&self.oid, Type::OID), (&lock::SEAT, Type::INT4)]).await?;
+        let in_force = in_force.first().ok_or_else(|| OutboxError::Postgres("the registration is gone".to_owned()))?;
+        let live = live.iter().map(|row| row.get(0)).collect();
+        Ok(Seen { generation: in_force.get(0), live })
     }
 
     /// Takes the sleep lock if no writer holds it shared. Only ever tries: a waiter would make every writer notify.
-    pub(super) async fn fall_asleep(&self) -> Result<bool, OutboxError> {
-        if !self.try_lock(SLEEP, lock::WAKE).await? {
+    pub(super) async fn fall_asleep(&self, others: bool) -> Result<bool, OutboxError> {
+        if !self.lock_call(TRY_LOCK, lock::WAKE).await? {
             return Ok(false);
         }
         self.waiter.clear();
+        if others {
+            self.notify(&insert_channel(self.oid), ASLEEP).await?;
+        }
         Ok(true)
     }
 
-    pub(super) async fn get_up(&self) -> Result<(), OutboxError> {
-        self.try_lock(GET_UP, lock::WAKE).await.map(drop)
+    /// For a member that does not own slot 0: whether the one that does sleeps, so that writers notify.
+    pub(super) fn sleeper_sleeps(&self) -> bool {
+        self.waiter.clear();
+        self.waiter.sleeper_asleep.load(Ordering::Acquire)
     }
 
-    async fn try_lock(&self, statement: &str, class: i32) -> Result<bool, OutboxError> {
-        let key = lock::key(self.oid);
-        within(async {
-            let types = [(&class as &(dyn ToSql + Sync), Type::INT4), (&key as &(dyn ToSql + Sync), Type::INT4)];
-            let rows = self.client.query_typed(statement, &types).await.map_err(|error| failed(&error))?;
-            Ok(rows.first().is_some_and(|row| row.get(0)))
-        })
-        .await
+    pub(super) async fn get_up(&self, others: bool) -> Result<(), OutboxError> {
+        self.lock_call(UNLOCK, lock::WAKE).await?;
+        if others {
+            self.notify(&insert_channel(self.oid), AWAKE).await?;
+        }
+        Ok(())
+    }
+
+    /// Gives the seat up and tells the others.
+    pub(super) async fn leave(self) -> Result<(), OutboxError> {
+        self.lock_call(UNLOCK, lock::SEAT).await?;
+        self.notify(&members_channel(self.oid), "").await
+    }
+
+    async fn notify(&self, channel: &str, payload: &str) -> Result<(), OutboxError> {
+        self.query("select pg_notify($1, $2)", &[(&channel, Type::TEXT), (&payload, Type::TEXT)]).await.map(drop)
+    }
+
+    async fn lock_call(&self, statement: &str, class: i32) -> Result<bool, OutboxError> {
+        let key = if class == lock::SEAT { self.seat } else { lock::key(self.oid) };
+        let rows = self.query(statement, &[(&class, Type::INT4), (&key, Type::INT4)]).await?;
+        Ok(rows.first().is_some_and(|row| row.get(0)))
+    }
+
+    async fn query(&self, statement: &str, params: &[(&(dyn ToSql + Sync), Type)]) -> Result<Vec<Row>, OutboxError> {
+        query(&self.client, statement, params).await
     }
 }
 
+async fn query(
+    client: &Client,
+    statement: &str,
+    params: &[(&(dyn ToSql + Sync), Type)],
+) -> Result<Vec<Row>, OutboxError> {
+    within(async { client.query_typed(statement, params).await.map_err(|error| failed(&error)) }).await
+}
+
+async fn take_seat(client: &Client, oid: u32, mapping: &str) -> Result<i32, OutboxError> {
+    let host = nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let pid = i32::try_from(std::process::id()).unwrap_or_default();
+    let version = env!("CARGO_PKG_VERSION");
+    let params: [(&(dyn ToSql + Sync), Type); 6] = [
+        (&oid, Type::OID),
+        (&host, Type::TEXT),
+        (&pid, Type::INT4),
+        (&version, Type::TEXT),
+        (&mapping, Type::TEXT),
+        (&lock::SEAT, Type::INT4),
+    ];
+    match query(client, TAKE_SEAT, &params).await?.first() {
+        Some(row) if row.get(1) => Ok(row.get(0)),
+        Some(_) | None => Err(OutboxError::Postgres("the seat is taken: two schemas share a database".to_owned())),
+    }
+}
+
+fn insert_channel(oid: u32) -> String {
+    format!("outflow_{oid}")
+}
+
+fn members_channel(oid: u32) -> String {
+    format!("outflow_members_{oid}")
+}
+
 impl Waiter {
-    /// Waits for a notification, at most `limit`. One that came since the last [`Waiter::clear`] counts.
-    pub(super) async fn wait(&self, limit: Duration) -> Woken {
-        let notified = std::pin::pin!(self.notified.notified());
+    /// Waits until something may have been inserted, at most `limit`. What came since [`Waiter::clear`] counts.
+    pub(super) async fn inserted(&self, limit: Duration) -> Woken {
+        self.wait(&self.inserted, limit).await
+    }
+
+    /// Waits until the members may have changed, at most `limit`.
+    pub(super) async fn members(&self, limit: Duration) -> Woken {
+        self.wait(&self.members, limit).await
+    }
+
+    async fn wait(&self, notify: &Notify, limit: Duration) -> Woken {
+        let notified = std::pin::pin!(notify.notified());
         let closed = std::pin::pin!(self.closed.cancelled());
         match tokio::time::timeout(limit, select(notified, closed)).await {
             Ok(Either::Left(_)) => Woken::Notified,
@@ -127,15 +217,19 @@ impl Waiter {
 
     fn clear(&self) {
         // Takes the stored permit, if there is one, without waiting.
-        let _ = futures_util::FutureExt::now_or_never(self.notified.notified());
+        let _ = self.inserted.notified().now_or_never();
     }
 }
 
 /// Drives the connection until it ends. Any number of notifications is one wake-up.
-async fn drive(mut connection: Connection<Socket, NoTlsStream>, waiter: Waiter) {
+async fn drive(mut connection: Connection<Socket, NoTlsStream>, waiter: Waiter, members: String) {
     loop {
         match poll_fn(|cx| connection.poll_message(cx)).await {
-            Some(Ok(AsyncMessage::Notification(_))) => waiter.notified.notify_one(),
+            Some(Ok(AsyncMessage::Notification(heard))) if heard.channel() == members => waiter.members.notify_one(),
+            Some(Ok(AsyncMessage::Notification(heard))) => {
+                waiter.sleeper_asleep.store(heard.payload() == ASLEEP, Ordering::Release);
+                waiter.inserted.notify_one();
+            }
             Some(Ok(_)) => {}
             Some(Err(error)) => {
                 tracing::debug!(error = %error, "the control connection has ended");

@@ -3,7 +3,12 @@
 //! A row's existence is the truth; the cursor only spares the walk over what was taken before. `id > last` alone loses
 //! rows and breaks the order of a key, because ids commit out of order. So every transaction that may still be open when
 //! a claim looks is *listed*, with a floor below all ids that it can have taken; once it has ended, it lowers the next
-//! claim to its floor, and leaves the list.
+//! claim to its floor, and leaves the list. One that has begun *and* ended between two claims was never open in any of
+//! them; if it took its ids before the first and its number after, it is below the cursor all the same. So a claim that
+//! finds numbers above those of the last one looks a little further back ([`Cursor::unseen`]).
+
+#[cfg(test)]
+mod simulation;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -60,8 +65,8 @@ pub struct Cursor {
     position: i64,
     /// The highest order value ever taken, and when: one entry for each change that may still matter.
     highs: VecDeque<(Instant, i64)>,
-    /// When the last claim that took rows was sent.
-    looked: Option<Instant>,
+    /// When the last claim that took rows was sent, and its number.
+    looked: Option<(Instant, u64)>,
     /// Transactions that may be open, with their floors.
     watched: BTreeMap<u64, i64>,
     /// This member's own claims that may be open: their ends would send every claim back. What becomes of their rows is
@@ -86,6 +91,12 @@ impl Cursor {
         self.watched.iter().map(|(xid, floor)| (*xid, *floor))
     }
 
+    /// The number above which the last claim could not see, and the floor of what may have come and gone there since: a
+    /// claim whose snapshot has that number or a higher one as ended starts no higher than this.
+    pub fn unseen(&self) -> Option<(u64, i64)> {
+        self.looked.map(|(_, own)| (own + 1, self.floor()))
+    }
+
     /// How many transactions are listed.
     pub fn watched_len(&self) -> usize {
         self.watched.len()
@@ -102,7 +113,7 @@ impl Cursor {
         let high = self.highs.back().map_or(last, |(_, high)| last.max(*high));
         // After a short claim nothing is left below the highest; after a full one there may be.
         self.position = if look.full { last } else { high };
-        self.looked = Some(look.at);
+        self.looked = Some((look.at, own));
         self.remember(look.at, high);
     }
 
@@ -131,7 +142,8 @@ impl Cursor {
     /// A transaction that is first seen now had no number when the last claim looked. Its ids are younger than that
     /// claim less the moment between id and number, hence above all that was taken before then.
     fn floor(&self) -> i64 {
-        let Some(since) = self.looked.and_then(|looked| looked.checked_sub(ID_BEFORE_XID)) else { return BEGINNING };
+        let looked = self.looked.and_then(|(looked, _)| looked.checked_sub(ID_BEFORE_XID));
+        let Some(since) = looked else { return BEGINNING };
         self.highs.iter().rev().find(|(at, _)| *at <= since).map_or(BEGINNING, |(_, high)| *high)
     }
 

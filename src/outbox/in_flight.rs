@@ -43,6 +43,15 @@ impl InFlight {
         Ok(self.next)
     }
 
+    /// The lowest order value of all, where claims are known by order.
+    pub(super) fn lowest(&self) -> Option<i64> {
+        let firsts = self.claims.values().filter_map(|rows| match rows {
+            Rows::Ordered(orders) => orders.first().copied(),
+            Rows::Keys(_) => None,
+        });
+        firsts.min()
+    }
+
     /// The claim has ended.
     pub(super) fn leave(&mut self, number: u64) {
         self.claims.remove(&number);

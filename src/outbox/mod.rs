@@ -9,8 +9,10 @@ mod privileges;
 mod recovery;
 mod row;
 mod settle;
+pub mod slots;
 mod source;
 mod statements;
+mod sweep;
 pub mod table;
 
 use std::future::Future;
@@ -35,16 +37,15 @@ pub enum OutboxError {
     InFlight(String),
 }
 
-/// How a member stands after joining.
+/// What a recovery finds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Joined {
-    /// It may recover and then claim.
-    Member {
-        /// Its number, new for each join.
-        number: i32,
-    },
-    /// Another member owns all slots; try again in a while.
-    Standby,
+pub enum Standing {
+    /// Members with another configuration are at work; this one waits until none of them lives.
+    StandBy,
+    /// The share-out in force is the right one.
+    InForce,
+    /// Somebody has come or gone: finishing writes another share-out.
+    Changes,
 }
 
 /// Where events come from.
@@ -64,11 +65,22 @@ pub trait Outbox: Send + Sync {
     /// An open recovery.
     type Recovery: Recovery;
 
-    /// Connects and takes a seat, unless this member has one already.
+    /// Connects and takes a seat, unless this member has one already. Returns its number, new for each seat.
     ///
     /// # Errors
     /// Postgres cannot be reached.
-    fn join(&self) -> impl Future<Output = Result<Joined, OutboxError>> + Send;
+    fn join(&self) -> impl Future<Output = Result<i32, OutboxError>> + Send;
+
+    /// Returns when something is no longer as the last recovery found it: members came or went, somebody raised the
+    /// generation, or the control connection is lost.
+    fn changed(&self) -> impl Future<Output = ()> + Send;
+
+    /// Gives the seat up and tells the others, who then share the slots out anew. Nothing may be in flight.
+    fn leave(&self) -> impl Future<Output = ()> + Send;
+
+    /// Looks once, at bounded cost, for rows that no claim will come to, and makes the next claim come to them. Returns
+    /// how long to wait before the next time.
+    fn sweep(&self, parked: &[String]) -> impl Future<Output = Duration> + Send;
 
     /// Claims the next rows; `None` when there are none. `parked` streams are left out.
     ///
@@ -134,7 +146,20 @@ pub trait Recovery: Send {
     /// The generation that the table knows.
     fn generation(&self) -> i64;
 
-    /// Settles these rows, where they still are, and writes the new generation. Returns how many there were.
+    /// What it found.
+    fn standing(&self) -> Standing;
+
+    /// How many slots this member owns in the share-out that is right.
+    fn slots_owned(&self) -> usize;
+
+    /// Ends without a new generation: this member works in the one in force from here on.
+    ///
+    /// # Errors
+    /// Postgres is lost.
+    fn adopt(self) -> impl Future<Output = Result<(), OutboxError>> + Send;
+
+    /// Settles these rows, where they still are, and writes the new generation with the share-out that is right. Returns
+    /// how many rows there were.
     ///
     /// # Errors
     /// The outcome is unknown; another recovery must follow.

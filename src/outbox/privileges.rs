@@ -58,7 +58,11 @@ fn needs(config: &OutboxConfig) -> Vec<Need> {
     needs.extend(delete.iter().map(|privilege| on(schema, Some(table), privilege, Column::All)));
     needs.push(on(schema, Some(table), "update", update));
     needs.push(on("outflow", None, "usage", Column::All));
-    let own = [("outbox", &["select", "update"][..]), ("member", &["insert", "select"]), ("dead_letter", &["insert"])];
+    let own = [
+        ("outbox", &["select", "update"][..]),
+        ("member", &["insert", "select", "delete"]),
+        ("dead_letter", &["insert"]),
+    ];
     for (relation, privileges) in own {
         needs.extend(privileges.iter().map(|privilege| on("outflow", Some(relation), privilege, Column::All)));
     }

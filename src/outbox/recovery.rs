@@ -1,26 +1,30 @@
-//! Recovery: one transaction that holds the fence exclusively, so that nobody's claim is open.
+//! Recovery and share-out: one transaction that holds the fence exclusively, so that nobody's claim is open.
 
 use std::sync::{Arc, Mutex};
 
 use deadpool_postgres::Object;
+use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 
 use super::claim::abandon;
+use super::slots::{ShareOut, share_out};
 use super::source::{PgOutbox, State, failed, locked, within};
-use super::{OutboxError, Recovery, lock};
+use super::{OutboxError, Recovery, Standing, lock};
 use crate::event::AppendedRow;
 
 /// How long open claims may take to end by themselves.
-const BEGIN: &str = "begin isolation level read committed read write; set local lock_timeout = '2s'";
+/// A member that is frozen in its own recovery holds nobody up for long: Redis has answered or not by then.
+const BEGIN: &str = "begin isolation level read committed read write; set local lock_timeout = '2s'; \
+    set local idle_in_transaction_session_timeout = '12s'";
 const FENCE: &str = "select pg_advisory_xact_lock($1, $2)";
-const GENERATION: &str = "select generation from outflow.outbox where relation = $1::oid for update";
-/// Whoever still holds the fence is frozen or cut off: its claim must not end later than this recovery.
+const IN_FORCE: &str = "select generation, slots, mapping from outflow.outbox where relation = $1::oid for update";
+/// Whoever still holds the fence shared is frozen or cut off: its claim must not end later than this recovery.
 const TERMINATE: &str = "select count(pg_terminate_backend(pid)) from pg_locks \
-    where locktype = 'advisory' and granted and pid <> pg_backend_pid() \
+    where locktype = 'advisory' and granted and mode = 'ShareLock' and pid <> pg_backend_pid() \
     and database = (select oid from pg_database where datname = current_database()) \
     and classid = $1::integer::oid and objid = $2::integer::oid and objsubid = 2";
-const RAISE: &str = "update outflow.outbox set generation = $2 where relation = $1::oid";
-const NOTIFY: &str = "select pg_notify('outflow_' || $1::oid::text, '')";
+const RAISE: &str = "update outflow.outbox set generation = $2, slots = $3, mapping = $4 where relation = $1::oid";
+const NOTIFY: &str = "select pg_notify('outflow_members_' || $1::oid::text, '')";
 /// Attempts to get the fence, each after those who held it were terminated.
 const FENCE_ATTEMPTS: usize = 5;
 
@@ -28,20 +32,37 @@ const FENCE_ATTEMPTS: usize = 5;
 pub struct PgRecovery {
     client: Option<Object>,
     oid: u32,
+    seat: i32,
     generation: i64,
+    slots: ShareOut,
+    standing: Standing,
+    live: Vec<i32>,
+    mapping: String,
     settle: String,
     state: Arc<Mutex<State>>,
+}
+
+/// What the table says of the share-out, and who lives; read under the fence.
+struct Found {
+    generation: i64,
+    slots: ShareOut,
+    mapping: String,
+    live: Vec<(i32, String)>,
 }
 
 impl PgOutbox {
     pub(super) async fn begin_recovery(&self) -> Result<PgRecovery, OutboxError> {
         let keys = (lock::FENCE, lock::key(self.table.oid));
+        let seat = self.seat().await?;
         for _ in 0..FENCE_ATTEMPTS {
             let client = self.connection().await?;
             match fence(&client, keys, self.table.oid).await {
-                Ok(generation) => {
-                    let (settle, state) = (self.table.sql.settle_recovered.clone(), Arc::clone(&self.state));
-                    return Ok(PgRecovery { client: Some(client), oid: self.table.oid, generation, settle, state });
+                Ok(found) if found.live.iter().any(|(number, _)| *number == seat) => {
+                    return Ok(self.plan(client, seat, found));
+                }
+                Ok(_) => {
+                    self.lose_control().await;
+                    return Err(abandon(client, OutboxError::Postgres("this member's seat is gone".to_owned())));
                 }
                 Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => {
                     client.batch_execute("rollback").await.map_err(|error| failed(&error))?;
@@ -54,17 +75,70 @@ impl PgOutbox {
         }
         Err(OutboxError::Postgres("the fence lock is held by sessions that do not end".to_owned()))
     }
+
+    fn plan(&self, client: Object, seat: i32, found: Found) -> PgRecovery {
+        let mine = self.mapping.clone();
+        // Those who read the table another way finish first: a rolling upgrade does not mix the two.
+        let others = found.live.iter().any(|(_, mapping)| *mapping == found.mapping);
+        let stand_by = found.mapping != mine && others;
+        let live = found.live.iter().filter(|(_, mapping)| *mapping == mine).map(|(number, _)| *number);
+        let shares = share_out(&found.slots, &live.collect::<Vec<_>>());
+        let standing = if stand_by {
+            Standing::StandBy
+        } else if shares == found.slots && found.mapping == mine {
+            Standing::InForce
+        } else {
+            Standing::Changes
+        };
+        PgRecovery {
+            client: Some(client),
+            oid: self.table.oid,
+            seat,
+            generation: found.generation,
+            slots: shares,
+            standing,
+            live: found.live.into_iter().map(|(number, _)| number).collect(),
+            mapping: mine,
+            settle: self.table.sql.settle_recovered.clone(),
+            state: Arc::clone(&self.state),
+        }
+    }
 }
 
-async fn fence(client: &Object, keys: (i32, i32), oid: u32) -> Result<i64, tokio_postgres::Error> {
+async fn fence(client: &Object, keys: (i32, i32), oid: u32) -> Result<Found, tokio_postgres::Error> {
     client.batch_execute(BEGIN).await?;
     client.execute(FENCE, &[&keys.0, &keys.1]).await?;
-    Ok(client.query_one(GENERATION, &[&oid]).await?.get(0))
+    let row = client.query_one(IN_FORCE, &[&oid]).await?;
+    let live = client.query(include_str!("sql/live.sql"), &[&oid, &lock::SEAT]).await?;
+    let live = live.iter().map(|row: &Row| (row.get(0), row.get(1))).collect();
+    Ok(Found { generation: row.get(0), slots: row.get(1), mapping: row.get(2), live })
+}
+
+impl PgRecovery {
+    /// From here on this member works in `generation`; what the last one left open may be anywhere.
+    fn enter(&self, generation: i64) {
+        locked(&self.state).enter(generation, &self.slots, self.seat, &self.live);
+    }
 }
 
 impl Recovery for PgRecovery {
     fn generation(&self) -> i64 {
         self.generation
+    }
+
+    fn standing(&self) -> Standing {
+        self.standing
+    }
+
+    fn slots_owned(&self) -> usize {
+        self.slots.iter().filter(|owner| **owner == self.seat).count()
+    }
+
+    async fn adopt(mut self) -> Result<(), OutboxError> {
+        let Some(client) = self.client.take() else { return Ok(()) };
+        within(async { client.batch_execute("rollback").await.map_err(|error| failed(&error)) }).await?;
+        self.enter(self.generation);
+        Ok(())
     }
 
     async fn finish(mut self, generation: i64, appended: &[AppendedRow]) -> Result<u64, OutboxError> {
@@ -73,17 +147,15 @@ impl Recovery for PgRecovery {
         let Some(client) = self.client.take() else { return Ok(0) };
         let work = async {
             let settled = client.execute(&self.settle, &[&rows, &ids]).await?;
-            client.execute(RAISE, &[&self.oid, &generation]).await?;
+            client.execute(RAISE, &[&self.oid, &generation, &self.slots, &self.mapping]).await?;
+            client.execute(include_str!("sql/bury_members.sql"), &[&self.oid, &lock::SEAT]).await?;
             client.execute(NOTIFY, &[&self.oid]).await?;
             client.batch_execute("commit").await?;
             Ok(settled)
         };
         match within(async { work.await.map_err(|error: tokio_postgres::Error| failed(&error)) }).await {
             Ok(settled) => {
-                let mut state = locked(&self.state);
-                state.generation = generation;
-                // What the last generation left open may be anywhere.
-                state.look_again = Some(super::cursor::BEGINNING);
+                self.enter(generation);
                 Ok(settled)
             }
             Err(error) => Err(abandon(client, error)),

@@ -47,7 +47,7 @@ impl Drop for PgClaim {
         state.in_flight.leave(self.number);
         let lowest = self.batch.events.first().and_then(|event| event.order);
         if let Some(lowest) = lowest.filter(|_| !self.settled) {
-            state.look_again = Some(state.look_again.map_or(lowest, |known| known.min(lowest)));
+            state.look_again_from(lowest);
         }
     }
 }

@@ -7,19 +7,24 @@ use deadpool_postgres::{Object, Pool};
 use tokio::sync::Mutex as AsyncMutex;
 
 use super::claim::PgClaim;
-use super::control::Control;
+use super::control::{Control, Seen};
 use super::cursor::Cursor;
 use super::in_flight::InFlight;
 use super::recovery::PgRecovery;
+use super::slots::{self, ALL};
 use super::table::Table;
-use super::{Joined, Outbox, OutboxError, Woken};
+use super::{Outbox, OutboxError, Woken};
 use crate::config::OutboxConfig;
 use crate::postgres::{describe, describe_pool, pool};
 
 /// Longer than the statement timeout of the sessions: what still has no answer then has lost its server.
 pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(40);
-/// One connection more than batches in flight: recovery and sweep have their own.
-const SPARE_CONNECTIONS: usize = 1;
+/// How long a member that stops may take to say so.
+const LEAVE_LIMIT: Duration = Duration::from_secs(2);
+/// How often the members are looked at when nothing is heard.
+const LOOK_PAUSE: Duration = Duration::from_secs(1);
+/// Connections beyond those of the batches in flight: recovery and sweep have their own.
+const SPARE_CONNECTIONS: usize = 2;
 
 /// An event table, drained by one member.
 pub struct PgOutbox {
@@ -27,6 +32,8 @@ pub struct PgOutbox {
     pub(super) table: Table,
     pub(super) pool: Pool,
     pub(super) state: Arc<Mutex<State>>,
+    /// How this member reads the table and where it appends: members of one share-out agree on it.
+    pub(super) mapping: String,
     server: tokio_postgres::Config,
     control: AsyncMutex<Option<Control>>,
 }
@@ -39,19 +46,26 @@ pub(super) struct State {
     pub(super) look_again: Option<i64>,
     /// The generation this member works in.
     pub(super) generation: i64,
+    /// The member's slots as bits.
+    mask: i64,
+    /// The members that lived when this generation was entered.
+    live: Vec<i32>,
     /// Rows the next claim may take: fewer than configured where rows are large.
     pub(super) limit: usize,
 }
 
 impl PgOutbox {
-    /// Prepares to drain `table`; connects when first used.
-    pub fn new(config: OutboxConfig, table: Table, server: &tokio_postgres::Config) -> Self {
+    /// Prepares to drain `table`; connects when first used. `sink` names where it appends to.
+    pub fn new(config: OutboxConfig, table: Table, server: &tokio_postgres::Config, sink: &str) -> Self {
+        let mapping = mapping(&config, sink);
         let size = config.in_flight + SPARE_CONNECTIONS;
         let state = State {
             cursor: Cursor::default(),
             in_flight: InFlight::default(),
             look_again: None,
             generation: 0,
+            mask: 0,
+            live: Vec::new(),
             limit: config.batch_rows,
         };
         Self {
@@ -59,6 +73,7 @@ impl PgOutbox {
             state: Arc::new(Mutex::new(state)),
             server: server.clone(),
             control: AsyncMutex::new(None),
+            mapping,
             config,
             table,
         }
@@ -71,6 +86,21 @@ impl PgOutbox {
 
     pub(super) async fn connection(&self) -> Result<Object, OutboxError> {
         self.pool.get().await.map_err(|error| OutboxError::Postgres(describe_pool(&error)))
+    }
+
+    pub(super) async fn seat(&self) -> Result<i32, OutboxError> {
+        self.with_control(async |control| Ok(control.seat())).await
+    }
+
+    /// Gives up the control session: the next join takes a new seat.
+    pub(super) async fn lose_control(&self) {
+        *self.control.lock().await = None;
+    }
+
+    /// Whether the generation is still ours, and nobody has come or gone.
+    fn is_in_force(&self, seen: &Seen) -> bool {
+        let state = locked(&self.state);
+        seen.generation == state.generation && seen.live == state.live
     }
 
     async fn with_control<T>(
@@ -92,18 +122,41 @@ impl Outbox for PgOutbox {
     type Claim = PgClaim;
     type Recovery = PgRecovery;
 
-    async fn join(&self) -> Result<Joined, OutboxError> {
+    async fn join(&self) -> Result<i32, OutboxError> {
         let mut control = self.control.lock().await;
-        if let Some(seat) = control.as_ref().filter(|open| open.is_alive()).and_then(Control::seat) {
-            return Ok(Joined::Member { number: seat });
+        if let Some(open) = control.as_ref().filter(|open| open.is_alive()) {
+            return Ok(open.seat());
         }
-        let mut open = match control.take().filter(Control::is_alive) {
-            Some(open) => open,
-            None => Control::connect(&self.server, self.table.oid).await?,
-        };
-        let joined = open.take_seat().await?;
+        *control = None;
+        let open = Control::connect(&self.server, self.table.oid, &self.mapping).await?;
+        let seat = open.seat();
         *control = Some(open);
-        Ok(joined)
+        Ok(seat)
+    }
+
+    async fn changed(&self) {
+        let Some(waiter) = self.control.lock().await.as_ref().map(Control::waiter) else { return };
+        loop {
+            match waiter.members(LOOK_PAUSE).await {
+                Woken::Disconnected => return,
+                Woken::Notified | Woken::Elapsed => {}
+            }
+            match self.with_control(Control::look).await {
+                Ok(seen) if self.is_in_force(&seen) => {}
+                Ok(_) | Err(_) => return,
+            }
+        }
+    }
+
+    async fn leave(&self) {
+        let Some(control) = self.control.lock().await.take() else { return };
+        // Unsaid, the others see it when the session is gone.
+        let said = tokio::time::timeout(LEAVE_LIMIT, control.leave()).await;
+        tracing::debug!(outbox = self.config.name, ?said, "left");
+    }
+
+    async fn sweep(&self, parked: &[String]) -> Duration {
+        self.sweep_once(parked).await
     }
 
     async fn claim(&self, parked: &[String]) -> Result<Option<PgClaim>, OutboxError> {
@@ -118,24 +171,65 @@ impl Outbox for PgOutbox {
     }
 
     fn rewind(&self) {
-        locked(&self.state).look_again = Some(super::cursor::BEGINNING);
+        locked(&self.state).look_again_from(super::cursor::BEGINNING);
     }
 
     async fn fall_asleep(&self) -> Result<bool, OutboxError> {
-        self.with_control(Control::fall_asleep).await
+        let (keeps_lock, others) = locked(&self.state).sleep_role();
+        self.with_control(
+            async |control| {
+                if keeps_lock { control.fall_asleep(others).await } else { Ok(control.sleeper_sleeps()) }
+            },
+        )
+        .await
     }
 
     async fn woken(&self, limit: Duration) -> Woken {
         let waiter = self.control.lock().await.as_ref().map(Control::waiter);
         match waiter {
-            Some(waiter) => waiter.wait(limit).await,
+            Some(waiter) => waiter.inserted(limit).await,
             None => Woken::Disconnected,
         }
     }
 
     async fn get_up(&self) -> Result<(), OutboxError> {
-        self.with_control(Control::get_up).await
+        let (keeps_lock, others) = locked(&self.state).sleep_role();
+        if !keeps_lock {
+            return Ok(());
+        }
+        self.with_control(async |control| control.get_up(others).await).await
     }
+}
+
+impl State {
+    /// A new generation begins: what the last one left open may be anywhere.
+    pub(super) fn enter(&mut self, generation: i64, shares: &[i32], seat: i32, live: &[i32]) {
+        self.generation = generation;
+        self.mask = slots::mask(shares, seat);
+        self.live = live.to_vec();
+        self.look_again_from(super::cursor::BEGINNING);
+    }
+
+    /// The next claim starts no higher than this.
+    pub(super) fn look_again_from(&mut self, order: i64) {
+        self.look_again = Some(self.look_again.map_or(order, |known| known.min(order)));
+    }
+
+    /// The member's slots as bits; `None` when it owns them all, so that no row needs to be hashed.
+    pub(super) fn slots(&self) -> Option<i64> {
+        (self.mask != ALL).then_some(self.mask)
+    }
+
+    /// Whether this member keeps the sleep lock (it owns slot 0), and whether there are others to tell.
+    fn sleep_role(&self) -> (bool, bool) {
+        (self.mask & 1 == 1, self.mask != ALL)
+    }
+}
+
+/// What the members of one share-out must agree on, readable: it is shown when they do not.
+fn mapping(config: &OutboxConfig, sink: &str) -> String {
+    let OutboxConfig { stream, format, settle, columns, .. } = config;
+    format!("stream {stream}; {format:?}; {settle:?}; {columns:?}; sink {sink}")
 }
 
 pub(super) fn locked(state: &Mutex<State>) -> MutexGuard<'_, State> {

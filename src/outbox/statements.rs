@@ -7,11 +7,12 @@ use crate::table_name::quote_identifier;
 /// The statements that depend on the table. Parameters are described where they are built.
 #[derive(Debug, Clone)]
 pub struct Statements {
-    /// `$1` cursor, `$2` listed transactions, `$3` their floors, `$4` limit, `$5` parked streams.
+    /// `$1` cursor, `$2` listed transactions, `$3` their floors, `$4` limit, `$5` parked streams or null, `$6` the
+    /// member's slots as bits, or null for all, `$7` and `$8` what the cursor has not seen and its floor, or null.
     pub claim: String,
     /// `$1` primary keys as text, `$2` event ids as text.
     pub settle_recovered: String,
-    /// `$1` cursor: the lowest order value at or below it.
+    /// The lowest order value up to `$1`; `$2` and `$3` as `$5` and `$6` of the claim.
     pub sweep: Option<String>,
 }
 
@@ -117,15 +118,29 @@ pub(super) fn statements(
         }
     };
     // The bound is computed in the statement's own snapshot: a listed transaction that has ended lowers this claim.
+    // And so does a number above the last claim's that has come and gone.
     let bound = "least($1::bigint, (select min(o.floor) from unnest($2::text[], $3::bigint[]) as o (xid, floor) \
-                 where pg_visible_in_snapshot(o.xid::xid8, pg_current_snapshot())))";
+                 where pg_visible_in_snapshot(o.xid::xid8, pg_current_snapshot())), \
+                 (select $8::bigint where pg_snapshot_xmax(pg_current_snapshot()) > $7::text::xid8))";
     let above = if has_cursor { format!("c.{order} > {bound}") } else { format!("{bound} is not null") };
-    let parked = config.stream.sql(|column| format!("c.{}", quote_identifier(column)));
+    let stream = config.stream.sql(|column| format!("c.{}", quote_identifier(column)));
+    // Events without a key use their primary key: they are in no order with others.
+    let key = match &names.key {
+        Some(key) => format!("coalesce(c.{}::text, c.{id}::text)", quote_identifier(key)),
+        None => format!("c.{id}::text"),
+    };
+    let ours = |parked: &str, slots: &str| {
+        format!(
+            "({parked}::text[] is null or {stream} <> all ({parked})) \
+             and ({slots}::bigint is null or ({slots} >> (hashtextextended({key}, 0) & 63)::integer) & 1 = 1){unsettled}"
+        )
+    };
     let take = format!(
         "{verb} where t.{target} = any (array(\
          select c.{target} from {table} as c \
-         where {above} and ($5::text[] is null or {parked} <> all ($5)){unsettled} \
-         order by c.{order} limit $4 for update skip locked))"
+         where {above} and {} \
+         order by c.{order} limit $4 for update skip locked))",
+        ours("$5", "$6")
     );
     let claim = if has_cursor {
         format!("{take} returning {}", list.join(", "))
@@ -150,7 +165,8 @@ pub(super) fn statements(
         unsettled.replace("c.", "t."),
     );
     let sweep = has_cursor.then(|| {
-        format!("select min(c.{order})::bigint from {table} as c where c.{order} <= $1::bigint and ($2::text[] is null or {parked} <> all ($2)){unsettled}")
+        let ours = ours("$2", "$3");
+        format!("select min(c.{order})::bigint from {table} as c where c.{order} <= $1::bigint and {ours}")
     });
     Statements { claim, settle_recovered, sweep }
 }

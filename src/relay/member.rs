@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::Relay;
 use super::session::Session;
 use super::trouble::{Cause, Trouble};
-use crate::outbox::{Joined, Outbox, OutboxError, Recovery, Woken};
+use crate::outbox::{Outbox, OutboxError, Recovery, Standing, Woken};
 use crate::sink::Sink;
 
 /// Pauses while a server is down: from the first to the longest, with jitter, for ever.
@@ -17,8 +17,8 @@ const OUTAGE_PAUSE_MAX: Duration = Duration::from_secs(5);
 /// Pauses while writers are between insert and commit, so that nobody can fall asleep.
 const AWAKE_PAUSE_MIN: Duration = Duration::from_micros(500);
 const AWAKE_PAUSE_MAX: Duration = Duration::from_millis(25);
-/// How often a standby looks whether the seat is free.
-const STANDBY_PAUSE: Duration = Duration::from_secs(1);
+/// Pause of a standby before it looks again after a change.
+const STANDBY_PAUSE: Duration = Duration::from_millis(200);
 
 /// When to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,41 +32,79 @@ pub enum Mode {
 /// Why work ended.
 enum Ended {
     Finished,
+    /// Members came or went; nothing is in doubt.
+    Changed,
     Doubt(Cause),
 }
 
 impl<O: Outbox, S: Sink> Relay<O, S> {
     /// Relays until `stop`, or until the outbox is empty ([`Mode::Once`]). No outage ends it.
     pub async fn run(&self, mode: Mode, stop: &CancellationToken) {
-        let mut cause = Cause::Start;
-        while let Some(session) = self.recovered(cause, stop).await {
-            match self.work(&session, mode, stop).await {
+        let (mut cause, mut doubted) = (Cause::Start, None);
+        while let Some(session) = self.recovered(cause, doubted, stop).await {
+            match self.shift(&session, mode, stop).await {
                 Ended::Finished => {
                     self.forget(&session).await;
                     break;
                 }
-                Ended::Doubt(doubt) => cause = doubt,
+                Ended::Changed => (cause, doubted) = (Cause::Members, None),
+                Ended::Doubt(doubt) => (cause, doubted) = (doubt, Some(session.generation)),
             }
         }
+        self.outbox.leave().await;
         tracing::info!(outbox = self.name, "stopped");
     }
 
+    /// Works until it is done, in doubt, or the share-out changes; sweeps meanwhile.
+    async fn shift(&self, session: &Session, mode: Mode, stop: &CancellationToken) -> Ended {
+        let shift_over = stop.child_token();
+        let watch = async {
+            self.outbox.changed().await;
+            shift_over.cancel();
+            std::future::pending::<()>().await;
+        };
+        let sweep = async {
+            loop {
+                let parked = self.parked().names();
+                tokio::time::sleep(self.outbox.sweep(&parked).await).await;
+            }
+        };
+        let ended = tokio::select! {
+            ended = self.work(session, mode, &shift_over) => ended,
+            () = watch => Ended::Finished,
+            () = sweep => Ended::Finished,
+        };
+        match ended {
+            // The stop was not asked for from outside.
+            Ended::Finished if shift_over.is_cancelled() && !stop.is_cancelled() => Ended::Changed,
+            ended => ended,
+        }
+    }
+
     /// Recovers, however long that takes; `None` when asked to stop.
-    async fn recovered(&self, cause: Cause, stop: &CancellationToken) -> Option<Session> {
+    async fn recovered(&self, cause: Cause, doubted: Option<i64>, stop: &CancellationToken) -> Option<Session> {
         let mut outage = Outage::new(&self.name);
         let mut standing_by = false;
         while !stop.is_cancelled() {
-            match self.recover(cause).await {
+            match self.recover(cause, doubted).await {
                 Ok(Some(session)) => {
                     outage.over();
                     return Some(session);
                 }
                 Ok(None) => {
                     if !standing_by {
-                        tracing::info!(outbox = self.name, "another relay is at work on this outbox: standing by");
+                        tracing::info!(
+                            outbox = self.name,
+                            "standing by: relays with another configuration are at work on this outbox, or there are more relays than slots"
+                        );
                         standing_by = true;
                     }
-                    self.metrics.standing_by();
+                    self.metrics.up();
+                    tokio::select! {
+                        () = self.outbox.changed() => {}
+                        () = stop.cancelled() => {}
+                    }
+                    // A change that is seen at once must not become a busy loop.
                     pause(STANDBY_PAUSE, stop).await;
                 }
                 Err(reason) => {
@@ -79,10 +117,33 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
     }
 
     /// One recovery: nobody's claim is open, the journal tells what was appended, that is settled, a new generation
-    /// begins. Start-up, a crash and a doubt are the same thing. `None`: standing by.
-    async fn recover(&self, cause: Cause) -> Result<Option<Session>, String> {
-        let Joined::Member { number } = self.outbox.join().await.map_err(in_words)? else { return Ok(None) };
+    /// begins with the share-out that is right. Start-up, a crash, a doubt and a change of members are the same thing.
+    /// `None`: standing by.
+    ///
+    /// A generation above the one that was doubted was begun by somebody else's recovery, which has settled what this
+    /// member left behind: it is adopted as it is, else two members would raise it in turn for ever.
+    async fn recover(&self, cause: Cause, doubted: Option<i64>) -> Result<Option<Session>, String> {
+        let seat = self.outbox.join().await.map_err(in_words)?;
         let recovery = self.outbox.recover().await.map_err(in_words)?;
+        let known = recovery.generation();
+        let (raise, slots) = match recovery.standing() {
+            Standing::StandBy => (false, 0),
+            Standing::InForce => (doubted.is_some_and(|doubted| doubted >= known), recovery.slots_owned()),
+            Standing::Changes => (true, recovery.slots_owned()),
+        };
+        let generation = if raise {
+            self.raise(cause, recovery, seat).await?
+        } else {
+            recovery.adopt().await.map_err(in_words)?;
+            self.metrics.recovered(cause, 0, known);
+            known
+        };
+        self.metrics.owns(slots);
+        tracing::info!(outbox = self.name, generation, slots, "at work");
+        Ok((slots > 0).then(|| Session::new(generation, seat)))
+    }
+
+    async fn raise(&self, cause: Cause, recovery: O::Recovery, seat: i32) -> Result<i64, String> {
         let known = recovery.generation();
         let raised = self.sink.raise(known).await?;
         let lost = match raised.previous {
@@ -95,13 +156,13 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
         }
         let settled = recovery.finish(raised.generation, &raised.appended).await.map_err(in_words)?;
         // Only now that the commit is known. What stays behind does no harm: the next recovery drops it.
-        if let Err(reason) = self.sink.forget(raised.generation, number, &[]).await {
+        if let Err(reason) = self.sink.forget(raised.generation, seat, &[]).await {
             tracing::debug!(outbox = self.name, reason, "old journal records stay for now");
         }
         self.metrics.recovered(cause, settled, raised.generation);
-        let cause = cause.as_str();
-        tracing::info!(outbox = self.name, cause, generation = raised.generation, settled, "recovered");
-        Ok(Some(Session::new(raised.generation, number)))
+        let (cause, generation) = (cause.as_str(), raised.generation);
+        tracing::info!(outbox = self.name, cause, generation, settled, "recovered");
+        Ok(generation)
     }
 
     /// Drains and rests in turn.
@@ -136,14 +197,9 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
                 Err(Trouble::Doubt { cause, detail }) => {
                     match cause {
                         Cause::RolledBack => self.rolled_back(&detail),
-                        // Logged when the stream was parked.
-                        Cause::PartlyAppended => {}
-                        Cause::Start
-                        | Cause::Postgres
-                        | Cause::Unanswered
-                        | Cause::Fenced
-                        | Cause::Stale
-                        | Cause::InFlight => {
+                        // Logged when the stream was parked; no doubt, but another share-out.
+                        Cause::PartlyAppended | Cause::Stale | Cause::Members => {}
+                        Cause::Start | Cause::Postgres | Cause::Unanswered | Cause::Fenced | Cause::InFlight => {
                             tracing::warn!(outbox = self.name, cause = cause.as_str(), detail, "in doubt: recovering");
                         }
                     }

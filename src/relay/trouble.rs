@@ -38,11 +38,13 @@ pub enum Cause {
     RolledBack,
     /// A row came back while it was in flight.
     InFlight,
+    /// A member came or went.
+    Members,
 }
 
 impl Cause {
     /// Every cause.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Start,
         Self::Postgres,
         Self::Unanswered,
@@ -51,6 +53,7 @@ impl Cause {
         Self::Stale,
         Self::RolledBack,
         Self::InFlight,
+        Self::Members,
     ];
 
     /// The name in metrics and logs.
@@ -64,6 +67,7 @@ impl Cause {
             Self::Stale => "stale",
             Self::RolledBack => "rolled_back",
             Self::InFlight => "in_flight",
+            Self::Members => "members",
         }
     }
 }

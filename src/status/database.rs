@@ -45,20 +45,21 @@ async fn backlog(client: &Client, outbox: &OutboxConfig, status: &mut OutboxStat
 
 async fn members(client: &Client, outbox: &OutboxConfig, status: &mut OutboxStatus) -> Result<(), String> {
     let names = [outbox.table.schema(), outbox.table.table()];
-    let row = client.query_opt(include_str!("sql/outbox.sql"), &[&names[0], &names[1], &lock::SEAT]).await;
+    let row = client.query_opt(include_str!("sql/outbox.sql"), &[&names[0], &names[1]]).await;
     let row = row.map_err(|error| described(&error))?;
     let row = row.ok_or_else(|| format!("{} is not registered; run `outflow migrate`", outbox.table))?;
     status.generation = row.get("generation");
-    // Between taking the seat and writing the row, a first member has none.
-    if let (true, Some(number)) = (row.get("is_manned"), row.get("number")) {
-        status.members.push(Member {
-            number,
-            host: row.get("host"),
-            pid: row.get("pid"),
-            version: row.get("version"),
-            started_at: row.get("started_at"),
-        });
-    }
+    let oid: u32 = row.get("oid");
+    let members = client.query(include_str!("sql/members.sql"), &[&oid, &lock::SEAT]).await;
+    let member = |row: &tokio_postgres::Row| Member {
+        number: row.get("number"),
+        host: row.get("host"),
+        pid: row.get("pid"),
+        version: row.get("version"),
+        started_at: row.get("started_at"),
+        slots: row.get("slots"),
+    };
+    status.members = members.map_err(|error| described(&error))?.iter().map(member).collect();
     Ok(())
 }
 

@@ -70,6 +70,8 @@ pub struct Member {
     pub version: String,
     /// Since when it is a member.
     pub started_at: Timestamp,
+    /// Slots of the ordering key that it owns, of 64.
+    pub slots: i64,
 }
 
 /// Dead letters with one reason.

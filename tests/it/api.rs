@@ -71,6 +71,13 @@ impl Api {
         client.query(sql, &[]).await.expect("an answer")
     }
 
+    /// Waits until so many requests wait for a lock.
+    async fn until_waiting(&self, count: usize) {
+        let sql = "select 1 from pg_stat_activity where wait_event_type = 'Lock' and application_name = 'order-api'";
+        let waiting = async || self.query(sql).await.len() == count;
+        eventually(LIMIT, "requests to wait for a lock", waiting).await.expect("in time");
+    }
+
     async fn counts(&self) -> (i64, i64) {
         let row = &self.query("select (select count(*) from orders.orders), (select count(*) from outbox)").await[0];
         (row.get(0), row.get(1))
@@ -314,9 +321,16 @@ async fn an_order_is_cancelled_once() {
     let items = json!([{ "sku": "a", "quantity": 2, "unit_price": "1.50" }]);
     let order = body(api.post("/orders", order_with(&items)).await).await;
     let id = order["order_id"].as_str().expect("an id");
-    // Both at once: one waits for the other's lock.
+    // Both at once: neither may look at the order while another one changes it.
     let path = format!("/orders/{id}/cancel");
-    let (one, two) = tokio::join!(api.post(&path, ""), api.post(&path, ""));
+    let (client, connection) = tokio_postgres::connect(&api.postgres.url(), NoTls).await.expect("a session");
+    tokio::spawn(connection);
+    client.batch_execute("begin; select 1 from orders.orders for update").await.expect("a lock");
+    let release = async {
+        api.until_waiting(2).await;
+        client.batch_execute("commit").await.expect("an unlock");
+    };
+    let (one, two, ()) = tokio::join!(api.post(&path, ""), api.post(&path, ""), release);
     let (won, lost) = if one.status() == StatusCode::OK { (one, two) } else { (two, one) };
     assert_eq!((won.status(), lost.status()), (StatusCode::OK, StatusCode::CONFLICT));
     assert_eq!(header(&lost, "content-type"), "application/problem+json");
@@ -387,8 +401,7 @@ async fn a_stop_finishes_the_request_in_hand_and_exits_0() {
     let order = order_with(&json!([{ "sku": "a", "quantity": 1, "unit_price": 1 }]));
     let request = api.request(Method::POST, "/orders").header("content-type", "application/json").body(order);
     let answer = tokio::spawn(request.send());
-    let waiting = "select 1 from pg_stat_activity where wait_event_type = 'Lock' and application_name = 'order-api'";
-    eventually(LIMIT, "the request to wait", async || !api.query(waiting).await.is_empty()).await.expect("in time");
+    api.until_waiting(1).await;
     api.program.terminate();
     eventually(LIMIT, "the stop", async || api.program.log().contains("stop asked for")).await.expect("in time");
     client.batch_execute("commit").await.expect("an unlock");

@@ -325,6 +325,38 @@ async fn poison_ends_in_the_dead_letter_stream_and_the_later_ones_are_handled() 
 }
 
 #[tokio::test]
+async fn an_entry_too_wide_for_lua_is_dead_lettered_with_its_beginning() {
+    let scene = Scene::new().await;
+    let values: Vec<String> = (0..10_000).map(|number| format!("v{number}")).collect();
+    let fields: Vec<&str> = values.iter().map(String::as_str).collect();
+    scene.add(&fields).await;
+    let consumer = scene.start("one", &[]);
+    eventually(LIMIT, "the dead letter", async || scene.dead().await.len() == 1).await.expect("in time");
+    let dead = &scene.dead().await[0];
+    assert_eq!(dead[..6_000], values[..6_000]);
+    assert_eq!(dead[dead.len() - 2..], ["dead_values_left_out", "4000"]);
+    consumer.stop().await;
+}
+
+#[tokio::test]
+async fn several_may_start_at_once_on_an_empty_database() {
+    let scene = Scene::new().await;
+    let consumers = [scene.start("one", &[]), scene.start("two", &[]), scene.start("three", &[])];
+    for consumer in &consumers {
+        consumer.until_ready().await;
+        assert!(!consumer.program.log().contains("cannot be created"), "{}", consumer.program.log());
+    }
+    for number in 0..50 {
+        scene.reserve("a", 1 + number % 3).await;
+    }
+    scene.until_reserved("a", 99).await;
+    scene.until_none_pending().await;
+    for consumer in consumers {
+        consumer.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn attempts_are_counted_by_redis_over_all_consumers() {
     let scene = Scene::new().await;
     scene.call("XGROUP", &["CREATE", STREAM, "inventory", "0", "MKSTREAM"]).await;
@@ -466,20 +498,25 @@ async fn an_outage_of_postgres_uses_up_no_attempts() {
 }
 
 #[tokio::test]
-async fn a_stop_finishes_the_entry_in_hand_and_leaves_the_rest_pending() {
+async fn a_stop_finishes_the_entry_in_hand_and_leaves_the_rest_untouched() {
     let scene = Scene::new().await;
-    let mut consumer = scene.ready("one", &[]).await;
+    let consumer = scene.ready("one", &[]).await;
     scene.reserve("a", 1).await;
     scene.until_reserved("a", 1).await;
+    consumer.stop().await;
     scene.lock("a").await;
     scene.reserve("a", 10).await;
+    scene.reserve("a", 100).await;
+    // One batch of two.
+    let mut consumer = scene.start("one", &[]);
     scene.until_somebody_waits().await;
     consumer.program.terminate();
     eventually(LIMIT, "the stop", async || consumer.program.log().contains("stop asked for")).await.expect("in time");
-    scene.reserve("a", 100).await;
     scene.db.batch_execute("commit").await.expect("an unlock");
     assert!(consumer.program.wait(LIMIT).await.expect("its end").success(), "{}", consumer.program.log_tail());
-    assert_eq!((scene.reserved("a").await, scene.pending().await), (Some(11), 0));
+    assert_eq!((scene.reserved("a").await, scene.pending().await), (Some(11), 1));
+    let (owner, _, attempts) = scene.first_pending().await.expect("the second entry");
+    assert_eq!((owner.as_str(), attempts), ("one", 0));
     let consumer = scene.start("one", &[]);
     scene.until_reserved("a", 111).await;
     consumer.stop().await;

@@ -81,27 +81,6 @@ async fn several_outboxes_run_side_by_side() {
     assert!(relay.wait(LIMIT).await.expect("an end").success(), "{}", relay.log_tail());
 }
 
-#[tokio::test]
-async fn a_second_relay_stands_by_and_takes_over() {
-    let stage = Stage::new(&outbox("batch_rows = 50")).await;
-    let rows = Numbered { rows: 20_000, keys: 11 };
-    rows.insert(&stage).await;
-    let mut first = stage.outflow("first", &["run"]);
-    stage.reaches("events.order", 500).await;
-    // The same configuration but for the port of the probes.
-    let port = outflow::local::free_port().expect("a port");
-    let listen = format!("127.0.0.1:{port}");
-    let config = stage.path().join("outflow.toml").display().to_string();
-    let binary = std::path::Path::new(env!("CARGO_BIN_EXE_outflow"));
-    let env = [("OUTFLOW_ADMIN__LISTEN", listen.as_str())];
-    let args = ["run", "--config", &config];
-    let second = outflow::local::Program::start("second", binary, &args, &env, stage.path()).expect("a relay");
-    eventually(LIMIT, "the second to stand by", async || second.log().contains("standing by")).await.expect("standby");
-    first.kill();
-    stage.drained().await;
-    rows.check(&stage, "events.order").await;
-}
-
 /// The stop does not wait for a server that is away.
 #[tokio::test]
 async fn a_stop_does_not_wait_for_a_server() {

@@ -114,6 +114,28 @@ impl Stage {
         self.outflow("relay", &["run"])
     }
 
+    /// Starts one of several relays, which differ in the port of their probes only.
+    pub(crate) fn member(&self, name: &str) -> Program {
+        let listen = format!("127.0.0.1:{}", free_port().expect("a port"));
+        let config = self.config.display().to_string();
+        let binary = Path::new(env!("CARGO_BIN_EXE_outflow"));
+        let env = [("OUTFLOW_ADMIN__LISTEN", listen.as_str())];
+        Program::start(name, binary, &["run", "--config", &config], &env, self.dir.path()).expect("a relay")
+    }
+
+    /// Waits until so many members share all slots.
+    pub(crate) async fn shared_by(&self, members: i64) {
+        let client = self.client().await;
+        let query = "select count(distinct owner), count(*) filter (where owner in (select number from outflow.member)) \
+                     from outflow.outbox, unnest(slots) as owner";
+        eventually(LIMIT, &format!("{members} members to share the slots"), async || {
+            let row = client.query_one(query, &[]).await;
+            row.is_ok_and(|row| row.get::<_, i64>(0) == members && row.get::<_, i64>(1) == 64)
+        })
+        .await
+        .expect("a share-out");
+    }
+
     /// Runs `outflow` to its end: exit code and output.
     pub(crate) async fn finished(&self, name: &str, args: &[&str]) -> (Option<i32>, String) {
         let mut program = self.outflow(name, args);

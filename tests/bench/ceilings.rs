@@ -1,0 +1,90 @@
+//! What the servers can do alone, measured by their own programs: pgbench with the claim's delete, redis-benchmark.
+
+use std::path::Path;
+
+use outflow::config::{self, Source};
+use outflow::local::{Program, find};
+use outflow::outbox::table::Table;
+
+use super::Outcome;
+use super::fill::payload;
+use super::stage::{LIMIT, Stage};
+
+/// What the relay sets in its sessions; the statement gets the same here.
+const SESSION: &str = include_str!("../../src/outbox/sql/session.sql");
+/// As the relay's default.
+const BATCH_ROWS: u64 = 1_000;
+
+/// Deletes all rows with the claim's own statement, on one connection, and says how many it deletes in a second,
+/// connecting left out. Each statement is its own transaction: the relay's other round trips are not in it.
+pub(crate) async fn delete(stage: &Stage, rows: u64) -> Outcome<f64> {
+    let file = stage.path().join("delete.sql");
+    std::fs::write(&file, script(stage).await?)?;
+    let lower = stage.number("select min(id) - 1 from public.outbox").await?;
+    let (file, lower) = (file.display().to_string(), format!("lower={lower}"));
+    let transactions = (rows / BATCH_ROWS).to_string();
+    let args = ["-n", "-M", "prepared", "-t", &transactions, "-f", &file, "-D", &lower, "-D", "xids={}"];
+    let batches = pgbench(stage, &args, &session_options()).await?;
+    let left = stage.waiting().await?;
+    if left != 0 {
+        return Err(format!("pgbench has left {left} rows").into());
+    }
+    Ok(batches * as_f64(BATCH_ROWS))
+}
+
+/// Runs pgbench and returns its transactions a second, connecting left out.
+pub(crate) async fn pgbench(stage: &Stage, args: &[&str], options: &str) -> Outcome<f64> {
+    let port = stage.postgres.port().to_string();
+    let server = ["-h", "127.0.0.1", "-p", &port, "-U", "postgres", "postgres"];
+    let args: Vec<&str> = args.iter().copied().chain(server).collect();
+    let output = to_end(stage, "pgbench", &args, &[("PGOPTIONS", options)]).await?;
+    let tps = output.lines().find_map(|line| line.strip_prefix("tps = ")?.split_whitespace().next());
+    Ok(tps.ok_or_else(|| format!("pgbench said nothing of tps:\n{output}"))?.parse()?)
+}
+
+/// Entries a second that redis-benchmark appends to one stream: one connection, 1,000 XADDs on their way at a time.
+pub(crate) async fn xadd(stage: &Stage, entries: u64) -> Outcome<f64> {
+    let (port, entries, payload) = (stage.redis.port().to_string(), entries.to_string(), payload(260));
+    let id = uuid::Uuid::new_v4().to_string();
+    let mut args = vec!["-h", "127.0.0.1", "-p", &port, "-c", "1", "-P", "1000", "-n", &entries, "--csv"];
+    args.extend(["XADD", "events.ceiling", "*", "id", &id, "type", "OrderPlaced", "key", "123"]);
+    args.extend(["time", "2026-11-21T00:00:00.000000Z", "payload", &payload]);
+    let output = to_end(stage, "redis-benchmark", &args, &[]).await?;
+    // "the command, whose payload may hold anything","rps", and six latencies
+    let rps = output.lines().last().and_then(|line| line.rsplitn(8, "\",\"").nth(6));
+    let rps = rps.ok_or_else(|| format!("redis-benchmark said nothing of requests a second:\n{output}"))?.parse()?;
+    stage.clear_streams().await?;
+    Ok(rps)
+}
+
+/// The statement as the relay makes it for this table, in pgbench's words. The ids are without gaps, so that the cursor
+/// moves as the relay's does; no stream is parked.
+async fn script(stage: &Stage) -> Outcome<String> {
+    let config = config::load(&Source { file: Some(stage.config("127.0.0.1:0")?) })?;
+    let outbox = config.outboxes.first().ok_or("a configuration without an outbox")?;
+    let claim = Table::inspect(&stage.client, outbox).await?.sql.claim;
+    let parameters = [("$1", ":lower"), ("$2", ":xids"), ("$3", ":xids"), ("$4", "1000"), ("$5", "null")];
+    let statement = parameters.iter().fold(claim, |statement, (from, to)| statement.replace(from, to));
+    Ok(format!("{statement};\n\\set lower :lower + {BATCH_ROWS}\n"))
+}
+
+/// `set name = value;` lines as PGOPTIONS.
+fn session_options() -> String {
+    let settings = SESSION.lines().filter_map(|line| line.strip_prefix("set ")?.strip_suffix(';')?.split_once(" = "));
+    settings.map(|(name, value)| format!("-c {name}={} ", value.trim_matches('\''))).collect()
+}
+
+async fn to_end(stage: &Stage, name: &str, args: &[&str], envs: &[(&str, &str)]) -> Outcome<String> {
+    let program = find(name)?;
+    // Each run has a log of its own.
+    let dir = tempfile::tempdir_in(stage.path())?;
+    let mut program = Program::start(name, Path::new(&program), args, envs, dir.path())?;
+    let status = program.wait(LIMIT).await?;
+    if status.success() { Ok(program.log()) } else { Err(format!("{name}: {status}\n{}", program.log_tail()).into()) }
+}
+
+/// Counts here are far below 2^52.
+#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+pub(crate) fn as_f64(count: u64) -> f64 {
+    count as f64
+}

@@ -1,0 +1,101 @@
+//! What the trigger and a running relay cost the application's inserts: pgbench on a bare table, with the trigger, and
+//! with the relay at work.
+
+use super::Outcome;
+use super::ceilings::{as_f64, pgbench};
+use super::figure::{Figure, Panel, Target, Unit, ratios, thousands};
+use super::fill::payload;
+use super::options::Group;
+use super::run::Run;
+
+/// More than this share of a run's rows left behind at its end, and the relay does not keep up.
+const LEFT_SHARE_MAX: f64 = 0.05;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Variant {
+    Bare,
+    Trigger,
+    Relay,
+}
+
+/// One variant: rows a second, and what was left behind.
+#[derive(Default)]
+struct Samples {
+    rates: Vec<f64>,
+    left: Vec<f64>,
+}
+
+pub(crate) async fn writers(run: &mut Run) -> Outcome {
+    for clients in [1, 16] {
+        let mut samples: [Samples; 3] = Default::default();
+        for number in run.rounds() {
+            for (samples, variant) in samples.iter_mut().zip([Variant::Bare, Variant::Trigger, Variant::Relay]) {
+                let (rate, left) = write(run, clients, variant).await?;
+                let (rate_shown, left_shown) = (Unit::PerSecond.show(rate), thousands(left));
+                run.says(&format!("writers {number}: {clients} clients, {variant:?}: {rate_shown}, {left_shown} left"));
+                samples.rates.push(rate);
+                samples.left.push(left / (rate * run.options.writing.as_secs_f64()));
+            }
+        }
+        report(run, clients, samples);
+    }
+    Ok(())
+}
+
+/// One run of pgbench; what the relay has left at its end.
+async fn write(run: &Run, clients: u32, variant: Variant) -> Outcome<(f64, f64)> {
+    let stage = &run.stage;
+    let switch = if variant == Variant::Bare { "disable" } else { "enable" };
+    stage.clear_streams().await?;
+    stage.sql("truncate public.outbox").await?;
+    stage.sql(&format!("alter table public.outbox {switch} trigger outflow_wake")).await?;
+    stage.sql("checkpoint").await?;
+    let relay = if variant == Variant::Relay { Some(stage.relay().await?) } else { None };
+    let file = stage.path().join("insert.sql");
+    std::fs::write(&file, script())?;
+    let (file, clients) = (file.display().to_string(), clients.to_string());
+    let seconds = run.options.writing.as_secs().to_string();
+    let threads = if clients == "1" { "1" } else { "2" };
+    let args = ["-n", "-M", "prepared", "-c", &clients, "-j", threads, "-T", &seconds, "-f", &file];
+    let rate = pgbench(stage, &args, "").await?;
+    let left = as_f64(u64::try_from(stage.waiting().await?)?);
+    if let Some(relay) = relay {
+        relay.asleep().await?;
+        relay.stop().await?;
+        if stage.waiting().await? != 0 {
+            return Err("the relay fell asleep before the table was empty".into());
+        }
+    }
+    stage.sql("alter table public.outbox enable trigger outflow_wake").await?;
+    Ok((rate, if variant == Variant::Relay { left } else { 0.0 }))
+}
+
+/// One row a transaction: the least that a business transaction does, so that what is added weighs most.
+fn script() -> String {
+    let payload = payload(260).replace('\'', "''");
+    format!(
+        "\\set key random(1, 1000)\n\
+         insert into public.outbox (aggregate_type, aggregate_id, event_type, payload) \
+         values ('order-0', :key, 'OrderPlaced', '{payload}');\n"
+    )
+}
+
+fn report(run: &mut Run, clients: u32, samples: [Samples; 3]) {
+    let [bare, trigger, relay] = samples;
+    let figure = |name: &str, unit, samples| {
+        let plural = if clients == 1 { "" } else { "s" };
+        Figure::new(Group::Writers, format!("{clients} writer{plural}: {name}"), unit, samples)
+    };
+    let target = |figure: Figure, least| if clients == 16 { figure.target(Target::AtLeast(least)) } else { figure };
+    run.add(figure("bare table", Unit::PerSecond, bare.rates.clone()).drawn(Panel::Writers).ceiling());
+    run.add(figure("with trigger", Unit::PerSecond, trigger.rates.clone()).drawn(Panel::Writers));
+    run.add(figure("with trigger and relay", Unit::PerSecond, relay.rates.clone()).drawn(Panel::Writers));
+    run.add(target(figure("trigger ÷ bare", Unit::Ratio, ratios(&trigger.rates, &bare.rates)), 0.95));
+    let with_relay = figure("trigger and relay ÷ bare", Unit::Ratio, ratios(&relay.rates, &bare.rates));
+    let behind = relay.left.iter().any(|share| *share > LEFT_SHARE_MAX);
+    let with_relay = if behind { with_relay.note("the relay does not keep up") } else { with_relay };
+    run.add(target(with_relay, 0.85));
+    let left = relay.left.iter().map(|share| share * 100.0).collect();
+    let left = figure("rows the relay has left at the end", Unit::Percent, left);
+    run.add(left.target(Target::AtMost(LEFT_SHARE_MAX * 100.0)));
+}

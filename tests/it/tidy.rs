@@ -1,0 +1,65 @@
+//! Style as a test: what the house rules say and no lint knows.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn sources(folder: &str) -> Vec<(PathBuf, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut waiting = vec![root.join(folder)];
+    let mut found = Vec::new();
+    while let Some(folder) = waiting.pop() {
+        for entry in fs::read_dir(&folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                waiting.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).expect("a text");
+                found.push((path.strip_prefix(root).expect("below it").to_path_buf(), text));
+            }
+        }
+    }
+    found
+}
+
+fn offenders(folder: &str, offends: impl Fn(&Path, &str) -> bool) -> Vec<PathBuf> {
+    let all = sources(folder);
+    assert!(!all.is_empty(), "{folder} has no sources");
+    all.into_iter().filter(|(path, text)| offends(path, text)).map(|(path, _)| path).collect()
+}
+
+#[test]
+fn the_first_line_says_what_a_file_is_for() {
+    for folder in ["src", "tests"] {
+        let offending = offenders(folder, |_, text| !text.starts_with("//! "));
+        assert!(offending.is_empty(), "{offending:?}");
+    }
+}
+
+#[test]
+fn fred_and_figment_are_named_where_they_belong() {
+    let fred = offenders("src", |path, text| text.contains("fred::") && path != Path::new("src/redis.rs"));
+    assert!(fred.is_empty(), "fred in {fred:?}");
+    let figment = offenders("src", |path, text| text.contains("figment::") && !path.starts_with("src/config"));
+    assert!(figment.is_empty(), "figment in {figment:?}");
+}
+
+#[test]
+fn the_two_sides_do_not_know_each_other() {
+    let outbox = offenders("src/outbox", |_, text| text.contains("crate::sink") || text.contains("crate::redis"));
+    let sink = offenders("src/sink", |_, text| text.contains("crate::outbox") || text.contains("crate::postgres"));
+    assert!(outbox.is_empty() && sink.is_empty(), "{outbox:?} {sink:?}");
+}
+
+#[test]
+fn files_stay_small() {
+    let long = offenders("src", |_, text| text.lines().count() > 400);
+    assert!(long.is_empty(), "{long:?}");
+}
+
+#[test]
+fn tests_wait_for_conditions() {
+    let word = ["sleep", "("].concat();
+    let sleeping =
+        offenders("tests/it", |_, text| text.lines().any(|line| line.contains(&word) && !line.contains("pg_sleep")));
+    assert!(sleeping.is_empty(), "{sleeping:?}");
+}
