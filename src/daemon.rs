@@ -146,15 +146,8 @@ async fn relay(
     // Ends with this function.
     let _gauge = (mode == Mode::Daemon)
         .then(|| AbortOnDropHandle::new(tokio::spawn(gauge::keep(server.clone(), outbox.clone(), metrics.clone()))));
-    let relay = Relay::new(
-        &name,
-        PgOutbox::new(outbox, table, &server, &Redis::place(&config.redis)),
-        sink,
-        encoder,
-        in_flight,
-        poll,
-        metrics,
-    );
+    let source = PgOutbox::new(outbox, table, &server, &Redis::place(&config.redis));
+    let relay = Relay::new(&name, source, sink, encoder, in_flight, poll, metrics);
     Box::pin(relay.run(mode, &stop)).await;
     redis.close().await;
     Ok(())

@@ -68,10 +68,10 @@ fn block(outbox: &OutboxStatus) -> String {
         }
     }
     for member in &outbox.members {
-        let status::Member { number, host, pid, version, started_at, slots } = member;
+        let status::Member { number, slots, host, pid, version, started_at } = member;
         line(
             "member",
-            format!("#{number}: {slots} slots; on {host}, process {pid}, version {version}, since {started_at:.0}"),
+            format!("#{number} with {slots} slots on {host}, process {pid}, version {version}, since {started_at:.0}"),
         );
     }
     for dead in &outbox.dead_letters {

@@ -45,21 +45,21 @@ async fn backlog(client: &Client, outbox: &OutboxConfig, status: &mut OutboxStat
 
 async fn members(client: &Client, outbox: &OutboxConfig, status: &mut OutboxStatus) -> Result<(), String> {
     let names = [outbox.table.schema(), outbox.table.table()];
-    let row = client.query_opt(include_str!("sql/outbox.sql"), &[&names[0], &names[1]]).await;
-    let row = row.map_err(|error| described(&error))?;
-    let row = row.ok_or_else(|| format!("{} is not registered; run `outflow migrate`", outbox.table))?;
-    status.generation = row.get("generation");
-    let oid: u32 = row.get("oid");
-    let members = client.query(include_str!("sql/members.sql"), &[&oid, &lock::SEAT]).await;
-    let member = |row: &tokio_postgres::Row| Member {
-        number: row.get("number"),
-        host: row.get("host"),
-        pid: row.get("pid"),
-        version: row.get("version"),
-        started_at: row.get("started_at"),
-        slots: row.get("slots"),
-    };
-    status.members = members.map_err(|error| described(&error))?.iter().map(member).collect();
+    let rows = client.query(include_str!("sql/outbox.sql"), &[&names[0], &names[1], &lock::SEAT]).await;
+    let rows = rows.map_err(|error| described(&error))?;
+    let first = rows.first().ok_or_else(|| format!("{} is not registered; run `outflow migrate`", outbox.table))?;
+    status.generation = first.get("generation");
+    for row in &rows {
+        let Some(number) = row.get("number") else { continue };
+        status.members.push(Member {
+            number,
+            slots: row.get("slots"),
+            host: row.get("host"),
+            pid: row.get("pid"),
+            version: row.get("version"),
+            started_at: row.get("started_at"),
+        });
+    }
     Ok(())
 }
 

@@ -62,6 +62,8 @@ pub struct OutboxStatus {
 pub struct Member {
     /// Its number.
     pub number: i32,
+    /// How many of the 64 slots it owns.
+    pub slots: i64,
     /// Where it runs.
     pub host: String,
     /// Its process there.
@@ -70,8 +72,6 @@ pub struct Member {
     pub version: String,
     /// Since when it is a member.
     pub started_at: Timestamp,
-    /// Slots of the ordering key that it owns, of 64.
-    pub slots: i64,
 }
 
 /// Dead letters with one reason.

@@ -17,6 +17,7 @@ mod report;
 mod resources;
 mod run;
 mod stage;
+mod variants;
 mod writer;
 mod writers;
 
@@ -54,12 +55,12 @@ async fn bench() -> Outcome {
     let caption = caption(&run, &versions);
     write_down(&run, &versions, &caption)?;
     let mut out = std::io::stdout().lock();
-    write!(out, "\n{}\n{caption}\n", report::table(&run))?;
+    write!(out, "\n{}\n{}\n", report::table(&run), caption.join("\n"))?;
     Ok(())
 }
 
 /// JSON and picture. Only a complete run replaces the picture in README.
-fn write_down(run: &Run, versions: &[(&str, String)], caption: &str) -> Outcome {
+fn write_down(run: &Run, versions: &[(&str, String)], caption: &[String]) -> Outcome {
     let out = Path::new(DIRECTORY).join("out");
     fs::create_dir_all(&out)?;
     fs::write(out.join("bench.json"), format!("{:#}\n", report::json(run, versions)))?;
@@ -78,13 +79,18 @@ async fn versions(stage: &Stage) -> Outcome<Vec<(&'static str, String)>> {
     Ok(vec![("outflow", env!("CARGO_PKG_VERSION").to_owned()), ("postgres", postgres), ("redis", redis)])
 }
 
-fn caption(run: &Run, versions: &[(&str, String)]) -> String {
+/// How it was measured, and with what: two lines.
+fn caption(run: &Run, versions: &[(&str, String)]) -> [String; 2] {
     let versions: Vec<String> = versions.iter().map(|(name, version)| format!("{name} {version}")).collect();
     let cpus = std::thread::available_parallelism().map_or(0, usize::from);
-    let quick = if run.options.quick { "QUICK, one run, few rows, not to be quoted. " } else { "" };
-    let runs = if run.options.quick { "" } else { "Medians of three runs or more; lines: least to most. " };
-    format!(
-        "{quick}{runs}{}, on {cpus} shared cores; Postgres with fsync, Redis with AOF everysec.",
+    let how = if run.options.quick {
+        "QUICK: one run, few rows, not to be quoted."
+    } else {
+        "Medians of three runs or more; lines from least to most."
+    };
+    let with = format!(
+        "{}; Postgres with fsync, Redis without its log unless said; {cpus} cores for them, the relay and the benchmark.",
         versions.join(", ")
-    )
+    );
+    [how.to_owned(), with]
 }

@@ -15,11 +15,20 @@ const SESSION: &str = include_str!("../../src/outbox/sql/session.sql");
 /// As the relay's default.
 const BATCH_ROWS: u64 = 1_000;
 
+/// Where each delete starts to look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cursor {
+    /// Behind the last row deleted, as the relay does.
+    Moves,
+    /// Always at the beginning, as one would write it by hand: it walks over what is deleted already.
+    Stays,
+}
+
 /// Deletes all rows with the claim's own statement, on one connection, and says how many it deletes in a second,
 /// connecting left out. Each statement is its own transaction: the relay's other round trips are not in it.
-pub(crate) async fn delete(stage: &Stage, rows: u64) -> Outcome<f64> {
+pub(crate) async fn delete(stage: &Stage, rows: u64, cursor: Cursor) -> Outcome<f64> {
     let file = stage.path().join("delete.sql");
-    std::fs::write(&file, script(stage).await?)?;
+    std::fs::write(&file, script(stage, cursor).await?)?;
     let lower = stage.number("select min(id) - 1 from public.outbox").await?;
     let (file, lower) = (file.display().to_string(), format!("lower={lower}"));
     let transactions = (rows / BATCH_ROWS).to_string();
@@ -51,7 +60,7 @@ pub(crate) async fn xadd(stage: &Stage, entries: u64) -> Outcome<f64> {
     args.extend(["time", "2026-11-21T00:00:00.000000Z", "payload", &payload]);
     let output = to_end(stage, "redis-benchmark", &args, &[]).await?;
     // "the command, whose payload may hold anything","rps", and six latencies
-    let rps = output.lines().last().and_then(|line| line.rsplitn(8, "\",\"").nth(6));
+    let rps = output.lines().last().and_then(|line| line.rsplit("\",\"").nth(6));
     let rps = rps.ok_or_else(|| format!("redis-benchmark said nothing of requests a second:\n{output}"))?.parse()?;
     stage.clear_streams().await?;
     Ok(rps)
@@ -59,19 +68,24 @@ pub(crate) async fn xadd(stage: &Stage, entries: u64) -> Outcome<f64> {
 
 /// The statement as the relay makes it for this table, in pgbench's words. The ids are without gaps, so that the cursor
 /// moves as the relay's does; no stream is parked.
-async fn script(stage: &Stage) -> Outcome<String> {
+async fn script(stage: &Stage, cursor: Cursor) -> Outcome<String> {
     let config = config::load(&Source { file: Some(stage.config("127.0.0.1:0")?) })?;
     let outbox = config.outboxes.first().ok_or("a configuration without an outbox")?;
     let claim = Table::inspect(&stage.client, outbox).await?.sql.claim;
     let parameters = [("$1", ":lower"), ("$2", ":xids"), ("$3", ":xids"), ("$4", "1000"), ("$5", "null")];
     let statement = parameters.iter().fold(claim, |statement, (from, to)| statement.replace(from, to));
-    Ok(format!("{statement};\n\\set lower :lower + {BATCH_ROWS}\n"))
+    Ok(match cursor {
+        Cursor::Moves => format!("{statement};\n\\set lower :lower + {BATCH_ROWS}\n"),
+        Cursor::Stays => format!("{statement};\n"),
+    })
 }
 
 /// `set name = value;` lines as PGOPTIONS.
 fn session_options() -> String {
     let settings = SESSION.lines().filter_map(|line| line.strip_prefix("set ")?.strip_suffix(';')?.split_once(" = "));
-    settings.map(|(name, value)| format!("-c {name}={} ", value.trim_matches('\''))).collect()
+    let options: Vec<String> =
+        settings.map(|(name, value)| format!("-c {name}={}", value.trim_matches('\''))).collect();
+    options.join(" ")
 }
 
 async fn to_end(stage: &Stage, name: &str, args: &[&str], envs: &[(&str, &str)]) -> Outcome<String> {

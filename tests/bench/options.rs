@@ -9,6 +9,7 @@ use super::Outcome;
 pub(crate) enum Group {
     Drain,
     Held,
+    Durable,
     Backlog,
     Members,
     Payloads,
@@ -19,9 +20,10 @@ pub(crate) enum Group {
 }
 
 impl Group {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Drain,
         Self::Held,
+        Self::Durable,
         Self::Backlog,
         Self::Members,
         Self::Payloads,
@@ -35,6 +37,7 @@ impl Group {
         match self {
             Self::Drain => "drain",
             Self::Held => "held",
+            Self::Durable => "durable",
             Self::Backlog => "backlog",
             Self::Members => "members",
             Self::Payloads => "payloads",

@@ -11,6 +11,7 @@ const BAR_WIDTH: f64 = 400.0;
 const ROW: f64 = 22.0;
 const BAR: f64 = 14.0;
 const TITLE: f64 = 40.0;
+const CAPTION: f64 = 18.0;
 
 /// Colours of a light page, and of a dark one where the reader prefers that.
 const STYLE: &str = "text{font:13px system-ui,sans-serif;fill:#24292f}.title{font-weight:600;font-size:15px}\
@@ -21,11 +22,11 @@ const STYLE: &str = "text{font:13px system-ui,sans-serif;fill:#24292f}.title{fon
 const PANELS: [(Panel, &str); 3] = [
     (Panel::Drain, "Draining a backlog, events a second"),
     (Panel::Writers, "Writers beside the relay, inserts a second"),
-    (Panel::Latency, "From commit to a blocked XREAD"),
+    (Panel::Latency, "From commit to a blocked XREAD, lower is better"),
 ];
 
 /// Draws every figure that belongs into a panel. `caption` says where the numbers come from.
-pub(crate) fn draw(figures: &[Figure], caption: &str) -> String {
+pub(crate) fn draw(figures: &[Figure], caption: &[String]) -> String {
     let mut body = String::new();
     let mut y = 0.0;
     for (panel, title) in PANELS {
@@ -41,8 +42,11 @@ pub(crate) fn draw(figures: &[Figure], caption: &str) -> String {
             y += ROW;
         }
     }
-    let height = y + 44.0;
-    let _ = writeln!(body, r#"<text class="small" x="12" y="{}">{}</text>"#, y + 26.0, escape(caption));
+    for line in caption {
+        y += CAPTION;
+        let _ = writeln!(body, r#"<text class="small" x="12" y="{y}">{}</text>"#, escape(line));
+    }
+    let height = y + CAPTION;
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" \
          height=\"{height}\" role=\"img\">\n<title>Outflow's benchmark</title>\n<style>{STYLE}</style>\n{body}</svg>\n"

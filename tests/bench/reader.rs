@@ -1,7 +1,8 @@
 //! A reader that is blocked in XREAD and remembers when each event arrived. Plain sockets: nothing stands between the
 //! answer of Redis and the look at the clock.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader, Read, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
@@ -39,7 +40,8 @@ impl Reader {
             let command = ["XREAD", "BLOCK", "0", "STREAMS", &self.stream, &last];
             let mut request = format!("*{}\r\n", command.len());
             for word in command {
-                request.push_str(&format!("${}\r\n{word}\r\n", word.len()));
+                // Writing to memory cannot fail.
+                let _ = write!(request, "${}\r\n{word}\r\n", word.len());
             }
             self.connection.get_mut().write_all(request.as_bytes())?;
             let _first_bytes = self.connection.fill_buf()?;

@@ -19,7 +19,7 @@ pub(crate) async fn resources(run: &mut Run) -> Outcome {
         let pid = relay.program.pid();
         let before = cpu::of_threads(pid)?;
         tokio::time::sleep(run.options.idle).await;
-        let spent = cpu::of_threads(pid)? - before;
+        let spent = cpu::of_threads(pid)?.saturating_sub(before);
         most.push(cpu::memory(pid, "VmHWM")?);
         resting.push(cpu::memory(pid, "VmRSS")?);
         idle.push(100.0 * spent.as_secs_f64() / run.options.idle.as_secs_f64());

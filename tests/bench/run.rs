@@ -6,7 +6,7 @@ use super::Outcome;
 use super::figure::Figure;
 use super::options::{Group, Options};
 use super::stage::Stage;
-use super::{backlog, drain, latency, resources, writers};
+use super::{backlog, drain, latency, resources, variants, writers};
 
 pub(crate) struct Run {
     pub(crate) stage: Stage,
@@ -26,10 +26,11 @@ impl Run {
             match group {
                 Group::Drain => drain::drain(self).await?,
                 Group::Held => drain::held(self).await?,
+                Group::Durable => variants::durable(self).await?,
                 Group::Backlog => backlog::backlog(self).await?,
-                Group::Members => drain::members(self).await?,
-                Group::Payloads => drain::payloads(self).await?,
-                Group::Streams => drain::streams(self).await?,
+                Group::Members => variants::members(self).await?,
+                Group::Payloads => variants::payloads(self).await?,
+                Group::Streams => variants::streams(self).await?,
                 Group::Writers => writers::writers(self).await?,
                 Group::Latency => latency::latency(self).await?,
                 Group::Resources => resources::resources(self).await?,

@@ -9,6 +9,7 @@ mod consumer;
 mod crash;
 mod dead;
 mod demo;
+mod deploy;
 mod entries;
 mod members;
 mod migrate;

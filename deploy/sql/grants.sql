@@ -1,0 +1,23 @@
+-- What relay, operator and producer may do with the tables that `outflow migrate` made. Run it after the first migrate, as
+-- outflow_migrator, who owns them; running it again changes nothing.
+--
+--   psql -U outflow_migrator -d app -f grants.sql
+--
+-- For a table of your own in place of public.outbox: the same lines for it, run by its owner.
+
+-- The relay takes rows out and changes none. Postgres wants `update` of some column for `for update skip locked`.
+grant usage on schema outflow to outflow_relay;
+grant select, delete, update (id) on public.outbox to outflow_relay;
+-- The relay's own tables: the generation, who runs, and what could not be delivered. It reads no dead letter back.
+grant select, update on outflow.outbox to outflow_relay;
+grant select, insert, delete on outflow.member to outflow_relay;
+grant insert on outflow.dead_letter to outflow_relay;
+
+-- A person who looks, and who puts dead letters back or discards them. Whoever may put back may insert.
+grant usage on schema outflow to outflow_operator;
+grant select, insert on public.outbox to outflow_operator;
+grant select on outflow.outbox, outflow.member to outflow_operator;
+grant select, delete on outflow.dead_letter to outflow_operator;
+
+-- A producer inserts, and reads nothing back: not even its own events. `id` and `created_at` are the table's business.
+grant insert (event_id, aggregate_type, aggregate_id, event_type, payload, headers) on public.outbox to order_api;

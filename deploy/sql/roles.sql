@@ -1,0 +1,38 @@
+-- The roles, each with the least that its program needs. Run it once, as a superuser, in the application's database,
+-- before the first `outflow migrate`; running it again changes nothing. grants.sql comes after that. It only adds: what
+-- PUBLIC may do in your database (connect, temporary tables) is yours to decide.
+--
+--   psql -d app -f roles.sql
+--
+-- Passwords are set apart, so that this file holds none: `\password outflow_relay` in psql.
+do $roles$
+declare
+  wanted text;
+begin
+  foreach wanted in array array['outflow_migrator', 'outflow_relay', 'outflow_operator', 'order_api', 'order_consumer'] loop
+    if not exists (select from pg_catalog.pg_roles where rolname = wanted) then
+      -- A limit for each: one program that runs away must not take every connection of the server. A relay needs
+      -- in_flight + 3 for each outbox.
+      execute format('create role %I login nosuperuser nocreatedb nocreaterole connection limit 50', wanted);
+    end if;
+  end loop;
+  execute format(
+    'grant connect on database %I to outflow_migrator, outflow_relay, outflow_operator, order_api, order_consumer',
+    current_database());
+  -- Postgres asks for `create` on the database even when `create schema if not exists` finds the schema: for the
+  -- migrator, and for the two companions, which create their own tables at each start.
+  execute format('grant create on database %I to outflow_migrator, order_api, order_consumer', current_database());
+end
+$roles$;
+
+-- For the default table public.outbox, which then belongs to the migrator.
+grant usage, create on schema public to outflow_migrator;
+grant usage on schema public to outflow_relay, outflow_operator, order_api;
+
+-- The companions' own schema. Whichever starts first creates the tables and owns them; the other one may use them.
+create schema if not exists orders;
+grant usage, create on schema orders to order_api, order_consumer;
+alter default privileges for role order_api in schema orders
+  grant select, insert, update on tables to order_consumer;
+alter default privileges for role order_consumer in schema orders
+  grant select, insert, update on tables to order_api;

@@ -1,0 +1,77 @@
+//! The files agree with the program and with one another.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::install::{path, read};
+
+/// The value of `key` on its first line in a text; quotes and comments are dropped.
+fn value<'a>(text: &'a str, key: &str) -> &'a str {
+    let line = text.lines().find_map(|line| line.trim_start().strip_prefix(key));
+    line.unwrap_or_else(|| panic!("no line {key}")).split('#').next().unwrap_or_default().trim().trim_matches('"')
+}
+
+/// Whoever stops the relay waits longer than it may drain: killed in the middle, it has to recover at its next start.
+#[test]
+fn every_stop_is_longer_than_the_drain() {
+    let drain = humantime::parse_duration(value(outflow::config::EXAMPLE, "shutdown_grace =")).expect("a duration");
+    let seconds = |text: &str| Duration::from_secs(text.parse().expect("seconds"));
+    let stops = [
+        seconds(value(&read("systemd/outflow.service"), "TimeoutStopSec=")),
+        seconds(value(&read("kubernetes/base/deployment.yaml"), "terminationGracePeriodSeconds:")),
+        humantime::parse_duration(value(&read("compose.yaml"), "stop_grace_period:")).expect("a duration"),
+    ];
+    assert!(stops.iter().all(|stop| *stop >= drain + Duration::from_secs(5)), "{stops:?}, and {drain:?} to drain");
+    assert_eq!(stops.len(), 3);
+}
+
+/// As the unit sets them, the two addresses come from files; the file must not name any.
+#[test]
+fn the_configuration_files_are_valid() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let secret = |name: &str, url: &str| {
+        let file = dir.path().join(name);
+        std::fs::write(&file, url).expect("a file");
+        file.display().to_string()
+    };
+    let (postgres, redis) = (secret("postgres-url", "postgres://u@h/d"), secret("redis-url", "redis://h"));
+    let kubernetes = read("kubernetes/base/config.toml")
+        .replace("/run/secrets/outflow/postgres/url", &postgres)
+        .replace("/run/secrets/outflow/redis/url", &redis);
+    let debian = read("debian/config.toml");
+    let debian = format!("{debian}\n[postgres]\nurl_file = \"{postgres}\"\n[redis]\nurl_file = \"{redis}\"\n");
+    for (name, text) in [("kubernetes", kubernetes), ("debian", debian)] {
+        let file = dir.path().join(name);
+        std::fs::write(&file, text).expect("a file");
+        let config = outflow::config::load(&outflow::config::Source { file: Some(file) });
+        let config = config.unwrap_or_else(|problem| panic!("{name}: {problem}"));
+        assert_eq!(config.admin_listen.port(), 9464, "{name}");
+        assert_eq!(config.outboxes.len(), 1, "{name}");
+    }
+    let unit = read("systemd/outflow.service");
+    for name in ["postgres", "redis"] {
+        let wanted = format!("OUTFLOW_{}__URL_FILE=%d/{name}-url", name.to_uppercase());
+        assert!(unit.contains(&wanted), "the unit does not set {wanted}");
+        assert!(unit.contains(&format!("LoadCredential={name}-url:/etc/outflow/{name}-url")), "{name}");
+    }
+}
+
+/// What compose and the package take from the work tree is there.
+#[test]
+fn files_that_others_take_are_there() {
+    let compose = read("compose.yaml");
+    let mounts = compose.lines().filter_map(|line| line.trim().strip_prefix("- ./")?.split(':').next());
+    let mounts: Vec<_> = mounts.map(path).collect();
+    assert_eq!(mounts.len(), 7);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manifest = std::fs::read_to_string(root.join("Cargo.toml")).expect("Cargo.toml");
+    let assets = manifest.lines().skip_while(|line| *line != "[package.metadata.deb]");
+    let assets = assets.filter_map(|line| line.trim().strip_prefix("[\"")?.split('"').next());
+    // What cargo builds is not there yet.
+    let assets = assets.filter(|name| !name.starts_with("target/"));
+    let assets: Vec<_> = assets.map(|name| root.join(name)).collect();
+    assert_eq!(assets.len(), 8);
+    for file in mounts.iter().chain(&assets) {
+        assert!(file.exists(), "{} is missing", file.display());
+    }
+}

@@ -1,0 +1,73 @@
+//! The series that are exported and those that rules, dashboard and guide name are the same.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::install::read;
+use crate::support::{Numbered, Stage, outbox};
+
+/// Words of the guide that look like series and are none: roles.
+const NO_SERIES: [&str; 3] = ["outflow_migrator", "outflow_operator", "outflow_relay"];
+/// Named already, not exported yet. A name is taken off as soon as the relay exports it.
+pub(super) const PLANNED: [&str; 0] = [];
+
+/// Names of the series in a text of the exposition format, with their types.
+fn exported(metrics: &str) -> BTreeMap<&str, &str> {
+    metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect()
+}
+
+/// Every word of a text that starts as our series do.
+fn named(text: &str) -> BTreeSet<String> {
+    let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+    let ours = |word: &&str| ["outflow_", "process_"].iter().any(|prefix| word.starts_with(prefix) && word != prefix);
+    words.filter(ours).map(str::to_owned).collect()
+}
+
+/// The series that a sample belongs to: `_bucket`, `_sum` and `_count` are a histogram's.
+fn series_of(sample: &str, exported: &BTreeMap<&str, &str>) -> String {
+    let histogram = ["_bucket", "_sum", "_count"].into_iter().find_map(|part| sample.strip_suffix(part));
+    let histogram = histogram.filter(|name| exported.get(name) == Some(&"histogram"));
+    histogram.unwrap_or(sample).to_owned()
+}
+
+#[tokio::test]
+async fn every_series_that_is_named_is_exported_and_the_other_way_round() {
+    let stage = Stage::new(&outbox("")).await;
+    let _relay = stage.relay();
+    Numbered { rows: 10, keys: 2 }.insert(&stage).await;
+    stage.drained().await;
+    let metrics = stage.metrics().await;
+    let exported = exported(&metrics);
+
+    let mut everywhere = BTreeSet::new();
+    for file in ["prometheus/rules.yml", "prometheus/rules_test.yml", "grafana/outflow.json", "README.md"] {
+        let named = named(&read(file));
+        assert!(named.len() >= 5, "{file} names only {named:?}");
+        for sample in named.iter().filter(|name| !NO_SERIES.contains(&name.as_str())) {
+            let series = series_of(sample, &exported);
+            let known = exported.contains_key(series.as_str()) || PLANNED.contains(&series.as_str());
+            assert!(known, "deploy/{file} names {sample}, which /metrics does not have");
+            if file != "prometheus/rules_test.yml" {
+                everywhere.insert(series);
+            }
+        }
+    }
+    for name in exported.keys() {
+        assert!(everywhere.contains(*name), "neither rules nor dashboard nor deploy/README.md names {name}");
+    }
+    for name in PLANNED {
+        assert!(!exported.contains_key(name), "{name} is exported now: take it off PLANNED");
+    }
+}
+
+/// Each alert has its section in the guide, and its `runbook` points there.
+#[test]
+fn every_alert_is_explained() {
+    let (rules, guide) = (read("prometheus/rules.yml"), read("README.md"));
+    let alerts: BTreeSet<&str> = rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
+    assert_eq!(alerts.len(), 9);
+    for alert in alerts {
+        assert!(guide.contains(&format!("### {alert}\n")), "deploy/README.md does not explain {alert}");
+        let anchor = format!("runbook: deploy/README.md#{}", alert.to_lowercase());
+        assert!(rules.contains(&anchor), "rules.yml: {alert} has no {anchor}");
+    }
+}

@@ -1,0 +1,183 @@
+//! The tools that will read these files one day read them now: each test is skipped, loudly, where its tool is missing.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use outflow::local::{Program, eventually, find, free_port};
+use serde_json::Value;
+
+use super::install::{path, read};
+use super::series::PLANNED;
+use crate::support::{LIMIT, Numbered, Stage, outbox};
+
+/// Finds a tool, or says on the real stderr (a test's own is shown only when it fails) what is not tested without it.
+fn tool(name: &str, what: &str) -> Option<PathBuf> {
+    let found = find(name).ok();
+    if found.is_none() {
+        let _ = writeln!(std::io::stderr(), "SKIPPED: {what}: there is no {name} here");
+    }
+    found
+}
+
+/// Runs a tool to its end, which must be good; returns what it printed.
+fn run(command: &mut Command) -> String {
+    let output = command.output().expect("a program");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?} ended with {}\n{text}", output.status);
+    text
+}
+
+#[test]
+fn systemd_finds_the_unit_sound_and_safe() {
+    let Some(analyze) = tool("systemd-analyze", "the unit") else { return };
+    let dir = tempfile::tempdir().expect("a directory");
+    let unit = dir.path().join("outflow.service");
+    // `verify` wants the program to be there.
+    let text = read("systemd/outflow.service")
+        .replace("ExecStart=/usr/bin/outflow", concat!("ExecStart=", env!("CARGO_BIN_EXE_outflow")));
+    std::fs::write(&unit, text).expect("a file");
+    let said = run(Command::new(&analyze).arg("verify").arg(&unit));
+    assert!(!said.contains("outflow.service"), "{said}");
+    // 1.5 in the scale of 0 to 10 that it prints.
+    run(Command::new(&analyze).args(["security", "--offline=true", "--threshold=15", "--no-pager"]).arg(&unit));
+}
+
+#[test]
+fn promtool_finds_the_rules_right() {
+    let Some(promtool) = tool("promtool", "the alerts") else { return };
+    let directory = path("prometheus");
+    let here = |args: &[&str]| run(Command::new(&promtool).args(args).current_dir(&directory));
+    here(&["check", "rules", "rules.yml"]);
+    here(&["test", "rules", "rules_test.yml"]);
+    here(&["check", "config", "prometheus.yml"]);
+}
+
+#[tokio::test]
+async fn promtool_finds_the_series_well_named() {
+    let Some(promtool) = tool("promtool", "the names of series") else { return };
+    let stage = Stage::new(&outbox("")).await;
+    let _relay = stage.relay();
+    stage.ready(200).await;
+    let file = stage.path().join("metrics");
+    std::fs::write(&file, stage.metrics().await).expect("a file");
+    let input = std::fs::File::open(&file).expect("a file");
+    run(Command::new(promtool).args(["check", "metrics"]).stdin(input));
+}
+
+#[test]
+fn kustomize_renders_what_the_cluster_accepts() {
+    let Some(kubectl) = tool("kubectl", "the Kubernetes tree") else { return };
+    let render = |name: &str| run(Command::new(&kubectl).arg("kustomize").arg(path("kubernetes").join(name)));
+    let (base, example) = (render("base"), render("example"));
+    let kinds = |text: &str| text.lines().filter(|line| line.starts_with("kind: ")).count();
+    assert_eq!((kinds(&base), kinds(&example)), (6, 12));
+    // Every pod is as confined as the namespace's "restricted" asks, and says what it runs.
+    let pods = ["\nkind: Deployment\n", "\nkind: Job\n", "\nkind: StatefulSet\n"];
+    let pods: Vec<&str> = example.split("\n---\n").filter(|text| pods.iter().any(|kind| text.contains(kind))).collect();
+    let wanted = [
+        "runAsNonRoot: true",
+        "readOnlyRootFilesystem: true",
+        "allowPrivilegeEscalation: false",
+        "automountServiceAccountToken: false",
+        "type: RuntimeDefault",
+        "image: outflow:0.1.0",
+        "memory:",
+    ];
+    assert_eq!(pods.len(), 3);
+    for pod in &pods {
+        for line in wanted {
+            assert!(pod.contains(line), "no {line} in\n{pod}");
+        }
+    }
+
+    let Some(validate) = tool("kubernetes-validate", "the Kubernetes schemas") else { return };
+    let dir = tempfile::tempdir().expect("a directory");
+    // The custom resources of other operators have no schema there.
+    let core =
+        example.split("\n---\n").filter(|text| !["keda.sh", "coreos.com"].iter().any(|group| text.contains(group)));
+    let core: Vec<&str> = core.collect();
+    assert_eq!(core.len(), 9);
+    let file = dir.path().join("example.yaml");
+    std::fs::write(&file, core.join("\n---\n")).expect("a file");
+    run(Command::new(validate).arg("--strict").arg(&file));
+}
+
+#[test]
+fn compose_understands_its_file() {
+    let file = path("compose.yaml");
+    let plugin =
+        Command::new("docker").args(["compose", "version"]).output().is_ok_and(|output| output.status.success());
+    let mut compose = if plugin {
+        let mut docker = Command::new("docker");
+        docker.arg("compose");
+        docker
+    } else {
+        let Some(compose) = tool("docker-compose", "the compose file") else { return };
+        Command::new(compose)
+    };
+    run(compose.arg("-f").arg(file).args(["config", "--quiet"]));
+}
+
+/// A real Prometheus scrapes a working relay, and no panel of the dashboard is empty.
+#[tokio::test]
+async fn every_panel_shows_something() {
+    let Some(prometheus) = tool("prometheus", "the dashboard's queries") else { return };
+    let queries = panel_queries();
+    assert_eq!(queries.len(), 28);
+    let stage = Stage::new(&outbox("")).await;
+    let _relay = stage.relay();
+    let (_server, api) = scrape(&prometheus, &stage).await;
+    Numbered { rows: 100, keys: 3 }.insert(&stage).await;
+    stage.drained().await;
+    for query in queries.iter().filter(|query| !PLANNED.iter().any(|name| query.contains(name))) {
+        let url = url::Url::parse_with_params(&api, [("query", query)]).expect("an address");
+        let what = format!("a result of {query}");
+        let found = eventually(LIMIT, &what, async || {
+            let answer: Value = reqwest::get(url.clone()).await.ok()?.json().await.ok()?;
+            assert_eq!(answer["status"], "success", "{query}: {answer}");
+            answer["data"]["result"].as_array().filter(|result| !result.is_empty()).map(Vec::len)
+        });
+        found.await.expect("a panel that is not empty");
+    }
+}
+
+/// Every query of the dashboard, its variables filled in.
+fn panel_queries() -> Vec<String> {
+    let dashboard: Value = serde_json::from_str(&read("grafana/outflow.json")).expect("JSON");
+    let panels = dashboard["panels"].as_array().expect("panels");
+    let targets = panels.iter().flat_map(|panel| panel["targets"].as_array().expect("targets"));
+    let queries = targets.map(|target| target["expr"].as_str().expect("a query"));
+    let queries: Vec<String> =
+        queries.map(|query| query.replace("$outbox", ".*").replace("$__rate_interval", "10s")).collect();
+    assert!(queries.iter().all(|query| !query.contains('$')), "a variable is left");
+    queries
+}
+
+/// Starts a Prometheus that scrapes the stage's relay; returns where it answers queries.
+async fn scrape(prometheus: &Path, stage: &Stage) -> (Program, String) {
+    let config = stage.path().join("prometheus.yml");
+    let rules = path("prometheus/rules.yml");
+    let text = format!(
+        "global: {{scrape_interval: 200ms}}\nrule_files: [\"{}\"]\nscrape_configs:\n  - job_name: outflow\n    \
+         static_configs: [{{targets: [\"127.0.0.1:{}\"]}}]\n",
+        rules.display(),
+        stage.admin_port
+    );
+    std::fs::write(&config, text).expect("a file");
+    let address = format!("127.0.0.1:{}", free_port().expect("a port"));
+    let args = [
+        format!("--config.file={}", config.display()),
+        format!("--storage.tsdb.path={}", stage.path().join("prometheus-data").display()),
+        format!("--web.listen-address={address}"),
+    ];
+    let args = args.each_ref().map(String::as_str);
+    let server = Program::start("prometheus", prometheus, &args, &[], stage.path()).expect("Prometheus");
+    let ready = format!("http://{address}/-/ready");
+    eventually(LIMIT, "Prometheus", async || {
+        reqwest::get(&ready).await.is_ok_and(|answer| answer.status().is_success())
+    })
+    .await
+    .unwrap_or_else(|error| panic!("{error}\n{}", server.log_tail()));
+    (server, format!("http://{address}/api/v1/query"))
+}
