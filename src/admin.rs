@@ -1,24 +1,27 @@
 //! The admin endpoint: probes and metrics, on loopback unless told otherwise.
 
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::metrics::{Health, Metrics};
+use crate::metrics::{Metrics, OutboxMetrics, Standing};
 
 /// What the endpoint shows.
 #[derive(Clone)]
 pub struct Admin {
     /// The series.
     pub metrics: Metrics,
-    /// Each outbox's name and how it stands.
-    pub health: Vec<(String, Health)>,
+    /// Each outbox.
+    pub outboxes: Vec<OutboxMetrics>,
+    /// When the relay was started.
+    pub started: Instant,
     /// Cancelled when a drain begins: not ready any more.
     pub stop: CancellationToken,
 }
@@ -34,9 +37,10 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, String> {
 /// Serves until `closed`.
 pub async fn serve(listener: TcpListener, admin: Admin, closed: CancellationToken) {
     let routes = Router::new()
-        .route("/livez", get(async || "ok\n"))
+        .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
+        .route("/status", get(status))
         .with_state(admin);
     let served = axum::serve(listener, routes).with_graceful_shutdown(closed.cancelled_owned()).await;
     if let Err(error) = served {
@@ -44,23 +48,58 @@ pub async fn serve(listener: TcpListener, admin: Admin, closed: CancellationToke
     }
 }
 
-/// Ready when every outbox can deliver or stands by; else the causes, one a line.
-async fn readyz(State(admin): State<Admin>) -> Response {
+/// Alive as long as every loop makes progress. Never asks the databases: a relay that waits for one is alive, and
+/// starting it again would not help.
+async fn livez(State(admin): State<Admin>) -> Response {
+    let stalled = |standing: &Standing| {
+        let seconds = standing.stalled_seconds?;
+        Some(format!("{}: no progress for {seconds} s\n", standing.outbox))
+    };
+    answer(&admin.standing().iter().filter_map(stalled).collect::<String>())
+}
+
+/// Ready when every outbox can deliver or stands by; else the causes, one a line. `?verbose` has a line for each.
+async fn readyz(State(admin): State<Admin>, uri: Uri) -> Response {
     if admin.stop.is_cancelled() {
         return (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response();
     }
-    let problems: Vec<String> = admin
-        .health
-        .iter()
-        .filter_map(|(name, health)| {
-            let (problem, since) = health.problem()?;
-            Some(format!("{name}: {problem} (for {} s)\n", since.as_secs()))
-        })
-        .collect();
+    let standing = admin.standing();
+    let problem = |standing: &Standing| {
+        let (problem, seconds) = (standing.problem.as_ref()?, standing.problem_seconds?);
+        Some(format!("{}: {problem} (for {seconds} s)\n", standing.outbox))
+    };
+    let problems: String = standing.iter().filter_map(problem).collect();
+    if uri.query().is_none_or(|query| !query.starts_with("verbose")) {
+        return answer(&problems);
+    }
+    let lines =
+        standing.iter().map(|standing| problem(standing).unwrap_or_else(|| format!("{}: ok\n", standing.outbox)));
+    let code = if problems.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (code, lines.collect::<String>()).into_response()
+}
+
+fn answer(problems: &str) -> Response {
     if problems.is_empty() {
         (StatusCode::OK, "ok\n").into_response()
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, problems.concat()).into_response()
+        (StatusCode::SERVICE_UNAVAILABLE, problems.to_owned()).into_response()
+    }
+}
+
+/// Everything that this process knows of its outboxes.
+async fn status(State(admin): State<Admin>) -> Response {
+    let status = serde_json::json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "uptime_seconds": admin.started.elapsed().as_secs(),
+        "draining": admin.stop.is_cancelled(),
+        "outboxes": admin.standing(),
+    });
+    axum::Json(status).into_response()
+}
+
+impl Admin {
+    fn standing(&self) -> Vec<Standing> {
+        self.outboxes.iter().map(OutboxMetrics::standing).collect()
     }
 }
 

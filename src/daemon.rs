@@ -1,7 +1,7 @@
 //! The only place that wires things together: configuration in, one relay for each outbox out.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use bytes::Bytes;
@@ -15,12 +15,14 @@ use crate::config::{Config, OutboxConfig};
 use crate::encode::Encoder;
 use crate::gauge;
 use crate::metrics::{Metrics, OutboxMetrics};
+use crate::notify;
 use crate::outbox::PgOutbox;
 use crate::outbox::table::{Table, TableError};
 use crate::postgres;
 use crate::redis::Redis;
 use crate::relay::{Mode, Relay};
 use crate::sink::RedisSink;
+use crate::summary;
 
 /// Pauses between looks at a server that is down at start-up.
 const START_PAUSE_MIN: Duration = Duration::from_millis(100);
@@ -55,8 +57,10 @@ pub async fn run(config: Config, mode: Mode, stop: CancellationToken) -> Result<
     if mode == Mode::Daemon {
         let listener = admin::bind(config.admin_listen).await.map_err(DaemonError::Failed)?;
         tracing::info!(address = %config.admin_listen, "admin endpoint");
-        let health = outboxes.iter().map(|(outbox, metrics)| (outbox.name.clone(), metrics.health())).collect();
-        let shown = Admin { metrics: metrics.clone(), health, stop: stop.clone() };
+        let outboxes: Vec<OutboxMetrics> = outboxes.iter().map(|(_, metrics)| metrics.clone()).collect();
+        background.spawn(notify::keep(outboxes.clone(), stop.clone()));
+        background.spawn(summary::keep(outboxes.clone()));
+        let shown = Admin { metrics: metrics.clone(), outboxes, started: Instant::now(), stop: stop.clone() };
         background.spawn(admin::serve(listener, shown, closed.clone()));
     }
     let config = Arc::new(config);
@@ -65,6 +69,7 @@ pub async fn run(config: Config, mode: Mode, stop: CancellationToken) -> Result<
         relays.spawn(relay(Arc::clone(&config), outbox, metrics, mode, stop.clone()));
     }
     let outcome = ended(&mut relays, &stop, config.shutdown_grace).await;
+    notify::stopping();
     closed.cancel();
     background.abort_all();
     outcome

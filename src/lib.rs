@@ -35,7 +35,9 @@
 //!
 //! [`event`] the nouns · [`relay`] the life of a batch · [`outbox`] the Postgres side, with its contract · [`sink`] the
 //! Redis side, with its contract · [`route`] and [`encode`], pure · [`daemon`] wires them together · [`config`], [`cli`],
-//! [`admin`], [`metrics`], [`migrate`], [`signals`], [`telemetry`] around it · [`postgres`] and [`redis`] the connections ·
+//! [`admin`], [`health`], [`metrics`], [`migrate`], [`notify`] (systemd), [`signals`], [`summary`], [`telemetry`] around
+//! it · for operators [`check`], [`status`], [`dead`] letters, [`backlog`] and the [`gauge`] that follows it · [`postgres`]
+//! and [`redis`] the connections, [`columns`] of a table, [`table_name`] ·
 //! [`producer`], [`consumer`] for applications · [`orders`] the companions' small domain · [`local`] private servers for
 //! demo and tests.
 
@@ -51,9 +53,11 @@ pub mod dead;
 pub mod encode;
 pub mod event;
 pub mod gauge;
+pub mod health;
 pub mod local;
 pub mod metrics;
 pub mod migrate;
+pub mod notify;
 pub mod orders;
 pub mod outbox;
 pub mod postgres;
@@ -64,5 +68,6 @@ pub mod route;
 pub mod signals;
 pub mod sink;
 pub mod status;
+pub mod summary;
 pub mod table_name;
 pub mod telemetry;

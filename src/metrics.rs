@@ -1,16 +1,19 @@
 //! The metrics: each series declared once, with its help text and unit. Steps report; here is where it is counted.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use prometheus::{
     Encoder as _, Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder,
 };
+use serde::Serialize;
 
 use crate::encode::Entries;
 use crate::event::{Batch, DeadReason};
+use crate::health::Health;
 use crate::outbox::Woken;
 use crate::relay::Cause;
 use crate::sink::AppendError;
@@ -55,18 +58,34 @@ pub struct OutboxMetrics {
     outbox: String,
     streams: Arc<Mutex<HashSet<String>>>,
     health: Health,
+    delivered: Arc<AtomicU64>,
 }
 
-/// How an outbox stands, for `/readyz`.
-#[derive(Debug, Clone)]
-pub struct Health {
-    state: Arc<Mutex<HealthState>>,
-}
-
-#[derive(Debug)]
-struct HealthState {
-    since: Instant,
-    problem: Option<String>,
+/// How an outbox stands: what the probes, systemd and the log are told.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Standing {
+    /// Its name.
+    pub outbox: String,
+    /// What keeps events from being delivered.
+    pub problem: Option<String>,
+    /// For how long that has been so.
+    pub problem_seconds: Option<u64>,
+    /// For how long its loop has made no progress, if that is too long.
+    pub stalled_seconds: Option<u64>,
+    /// Events appended since the start.
+    pub delivered: u64,
+    /// Events that wait, at most 100,000; `None` if that is not known.
+    pub backlog_events: Option<f64>,
+    /// Age of the first of them.
+    pub oldest_event_age_seconds: Option<f64>,
+    /// The generation that this member works in.
+    pub generation: i64,
+    /// Its slots.
+    pub slots_owned: i64,
+    /// Whether it sleeps.
+    pub asleep: bool,
+    /// Streams that refuse their events.
+    pub streams_parked: i64,
 }
 
 impl Metrics {
@@ -159,9 +178,13 @@ impl Metrics {
             unknown.with_label_values(&[name]).set(f64::NAN);
         }
         self.published.with_label_values(&[name, "other"]);
-        let state = HealthState { since: Instant::now(), problem: Some("starting".to_owned()) };
-        let health = Health { state: Arc::new(Mutex::new(state)) };
-        OutboxMetrics { all: self.clone(), outbox: name.to_owned(), streams: Arc::default(), health }
+        OutboxMetrics {
+            all: self.clone(),
+            outbox: name.to_owned(),
+            streams: Arc::default(),
+            health: Health::starting(),
+            delivered: Arc::default(),
+        }
     }
 
     /// All series in the text format of Prometheus.
@@ -177,11 +200,26 @@ impl Metrics {
 
 impl OutboxMetrics {
     /// How this outbox stands.
-    pub fn health(&self) -> Health {
-        self.health.clone()
+    pub fn standing(&self) -> Standing {
+        let problem = self.health.problem();
+        let known = |of: &GaugeVec| Some(self.real(of).get()).filter(|value| !value.is_nan());
+        Standing {
+            outbox: self.outbox.clone(),
+            problem_seconds: problem.as_ref().map(|(_, since)| since.as_secs()),
+            problem: problem.map(|(problem, _)| problem),
+            stalled_seconds: self.health.stalled().map(|silent| silent.as_secs()),
+            delivered: self.delivered.load(Ordering::Relaxed),
+            backlog_events: known(&self.all.backlog_events),
+            oldest_event_age_seconds: known(&self.all.oldest_event_age),
+            generation: self.gauge(&self.all.generation).get(),
+            slots_owned: self.gauge(&self.all.slots_owned).get(),
+            asleep: self.gauge(&self.all.asleep).get() == 1,
+            streams_parked: self.gauge(&self.all.streams_parked).get(),
+        }
     }
 
     pub(crate) fn claimed(&self, events: usize, took: Duration) {
+        self.health.beat();
         self.all.claims.with_label_values(&[&self.outbox]).inc();
         self.all.claim_seconds.with_label_values(&[&self.outbox]).observe(took.as_secs_f64());
         #[expect(clippy::cast_precision_loss, reason = "a batch has at most 10,000 events")]
@@ -189,6 +227,8 @@ impl OutboxMetrics {
     }
 
     pub(crate) fn appended(&self, batch: &Batch, entries: &Entries, took: Duration) {
+        self.health.beat();
+        self.delivered.fetch_add(entries.entries.len() as u64, Ordering::Relaxed);
         self.all.append_seconds.with_label_values(&[&self.outbox]).observe(took.as_secs_f64());
         let mut counts = vec![0; entries.streams.len()];
         for entry in &entries.entries {
@@ -206,6 +246,7 @@ impl OutboxMetrics {
     }
 
     pub(crate) fn settled(&self, entries: &Entries, took: Duration) {
+        self.health.beat();
         self.all.settle_seconds.with_label_values(&[&self.outbox]).observe(took.as_secs_f64());
         for letter in &entries.dead {
             self.all.dead_lettered.with_label_values(&[&self.outbox, letter.reason.as_str()]).inc();
@@ -248,6 +289,7 @@ impl OutboxMetrics {
     }
 
     pub(crate) fn asleep(&self, asleep: bool) {
+        self.health.rests(asleep);
         self.gauge(&self.all.asleep).set(i64::from(asleep));
     }
 
@@ -261,6 +303,8 @@ impl OutboxMetrics {
     }
 
     pub(crate) fn owns(&self, slots: usize) {
+        // A standby waits for a change.
+        self.health.rests(slots == 0);
         self.gauge(&self.all.slots_owned).set(i64::try_from(slots).unwrap_or(i64::MAX));
     }
 
@@ -294,21 +338,6 @@ impl OutboxMetrics {
         }
         known.insert(stream.to_owned());
         stream
-    }
-}
-
-impl Health {
-    fn set(&self, problem: Option<&str>) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.problem.as_deref() != problem {
-            *state = HealthState { since: Instant::now(), problem: problem.map(str::to_owned) };
-        }
-    }
-
-    /// What keeps events from being delivered, and for how long; `None` if nothing does.
-    pub fn problem(&self) -> Option<(String, Duration)> {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.problem.as_ref().map(|problem| (problem.clone(), state.since.elapsed()))
     }
 }
 

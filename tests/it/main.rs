@@ -1,5 +1,6 @@
 //! The integration tests: one binary, one file a property.
 
+mod admin;
 mod api;
 mod check;
 mod commands;
@@ -12,6 +13,7 @@ mod deploy;
 mod entries;
 mod members;
 mod migrate;
+mod notify;
 mod order;
 mod refusals;
 mod run;

@@ -103,10 +103,14 @@ impl Stage {
 
     /// Starts `outflow` with these arguments.
     pub(crate) fn outflow(&self, name: &str, args: &[&str]) -> Program {
+        self.outflow_with(name, args, &[])
+    }
+
+    pub(crate) fn outflow_with(&self, name: &str, args: &[&str], envs: &[(&str, &str)]) -> Program {
         let config = self.config.display().to_string();
         let args: Vec<&str> = args.iter().copied().chain(["--config", &config]).collect();
         let binary = Path::new(env!("CARGO_BIN_EXE_outflow"));
-        Program::start(name, binary, &args, &[], self.dir.path()).expect("outflow")
+        Program::start(name, binary, &args, envs, self.dir.path()).expect("outflow")
     }
 
     /// Starts the relay; it may not be ready yet.
@@ -117,10 +121,7 @@ impl Stage {
     /// Starts one of several relays, which differ in the port of their probes only.
     pub(crate) fn member(&self, name: &str) -> Program {
         let listen = format!("127.0.0.1:{}", free_port().expect("a port"));
-        let config = self.config.display().to_string();
-        let binary = Path::new(env!("CARGO_BIN_EXE_outflow"));
-        let env = [("OUTFLOW_ADMIN__LISTEN", listen.as_str())];
-        Program::start(name, binary, &["run", "--config", &config], &env, self.dir.path()).expect("a relay")
+        self.outflow_with(name, &["run"], &[("OUTFLOW_ADMIN__LISTEN", &listen)])
     }
 
     /// Waits until so many members share all slots.

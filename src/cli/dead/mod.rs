@@ -1,89 +1,24 @@
 //! `outflow dead`: the events that could not be appended.
 
+mod args;
+mod show;
+
 use std::collections::BTreeMap;
 
-use clap::{Args, Subcommand};
-use jiff::Timestamp;
+use args::ActArgs;
+use show::{listed, shown};
 
 use super::connect::{failed, to_postgres};
 use super::output;
 use crate::config::Config;
 use crate::daemon::DaemonError;
-use crate::dead::{self, Chosen, Filter, Letter};
+use crate::dead::{self, Chosen, Filter};
+
+pub(super) use args::DeadCommand;
 
 /// Rows that `list` shows unless told otherwise.
 const LIST_LIMIT: i64 = 100;
 const SESSION: &str = "set statement_timeout = '5min'; set lock_timeout = '10s'";
-
-#[derive(Debug, Subcommand)]
-pub(super) enum DeadCommand {
-    /// Show which there are, in the order in which they died.
-    List(ListArgs),
-    /// Show one or several with all that was kept, payload included.
-    Show(ShowArgs),
-    /// Put them back into their outbox, under new order numbers and in their original order.
-    ///
-    /// Mend the cause first (`event_bytes_max`, the columns of the stream's name), else they come back here.
-    Retry(ActArgs),
-    /// Delete them for good.
-    Discard(ActArgs),
-}
-
-#[derive(Debug, Args)]
-pub(super) struct FilterArgs {
-    /// Of this outbox.
-    #[arg(long, value_name = "NAME")]
-    outbox: Option<String>,
-    /// With this reason: `no_stream`, `too_large` …
-    #[arg(long)]
-    reason: Option<String>,
-    /// Meant for this stream.
-    #[arg(long)]
-    stream: Option<String>,
-    /// That died then or later: a duration ago (`90m`, `2d`) or a time (`2026-01-31T12:00:00Z`).
-    #[arg(long, value_name = "WHEN", value_parser = since)]
-    since: Option<Timestamp>,
-    /// The first so many.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..))]
-    limit: Option<i64>,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct ListArgs {
-    #[command(flatten)]
-    filter: FilterArgs,
-    /// One JSON object a line.
-    #[arg(long)]
-    json: bool,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct ShowArgs {
-    /// Their numbers, as `list` shows them.
-    #[arg(required = true, value_name = "ID")]
-    ids: Vec<i64>,
-    /// One JSON object a line.
-    #[arg(long)]
-    json: bool,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct ActArgs {
-    /// Only these, by the numbers that `list` shows; without numbers, all that the filters let through.
-    #[arg(value_name = "ID")]
-    ids: Vec<i64>,
-    #[command(flatten)]
-    filter: FilterArgs,
-    /// Only say what would be done.
-    #[arg(long)]
-    dry_run: bool,
-    /// Do not ask.
-    #[arg(long)]
-    yes: bool,
-    /// The outcome as one JSON object.
-    #[arg(long)]
-    json: bool,
-}
 
 pub(super) async fn run(command: DeadCommand, config: Config) -> Result<(), DaemonError> {
     let mut client = to_postgres(&config, "outflow dead").await?;
@@ -209,87 +144,4 @@ fn counted(chosen: &[Chosen]) -> Vec<(&str, &str, usize)> {
         *counts.entry((&letter.outbox, &letter.reason)).or_default() += 1;
     }
     counts.into_iter().map(|((outbox, reason), count)| (outbox, reason, count)).collect()
-}
-
-fn listed(letters: &[Letter]) -> Result<(), DaemonError> {
-    if letters.is_empty() {
-        eprintln!("outflow: no dead letters");
-        return Ok(());
-    }
-    let mut table = output::table(["ID", "DIED", "OUTBOX", "REASON", "STREAM", "TYPE", "KEY", "EVENT ID", "BYTES"]);
-    for letter in letters {
-        let died = letter.died_at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-        table.add_row([
-            letter.id.to_string(),
-            died,
-            letter.outbox.clone(),
-            letter.reason.clone(),
-            letter.stream.clone().unwrap_or_else(|| "-".to_owned()),
-            letter.kind.clone(),
-            letter.key.clone().unwrap_or_else(|| "-".to_owned()),
-            letter.event_id.clone(),
-            letter.payload_bytes.to_string(),
-        ]);
-    }
-    output::line(output::plain(&table))
-}
-
-fn shown(letter: &Letter) -> Result<(), DaemonError> {
-    let none = || "-".to_owned();
-    let route = letter.route.as_ref().map_or_else(none, ToString::to_string);
-    let payload = match (&letter.payload, &letter.payload_hex) {
-        (Some(text), _) => text.clone(),
-        (None, Some(digits)) => format!("\\x{digits}"),
-        (None, None) => none(),
-    };
-    let rows = [
-        ("id", letter.id.to_string()),
-        ("outbox", letter.outbox.clone()),
-        ("reason", letter.reason.clone()),
-        ("died at", letter.died_at.to_string()),
-        ("stream", letter.stream.clone().unwrap_or_else(none)),
-        ("route", route),
-        ("row", letter.row.clone()),
-        ("event id", letter.event_id.clone()),
-        ("type", letter.kind.clone()),
-        ("key", letter.key.clone().unwrap_or_else(none)),
-        ("time", letter.time.clone().unwrap_or_else(none)),
-        ("headers", letter.headers.clone().unwrap_or_else(none)),
-        ("payload", format!("({} bytes)", letter.payload_bytes)),
-    ];
-    for (name, value) in rows {
-        output::line(format_args!("{name:<9} {value}"))?;
-    }
-    output::line(format_args!("{payload}\n"))
-}
-
-impl From<FilterArgs> for Filter {
-    fn from(args: FilterArgs) -> Self {
-        let FilterArgs { outbox, reason, stream, since, limit } = args;
-        Self { ids: None, outbox, reason, stream, since, limit }
-    }
-}
-
-impl From<&ActArgs> for Filter {
-    fn from(args: &ActArgs) -> Self {
-        let FilterArgs { outbox, reason, stream, since, limit } = &args.filter;
-        Self {
-            ids: (!args.ids.is_empty()).then(|| args.ids.clone()),
-            outbox: outbox.clone(),
-            reason: reason.clone(),
-            stream: stream.clone(),
-            since: *since,
-            limit: *limit,
-        }
-    }
-}
-
-/// A duration before now, or a time.
-fn since(text: &str) -> Result<Timestamp, String> {
-    if let Ok(time) = text.parse() {
-        return Ok(time);
-    }
-    let expected = || format!("found {text:?}, expected a duration such as 90m or a time such as 2026-01-31T12:00:00Z");
-    let ago = humantime::parse_duration(text).map_err(|_| expected())?;
-    Timestamp::now().checked_sub(ago).map_err(|_| expected())
 }

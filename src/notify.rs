@@ -1,0 +1,124 @@
+//! What systemd is told: READY, a STATUS line, the watchdog's pings as long as every loop makes progress, STOPPING.
+
+use std::time::{Duration, Instant};
+
+use sd_notify::NotifyState;
+use tokio_util::sync::CancellationToken;
+
+use crate::metrics::{OutboxMetrics, Standing};
+
+/// A server that is away must not hold up the boot: ready then, with the cause in STATUS.
+const READY_LATEST: Duration = Duration::from_secs(10);
+/// Pause between two looks before READY, and after it.
+const STARTING_PAUSE: Duration = Duration::from_millis(50);
+const PAUSE_MAX: Duration = Duration::from_secs(2);
+
+/// Tells until its task ends. Does nothing when nobody listens (`NOTIFY_SOCKET`).
+pub async fn keep(outboxes: Vec<OutboxMetrics>, stop: CancellationToken) {
+    if std::env::var_os("NOTIFY_SOCKET").is_none() {
+        return;
+    }
+    let watchdog = sd_notify::watchdog_enabled();
+    // Twice as often as asked for, as systemd recommends.
+    let pause = watchdog.map_or(PAUSE_MAX, |limit| (limit / 2).min(PAUSE_MAX));
+    let started = Instant::now();
+    let (mut is_ready, mut last) = (false, Seen { at: started, delivered: 0 });
+    loop {
+        let standing: Vec<Standing> = outboxes.iter().map(OutboxMetrics::standing).collect();
+        let mut states = Vec::new();
+        let line = last.status(&standing, stop.is_cancelled());
+        states.push(NotifyState::Status(&line));
+        if !is_ready && (standing.iter().all(|one| one.problem.is_none()) || started.elapsed() > READY_LATEST) {
+            is_ready = true;
+            states.push(NotifyState::Ready);
+        }
+        if watchdog.is_some() && all_alive(&standing) {
+            states.push(NotifyState::Watchdog);
+        }
+        if stop.is_cancelled() {
+            states.push(NotifyState::Stopping);
+        }
+        tell(&states);
+        let pause = if is_ready { pause } else { STARTING_PAUSE };
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = stop.cancelled(), if !stop.is_cancelled() => {}
+        }
+    }
+}
+
+/// A drain may be over before the task that tells has looked.
+pub fn stopping() {
+    tell(&[NotifyState::Stopping]);
+}
+
+fn tell(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::debug!(%error, "systemd cannot be told");
+    }
+}
+
+/// A timer alone would prove only that the timer works.
+fn all_alive(standing: &[Standing]) -> bool {
+    standing.iter().all(|one| one.stalled_seconds.is_none())
+}
+
+/// What the last STATUS was made from.
+struct Seen {
+    at: Instant,
+    delivered: u64,
+}
+
+impl Seen {
+    /// `oldest 0.4 s · 412/s`, or what is wrong.
+    fn status(&mut self, standing: &[Standing], is_draining: bool) -> String {
+        let delivered = standing.iter().map(|one| one.delivered).sum();
+        let (before, now) = (std::mem::replace(&mut self.delivered, delivered), Instant::now());
+        let elapsed = now.duration_since(std::mem::replace(&mut self.at, now)).as_secs_f64().max(0.001);
+        if is_draining {
+            return "draining what is in flight".to_owned();
+        }
+        if let Some((name, problem)) = standing.iter().find_map(|one| Some((&one.outbox, one.problem.as_ref()?))) {
+            return format!("{name}: {problem}");
+        }
+        #[expect(clippy::cast_precision_loss, reason = "for people to read")]
+        let rate = delivered.saturating_sub(before) as f64 / elapsed;
+        let ages = standing.iter().filter_map(|one| one.oldest_event_age_seconds);
+        format!("oldest {:.1} s · {rate:.0}/s", ages.fold(0.0, f64::max))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::Metrics;
+
+    fn standing() -> Vec<Standing> {
+        let metrics = Metrics::new().expect("metrics");
+        ["orders", "audit"].map(|name| metrics.outbox(name).standing()).into()
+    }
+
+    #[test]
+    fn one_loop_that_hangs_is_enough_for_the_watchdog() {
+        let mut standing = standing();
+        assert!(all_alive(&standing));
+        standing[1].stalled_seconds = Some(200);
+        assert!(!all_alive(&standing));
+    }
+
+    #[test]
+    fn the_status_line_says_what_matters() {
+        let mut seen = Seen { at: Instant::now(), delivered: 0 };
+        let mut standing = standing();
+        assert_eq!(seen.status(&standing, false), "orders: starting");
+        for one in &mut standing {
+            one.problem = None;
+        }
+        standing[1].oldest_event_age_seconds = Some(0.44);
+        assert_eq!(seen.status(&standing, false), "oldest 0.4 s · 0/s");
+        seen.at -= Duration::from_secs(2);
+        standing[0].delivered = 824;
+        assert_eq!(seen.status(&standing, false), "oldest 0.4 s · 412/s");
+        assert_eq!(seen.status(&standing, true), "draining what is in flight");
+    }
+}

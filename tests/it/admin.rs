@@ -1,0 +1,69 @@
+//! The admin endpoint's probes and status, and the log's summary.
+
+use std::time::Duration;
+
+use outflow::local::eventually;
+use serde_json::Value;
+
+use crate::support::{LIMIT, Numbered, Stage, outbox};
+
+async fn get(stage: &Stage, path: &str) -> (u16, String) {
+    let answer = reqwest::get(format!("http://127.0.0.1:{}{path}", stage.admin_port)).await.expect("an answer");
+    (answer.status().as_u16(), answer.text().await.expect("a text"))
+}
+
+#[tokio::test]
+async fn probes_and_status_say_how_each_outbox_stands() {
+    let second = "[[outbox]]\nname = \"audit\"\ntable = \"app.audit\"\nstream = \"audit\"\n";
+    let mut stage = Stage::bare(&format!("{}{second}", outbox(""))).await;
+    stage.sql("create schema app; create table app.audit (id bigint generated always as identity primary key, event_id uuid not null default gen_random_uuid(), aggregate_type text not null, aggregate_id text not null, event_type text not null, payload jsonb not null, headers jsonb not null default '{}', created_at timestamptz not null default now())").await;
+    stage.migrate().await;
+    let _relay = stage.relay();
+    stage.ready(200).await;
+    Numbered { rows: 10, keys: 2 }.insert(&stage).await;
+    stage.drained().await;
+    assert_eq!(get(&stage, "/livez").await, (200, "ok\n".to_owned()));
+    assert_eq!(get(&stage, "/readyz?verbose").await, (200, "orders: ok\naudit: ok\n".to_owned()));
+    let status: Value = eventually(LIMIT, "the backlog to be known", async || {
+        let status: Value = serde_json::from_str(&get(&stage, "/status").await.1).expect("JSON");
+        let known = status["outboxes"].as_array().is_some_and(|all| all.iter().all(|one| one["backlog_events"] == 0.0));
+        known.then_some(status)
+    })
+    .await
+    .expect("a status");
+    let orders = &status["outboxes"][0];
+    assert_eq!(
+        (&orders["outbox"], &orders["delivered"], &orders["problem"]),
+        (&"orders".into(), &10.into(), &Value::Null)
+    );
+    assert_eq!((&orders["slots_owned"], &orders["generation"]), (&64.into(), &1.into()), "{status}");
+    assert_eq!((&status["draining"], &status["version"]), (&false.into(), &env!("CARGO_PKG_VERSION").into()));
+    stage.redis.kill().await.expect("its end");
+    Numbered { rows: 1, keys: 1 }.insert(&stage).await;
+    stage.ready(503).await;
+    let (code, text) = get(&stage, "/readyz?verbose").await;
+    assert!(code == 503 && text.contains("orders: no connection to Redis") && text.contains("\naudit: "), "{text}");
+    assert_eq!(get(&stage, "/livez").await.0, 200, "waiting for a server is alive");
+}
+
+/// Twenty thousand events are a handful of lines.
+#[tokio::test]
+async fn the_log_has_a_line_a_minute_and_none_for_an_event() {
+    let stage = Stage::new(&outbox("")).await;
+    let relay = stage.relay();
+    Numbered { rows: 20_000, keys: 7 }.insert(&stage).await;
+    stage.drained().await;
+    let line = eventually(Duration::from_mins(2), "the summary", async || {
+        relay.log().lines().find(|line| line.contains("the last minute")).map(str::to_owned)
+    })
+    .await
+    .expect("a summary");
+    let line: Value = serde_json::from_str(&line).expect("JSON");
+    assert_eq!(
+        (&line["delivered"], &line["outbox"], &line["backlog"]),
+        (&20_000.into(), &"orders".into(), &0.0.into())
+    );
+    let log = relay.log();
+    let told = log.lines().filter(|line| line.contains("\"level\":\"INFO\"")).count();
+    assert!(told < 15, "{told} lines: {log}");
+}
