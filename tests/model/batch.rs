@@ -161,7 +161,7 @@ impl State {
         self.members[m].settles_broken = true;
         let batch = self.members[m].batches.remove(0);
         self.postgres.abandon(batch.claim);
-        self.look_again(m, batch);
+        self.look_again(m, batch, bounds);
         while let Some(behind) = self.members[m].batches.iter().position(|batch| batch.stage == Stage::Appended) {
             self.roll_back(m, behind, bounds);
         }
@@ -172,7 +172,7 @@ impl State {
     /// claims. That is a doubt as any other.
     pub(crate) fn roll_back(&mut self, m: usize, at: usize, bounds: &Bounds) {
         let batch = self.members[m].batches.remove(at);
-        self.look_again(m, batch);
+        self.look_again(m, batch, bounds);
         let answered = self.postgres.claim(batch.claim).is_some_and(|claim| !claim.cut && claim.life == Life::Open);
         if answered {
             self.postgres.end_claim(batch.claim, Life::Killed);
@@ -185,7 +185,10 @@ impl State {
         }
     }
 
-    fn look_again(&mut self, m: usize, batch: Batch) {
+    fn look_again(&mut self, m: usize, batch: Batch, bounds: &Bounds) {
+        if bounds.is(Mutant::NoRewind) {
+            return;
+        }
         let member = &mut self.members[m];
         let found = lowest(batch.rows);
         member.look_again = member.look_again.into_iter().chain(found).min();

@@ -8,10 +8,12 @@ pub(crate) struct Bounds {
     pub(crate) writers: Writers,
     /// Rolled back transactions of writers.
     pub(crate) rollbacks: u8,
-    /// How far the clock goes, in units of `ID_BEFORE_XID`.
+    /// How far the clock goes, in ticks.
     pub(crate) ticks: u8,
     /// Relays that may run.
     pub(crate) members: usize,
+    /// How many of them have joined when the model begins.
+    pub(crate) started: usize,
     /// Batches in flight in each.
     pub(crate) in_flight: usize,
     /// Rows a claim may take.
@@ -25,8 +27,10 @@ pub(crate) struct Bounds {
     pub(crate) mutant: Option<Mutant>,
 }
 
-/// How long a transaction may have an id and no number, in ticks (`cursor.rs`).
-pub(crate) const ID_BEFORE_XID: u8 = 1;
+/// `ID_BEFORE_XID` of `src/outbox/cursor.rs`, in ticks …
+pub(crate) const ID_BEFORE_XID: u8 = 2;
+/// … and how long a transaction really may have an id and no number: less.
+pub(crate) const WITHOUT_NUMBER_MAX: u8 = 1;
 
 /// Keys, slots and streams: the three are one here.
 pub(crate) const KEYS: usize = 2;
@@ -40,7 +44,7 @@ pub(crate) enum Writers {
     Atomic,
     /// The transaction's number, the id and the commit are steps of their own: ids become visible out of order.
     Numbered,
-    /// The same, but an id may be taken before the transaction has a number: up to [`ID_BEFORE_XID`] ticks.
+    /// The same, but an id may be taken before the transaction has a number, by [`WITHOUT_NUMBER_MAX`] at most.
     Unnumbered,
 }
 
@@ -117,6 +121,34 @@ pub(crate) enum Mutant {
     RefusalIgnored,
     /// A doubt is not followed by a recovery.
     DoubtIgnored,
+    /// Batch numbers begin again in the same generation.
+    NumbersAgain,
+    /// A rollback does not set the cursor back.
+    NoRewind,
+}
+
+impl Mutant {
+    pub(crate) const ALL: [Self; 19] = [
+        Self::NoFence,
+        Self::NoJournal,
+        Self::SharedRecovery,
+        Self::UnfencedClaim,
+        Self::NoGenerationCheck,
+        Self::LateGenerationCheck,
+        Self::NoWatchList,
+        Self::NamedOnly,
+        Self::StartAtPosition,
+        Self::NoMargin,
+        Self::DatedWhenSent,
+        Self::RollbackTrusted,
+        Self::NoInFlightCheck,
+        Self::ForgetEarly,
+        Self::NeverDrop,
+        Self::RefusalIgnored,
+        Self::DoubtIgnored,
+        Self::NumbersAgain,
+        Self::NoRewind,
+    ];
 }
 
 impl Bounds {
@@ -128,6 +160,7 @@ impl Bounds {
             rollbacks: 0,
             ticks: 0,
             members: 1,
+            started: 0,
             in_flight: 2,
             batch_rows: 1,
             claims: Claims::Atomic,

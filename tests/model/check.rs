@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use stateright::{Checker, Model, Path};
 
 use crate::bounds::Bounds;
+use crate::liveness::explore;
 use crate::state::State;
 use crate::step::Step;
 
@@ -15,7 +16,7 @@ const STATES_MAX: usize = 40_000_000;
 
 /// What a run found.
 pub(crate) struct Report {
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     pub(crate) states: usize,
     pub(crate) depth: usize,
     pub(crate) took: Duration,
@@ -29,11 +30,11 @@ impl Report {
 }
 
 /// Visits every state and asserts every property.
-pub(crate) fn holds(name: &'static str, bounds: Bounds) -> Report {
+pub(crate) fn holds(name: &str, bounds: Bounds) -> Report {
     let started = Instant::now();
     let checker = bounds.checker().threads(THREADS).target_state_count(STATES_MAX).spawn_dfs().join();
     let report =
-        Report { name, states: checker.unique_state_count(), depth: checker.max_depth(), took: started.elapsed() };
+        Report { name: name.to_owned(), states: checker.unique_state_count(), depth: checker.max_depth(), took: started.elapsed() };
     tell(&report.line());
     let failed = checker.discoveries().into_keys().find(|of| bounds.property(of).expectation.discovery_is_failure());
     if let Some(property) = failed {
@@ -47,17 +48,30 @@ pub(crate) fn holds(name: &'static str, bounds: Bounds) -> Report {
 }
 
 /// The shortest way on which a property fails.
-pub(crate) fn counterexample(name: &'static str, bounds: Bounds, property: &'static str) -> Report {
+pub(crate) fn counterexample(name: &str, bounds: Bounds, property: &'static str) -> Report {
     let started = Instant::now();
     let wanted = stateright::HasDiscoveries::AnyOf([property].into());
     let checker = bounds.checker().finish_when(wanted).target_state_count(STATES_MAX).spawn_bfs().join();
     let report =
-        Report { name, states: checker.unique_state_count(), depth: checker.max_depth(), took: started.elapsed() };
+        Report { name: name.to_owned(), states: checker.unique_state_count(), depth: checker.max_depth(), took: started.elapsed() };
     tell(&report.line());
     let found = checker.discovery(property);
     let others: Vec<&str> = checker.discoveries().into_keys().collect();
+    if found.is_none() { tell("NONE"); for (p, path) in checker.discoveries() { tell(p); tell(&told(path)); } return report; }
     assert!(found.is_some(), "{}: no counterexample to {property:?}; found: {others:?}", report.line());
     tell(&format!("{property}: not so\n{}", found.map(told).unwrap_or_default()));
+    report
+}
+
+/// From every state delivery can be completed without a further fault. As many states as stateright found, if it is
+/// known how many.
+pub(crate) fn delivers(name: &str, bounds: &Bounds) -> Report {
+    let started = Instant::now();
+    let graph = explore(bounds);
+    let report = Report { name: format!("{name}, backwards"), states: graph.states, depth: 0, took: started.elapsed() };
+    tell(&report.line());
+    tell(&format!("{:?}", graph.kinds));
+    assert!(graph.stuck == 0, "{}: stuck in {} states, the first after\n{:#?}", report.line(), graph.stuck, graph.way);
     report
 }
 

@@ -6,6 +6,8 @@ mod check;
 mod claim;
 mod cursor;
 mod faults;
+mod liveness;
+mod mutants;
 mod postgres;
 mod properties;
 mod recovery;

@@ -31,6 +31,13 @@ pub(crate) fn all() -> Vec<Property<Bounds>> {
     ]
 }
 
+pub(crate) fn hold(bounds: &Bounds, state: &State) -> bool {
+    let fails = |property: &Property<Bounds>| {
+        property.expectation.discovery_is_failure() && !(property.condition)(bounds, state)
+    };
+    !all().iter().any(fails)
+}
+
 fn is_lost(state: &State) -> bool {
     (1..).zip(&state.postgres.table).any(|(id, row)| {
         row.status == Status::Deleted && !state.redis.streams[usize::from(row.key)].contains(&id)

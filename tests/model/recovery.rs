@@ -14,6 +14,21 @@ impl State {
         self.join(m)
     }
 
+    /// Starts, recovers and works, and the others take the new share-out, before anything else happens.
+    pub(crate) fn start_undisturbed(&mut self, m: usize, bounds: &Bounds) {
+        let done = self.start(m).and_then(|()| self.fence(m, bounds)).and_then(|()| self.raise(m, bounds));
+        let done = done.and_then(|()| self.finish(m, bounds)).and_then(|()| {
+            self.forget(m);
+            (0..m).try_for_each(|other| self.notice_change_of(other, bounds))
+        });
+        assert!(done.is_some(), "nothing hinders it");
+    }
+
+    fn notice_change_of(&mut self, m: usize, bounds: &Bounds) -> Option<()> {
+        self.end_session(m, false);
+        self.adopt(m, bounds)
+    }
+
     /// Takes a seat and a number, unless it has them.
     pub(crate) fn join(&mut self, m: usize) -> Option<()> {
         if !matches!(self.members[m].phase, Phase::Joining { .. }) || self.has_seat(m) {
@@ -31,14 +46,14 @@ impl State {
     }
 
     /// The share-out is right and this member not in doubt: it only has to know the generation.
-    pub(crate) fn adopt(&mut self, m: usize) -> Option<()> {
+    pub(crate) fn adopt(&mut self, m: usize, bounds: &Bounds) -> Option<()> {
         let calm = self.members[m].phase == Phase::Joining { doubt: false };
         if !calm || !self.has_seat(m) || self.postgres.share != self.postgres.seats {
             return None;
         }
         // In the same generation the session goes on: a batch number is never used twice, neither for what the journal
         // knows nor for what it still holds.
-        if self.members[m].generation != self.postgres.generation {
+        if self.members[m].generation != self.postgres.generation || bounds.is(Mutant::NumbersAgain) {
             self.begin_session(m, self.postgres.generation);
         }
         self.members[m].phase = Phase::Working;

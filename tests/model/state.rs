@@ -259,6 +259,9 @@ impl State {
                 }
             }
         }
+        for m in 0..bounds.started {
+            state.start_undisturbed(m, bounds);
+        }
         state
     }
 

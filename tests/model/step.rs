@@ -120,7 +120,7 @@ impl Step {
             Self::Unpark(m) => to.unpark(m),
             Self::Start(m) => to.start(m),
             Self::Join(m) => to.join(m),
-            Self::Adopt(m) => to.adopt(m),
+            Self::Adopt(m) => to.adopt(m, bounds),
             Self::Fence(m) => to.fence(m, bounds),
             Self::Raise(m) => to.raise(m, bounds),
             Self::Finish(m) => to.finish(m, bounds),
@@ -201,6 +201,10 @@ impl Model for Bounds {
     }
 
     fn actions(&self, state: &State, steps: &mut Vec<Step>) {
+        // Nothing is asked of what comes after the failure that a mutant was to show.
+        if self.mutant.is_some() && !properties::hold(self, state) {
+            return;
+        }
         for key in 0..u8::try_from(KEYS).unwrap_or_default() {
             let writer = state.writers[usize::from(key)];
             if writer.committed < self.events[usize::from(key)] {

@@ -1,6 +1,6 @@
 //! The application's writers, one for each key, and the clock.
 
-use crate::bounds::{Bounds, ID_BEFORE_XID, Writers};
+use crate::bounds::{Bounds, WITHOUT_NUMBER_MAX, Writers};
 use crate::state::{State, Status, Writer};
 
 impl State {
@@ -63,10 +63,10 @@ impl State {
         Some(())
     }
 
-    /// Time passes, but no more than `ID_BEFORE_XID` between an id and its transaction's number.
+    /// Time passes, but no more than [`WITHOUT_NUMBER_MAX`] between an id and its transaction's number.
     pub(crate) fn tick(&mut self, bounds: &Bounds) -> Option<()> {
         let clock = self.clock;
-        let overdue = |writer: &Writer| writer.id != 0 && writer.xid == 0 && clock - writer.id_at >= ID_BEFORE_XID;
+        let overdue = |writer: &Writer| writer.id != 0 && writer.xid == 0 && clock - writer.id_at >= WITHOUT_NUMBER_MAX;
         if clock == bounds.ticks || self.writers.iter().any(overdue) {
             return None;
         }
