@@ -55,7 +55,7 @@ impl State {
         };
         let reply = match fate {
             Fate::Outage => Reply::Unavailable,
-            Fate::Runs | Fate::Refused(_) => self.redis.append(&append, &self.postgres.table, refused, bounds),
+            Fate::Runs | Fate::Refused(_) => self.redis.append(append, &self.postgres.table, refused, bounds),
         };
         self.members[m].batches[at].stage = Stage::Answered { reply, settled: append.settled };
         // Without further faults nothing that matters can come between the script and its answer.

@@ -6,6 +6,8 @@ pub(crate) struct Bounds {
     /// Events that the writer of each key commits, in order. A key is a slot and a stream.
     pub(crate) events: [u8; KEYS],
     pub(crate) writers: Writers,
+    /// The second key's writer commits in one step, though the first's does not.
+    pub(crate) prompt: bool,
     /// Rolled back transactions of writers.
     pub(crate) rollbacks: u8,
     /// How far the clock goes, in ticks.
@@ -82,6 +84,17 @@ pub(crate) enum Fault {
 
 impl Fault {
     pub(crate) const COUNT: usize = 9;
+    pub(crate) const ALL: [Self; Self::COUNT] = [
+        Self::Crash,
+        Self::Freeze,
+        Self::LostReply,
+        Self::LostCommit,
+        Self::Kill,
+        Self::Cut,
+        Self::Refusal,
+        Self::Outage,
+        Self::Leave,
+    ];
 }
 
 /// A part of the protocol that is left out, or done as it must not be. Each must be found out.
@@ -157,6 +170,7 @@ impl Bounds {
         Self {
             events: [2, 1],
             writers: Writers::Done,
+            prompt: false,
             rollbacks: 0,
             ticks: 0,
             members: 1,
@@ -181,6 +195,13 @@ impl Bounds {
         self
     }
 
+    /// Any faults, `max` altogether.
+    pub(crate) const fn with_any(mut self, max: u8) -> Self {
+        self.faults = [max; Fault::COUNT];
+        self.faults_max = max;
+        self
+    }
+
     pub(crate) const fn without(mut self, mutant: Mutant) -> Self {
         self.mutant = Some(mutant);
         self
@@ -188,6 +209,16 @@ impl Bounds {
 
     pub(crate) fn is(&self, mutant: Mutant) -> bool {
         self.mutant == Some(mutant)
+    }
+
+    /// Whether this key's writer takes one step for a transaction, or several; neither if there is nothing to write.
+    pub(crate) fn writes_at_once(&self, key: u8) -> bool {
+        self.writers == Writers::Atomic || self.watches() && self.prompt && key == 1
+    }
+
+    /// See [`Bounds::writes_at_once`].
+    pub(crate) fn writes_in_steps(&self, key: u8) -> bool {
+        self.watches() && !self.writes_at_once(key)
     }
 
     /// How far claims and floors reach back behind the last claim, in ticks.

@@ -4,7 +4,7 @@
 //! an exploration of its own. It also counts the states once more, and the kinds of steps that were taken.
 
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 
 use stateright::Model;
@@ -19,8 +19,8 @@ pub(crate) struct Graph {
     /// States from which delivery cannot be completed without a further fault; one way into the first of them.
     pub(crate) stuck: usize,
     pub(crate) way: Vec<Step>,
-    /// How often each kind of step was taken.
-    pub(crate) kinds: BTreeMap<String, usize>,
+    /// How often each step was taken.
+    pub(crate) taken: HashMap<Step, usize>,
 }
 
 /// Visits every state.
@@ -30,7 +30,7 @@ pub(crate) fn explore(bounds: &Bounds) -> Graph {
     let mut first: Vec<Option<(usize, Step)>> = Vec::new();
     let mut before: Vec<Vec<usize>> = Vec::new();
     let mut delivered = Vec::new();
-    let mut kinds: HashMap<Step, usize> = HashMap::new();
+    let mut taken: HashMap<Step, usize> = HashMap::new();
     let mut queue = VecDeque::new();
     let mut steps = Vec::new();
     let mut enter = |state: State, from: Option<(usize, Step)>, queue: &mut VecDeque<(usize, State)>| {
@@ -48,8 +48,7 @@ pub(crate) fn explore(bounds: &Bounds) -> Graph {
                 known
             }
         };
-        if let Some((from, step)) = from.filter(|(_, step)| !step.is_fault()) {
-            let _: Step = step;
+        if let Some((from, _)) = from.filter(|(_, step)| step.fault().is_none()) {
             before[number].push(from);
         }
     };
@@ -60,7 +59,7 @@ pub(crate) fn explore(bounds: &Bounds) -> Graph {
         bounds.actions(&state, &mut steps);
         for step in steps.drain(..) {
             if let Some(next) = bounds.next_state(&state, step) {
-                *kinds.entry(step).or_default() += 1;
+                *taken.entry(step).or_default() += 1;
                 enter(next, Some((number, step)), &mut queue);
             }
         }
@@ -78,11 +77,7 @@ pub(crate) fn explore(bounds: &Bounds) -> Graph {
         way.insert(0, step);
         at = Some(from);
     }
-    let mut by_kind = BTreeMap::new();
-    for (step, count) in kinds {
-        *by_kind.entry(step.kind()).or_default() += count;
-    }
-    Graph { states: first.len(), stuck: delivers.iter().filter(|delivers| !**delivers).count(), way, kinds: by_kind }
+    Graph { states: first.len(), stuck: delivers.iter().filter(|delivers| !**delivers).count(), way, taken }
 }
 
 fn fingerprint(state: &State) -> u64 {

@@ -1,5 +1,6 @@
 //! The model of the protocol (DESIGN §12, item 1): exhaustively checked, and each of its parts shown to be needed.
 
+mod agreement;
 mod batch;
 mod bounds;
 mod check;

@@ -1,7 +1,7 @@
 //! What Postgres does: snapshots, row locks, the fence lock, transactions that end by their client, or by the server.
 
-use crate::state::{Life, Postgres, Row, Rows, Status, Transaction, ids};
 use crate::cursor::Snapshot;
+use crate::state::{Life, Postgres, Row, Rows, Status, Transaction, ids};
 
 impl Postgres {
     pub(crate) fn row(&self, id: u8) -> Row {
@@ -72,8 +72,7 @@ impl Postgres {
     }
 
     pub(crate) fn open_claim(&mut self, member: usize, rows: Rows, xid: u8) -> usize {
-        let claim =
-            Transaction { member, rows, xid, life: Life::Open, committing: false, cut: false, orphan: false };
+        let claim = Transaction { member, rows, xid, life: Life::Open, committing: false, cut: false, orphan: false };
         let place = self.claims.iter().position(Option::is_none).unwrap_or(self.claims.len());
         if place == self.claims.len() {
             self.claims.push(None);

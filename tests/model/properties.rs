@@ -3,7 +3,7 @@
 use stateright::Property;
 
 use crate::bounds::Bounds;
-use crate::state::{Reply, Stage, State, Status};
+use crate::state::{Record, Reply, Stage, State, Status};
 
 pub(crate) const NO_LOSS: &str = "a committed event is in the table or in its stream";
 pub(crate) const NO_DOUBLE: &str = "no event is in its stream twice";
@@ -16,7 +16,9 @@ pub(crate) const DELIVERED: &str = "everything is delivered";
 pub(crate) fn all() -> Vec<Property<Bounds>> {
     vec![
         Property::always(NO_LOSS, |_, state: &State| !is_lost(state)),
-        Property::always(NO_DOUBLE, |_, state: &State| state.redis.streams.iter().all(|stream| is_without_doubles(stream))),
+        Property::always(NO_DOUBLE, |_, state: &State| {
+            state.redis.streams.iter().all(|stream| is_without_doubles(stream))
+        }),
         Property::always(NO_PHANTOM, |_, state: &State| {
             let committed = |id: &u8| matches!(state.postgres.row(*id).status, Status::Committed | Status::Deleted);
             state.redis.streams.iter().flatten().all(committed)
@@ -39,9 +41,9 @@ pub(crate) fn hold(bounds: &Bounds, state: &State) -> bool {
 }
 
 fn is_lost(state: &State) -> bool {
-    (1..).zip(&state.postgres.table).any(|(id, row)| {
-        row.status == Status::Deleted && !state.redis.streams[usize::from(row.key)].contains(&id)
-    })
+    (1..)
+        .zip(&state.postgres.table)
+        .any(|(id, row)| row.status == Status::Deleted && !state.redis.streams[usize::from(row.key)].contains(&id))
 }
 
 fn is_without_doubles(stream: &[u8]) -> bool {
@@ -66,11 +68,11 @@ fn is_journal_bounded(bounds: &Bounds, state: &State) -> bool {
     generations.dedup();
     generations.len() <= usize::from(state.redis.raised_since_forgotten) + 1
         && records.iter().all(|record| {
-            let like = |other: &&_| (record.generation, record.number) == of(other);
+            let like = |other: &&_| of(*record) == of(**other);
             records.iter().filter(like).count() <= bounds.in_flight
         })
 }
 
-fn of(record: &crate::state::Record) -> (u8, u8) {
+fn of(record: Record) -> (u8, u8) {
     (record.generation, record.number)
 }

@@ -65,9 +65,8 @@ impl State {
     pub(crate) fn fence(&mut self, m: usize, bounds: &Bounds) -> Option<()> {
         let Phase::Joining { doubt } = self.members[m].phase else { return None };
         let changed = self.postgres.share != self.postgres.seats;
-        let blocked = self.postgres.has_open_claim()
-            && !bounds.is(Mutant::SharedRecovery)
-            && !bounds.is(Mutant::UnfencedClaim);
+        let blocked =
+            self.postgres.has_open_claim() && !bounds.is(Mutant::SharedRecovery) && !bounds.is(Mutant::UnfencedClaim);
         if !self.has_seat(m) || !(doubt || changed) || self.postgres.recovery.is_some() || blocked {
             return None;
         }
@@ -178,7 +177,7 @@ impl State {
         }
         match self.late.remove(at) {
             Script::Append(append) => {
-                self.redis.append(&append, &self.postgres.table, None, bounds);
+                self.redis.append(append, &self.postgres.table, None, bounds);
             }
             Script::Raise { known } => {
                 self.run_raise(known, bounds);

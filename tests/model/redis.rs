@@ -5,7 +5,7 @@ use crate::state::{Append, Record, Redis, Reply, Row, Rows, ids};
 
 impl Redis {
     /// `refused` is a stream that takes nothing.
-    pub(crate) fn append(&mut self, append: &Append, table: &[Row], refused: Option<u8>, bounds: &Bounds) -> Reply {
+    pub(crate) fn append(&mut self, append: Append, table: &[Row], refused: Option<u8>, bounds: &Bounds) -> Reply {
         let mine = self.last.iter().position(|(number, _)| *number == append.number);
         if !bounds.is(Mutant::NoFence) {
             if self.generation > append.generation {
@@ -35,7 +35,7 @@ impl Redis {
                 appended |= 1 << id;
             }
         }
-        let Append { generation, number, batch, .. } = *append;
+        let Append { generation, number, batch, .. } = append;
         self.records.push(Record { generation, number, batch, rows: appended });
         self.records.sort_unstable();
         match refused {

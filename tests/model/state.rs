@@ -183,8 +183,13 @@ pub(crate) enum Phase {
         doubt: bool,
     },
     /// Holds the fence exclusively, or thinks so.
-    Fenced { known: u8 },
-    Raised { generation: u8, appended: Rows },
+    Fenced {
+        known: u8,
+    },
+    Raised {
+        generation: u8,
+        appended: Rows,
+    },
     /// The recovery is committed; the journal's old records are to be dropped.
     Forgetting,
     Working,
@@ -211,16 +216,31 @@ pub(crate) struct Batch {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Stage {
     /// The claim is sent (DESIGN §1, step 1).
-    Asking { sent: u8 },
+    Asking {
+        sent: u8,
+    },
     /// Its generation statement has run (step 3).
-    Checked { sent: u8, snapshot: Snapshot },
+    Checked {
+        sent: u8,
+        snapshot: Snapshot,
+    },
     /// Its delete has its snapshot: what it sees above its bound.
-    Looking { sent: u8, snapshot: Snapshot, visible: Rows },
+    Looking {
+        sent: u8,
+        snapshot: Snapshot,
+        visible: Rows,
+    },
     /// The delete has locked rows that the member will not want (only with a late generation check).
     Unwanted,
     Claimed,
-    Sent { previous: u8, settled: Batches },
-    Answered { reply: Reply, settled: Batches },
+    Sent {
+        previous: u8,
+        settled: Batches,
+    },
+    Answered {
+        reply: Reply,
+        settled: Batches,
+    },
     Appended,
     Committing,
 }

@@ -63,25 +63,20 @@ pub(crate) enum Step {
 }
 
 impl Step {
-    /// Whether it uses up a fault.
-    pub(crate) fn is_fault(self) -> bool {
-        matches!(
-            self,
-            Self::Crash(_)
-                | Self::Freeze(_)
-                | Self::LoseReply(_)
-                | Self::LoseRaise { .. }
-                | Self::LoseForget(_)
-                | Self::LoseCommit(_)
-                | Self::LoseFinish { .. }
-                | Self::Kill(_)
-                | Self::KillRecovery
-                | Self::KillSeat(_)
-                | Self::Cut(_)
-                | Self::Leave(_)
-                | Self::Run(_, Fate::Outage | Fate::Refused(_))
-                | Self::RollBackWriter(_)
-        )
+    /// The fault that it is.
+    pub(crate) fn fault(self) -> Option<Fault> {
+        match self {
+            Self::Crash(_) => Some(Fault::Crash),
+            Self::Freeze(_) => Some(Fault::Freeze),
+            Self::LoseReply(_) | Self::LoseRaise { .. } | Self::LoseForget(_) => Some(Fault::LostReply),
+            Self::LoseCommit(_) | Self::LoseFinish { .. } => Some(Fault::LostCommit),
+            Self::Kill(_) | Self::KillRecovery | Self::KillSeat(_) => Some(Fault::Kill),
+            Self::Cut(_) => Some(Fault::Cut),
+            Self::Run(_, Fate::Refused(_)) => Some(Fault::Refusal),
+            Self::Run(_, Fate::Outage) => Some(Fault::Outage),
+            Self::Leave(_) => Some(Fault::Leave),
+            _ => None,
+        }
     }
 
     /// Its kind, without its fields.

@@ -7,12 +7,16 @@ impl State {
     /// Inserts and commits in one step.
     pub(crate) fn write(&mut self, key: u8, bounds: &Bounds) -> Option<()> {
         let writer = &mut self.writers[usize::from(key)];
-        if bounds.writers != Writers::Atomic || writer.committed == bounds.events[usize::from(key)] {
+        if !bounds.writes_at_once(key) || writer.committed == bounds.events[usize::from(key)] {
             return None;
         }
         writer.committed += 1;
         let event = writer.committed;
         self.postgres.insert(key, event, Status::Committed);
+        if bounds.watches() {
+            let xid = self.postgres.begin();
+            self.postgres.end(xid);
+        }
         Some(())
     }
 
@@ -20,7 +24,11 @@ impl State {
     pub(crate) fn take_id(&mut self, key: u8, bounds: &Bounds) -> Option<()> {
         let writer = &mut self.writers[usize::from(key)];
         let numbered = writer.xid != 0 || bounds.writers == Writers::Unnumbered;
-        if !bounds.watches() || !numbered || writer.id != 0 || writer.committed == bounds.events[usize::from(key)] {
+        if !bounds.writes_in_steps(key)
+            || !numbered
+            || writer.id != 0
+            || writer.committed == bounds.events[usize::from(key)]
+        {
             return None;
         }
         writer.id = self.postgres.insert(key, writer.committed + 1, Status::Pending);
@@ -32,7 +40,7 @@ impl State {
     /// the statement has asked for it.
     pub(crate) fn take_xid(&mut self, key: u8, bounds: &Bounds) -> Option<()> {
         let writer = &mut self.writers[usize::from(key)];
-        if !bounds.watches() || writer.xid != 0 || writer.committed == bounds.events[usize::from(key)] {
+        if !bounds.writes_in_steps(key) || writer.xid != 0 || writer.committed == bounds.events[usize::from(key)] {
             return None;
         }
         writer.xid = self.postgres.begin();
