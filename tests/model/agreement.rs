@@ -84,6 +84,8 @@ proptest! {
             let listed: Vec<(u8, u8)> =
                 listed.into_iter().map(|(xid, floor)| (u8::try_from(xid).expect("small"), small(floor))).collect();
             prop_assert_eq!(model.watched(), listed);
+            let unseen = relay.unseen().map(|(xid, floor)| (u8::try_from(xid).expect("small"), small(floor)));
+            prop_assert_eq!(model.unseen(&bounds), unseen);
         }
     }
 }

@@ -215,12 +215,12 @@ impl State {
         }
     }
 
-    /// Back to where it is decided what follows. In doubt, what the member knew of its generation does not count.
+    /// Back to where it is decided what follows. In doubt, nothing goes on; the generation is the one that is doubted.
     pub(crate) fn end_session(&mut self, m: usize, doubt: bool) {
         let member = &mut self.members[m];
         member.phase = Phase::Joining { doubt };
         if doubt {
-            (member.generation, member.slots) = (0, 0);
+            member.slots = 0;
             (member.next_batch, member.last_appended, member.settled) = (0, 0, 0);
             member.look_again = None;
         }

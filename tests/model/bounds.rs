@@ -116,9 +116,9 @@ pub(crate) enum Mutant {
     NoWatchList,
     /// The watch list holds what the snapshot names only, not what lies above its `xmax`.
     NamedOnly,
-    /// A listed transaction's floor reaches back behind the moment between id and number, but claims do not.
-    StartAtPosition,
-    /// Neither does.
+    /// What has come and gone between two claims lowers none.
+    UnseenIgnored,
+    /// Floors do not reach back behind the moment between id and number.
     NoMargin,
     /// A high is dated by when its claim was sent, not by when its answer came.
     DatedWhenSent,
@@ -150,7 +150,7 @@ impl Mutant {
         Self::LateGenerationCheck,
         Self::NoWatchList,
         Self::NamedOnly,
-        Self::StartAtPosition,
+        Self::UnseenIgnored,
         Self::NoMargin,
         Self::DatedWhenSent,
         Self::RollbackTrusted,

@@ -36,7 +36,8 @@ pub(crate) struct Cursor {
     pub(crate) position: u8,
     /// When, and the highest id taken until then.
     highs: Vec<(u8, u8)>,
-    looked: Option<u8>,
+    /// When the last claim that took rows was sent, and its number.
+    looked: Option<(u8, u8)>,
     /// Transaction and floor, by transaction.
     watched: Vec<(u8, u8)>,
     own: Vec<u8>,
@@ -47,15 +48,17 @@ impl Cursor {
         &self.watched
     }
 
-    /// The claim's lower bound in a snapshot: `least($cursor, the floors of the listed that have ended)`.
-    ///
-    /// Where an id may be taken before its transaction has a number, a transaction can pass the last claim without a
-    /// number and have ended by now: it is listed nowhere, and its row may be anywhere above the floor.
+    /// The claim's lower bound in a snapshot: `least($cursor, the floors of the listed that have ended)`, and the floor
+    /// of what may have come and gone since the last claim.
     pub(crate) fn bound(&self, snapshot: Snapshot, bounds: &Bounds) -> u8 {
-        let reaches_back = bounds.margin() > 0 && !bounds.is(Mutant::StartAtPosition);
-        let start = if reaches_back { self.position.min(self.floor(bounds.margin())) } else { self.position };
-        let ended = self.watched.iter().filter(|(xid, _)| snapshot.has_ended(*xid)).map(|(_, floor)| *floor);
-        ended.fold(start, u8::min)
+        let unseen = self.unseen(bounds).filter(|(xid, _)| snapshot.xmax > *xid && !bounds.is(Mutant::UnseenIgnored));
+        let ended = self.watched.iter().filter(|(xid, _)| snapshot.has_ended(*xid));
+        ended.copied().chain(unseen).map(|(_, floor)| floor).fold(self.position, u8::min)
+    }
+
+    /// The number above which the last claim could not see, and the floor of what took an id before it.
+    pub(crate) fn unseen(&self, bounds: &Bounds) -> Option<(u8, u8)> {
+        self.looked.map(|(_, own)| (own + 1, self.floor(bounds.margin())))
     }
 
     /// A claim that took nothing only cleans the list.
@@ -72,7 +75,7 @@ impl Cursor {
         }
         let high = self.highs.last().map_or(look.last, |(_, high)| look.last.max(*high));
         self.position = if look.full { look.last } else { high };
-        self.looked = Some(look.sent);
+        self.looked = Some((look.sent, look.own));
         let dated = if bounds.is(Mutant::DatedWhenSent) { look.sent } else { look.answered };
         self.remember(dated, high, look.sent.checked_sub(bounds.margin()));
     }
@@ -94,7 +97,7 @@ impl Cursor {
     }
 
     fn floor(&self, margin: u8) -> u8 {
-        let Some(since) = self.looked.and_then(|looked| looked.checked_sub(margin)) else { return BEGINNING };
+        let Some(since) = self.looked.and_then(|(looked, _)| looked.checked_sub(margin)) else { return BEGINNING };
         self.highs.iter().rev().find(|(at, _)| *at <= since).map_or(BEGINNING, |(_, high)| *high)
     }
 

@@ -19,7 +19,7 @@ fn caught(mutant: Mutant) -> (Bounds, &'static str) {
             (two, ORDER)
         }
         Mutant::NoWatchList | Mutant::NamedOnly => (late, ORDER),
-        Mutant::StartAtPosition => (unnumbered, ORDER),
+        Mutant::UnseenIgnored => (unnumbered, ORDER),
         Mutant::NoMargin => (Bounds { ticks: 2, prompt: true, ..unnumbered }, ORDER),
         Mutant::DatedWhenSent => (Bounds { events: [2, 2], ticks: 2, prompt: true, ..unnumbered }, ORDER),
         Mutant::RollbackTrusted => (one.with(&[(Fault::Cut, 1), (Fault::Outage, 1)], 2), ORDER),

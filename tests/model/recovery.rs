@@ -45,10 +45,10 @@ impl State {
         self.postgres.seats.contains(&self.members[m].number)
     }
 
-    /// The share-out is right and this member not in doubt: it only has to know the generation.
+    /// The share-out is right, and nothing is in doubt that a recovery of somebody else's has not settled already: the
+    /// generation in force is taken as it is.
     pub(crate) fn adopt(&mut self, m: usize, bounds: &Bounds) -> Option<()> {
-        let calm = self.members[m].phase == Phase::Joining { doubt: false };
-        if !calm || !self.has_seat(m) || self.postgres.share != self.postgres.seats {
+        if !self.has_seat(m) || !self.is_in_force(m)? {
             return None;
         }
         // In the same generation the session goes on: a batch number is never used twice, neither for what the journal
@@ -60,14 +60,19 @@ impl State {
         Some(())
     }
 
+    fn is_in_force(&self, m: usize) -> Option<bool> {
+        let Phase::Joining { doubt } = self.members[m].phase else { return None };
+        let settled = !doubt || self.postgres.generation > self.members[m].generation;
+        Some(settled && self.postgres.share == self.postgres.seats)
+    }
+
     /// The fence lock exclusively: nobody's claim is open from here on. Who holds it still is terminated
     /// ([`State::expire`]) if it is frozen or gone; one who works ends by itself.
     pub(crate) fn fence(&mut self, m: usize, bounds: &Bounds) -> Option<()> {
-        let Phase::Joining { doubt } = self.members[m].phase else { return None };
-        let changed = self.postgres.share != self.postgres.seats;
+        let in_force = self.is_in_force(m)?;
         let blocked =
             self.postgres.has_open_claim() && !bounds.is(Mutant::SharedRecovery) && !bounds.is(Mutant::UnfencedClaim);
-        if !self.has_seat(m) || !(doubt || changed) || self.postgres.recovery.is_some() || blocked {
+        if !self.has_seat(m) || in_force || self.postgres.recovery.is_some() || blocked {
             return None;
         }
         self.postgres.recovery = Some(m);
