@@ -1,0 +1,233 @@
+//! How large a run of the model is, which faults may happen in it, and what is left out of the protocol on purpose.
+
+/// A configuration of the model: everything that is finite, and at most one mutant.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    /// Events that the writer of each key commits, in order. A key is a slot and a stream.
+    pub(crate) events: [u8; KEYS],
+    pub(crate) writers: Writers,
+    /// The second key's writer commits in one step, though the first's does not.
+    pub(crate) prompt: bool,
+    /// Rolled back transactions of writers.
+    pub(crate) rollbacks: u8,
+    /// How far the clock goes, in ticks.
+    pub(crate) ticks: u8,
+    /// Relays that may run.
+    pub(crate) members: usize,
+    /// How many of them have joined when the model begins.
+    pub(crate) started: usize,
+    /// Batches in flight in each.
+    pub(crate) in_flight: usize,
+    /// Rows a claim may take.
+    pub(crate) batch_rows: u32,
+    pub(crate) claims: Claims,
+    /// How often each fault may happen.
+    pub(crate) faults: [u8; Fault::COUNT],
+    /// How many faults may happen altogether.
+    pub(crate) faults_max: u8,
+    /// What is left out.
+    pub(crate) mutant: Option<Mutant>,
+}
+
+/// `ID_BEFORE_XID` of `src/outbox/cursor.rs`, in ticks …
+pub(crate) const ID_BEFORE_XID: u8 = 2;
+/// … and how long a transaction really may have an id and no number: less.
+pub(crate) const WITHOUT_NUMBER_MAX: u8 = 1;
+
+/// Keys, slots and streams: the three are one here.
+pub(crate) const KEYS: usize = 2;
+
+/// How rows come into the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Writers {
+    /// They are there when the model begins.
+    Done,
+    /// Each in one step.
+    Atomic,
+    /// The transaction's number, the id and the commit are steps of their own: ids become visible out of order.
+    Numbered,
+    /// The same, but an id may be taken before the transaction has a number, by [`WITHOUT_NUMBER_MAX`] at most.
+    Unnumbered,
+}
+
+/// How a claim's statements are run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Claims {
+    /// In one step. No watch list is kept unless writers are late.
+    Atomic,
+    /// Sent, the generation's snapshot, the delete's snapshot and the taking of the rows are steps of their own.
+    Apart,
+}
+
+/// What may go wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Fault {
+    /// A member ends at once; it may start again as a new incarnation.
+    Crash,
+    /// A member stands still; what it holds on the servers may be ended meanwhile. It wakes up and goes on.
+    Freeze,
+    /// A script's answer does not come: it was run, or is still on its way.
+    LostReply,
+    /// A commit's answer does not come.
+    LostCommit,
+    /// The server ends a session: an open claim, a recovery, or a member's seat.
+    Kill,
+    /// A connection is cut, and the server has not noticed.
+    Cut,
+    /// A stream refuses its events.
+    Refusal,
+    /// Redis as a whole refuses, and says so.
+    Outage,
+    /// A member stops cleanly.
+    Leave,
+}
+
+impl Fault {
+    pub(crate) const COUNT: usize = 9;
+    pub(crate) const ALL: [Self; Self::COUNT] = [
+        Self::Crash,
+        Self::Freeze,
+        Self::LostReply,
+        Self::LostCommit,
+        Self::Kill,
+        Self::Cut,
+        Self::Refusal,
+        Self::Outage,
+        Self::Leave,
+    ];
+}
+
+/// A part of the protocol that is left out, or done as it must not be. Each must be found out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Mutant {
+    /// `append.lua` does not compare generations.
+    NoFence,
+    /// Recovery settles nothing of what the journal says.
+    NoJournal,
+    /// Recovery takes the fence lock shared: claims stay open meanwhile.
+    SharedRecovery,
+    /// Claims do not take the fence lock.
+    UnfencedClaim,
+    /// Claims do not look at the generation.
+    NoGenerationCheck,
+    /// The generation is compared by the member when the delete has locked its rows already.
+    LateGenerationCheck,
+    /// No watch list: `id > last` alone.
+    NoWatchList,
+    /// The watch list holds what the snapshot names only, not what lies above its `xmax`.
+    NamedOnly,
+    /// What has come and gone between two claims lowers none.
+    UnseenIgnored,
+    /// Floors do not reach back behind the moment between id and number.
+    NoMargin,
+    /// A high is dated by when its claim was sent, not by when its answer came.
+    DatedWhenSent,
+    /// A rollback without an answer is taken for done.
+    RollbackTrusted,
+    /// A row that comes back while in flight is taken again.
+    NoInFlightCheck,
+    /// Recovery drops the journal's records before its commit is known.
+    ForgetEarly,
+    /// Appends do not drop the batches that are settled.
+    NeverDrop,
+    /// A partly appended batch is settled as a whole.
+    RefusalIgnored,
+    /// A doubt is not followed by a recovery.
+    DoubtIgnored,
+    /// Batch numbers begin again in the same generation.
+    NumbersAgain,
+    /// A rollback does not set the cursor back.
+    NoRewind,
+}
+
+impl Mutant {
+    pub(crate) const ALL: [Self; 19] = [
+        Self::NoFence,
+        Self::NoJournal,
+        Self::SharedRecovery,
+        Self::UnfencedClaim,
+        Self::NoGenerationCheck,
+        Self::LateGenerationCheck,
+        Self::NoWatchList,
+        Self::NamedOnly,
+        Self::UnseenIgnored,
+        Self::NoMargin,
+        Self::DatedWhenSent,
+        Self::RollbackTrusted,
+        Self::NoInFlightCheck,
+        Self::ForgetEarly,
+        Self::NeverDrop,
+        Self::RefusalIgnored,
+        Self::DoubtIgnored,
+        Self::NumbersAgain,
+        Self::NoRewind,
+    ];
+}
+
+impl Bounds {
+    /// One member, rows in the table, nothing goes wrong.
+    pub(crate) const fn plain() -> Self {
+        Self {
+            events: [2, 1],
+            writers: Writers::Done,
+            prompt: false,
+            rollbacks: 0,
+            ticks: 0,
+            members: 1,
+            started: 0,
+            in_flight: 2,
+            batch_rows: 1,
+            claims: Claims::Atomic,
+            faults: [0; Fault::COUNT],
+            faults_max: 0,
+            mutant: None,
+        }
+    }
+
+    /// These faults, each at most so often, and `max` altogether.
+    pub(crate) const fn with(mut self, faults: &[(Fault, u8)], max: u8) -> Self {
+        let mut at = 0;
+        while at < faults.len() {
+            self.faults[faults[at].0 as usize] = faults[at].1;
+            at += 1;
+        }
+        self.faults_max = max;
+        self
+    }
+
+    /// Any faults, `max` altogether.
+    pub(crate) const fn with_any(mut self, max: u8) -> Self {
+        self.faults = [max; Fault::COUNT];
+        self.faults_max = max;
+        self
+    }
+
+    pub(crate) const fn without(mut self, mutant: Mutant) -> Self {
+        self.mutant = Some(mutant);
+        self
+    }
+
+    pub(crate) fn is(&self, mutant: Mutant) -> bool {
+        self.mutant == Some(mutant)
+    }
+
+    /// Whether this key's writer takes one step for a transaction, or several; neither if there is nothing to write.
+    pub(crate) fn writes_at_once(&self, key: u8) -> bool {
+        self.writers == Writers::Atomic || self.watches() && self.prompt && key == 1
+    }
+
+    /// See [`Bounds::writes_at_once`].
+    pub(crate) fn writes_in_steps(&self, key: u8) -> bool {
+        self.watches() && !self.writes_at_once(key)
+    }
+
+    /// How far claims and floors reach back behind the last claim, in ticks.
+    pub(crate) fn margin(&self) -> u8 {
+        if self.writers == Writers::Unnumbered && !self.is(Mutant::NoMargin) { ID_BEFORE_XID } else { 0 }
+    }
+
+    /// Whether transaction numbers matter.
+    pub(crate) fn watches(&self) -> bool {
+        matches!(self.writers, Writers::Numbered | Writers::Unnumbered)
+    }
+}

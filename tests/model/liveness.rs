@@ -1,0 +1,85 @@
+//! From every state in which nothing more goes wrong, delivery can be completed: the whole graph, walked backwards.
+//!
+//! stateright's `eventually` needs a graph without cycles (empty claims, recoveries and share-outs repeat), so this has
+//! an exploration of its own. It also counts the states once more, and the kinds of steps that were taken.
+
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+
+use stateright::Model;
+
+use crate::bounds::Bounds;
+use crate::state::State;
+use crate::step::Step;
+
+/// What the exploration found.
+pub(crate) struct Graph {
+    pub(crate) states: usize,
+    /// States from which delivery cannot be completed without a further fault; one way into the first of them.
+    pub(crate) stuck: usize,
+    pub(crate) way: Vec<Step>,
+    /// How often each step was taken.
+    pub(crate) taken: HashMap<Step, usize>,
+}
+
+/// Visits every state.
+pub(crate) fn explore(bounds: &Bounds) -> Graph {
+    let mut numbers: HashMap<u64, usize> = HashMap::new();
+    // By state: the way it was first come to, and from where it can be come to without a fault.
+    let mut first: Vec<Option<(usize, Step)>> = Vec::new();
+    let mut before: Vec<Vec<usize>> = Vec::new();
+    let mut delivered = Vec::new();
+    let mut taken: HashMap<Step, usize> = HashMap::new();
+    let mut queue = VecDeque::new();
+    let mut steps = Vec::new();
+    let mut enter = |state: State, from: Option<(usize, Step)>, queue: &mut VecDeque<(usize, State)>| {
+        let known = numbers.len();
+        let number = match numbers.entry(fingerprint(&state)) {
+            Entry::Occupied(entry) => *entry.get(),
+            Entry::Vacant(entry) => {
+                entry.insert(known);
+                first.push(from);
+                before.push(Vec::new());
+                if state.is_delivered(bounds) {
+                    delivered.push(known);
+                }
+                queue.push_back((known, state));
+                known
+            }
+        };
+        if let Some((from, _)) = from.filter(|(_, step)| step.fault().is_none()) {
+            before[number].push(from);
+        }
+    };
+    for state in bounds.init_states() {
+        enter(state, None, &mut queue);
+    }
+    while let Some((number, state)) = queue.pop_front() {
+        bounds.actions(&state, &mut steps);
+        for step in steps.drain(..) {
+            if let Some(next) = bounds.next_state(&state, step) {
+                *taken.entry(step).or_default() += 1;
+                enter(next, Some((number, step)), &mut queue);
+            }
+        }
+    }
+    let mut delivers = vec![false; first.len()];
+    let mut back = delivered;
+    while let Some(number) = back.pop() {
+        if !std::mem::replace(&mut delivers[number], true) {
+            back.append(&mut before[number]);
+        }
+    }
+    let mut at = delivers.iter().position(|delivers| !delivers);
+    let mut way = Vec::new();
+    while let Some((from, step)) = at.and_then(|number| first[number]) {
+        way.insert(0, step);
+        at = Some(from);
+    }
+    Graph { states: first.len(), stuck: delivers.iter().filter(|delivers| !**delivers).count(), way, taken }
+}
+
+fn fingerprint(state: &State) -> u64 {
+    BuildHasherDefault::<DefaultHasher>::default().hash_one(state)
+}
