@@ -10,7 +10,7 @@ demo: servers
 test: servers
 	cargo test --locked
 
-# Measures what DESIGN promises, about ten minutes on a machine with nothing else to do; the table is on stdout, the rest
+# Measures what DESIGN promises, about nine minutes on a machine with nothing else to do; the table is on stdout, the rest
 # in tests/bench/out. QUICK=1: two minutes, to see that it works. ONLY=drain,latency: those alone (tests/bench/options.rs).
 bench: servers
 	QUICK=$(QUICK) ONLY=$(ONLY) cargo bench --locked --quiet --bench bench

@@ -79,8 +79,8 @@ async fn versions(stage: &Stage) -> Outcome<Vec<(&'static str, String)>> {
     Ok(vec![("outflow", env!("CARGO_PKG_VERSION").to_owned()), ("postgres", postgres), ("redis", redis)])
 }
 
-/// How it was measured, and with what: two lines.
-fn caption(run: &Run, versions: &[(&str, String)]) -> [String; 2] {
+/// How it was measured, and with what: a line each.
+fn caption(run: &Run, versions: &[(&str, String)]) -> [String; 3] {
     let versions: Vec<String> = versions.iter().map(|(name, version)| format!("{name} {version}")).collect();
     let cpus = std::thread::available_parallelism().map_or(0, usize::from);
     let how = if run.options.quick {
@@ -88,9 +88,7 @@ fn caption(run: &Run, versions: &[(&str, String)]) -> [String; 2] {
     } else {
         "Medians of three runs or more; lines from least to most."
     };
-    let with = format!(
-        "{}; Postgres with fsync, Redis without its log unless said; {cpus} cores for them, the relay and the benchmark.",
-        versions.join(", ")
-    );
-    [how.to_owned(), with]
+    let cores = format!("{cpus} cores, shared by Postgres, Redis, the relay and what measures them.");
+    let servers = format!("{}. Postgres with fsync, Redis without its log unless said.", versions.join(", "));
+    [how.to_owned(), cores, servers]
 }

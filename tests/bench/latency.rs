@@ -17,6 +17,8 @@ use super::{Outcome, stage::Stage};
 const WARM_UP: Duration = Duration::from_secs(1);
 /// What one connection writes in a second without falling behind, as long as a commit takes less than 4 ms.
 const RATE_OF_ONE_WRITER: u32 = 250;
+/// So many first events are looked at by themselves: they meet a relay that has just started.
+const FIRST: usize = 10;
 const QUANTILES: [(f64, &str); 4] = [(0.5, "p50"), (0.99, "p99"), (0.999, "p99.9"), (1.0, "max")];
 
 /// One run: latencies by [`QUANTILES`], in milliseconds.
@@ -24,6 +26,8 @@ struct Latencies {
     from_commit: [f64; 4],
     /// The median from the moment the insert was sent.
     from_insert: f64,
+    /// The longest of the first events after the relay's start.
+    first: f64,
     /// Events that were written later than planned by more than a period.
     late: usize,
     events: usize,
@@ -63,6 +67,9 @@ fn report(run: &mut Run, rate: u32, all: &[Latencies]) {
     let from_insert = all.iter().map(|one| one.from_insert).collect();
     let name = format!("{rate} events/s: insert sent to XREAD, p50");
     run.add(Figure::new(Group::Latency, name, Unit::Milliseconds, from_insert));
+    let first = all.iter().map(|one| one.first).collect();
+    let name = format!("{rate} events/s: longest of the first {FIRST} after the start");
+    run.add(Figure::new(Group::Latency, name, Unit::Milliseconds, first));
 }
 
 /// One run with a relay of its own.
@@ -92,7 +99,11 @@ async fn look(stage: &Stage, rate: u32, counted: Duration) -> Outcome<Latencies>
     relay.stop().await?;
     let mut from_commit = Histogram::<u64>::new(3)?;
     let mut from_insert = Histogram::<u64>::new(3)?;
-    let mut late = 0;
+    let (mut late, mut first) = (0, Duration::ZERO);
+    for event in written.iter().filter(|event| event.number < FIRST) {
+        let arrived = read[event.number].ok_or("an event did not arrive")?;
+        first = first.max(arrived.saturating_duration_since(event.committed));
+    }
     for event in written.iter().filter(|event| event.number >= warm_up as usize) {
         let arrived = read[event.number].ok_or("an event did not arrive")?;
         // The writer may be told of its commit after the event has arrived: that is none at all.
@@ -104,6 +115,7 @@ async fn look(stage: &Stage, rate: u32, counted: Duration) -> Outcome<Latencies>
     Ok(Latencies {
         from_commit: QUANTILES.map(|(quantile, _)| at(&from_commit, quantile).as_secs_f64() * 1e3),
         from_insert: at(&from_insert, 0.5).as_secs_f64() * 1e3,
+        first: first.as_secs_f64() * 1e3,
         late,
         events: events - warm_up as usize,
     })
