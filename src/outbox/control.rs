@@ -95,6 +95,16 @@ impl Control {
         !self.waiter.closed.is_cancelled() && !self.client.is_closed()
     }
 
+    /// Cancelled when the session has ended, or is given up.
+    pub(super) fn closed(&self) -> CancellationToken {
+        self.waiter.closed.clone()
+    }
+
+    /// A new share-out begins: who kept the sleep lock may be gone without a word, and nobody is known to sleep.
+    pub(super) fn nobody_sleeps(&self) {
+        self.waiter.sleeper_asleep.store(false, Ordering::Release);
+    }
+
     pub(super) fn seat(&self) -> i32 {
         self.seat
     }
@@ -157,6 +167,13 @@ impl Control {
 
     async fn query(&self, statement: &str, params: &[(&(dyn ToSql + Sync), Type)]) -> Result<Vec<Row>, OutboxError> {
         query(&self.client, statement, params).await
+    }
+}
+
+/// Whoever claims asks nothing of this session but whether it stands.
+impl Drop for Control {
+    fn drop(&mut self) {
+        self.waiter.closed.cancel();
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use deadpool_postgres::{Object, Pool};
 use tokio::sync::Mutex as AsyncMutex;
+use tokio_util::sync::CancellationToken;
 
 use super::claim::PgClaim;
 use super::control::{Control, Seen};
@@ -36,6 +37,8 @@ pub struct PgOutbox {
     pub(super) mapping: String,
     server: tokio_postgres::Config,
     control: AsyncMutex<Option<Control>>,
+    /// Cancelled while there is no seat. Beside the session, not in it: claims do not wait until that is free.
+    unseated: Mutex<CancellationToken>,
 }
 
 /// What is remembered between claims. Never held across an await.
@@ -68,11 +71,14 @@ impl PgOutbox {
             live: Vec::new(),
             limit: config.batch_rows,
         };
+        let unseated = CancellationToken::new();
+        unseated.cancel();
         Self {
             pool: pool(server.clone(), size, include_str!("sql/session.sql")),
             state: Arc::new(Mutex::new(state)),
             server: server.clone(),
             control: AsyncMutex::new(None),
+            unseated: Mutex::new(unseated),
             mapping,
             config,
             table,
@@ -88,8 +94,13 @@ impl PgOutbox {
         self.pool.get().await.map_err(|error| OutboxError::Postgres(describe_pool(&error)))
     }
 
+    /// The seat, for a recovery: what is known of the other members' sleep ends with it.
     pub(super) async fn seat(&self) -> Result<i32, OutboxError> {
-        self.with_control(async |control| Ok(control.seat())).await
+        self.with_control(async |control| {
+            control.nobody_sleeps();
+            Ok(control.seat())
+        })
+        .await
     }
 
     /// Gives up the control session: the next join takes a new seat.
@@ -109,7 +120,11 @@ impl PgOutbox {
     ) -> Result<T, OutboxError> {
         let mut control = self.control.lock().await;
         let Some(open) = control.as_ref().filter(|open| open.is_alive()) else { return Err(lost()) };
-        let outcome = step(open).await;
+        // A session that no longer answers is given up when the ping says so, not when the step's own time is over.
+        let outcome = tokio::select! {
+            outcome = step(open) => outcome,
+            () = open.closed().cancelled_owned() => Err(lost()),
+        };
         if outcome.is_err() {
             // Locks count re-entries: after an uncertain answer only a new session knows where it stands.
             *control = None;
@@ -130,6 +145,7 @@ impl Outbox for PgOutbox {
         *control = None;
         let open = Control::connect(&self.server, self.table.oid, &self.mapping).await?;
         let seat = open.seat();
+        *self.unseated.lock().unwrap_or_else(PoisonError::into_inner) = open.closed();
         *control = Some(open);
         Ok(seat)
     }
@@ -160,7 +176,7 @@ impl Outbox for PgOutbox {
     }
 
     async fn claim(&self, parked: &[String]) -> Result<Option<PgClaim>, OutboxError> {
-        if !self.control.lock().await.as_ref().is_some_and(Control::is_alive) {
+        if self.unseated.lock().unwrap_or_else(PoisonError::into_inner).is_cancelled() {
             return Err(lost());
         }
         within(self.take(parked)).await

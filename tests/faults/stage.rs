@@ -62,7 +62,7 @@ impl Stage {
         };
         stage.prepare(&names, prelude).await;
         for name in names {
-            let member = stage.member(name).await;
+            let member = stage.member(name);
             stage.members.push(member);
         }
         stage
@@ -85,7 +85,7 @@ impl Stage {
         client.batch_execute(prelude).await.expect("the prelude");
     }
 
-    async fn member(&self, name: String) -> Member {
+    fn member(&self, name: String) -> Member {
         let listen = format!("127.0.0.1:{}", free_port().expect("a port"));
         let envs = vec![
             ("OUTFLOW_ADMIN__LISTEN".to_owned(), listen),
