@@ -80,12 +80,12 @@ async fn script(stage: &Stage, cursor: Cursor) -> Outcome<String> {
     })
 }
 
-/// `set name = value;` lines as PGOPTIONS.
+/// `set name = value;` lines as PGOPTIONS, and what the claim sets in its transaction.
 fn session_options() -> String {
     let settings = SESSION.lines().filter_map(|line| line.strip_prefix("set ")?.strip_suffix(';')?.split_once(" = "));
     let options: Vec<String> =
         settings.map(|(name, value)| format!("-c {name}={}", value.trim_matches('\''))).collect();
-    options.join(" ")
+    format!("-c outflow.claim=open {}", options.join(" "))
 }
 
 async fn to_end(stage: &Stage, name: &str, args: &[&str], envs: &[(&str, &str)]) -> Outcome<String> {
