@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use deadpool_postgres::{Object, Pool};
 use tokio::sync::Mutex as AsyncMutex;
-use tokio_util::sync::CancellationToken;
 
 use super::claim::PgClaim;
-use super::control::{Control, Seen};
+use super::control::{Control, Seen, Waiter};
 use super::cursor::Cursor;
 use super::in_flight::InFlight;
 use super::recovery::PgRecovery;
@@ -37,8 +36,6 @@ pub struct PgOutbox {
     pub(super) mapping: String,
     server: tokio_postgres::Config,
     control: AsyncMutex<Option<Control>>,
-    /// Cancelled while there is no seat. Beside the session, not in it: claims do not wait until that is free.
-    unseated: Mutex<CancellationToken>,
 }
 
 /// What is remembered between claims. Never held across an await.
@@ -55,6 +52,8 @@ pub(super) struct State {
     live: Vec<i32>,
     /// Rows the next claim may take: fewer than configured where rows are large.
     pub(super) limit: usize,
+    /// The control session's, whose lock need not be waited for.
+    waiter: Option<Waiter>,
 }
 
 impl PgOutbox {
@@ -70,15 +69,13 @@ impl PgOutbox {
             mask: 0,
             live: Vec::new(),
             limit: config.batch_rows,
+            waiter: None,
         };
-        let unseated = CancellationToken::new();
-        unseated.cancel();
         Self {
             pool: pool(server.clone(), size, include_str!("sql/session.sql")),
             state: Arc::new(Mutex::new(state)),
             server: server.clone(),
             control: AsyncMutex::new(None),
-            unseated: Mutex::new(unseated),
             mapping,
             config,
             table,
@@ -106,6 +103,10 @@ impl PgOutbox {
     /// Gives up the control session: the next join takes a new seat.
     pub(super) async fn lose_control(&self) {
         *self.control.lock().await = None;
+    }
+
+    fn waiter(&self) -> Option<Waiter> {
+        locked(&self.state).waiter.clone()
     }
 
     /// Whether the generation is still ours, and nobody has come or gone.
@@ -145,13 +146,15 @@ impl Outbox for PgOutbox {
         *control = None;
         let open = Control::connect(&self.server, self.table.oid, &self.mapping).await?;
         let seat = open.seat();
-        *self.unseated.lock().unwrap_or_else(PoisonError::into_inner) = open.closed();
+        locked(&self.state).waiter = Some(open.waiter());
         *control = Some(open);
+        drop(control);
+        self.warm_up().await;
         Ok(seat)
     }
 
     async fn changed(&self) {
-        let Some(waiter) = self.control.lock().await.as_ref().map(Control::waiter) else { return };
+        let Some(waiter) = self.waiter() else { return };
         loop {
             match waiter.members(LOOK_PAUSE).await {
                 Woken::Disconnected => return,
@@ -176,7 +179,7 @@ impl Outbox for PgOutbox {
     }
 
     async fn claim(&self, parked: &[String]) -> Result<Option<PgClaim>, OutboxError> {
-        if self.unseated.lock().unwrap_or_else(PoisonError::into_inner).is_cancelled() {
+        if !self.waiter().is_some_and(|waiter| waiter.is_alive()) {
             return Err(lost());
         }
         within(self.take(parked)).await
@@ -201,18 +204,14 @@ impl Outbox for PgOutbox {
     }
 
     async fn woken(&self, limit: Duration) -> Woken {
-        let waiter = self.control.lock().await.as_ref().map(Control::waiter);
-        match waiter {
+        match self.waiter() {
             Some(waiter) => waiter.inserted(limit).await,
             None => Woken::Disconnected,
         }
     }
 
     async fn get_up(&self) -> Result<(), OutboxError> {
-        let (keeps_lock, others) = locked(&self.state).sleep_role();
-        if !keeps_lock {
-            return Ok(());
-        }
+        let (_, others) = locked(&self.state).sleep_role();
         self.with_control(async |control| control.get_up(others).await).await
     }
 }

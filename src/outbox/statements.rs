@@ -7,7 +7,7 @@ use crate::table_name::quote_identifier;
 /// The statements that depend on the table. Parameters are described where they are built.
 #[derive(Debug, Clone)]
 pub struct Statements {
-    /// `$1` cursor, `$2` listed transactions, `$3` their floors, `$4` limit, `$5` parked streams or null, `$6` the
+    /// Takes nothing unless its transaction has set `outflow.claim` to `open`. `$1` cursor, `$2` listed transactions, `$3` their floors, `$4` limit, `$5` parked streams or null, `$6` the
     /// member's slots as bits, or null for all, `$7` and `$8` what the cursor has not seen and its floor, or null.
     pub claim: String,
     /// `$1` primary keys as text, `$2` event ids as text.
@@ -138,7 +138,7 @@ pub(super) fn statements(
     let take = format!(
         "{verb} where t.{target} = any (array(\
          select c.{target} from {table} as c \
-         where {above} and {} \
+         where {above} and {} and (select current_setting('outflow.claim', true)) = 'open' \
          order by c.{order} limit $4 for update skip locked))",
         ours("$5", "$6")
     );
