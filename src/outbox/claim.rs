@@ -114,8 +114,8 @@ impl PgOutbox {
         let rows_max = i64::try_from(limit).unwrap_or(i64::MAX);
         let parked = (!parked.is_empty()).then_some(parked);
         let (unseen, unseen_floor) = unseen.map(|(number, floor)| (number.to_string(), floor)).unzip();
-        let params: [&(dyn ToSql + Sync); 8] =
-            [&position, &xids, &floors, &rows_max, &parked, &slots, &unseen, &unseen_floor];
+        let params: [&(dyn ToSql + Sync); 9] =
+            [&position, &xids, &floors, &rows_max, &parked, &slots, &unseen, &unseen_floor, &generation];
         let at = Instant::now();
         // One round trip: the four are sent together, and Postgres runs them one after another.
         let ((), _, known, rows) = future::try_join4(

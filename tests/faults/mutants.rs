@@ -179,6 +179,7 @@ async fn without_the_generation_check() {
                 "select generation, pg_current_snapshot()::text from outflow.outbox where relation = $1::oid",
                 "select mutant.entered(), pg_current_snapshot()::text where $1::oid > 0",
             ),
+            ("::oid) = $9::bigint", "::oid)>=0*$9::int8"),
         ],
         prelude: ENTERED,
         load: Load { keys: 40, pause_ms: 60, held: 0, burst_pause_ms: 100, burst: 1, ..Load::steady() },
