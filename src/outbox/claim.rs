@@ -144,7 +144,7 @@ impl PgOutbox {
         self.adapt_limit(taken.len(), taken.bytes());
         let (batch, own) = taken.finish();
         let last = batch.events.last().and_then(|event| event.order);
-        Ok(Looked::Rows(batch, Look { at, snapshot, own, last, full }))
+        Ok(Looked::Rows(batch, Look { at, answered: Instant::now(), snapshot, own, last, full }))
     }
 
     async fn prepared(&self, client: &Object) -> Result<(Statement, Statement, Statement), OutboxError> {
