@@ -77,7 +77,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
                 if let Some(trouble) = trouble {
                     drain.fail(trouble);
                 }
-                claim.roll_back().await;
+                Self::roll_back(drain, claim).await;
                 None
             }
         };
@@ -133,7 +133,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
     /// Settles in claim order.
     async fn settle(&self, drain: &Drain<'_>, number: u64, claim: O::Claim, entries: &Entries) -> Option<usize> {
         let Ok(turn) = drain.settles.wait(number).await else {
-            claim.roll_back().await;
+            Self::roll_back(drain, claim).await;
             return None;
         };
         let (started, events) = (Instant::now(), claim.batch().events.len());
@@ -146,6 +146,13 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
         self.metrics.settled(entries, started.elapsed());
         self.metrics.up();
         Some(events)
+    }
+
+    /// A claim of which nobody knows whether it is still open is a doubt, whatever it was rolled back for.
+    async fn roll_back(drain: &Drain<'_>, claim: O::Claim) {
+        if let Err(error) = claim.roll_back().await {
+            drain.fail(error.into());
+        }
     }
 
     /// Delivers until a stop or trouble, or ([`Mode::Once`]) until there is nothing left. Returns how many events it
