@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::session::Session;
 use super::trouble::{Cause, Trouble};
-use super::{Mode, Relay};
+use super::{Limits, Mode, Relay};
 use crate::encode::{Encoder, Entries, Format};
 use crate::event::{AppendedRow, Batch, Event};
 use crate::metrics::Metrics;
@@ -170,7 +170,8 @@ fn relay<S: Sink>(sink: S) -> Relay<Scripted, S> {
         source: Bytes::new(),
     };
     let metrics = Metrics::new().expect("metrics").outbox("test");
-    Relay::new("test", Scripted::default(), sink, encoder, 2, Duration::from_secs(1), metrics)
+    let limits = Limits { in_flight: 2, poll_interval: Duration::from_secs(1), park_max: None };
+    Relay::new("test", Scripted::default(), sink, encoder, limits, metrics)
 }
 
 /// A claim that may still be open hides its rows: the next claims would take what follows them, and nobody would know.
