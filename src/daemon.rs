@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use backon::{BackoffBuilder, ExponentialBuilder};
 use bytes::Bytes;
 use tokio::task::JoinSet;
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -114,7 +114,7 @@ async fn relay(
     mode: Mode,
     stop: CancellationToken,
 ) -> Result<(), DaemonError> {
-    let server = postgres::config(&config.postgres, "outflow")
+    let server = postgres::server(&config.postgres, "outflow")
         .map_err(|error| DaemonError::Configuration(format!("postgres.url: {error}")))?;
     let Some(table) = inspected(&server, &outbox, &metrics, mode, &stop).await? else { return Ok(()) };
     let redis = Redis::open(&config.redis, "outflow")
@@ -155,7 +155,7 @@ async fn relay(
 
 /// Looks the table up, as long as it takes; `None` when asked to stop.
 async fn inspected(
-    server: &tokio_postgres::Config,
+    server: &postgres::Server,
     outbox: &OutboxConfig,
     metrics: &OutboxMetrics,
     mode: Mode,
@@ -172,7 +172,11 @@ async fn inspected(
                 Err(TableError::Unreachable(reason)) => reason,
             },
             Err(ConnectError::Refused(reason)) => return Err(DaemonError::Configuration(reason)),
-            Err(ConnectError::Unreachable(reason)) => reason,
+            // A certificate is renewed, and then it works: no reason to end for a daemon.
+            Err(ConnectError::Insecure(reason)) if mode == Mode::Once => {
+                return Err(DaemonError::Configuration(reason));
+            }
+            Err(ConnectError::Insecure(reason) | ConnectError::Unreachable(reason)) => reason,
         };
         if mode == Mode::Once {
             return Err(DaemonError::Unavailable(format!("cannot reach Postgres: {reason}")));
@@ -194,6 +198,8 @@ async fn inspected(
 pub enum ConnectError {
     /// The server answered, and nothing changes until somebody mends it: wrong password, no such database.
     Refused(String),
+    /// TLS did not come about, or not as it was asked for.
+    Insecure(String),
     /// Nobody answered, or the server is starting up.
     Unreachable(String),
 }
@@ -202,7 +208,7 @@ impl ConnectError {
     /// The reason.
     pub fn reason(&self) -> &str {
         match self {
-            Self::Refused(reason) | Self::Unreachable(reason) => reason,
+            Self::Refused(reason) | Self::Insecure(reason) | Self::Unreachable(reason) => reason,
         }
     }
 }
@@ -211,13 +217,15 @@ impl ConnectError {
 ///
 /// # Errors
 /// See [`ConnectError`].
-pub async fn connect(server: &tokio_postgres::Config) -> Result<Client, ConnectError> {
-    let (client, connection) = server.connect(NoTls).await.map_err(|error| {
-        let reason = postgres::describe(&error);
+pub async fn connect(server: &postgres::Server) -> Result<Client, ConnectError> {
+    let (client, connection) = server.connect().await.map_err(|error| {
+        let reason = format!("{}: {}", server.place(), postgres::describe(&error));
         // 28: authorization, 3D: no such database.
         let refused = error.code().is_some_and(|code| code.code().starts_with("28") || code.code().starts_with("3D"));
         if refused {
             ConnectError::Refused(format!("postgres.url: {reason}"))
+        } else if postgres::is_insecure(&error) {
+            ConnectError::Insecure(reason)
         } else {
             ConnectError::Unreachable(reason)
         }

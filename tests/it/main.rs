@@ -22,3 +22,4 @@ mod sleep;
 mod status;
 mod support;
 mod tidy;
+mod tls;
