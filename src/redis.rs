@@ -24,7 +24,7 @@ use secrecy::SecretString;
 use crate::tls;
 use address::Address;
 
-pub use address::{NAMES, with_parameter};
+pub use address::{NAMES, files, with_parameter};
 pub use reply::Reply;
 
 /// How long to wait for one TCP connection and its greeting.

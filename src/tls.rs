@@ -43,6 +43,14 @@ pub struct Files {
     pub key: Option<PathBuf>,
 }
 
+impl Files {
+    /// Those that are given, as they are opened.
+    pub fn paths(&self) -> Vec<PathBuf> {
+        let files = [&self.authorities, &self.certificate, &self.key].into_iter().flatten();
+        files.filter(|file| *file != Path::new(SYSTEM)).map(|file| secret_file::resolve(file)).collect()
+    }
+}
+
 /// What the parameters of [`Files`] are called where they are set, for messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Names {

@@ -83,6 +83,12 @@ impl Address {
     }
 }
 
+/// The files that an address names.
+pub fn files(url: &SecretString) -> Vec<PathBuf> {
+    let files = Address::parse(url.expose_secret()).map(|address| address.files).unwrap_or_default();
+    files.paths()
+}
+
 /// An address with one more parameter; `None` if it has that one already.
 pub fn with_parameter(url: &SecretString, name: &str, value: &str) -> Option<SecretString> {
     let text = url.expose_secret();

@@ -16,7 +16,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use crate::tls::{self, Verify};
 use address::Address;
 
-pub use address::{MODE, Mode, NAMES, with_parameter};
+pub use address::{MODE, Mode, NAMES, files, with_parameter};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A dead host is noticed after idle + interval × retries = 25 s without an answer, unsent data after 15 s.

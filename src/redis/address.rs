@@ -35,16 +35,7 @@ impl Address {
             _ => return Err(BadUrl(EXPECTED.to_owned())),
         };
         let mut url = Url::parse(text).map_err(|_hidden| BadUrl(EXPECTED.to_owned()))?;
-        let (mut files, mut others) = (Files::default(), Vec::new());
-        for (name, value) in url.query_pairs() {
-            let file = Some(PathBuf::from(value.as_ref())).filter(|file| !file.as_os_str().is_empty());
-            match name.as_ref() {
-                name if name == NAMES.authorities => files.authorities = file,
-                name if name == NAMES.certificate => files.certificate = file,
-                name if name == NAMES.key => files.key = file,
-                other => others.push(other.to_owned()),
-            }
-        }
+        let (files, others) = parameters(&url);
         if let Some(other) = others.first() {
             let Names { authorities, certificate, key } = NAMES;
             return Err(BadUrl(format!(
@@ -60,6 +51,26 @@ impl Address {
         let rest = url.as_str().replacen("rediss://", "redis://", 1);
         Ok(Self { rest, tls })
     }
+}
+
+/// The files that an address names.
+pub fn files(url: &SecretString) -> Vec<PathBuf> {
+    Url::parse(url.expose_secret()).map(|url| parameters(&url).0.paths()).unwrap_or_default()
+}
+
+/// The certificates, and the names of all other parameters.
+fn parameters(url: &Url) -> (Files, Vec<String>) {
+    let (mut files, mut others) = (Files::default(), Vec::new());
+    for (name, value) in url.query_pairs() {
+        let file = Some(PathBuf::from(value.as_ref())).filter(|file| !file.as_os_str().is_empty());
+        match name.as_ref() {
+            name if name == NAMES.authorities => files.authorities = file,
+            name if name == NAMES.certificate => files.certificate = file,
+            name if name == NAMES.key => files.key = file,
+            other => others.push(other.to_owned()),
+        }
+    }
+    (files, others)
 }
 
 /// An address with one more parameter; `None` if it has that one already, or cannot be understood.

@@ -16,6 +16,7 @@ mod migrate;
 mod notify;
 mod order;
 mod refusals;
+mod reload;
 mod run;
 mod servers;
 mod sleep;

@@ -52,6 +52,36 @@ async fn the_relay_works_over_tls_and_check_says_so() {
     assert!(relay.wait(LIMIT).await.expect("an end").success(), "{}", relay.log_tail());
 }
 
+/// A certificate is renewed under its old name.
+#[tokio::test]
+async fn a_reload_takes_a_renewed_certificate() {
+    let secured = Secured::new().await;
+    configure(&secured, &secured.authority.file);
+    let mut relay = secured.stage.relay();
+    secured.stage.ready(200).await;
+    let client = secured.stage.client().await;
+    let shown = async || {
+        let query = "select array_agg(distinct client_serial::text) from pg_stat_ssl join pg_stat_activity using (pid) \
+                     where usename = 'client'";
+        let row = client.query_one(query, &[]).await.expect("serial numbers");
+        row.get::<_, Option<Vec<String>>>(0).unwrap_or_default()
+    };
+    let before = shown().await;
+    assert_eq!(before.len(), 1);
+    secured.authority.sign("client", &[], Valid::Now);
+    relay.signal(outflow::local::Signal::SIGHUP);
+    eventually(LIMIT, "the new certificate", async || {
+        let now = shown().await;
+        now.len() == 1 && now != before
+    })
+    .await
+    .expect("another serial number");
+    let rows = Numbered { rows: 300, keys: 3 };
+    rows.insert(&secured.stage).await;
+    secured.stage.drained().await;
+    rows.check(&secured.stage, "events.order").await;
+}
+
 #[tokio::test]
 async fn check_and_the_relay_name_what_is_wrong_with_tls() {
     let secured = Secured::new().await;
