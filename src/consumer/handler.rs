@@ -11,9 +11,10 @@ use super::Entry;
 ///   or when an entry was taken over from a consumer that had only been frozen. The effect must be made once by the
 ///   handler, in the way of [`Inbox`](super::Inbox).
 /// - It returns `Ok` only after the effect is committed: the entry is acknowledged next, and never seen again.
+/// - Entries of one key are handled one after another; those of different keys at the same time.
 /// - It is not cancelled by a stop: a stop waits for it. So it must end by itself: give every call in it a timeout.
-/// - A panic in it ends the process, and counts as an attempt.
-pub trait Handler: Send + Sync {
+/// - A panic in it is a failed attempt.
+pub trait Handler: Send + Sync + 'static {
     /// Makes the effect of one entry.
     fn handle(&self, entry: &Entry) -> impl Future<Output = Result<Handled, HandlerError>> + Send;
 }
