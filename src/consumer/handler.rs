@@ -39,8 +39,12 @@ pub enum HandlerError {
     /// It will never go better: dead-lettered at once.
     #[error("{0}")]
     Permanent(String),
+    /// Somebody else holds what the handler needs (a lock that was not got in time, a deadlock, a serialization failure):
+    /// attempted again after a pause, as often as it takes, while other entries go on. Uses up no attempts.
+    #[error("{0}")]
+    Conflict(String),
     /// Something that the handler needs is away, and the entry is not to blame: attempted again until it is back,
-    /// however long that takes. Uses up no attempts.
+    /// however long that takes; until then other entries are not attempted either. Uses up no attempts.
     #[error("{0}")]
     Unavailable(String),
 }
@@ -54,7 +58,9 @@ pub(super) enum Consequence {
     DeadLetter(String),
     /// Pause, then attempt it once more.
     Retry(String),
-    /// Take back the attempt, pause, and attempt it again.
+    /// Take back the attempt, pause, and attempt it again; others go on.
+    Postpone(String),
+    /// Take back the attempt, pause with everything, and attempt it again.
     Wait(String),
 }
 
@@ -63,6 +69,7 @@ pub(super) fn consequence(outcome: Result<Handled, HandlerError>, attempts: u32,
     match outcome {
         Ok(handled) => Consequence::Acknowledge(handled),
         Err(HandlerError::Permanent(error)) => Consequence::DeadLetter(error),
+        Err(HandlerError::Conflict(error)) => Consequence::Postpone(error),
         Err(HandlerError::Unavailable(error)) => Consequence::Wait(error),
         Err(HandlerError::Retry(error)) if attempts >= attempts_max => Consequence::DeadLetter(error),
         Err(HandlerError::Retry(error)) => Consequence::Retry(error),
@@ -84,10 +91,11 @@ mod tests {
             (Err(HandlerError::Retry(text())), 5, Consequence::DeadLetter(text())),
             (Err(HandlerError::Retry(text())), 6, Consequence::DeadLetter(text())),
             (Err(HandlerError::Permanent(text())), 1, Consequence::DeadLetter(text())),
+            (Err(HandlerError::Conflict(text())), 5, Consequence::Postpone(text())),
             (Err(HandlerError::Unavailable(text())), 1, Consequence::Wait(text())),
             (Err(HandlerError::Unavailable(text())), 5, Consequence::Wait(text())),
         ];
-        assert_eq!(rows.len(), 9);
+        assert_eq!(rows.len(), 10);
         for (outcome, attempts, expected) in rows {
             assert_eq!(consequence(outcome.clone(), attempts, 5), expected, "{outcome:?} after {attempts}");
         }

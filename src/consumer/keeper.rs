@@ -85,6 +85,7 @@ impl<H: Handler> Keeper<H> {
 
     async fn reclaim(&self) -> Result<(), Failure> {
         let stream = self.stream();
+        let _turn = stream.turn.lock().await;
         let reclaimed = stream.group.reclaim(self.share.settings.claim_idle).await?;
         let name = self.share.name(self.stream);
         if reclaimed.gone > 0 {

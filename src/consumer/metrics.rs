@@ -12,7 +12,7 @@ const HANDLING_BUCKETS: [f64; 12] = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.
 /// Seconds from the outbox to the effect; hours after an outage.
 const AGE_BUCKETS: [f64; 13] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 300.0, 3600.0];
 /// The values of the label `reason` of `failed`, one a kind of error.
-const REASONS: [&str; 4] = ["retry", "permanent", "unavailable", "panic"];
+const REASONS: [&str; 5] = ["retry", "permanent", "conflict", "unavailable", "panic"];
 
 /// The series of one consumer. Cloning shares them.
 #[derive(Debug, Clone)]

@@ -11,7 +11,7 @@ use super::Handler;
 use super::group::{Found, Held, More};
 use super::health::Part;
 use super::patience::{Interrupted, Pauses, is_group_gone};
-use super::share::{Share, Stream};
+use super::share::{Position, Share, Stream};
 use crate::redis::Failure;
 
 /// How long one wait for new entries lasts. Longer saves nothing, and a connection that died unnoticed is found sooner.
@@ -26,6 +26,7 @@ const FULL_PAUSE: Duration = Duration::from_millis(100);
 pub(super) struct Arrived {
     pub(super) stream: usize,
     pub(super) held: Held,
+    pub(super) from: Position,
     pub(super) room: OwnedSemaphorePermit,
 }
 
@@ -84,21 +85,23 @@ impl<H: Handler> Reader<H> {
         {
             room.push(more);
         }
-        let Found { entries, gone, more } =
-            stream.group.read(room.len(), stream.cursor(), settings.pending_max).await?;
+        let turn = stream.turn.lock().await;
+        let from = stream.position();
+        let Found { entries, gone, more } = stream.group.read(room.len(), from.cursor, settings.pending_max).await?;
         self.share.health.up(Part::Redis);
         if !gone.is_empty() {
-            self.pass_over(gone).await?;
+            self.pass_over(gone, from).await?;
         }
         for held in entries {
-            if !stream.take_in_hand(held.id) {
+            if !stream.take_in_hand(from, held.id) {
                 continue;
             }
             let Some(room) = room.pop() else { break };
-            if self.arrived.send(Arrived { stream: self.stream, held, room }).await.is_err() {
+            if self.arrived.send(Arrived { stream: self.stream, held, from, room }).await.is_err() {
                 return Ok(());
             }
         }
+        drop(turn);
         drop(room);
         match more {
             More::Now => Ok(()),
@@ -135,11 +138,11 @@ impl<H: Handler> Reader<H> {
     }
 
     /// Acknowledges entries whose messages were deleted or trimmed.
-    async fn pass_over(&self, gone: Vec<super::EntryId>) -> Result<(), Failure> {
+    async fn pass_over(&self, gone: Vec<super::EntryId>, from: Position) -> Result<(), Failure> {
         let stream = self.stream();
         for id in &gone {
             tracing::warn!(stream = self.share.name(self.stream), %id, "pending, but gone from the stream (deleted or trimmed): acknowledged");
-            stream.take_in_hand(*id);
+            stream.take_in_hand(from, *id);
         }
         let ids: Vec<_> = gone.iter().map(|id| (*id, String::new())).collect();
         let acknowledged = stream.group.acknowledge(&ids).await;

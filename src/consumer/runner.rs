@@ -1,7 +1,7 @@
 //! The consumer: readers and keepers of its streams, the schedule, and what follows from each attempt.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use secrecy::SecretString;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -24,6 +24,8 @@ use crate::redis::{BadUrl, Redis};
 
 /// Entries on their way from the readers to the schedule; those wait in memory anyway.
 const ARRIVALS: usize = 64;
+/// The pause after a conflict: what was in the way has waited for its turn too.
+const CONFLICT_PAUSE: Duration = Duration::from_millis(500);
 
 /// A member of a consumer group that hands entries to a handler: those of a key in order, those of different keys side by
 /// side.
@@ -53,8 +55,8 @@ enum Step {
     Begun(usize, Vec<Job>, Result<Vec<Begun>, Interrupted>),
     /// An attempt has an outcome.
     Attempted(Job, Consequence),
-    /// An attempt that does not count was taken back.
-    TakenBack(Job, Result<(), Interrupted>),
+    /// An attempt that does not count was taken back; the next one comes after a pause of its own, if it has one.
+    TakenBack(Job, Option<Duration>, Result<(), Interrupted>),
     /// An entry is in the dead letters.
     Buried(Job, Result<(), Interrupted>),
     /// Entries are acknowledged.
@@ -171,7 +173,12 @@ impl<H: Handler> Runner<H> {
         }
     }
 
-    fn arrive(&mut self, Arrived { stream, held, room }: Arrived) {
+    fn arrive(&mut self, Arrived { stream, held, from, room }: Arrived) {
+        let ours = &self.share.streams[stream];
+        if !ours.is_current(from) {
+            ours.let_go([held.id]);
+            return;
+        }
         let (id, lane) = (held.id, Lane::of(stream, &held.key, held.id));
         let behind = self.schedule.push(&lane, id, Item { held, room: Some(room) });
         if behind {
@@ -242,12 +249,15 @@ impl<H: Handler> Runner<H> {
                 }
             }
             Step::Attempted(job, consequence) => self.follow(job, consequence),
-            Step::TakenBack(mut job, Ok(())) => {
+            Step::TakenBack(mut job, pause, Ok(())) => {
                 job.item.held.attempts -= 1;
-                self.schedule.put_back(&job.lane, job.item.held.id, job.item);
+                match pause {
+                    Some(pause) => self.retry(job, pause),
+                    None => self.schedule.put_back(&job.lane, job.item.held.id, job.item),
+                }
             }
             Step::Buried(job, Ok(())) => self.let_go(&job),
-            Step::TakenBack(job, Err(interrupted)) | Step::Buried(job, Err(interrupted)) => {
+            Step::TakenBack(job, _, Err(interrupted)) | Step::Buried(job, Err(interrupted)) => {
                 self.interrupt(job, interrupted);
             }
             Step::Acknowledged(stream, done, outcome) => {
@@ -268,6 +278,10 @@ impl<H: Handler> Runner<H> {
         match begun {
             Begun::NotOurs => {
                 tracing::debug!(stream = self.share.name(stream), %id, "taken over by another consumer, or dealt with");
+                // The later ones were taken with it. If we get them back one day, then from the first one on.
+                let ours = &self.share.streams[stream];
+                ours.let_go(self.schedule.clear(&job.lane));
+                ours.rescan();
                 self.let_go(&job);
             }
             Begun::Counted(fetched) if job.item.held.fields.is_none() && fetched.is_empty() => {
@@ -301,22 +315,35 @@ impl<H: Handler> Runner<H> {
             Consequence::Retry(error) => {
                 let pause = Pauses::before_next(attempts, self.share.settings.retry_delay, RETRY_DELAY_MAX);
                 tracing::warn!(stream = self.share.name(stream), %id, attempts, %error, ?pause, "attempt failed; trying again");
-                let Job { lane, item } = job;
-                self.schedule.retry(&lane, id, item, Instant::now() + pause);
-                self.thin_out(&lane);
+                self.retry(job, pause);
+            }
+            Consequence::Postpone(error) => {
+                let pause = Pauses::between(CONFLICT_PAUSE / 2, CONFLICT_PAUSE);
+                tracing::debug!(stream = self.share.name(stream), %id, %error, ?pause, "postponed");
+                self.take_back(job, Some(pause));
             }
             Consequence::Wait(error) => {
                 self.share.health.down(Part::Handler, &error);
                 self.schedule.close(Instant::now() + self.outage.next());
-                let share = Arc::clone(&self.share);
-                self.steps.spawn(async move {
-                    let group = &share.streams[stream].group;
-                    let counts = [(id, attempts - 1, false)];
-                    let outcome = until_answered(&share.health, &share.stop, || group.attempts(&counts)).await;
-                    Step::TakenBack(job, outcome.map(drop))
-                });
+                self.take_back(job, None);
             }
         }
+    }
+
+    /// Makes an attempt not count.
+    fn take_back(&mut self, job: Job, pause: Option<Duration>) {
+        let share = Arc::clone(&self.share);
+        self.steps.spawn(async move {
+            let group = &share.streams[job.lane.stream()].group;
+            let counts = [(job.item.held.id, job.item.held.attempts - 1, false)];
+            let outcome = until_answered(&share.health, &share.stop, || group.attempts(&counts)).await;
+            Step::TakenBack(job, pause, outcome.map(drop))
+        });
+    }
+
+    fn retry(&mut self, Job { lane, item }: Job, pause: Duration) {
+        self.schedule.retry(&lane, item.held.id, item, Instant::now() + pause);
+        self.thin_out(&lane);
     }
 
     fn bury(&mut self, job: Job, error: String) {

@@ -162,6 +162,12 @@ impl<T> Schedule<T> {
         self.lanes.get_mut(lane).into_iter().flat_map(|queue| queue.entries.values_mut())
     }
 
+    /// Drops what is behind the entry of this lane that is with a worker. Returns the ids.
+    pub(super) fn clear(&mut self, lane: &Lane) -> Vec<EntryId> {
+        let dropped = self.lanes.get_mut(lane).map(|queue| std::mem::take(&mut queue.entries));
+        dropped.unwrap_or_default().into_keys().collect()
+    }
+
     /// Drops everything of a stream that is with no worker.
     pub(super) fn forget(&mut self, stream: usize) {
         let ours = |lane: &Lane| lane.stream() == stream;

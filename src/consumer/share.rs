@@ -34,13 +34,24 @@ pub(super) struct Stream {
     /// Redis said that the group does not exist. Not assumed at the start: creating it is refused by a full Redis, also
     /// when it is there.
     pub(super) group_gone: AtomicBool,
+    /// Held while entries are read and while they are taken over: what is taken over is older than what is read after it,
+    /// and must not be told of later.
+    pub(super) turn: tokio::sync::Mutex<()>,
     reading: Mutex<Reading>,
+}
+
+/// Where a read starts. What it brings counts only if nobody has asked for a reading from the beginning meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Position {
+    pass: u64,
+    /// The last id that we know to be ours.
+    pub(super) cursor: EntryId,
 }
 
 /// What was read and is not acknowledged, and how far that goes.
 #[derive(Debug, Default)]
 struct Reading {
-    cursor: EntryId,
+    position: Position,
     in_hand: HashSet<EntryId>,
 }
 
@@ -54,22 +65,30 @@ impl<H: Handler> Share<H> {
 impl Stream {
     pub(super) fn new(group: Group, metrics: StreamMetrics) -> Self {
         let (nudge, group_gone, reading) = (Notify::new(), AtomicBool::new(false), Mutex::default());
-        Self { group, metrics, nudge, group_gone, reading }
+        Self { group, metrics, nudge, group_gone, turn: tokio::sync::Mutex::default(), reading }
     }
 
     fn reading(&self) -> MutexGuard<'_, Reading> {
         self.reading.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The last id that the reader knows to be ours.
-    pub(super) fn cursor(&self) -> EntryId {
-        self.reading().cursor
+    /// Where to read on.
+    pub(super) fn position(&self) -> Position {
+        self.reading().position
     }
 
-    /// Notes that an entry was read. Returns whether it was not in hand already.
-    pub(super) fn take_in_hand(&self, id: EntryId) -> bool {
+    /// Whether what was read from there still counts.
+    pub(super) fn is_current(&self, from: Position) -> bool {
+        self.reading().position.pass == from.pass
+    }
+
+    /// Notes that an entry was read. Returns whether it counts: not if it is in hand already.
+    pub(super) fn take_in_hand(&self, from: Position, id: EntryId) -> bool {
         let mut reading = self.reading();
-        reading.cursor = reading.cursor.max(id);
+        if reading.position.pass != from.pass {
+            return false;
+        }
+        reading.position.cursor = reading.position.cursor.max(id);
         reading.in_hand.insert(id)
     }
 
@@ -83,20 +102,22 @@ impl Stream {
 
     /// Reads our pending list again from its beginning; what is in hand is passed over.
     pub(super) fn rescan(&self) {
-        self.reading().cursor = EntryId::default();
+        let mut reading = self.reading();
+        reading.position = Position { pass: reading.position.pass + 1, cursor: EntryId::default() };
+        drop(reading);
         self.nudge.notify_one();
     }
 
     /// Whether the reader has gone past one of these and we do not have it in hand.
     pub(super) fn misses_any(&self, pending: &[EntryId]) -> bool {
         let reading = self.reading();
-        pending.iter().any(|id| *id <= reading.cursor && !reading.in_hand.contains(id))
+        pending.iter().any(|id| *id <= reading.position.cursor && !reading.in_hand.contains(id))
     }
 
     /// The group or the stream does not exist any more: nothing of it is in hand.
     pub(super) fn lose_group(&self) {
         self.group_gone.store(true, Ordering::SeqCst);
-        *self.reading() = Reading::default();
-        self.nudge.notify_one();
+        self.reading().in_hand.clear();
+        self.rescan();
     }
 }

@@ -36,6 +36,7 @@ impl<H: Handler> Share<H> {
             Ok(_) => self.health.up(Part::Handler),
             Err(HandlerError::Retry(_)) => metrics.failed("retry"),
             Err(HandlerError::Permanent(_)) => metrics.failed("permanent"),
+            Err(HandlerError::Conflict(_)) => metrics.failed("conflict"),
             Err(HandlerError::Unavailable(_)) => metrics.failed("unavailable"),
         }
         consequence(outcome, held.attempts, self.settings.attempts_max)
