@@ -13,7 +13,7 @@ use crate::backlog::{BEGINNING, Backlog, Look};
 use crate::config::OutboxConfig;
 use crate::daemon::connect;
 use crate::metrics::OutboxMetrics;
-use crate::postgres::describe;
+use crate::postgres::{self, describe};
 
 /// Pause between two looks, at least.
 const PAUSE_MIN: Duration = Duration::from_secs(2);
@@ -28,9 +28,8 @@ const SESSION: &str = concat!(
 );
 
 /// Looks for ever; ends with its task.
-pub async fn keep(server: tokio_postgres::Config, outbox: OutboxConfig, metrics: OutboxMetrics) {
-    let mut server = server;
-    server.application_name("outflow gauge");
+pub async fn keep(server: postgres::Server, outbox: OutboxConfig, metrics: OutboxMetrics) {
+    let server = server.named("outflow gauge");
     let mut gauge = Gauge { metrics, position: BEGINNING, full: Instant::now(), first: None };
     loop {
         let Err(reason) = gauge.watch(&server, &outbox).await;
@@ -62,7 +61,7 @@ struct First {
 impl Gauge {
     async fn watch(
         &mut self,
-        server: &tokio_postgres::Config,
+        server: &postgres::Server,
         outbox: &OutboxConfig,
     ) -> Result<std::convert::Infallible, String> {
         let client = connect(server).await.map_err(|error| error.reason().to_owned())?;

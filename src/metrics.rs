@@ -1,13 +1,15 @@
 //! The metrics: each series declared once, with its help text and unit. Steps report; here is where it is counted.
 
+mod declare;
+mod reloads;
+
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus::{
-    Encoder as _, Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder,
+    Encoder as _, Gauge, GaugeVec, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 use serde::Serialize;
 
@@ -17,6 +19,10 @@ use crate::health::Health;
 use crate::outbox::Woken;
 use crate::relay::Cause;
 use crate::sink::AppendError;
+
+use declare::Declare;
+
+pub use reloads::Reloads;
 
 /// Streams with a label of their own, for each outbox; events of further ones are counted under `other`.
 const STREAM_LABELS_MAX: usize = 100;
@@ -49,6 +55,7 @@ pub struct Metrics {
     slots_owned: IntGaugeVec,
     streams_parked: IntGaugeVec,
     up: IntGaugeVec,
+    reloads: Reloads,
 }
 
 /// The series of one outbox.
@@ -102,6 +109,7 @@ impl Metrics {
         registry.register(Box::new(build))?;
         registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
         Ok(Self {
+            reloads: Reloads::new(&registry)?,
             published: declare.counter("events_published_total", "Events appended to their streams", &["stream"])?,
             recovered: declare.counter(
                 "events_recovered_total",
@@ -185,6 +193,11 @@ impl Metrics {
             health: Health::starting(),
             delivered: Arc::default(),
         }
+    }
+
+    /// How reloads of the configuration went.
+    pub fn reloads(&self) -> &Reloads {
+        &self.reloads
     }
 
     /// All series in the text format of Prometheus.
@@ -288,6 +301,18 @@ impl OutboxMetrics {
         self.real(&self.all.oldest_event_age).set(oldest_seconds.unwrap_or(f64::NAN));
     }
 
+    /// The outbox is not ours any more: what it stood at is nobody's concern. What was counted stays.
+    pub(crate) fn retire(&self) {
+        let all = &self.all;
+        for gauge in [&all.generation, &all.asleep, &all.slots_owned, &all.streams_parked, &all.up] {
+            // Fails only if it is gone already.
+            let _ = gauge.remove_label_values(&[&self.outbox]);
+        }
+        for gauge in [&all.oldest_event_age, &all.backlog_events] {
+            let _ = gauge.remove_label_values(&[&self.outbox]);
+        }
+    }
+
     pub(crate) fn asleep(&self, asleep: bool) {
         self.health.rests(asleep);
         self.gauge(&self.all.asleep).set(i64::from(asleep));
@@ -339,40 +364,4 @@ impl OutboxMetrics {
         known.insert(stream.to_owned());
         stream
     }
-}
-
-/// Declares series of an outbox: prefix and first label are always the same.
-struct Declare<'a> {
-    registry: &'a Registry,
-}
-
-impl Declare<'_> {
-    fn counter(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntCounterVec> {
-        let series = IntCounterVec::new(Opts::new(format!("outflow_{name}"), help), &with_outbox(labels))?;
-        self.registry.register(Box::new(series.clone()))?;
-        Ok(series)
-    }
-
-    fn gauge(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntGaugeVec> {
-        let series = IntGaugeVec::new(Opts::new(format!("outflow_{name}"), help), &with_outbox(labels))?;
-        self.registry.register(Box::new(series.clone()))?;
-        Ok(series)
-    }
-
-    fn real(&self, name: &str, help: &str) -> prometheus::Result<GaugeVec> {
-        let series = GaugeVec::new(Opts::new(format!("outflow_{name}"), help), &with_outbox(&[]))?;
-        self.registry.register(Box::new(series.clone()))?;
-        Ok(series)
-    }
-
-    fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> prometheus::Result<HistogramVec> {
-        let options = HistogramOpts::new(format!("outflow_{name}"), help).buckets(buckets.to_vec());
-        let series = HistogramVec::new(options, &["outbox"])?;
-        self.registry.register(Box::new(series.clone()))?;
-        Ok(series)
-    }
-}
-
-fn with_outbox<'a>(labels: &[&'a str]) -> Vec<&'a str> {
-    std::iter::once("outbox").chain(labels.iter().copied()).collect()
 }

@@ -15,8 +15,8 @@ use crate::telemetry::LogFormat;
 pub(super) struct File {
     #[serde(with = "humantime_serde")]
     pub(super) shutdown_grace: Duration,
-    pub(super) postgres: Server,
-    pub(super) redis: Server,
+    pub(super) postgres: Postgres,
+    pub(super) redis: Redis,
     pub(super) admin: Admin,
     pub(super) log: Log,
     pub(super) outbox: Vec<Outbox>,
@@ -24,9 +24,23 @@ pub(super) struct File {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Server {
+pub(super) struct Postgres {
     pub(super) url: SecretString,
     pub(super) url_file: Option<PathBuf>,
+    pub(super) sslmode: String,
+    pub(super) sslrootcert: String,
+    pub(super) sslcert: String,
+    pub(super) sslkey: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Redis {
+    pub(super) url: SecretString,
+    pub(super) url_file: Option<PathBuf>,
+    pub(super) ssl_ca_certs: String,
+    pub(super) ssl_certfile: String,
+    pub(super) ssl_keyfile: String,
 }
 
 #[derive(Debug, Deserialize)]

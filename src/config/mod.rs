@@ -27,10 +27,12 @@ pub const EXAMPLE: &str = include_str!("../../config.toml.example");
 /// Everything that `outflow` can be told.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Address of Postgres, with the password if there is one.
+    /// Address of Postgres, with the password if there is one, and with its parameters for TLS.
     pub postgres: SecretString,
-    /// Address of Redis, with the password if there is one.
+    /// Address of Redis, with the password if there is one, and with its parameters for TLS.
     pub redis: SecretString,
+    /// Files that addresses were read from; nobody else can read them.
+    pub secret_files: Vec<PathBuf>,
     /// Where the probes and metrics are served.
     pub admin_listen: SocketAddr,
     /// A level or a filter.

@@ -16,7 +16,7 @@ const EVENT_BYTES_MAX: RangeInclusive<u64> = 1..=256 << 20;
 const POLL_INTERVAL: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_hours(1);
 
 pub(super) fn validate(file: File, defaults: File) -> Result<Config, Problem> {
-    postgres::config(&file.postgres.url, "outflow").map_err(|error| Problem::new("postgres.url", error.to_string()))?;
+    postgres::server(&file.postgres.url, "outflow").map_err(|error| Problem::new("postgres.url", error.to_string()))?;
     redis::Redis::check_url(&file.redis.url).map_err(|error| Problem::new("redis.url", error.to_string()))?;
     let admin_listen = file.admin.listen.parse().map_err(|_| {
         Problem::new(
@@ -41,6 +41,7 @@ pub(super) fn validate(file: File, defaults: File) -> Result<Config, Problem> {
     Ok(Config {
         postgres: file.postgres.url,
         redis: file.redis.url,
+        secret_files: Vec::new(),
         admin_listen,
         log_level: file.log.level,
         log_format: file.log.format,

@@ -11,14 +11,14 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::{Either, select};
 use tokio::sync::Notify;
-use tokio_postgres::tls::NoTlsStream;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{AsyncMessage, Client, Config, Connection, NoTls, Row, Socket};
+use tokio_postgres::{AsyncMessage, Client, Row};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::source::{failed, within};
 use super::{OutboxError, Woken, lock};
+use crate::postgres::{Connection, Server};
 
 /// `idle_session_timeout` ends the session of a frozen host, whose kernel still answers keepalives.
 const SESSION: &str = "set statement_timeout = '10s'; set lock_timeout = '5s'; set idle_session_timeout = '10s'";
@@ -74,11 +74,9 @@ pub(super) struct Seen {
 
 impl Control {
     /// Connects and takes a seat, which is given up by the end of this session, however that comes about.
-    pub(super) async fn connect(server: &Config, oid: u32, mapping: &str) -> Result<Self, OutboxError> {
-        let mut server = server.clone();
-        server.application_name("outflow control");
-        let (client, connection) =
-            within(async { server.connect(NoTls).await.map_err(|error| failed(&error)) }).await?;
+    pub(super) async fn connect(server: &Server, oid: u32, mapping: &str) -> Result<Self, OutboxError> {
+        let server = server.named("outflow control");
+        let (client, connection) = within(async { server.connect().await.map_err(|error| failed(&error)) }).await?;
         let client = Arc::new(client);
         let waiter = Waiter {
             inserted: Arc::new(Notify::new()),
@@ -269,7 +267,7 @@ impl Waiter {
 }
 
 /// Drives the connection until it ends. Any number of notifications is one wake-up.
-async fn drive(mut connection: Connection<Socket, NoTlsStream>, waiter: Waiter, members: String) {
+async fn drive(mut connection: Connection, waiter: Waiter, members: String) {
     loop {
         match poll_fn(|cx| connection.poll_message(cx)).await {
             Some(Ok(AsyncMessage::Notification(heard))) if heard.channel() == members => waiter.members.notify_one(),

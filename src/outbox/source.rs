@@ -15,7 +15,7 @@ use super::slots::{self, ALL};
 use super::table::Table;
 use super::{Outbox, OutboxError, Woken};
 use crate::config::OutboxConfig;
-use crate::postgres::{describe, describe_pool, pool};
+use crate::postgres::{Server, describe, describe_pool, pool};
 
 /// Longer than the statement timeout of the sessions: what still has no answer then has lost its server.
 pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(40);
@@ -34,7 +34,7 @@ pub struct PgOutbox {
     pub(super) state: Arc<Mutex<State>>,
     /// How this member reads the table and where it appends: members of one share-out agree on it.
     pub(super) mapping: String,
-    server: tokio_postgres::Config,
+    server: Server,
     control: AsyncMutex<Option<Control>>,
 }
 
@@ -58,7 +58,7 @@ pub(super) struct State {
 
 impl PgOutbox {
     /// Prepares to drain `table`; connects when first used. `sink` names where it appends to.
-    pub fn new(config: OutboxConfig, table: Table, server: &tokio_postgres::Config, sink: &str) -> Self {
+    pub fn new(config: OutboxConfig, table: Table, server: &Server, sink: &str) -> Self {
         let mapping = mapping(&config, sink);
         let size = config.in_flight + SPARE_CONNECTIONS;
         let state = State {

@@ -19,7 +19,7 @@ const SESSION: &str = concat!(
 /// Fills in what is known; an error means that nothing is.
 pub(super) async fn ask(config: &Config, outboxes: &mut [OutboxStatus]) -> Result<(), String> {
     let server =
-        postgres::config(&config.postgres, "outflow status").map_err(|error| format!("postgres.url: {error}"))?;
+        postgres::server(&config.postgres, "outflow status").map_err(|error| format!("postgres.url: {error}"))?;
     let client = connect(&server).await.map_err(|error| error.reason().to_owned())?;
     client.batch_execute(SESSION).await.map_err(|error| describe(&error))?;
     for (outbox, status) in config.outboxes.iter().zip(outboxes) {

@@ -1,9 +1,11 @@
 //! A stage for the relay: private servers, its configuration, the real binary, and what came out in Redis.
 
+mod certificates;
 mod events;
 mod pooler;
 mod stage;
 
+pub(crate) use certificates::{Authority, Identity, Valid};
 pub(crate) use events::{Numbered, check_numbered};
 pub(crate) use pooler::Pooler;
 pub(crate) use stage::{Asked, Entry, LIMIT, Stage, outbox};
