@@ -89,9 +89,10 @@ impl Stage {
         let listen = format!("127.0.0.1:{}", free_port().expect("a port"));
         let envs = vec![
             ("OUTFLOW_ADMIN__LISTEN".to_owned(), listen),
+            // Without the question for TLS in front, the first bytes say whose connection it is.
             (
                 "OUTFLOW_POSTGRES__URL".to_owned(),
-                format!("postgres://{name}@127.0.0.1:{}/postgres", self.to_postgres.port()),
+                format!("postgres://{name}@127.0.0.1:{}/postgres?sslmode=disable", self.to_postgres.port()),
             ),
             ("OUTFLOW_REDIS__URL".to_owned(), format!("redis://{name}:pw@127.0.0.1:{}", self.to_redis.port())),
         ];
