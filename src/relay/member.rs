@@ -124,6 +124,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
     /// member left behind: it is adopted as it is, else two members would raise it in turn for ever.
     async fn recover(&self, cause: Cause, doubted: Option<i64>) -> Result<Option<Session>, String> {
         let seat = self.outbox.join().await.map_err(in_words)?;
+        self.metrics.seated(seat);
         let recovery = self.outbox.recover().await.map_err(in_words)?;
         let known = recovery.generation();
         let (raise, slots) = match recovery.standing() {
