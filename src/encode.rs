@@ -1,7 +1,8 @@
 //! From a batch to the entries of its streams: one format's field names, and each event's values. Pure.
 //!
 //! A batch names each stream and each list of field names ("shape") once; an event is then two small numbers and its
-//! values, so that 1,000 entries cost little more on the wire than their payloads.
+//! values, so that 1,000 entries cost little more on the wire than their payloads. There is no order between streams, so
+//! that the entries of a stream are put together: a run of them names its stream and its shape once.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -41,7 +42,7 @@ pub struct Entries {
     pub streams: Vec<String>,
     /// Lists of field names.
     pub shapes: Vec<Vec<&'static str>>,
-    /// The entries, in the order of the batch.
+    /// The entries, those of a stream together, in the order of the batch.
     pub entries: Vec<Entry>,
     /// The values of all entries, one after another, as many for each as its shape has names.
     pub values: Vec<Bytes>,
@@ -72,7 +73,13 @@ impl Encoder {
             values: Vec::with_capacity(batch.events.len() * 6),
             ..Entries::default()
         };
-        for (index, (event, stream)) in batch.events.iter().zip(&routes.of_event).enumerate() {
+        let mut order: Vec<usize> = (0..batch.events.len()).collect();
+        if entries.streams.len() > 1 {
+            // Stable: within a stream the order stays.
+            order.sort_by_key(|index| routes.of_event[*index]);
+        }
+        for index in order {
+            let (event, stream) = (&batch.events[index], &routes.of_event[index]);
             let reason = match stream {
                 None => Some(DeadReason::NoStream),
                 Some(_) if event.size() > self.event_bytes_max => Some(DeadReason::TooLarge),
@@ -87,6 +94,8 @@ impl Encoder {
                 }
             }
         }
+        // A retry puts them back in the order in which they are buried.
+        entries.dead.sort_by_key(|letter| letter.index);
         entries
     }
 
@@ -205,6 +214,17 @@ mod tests {
             assert_eq!(names(format, headers).join(" "), expected, "{format:?}");
         }
         assert_eq!(table.len(), 7);
+    }
+
+    #[test]
+    fn the_entries_of_a_stream_are_together_and_in_order() {
+        let names = ["b", "a", "", "b", "a", "b"];
+        let route = names.map(|name| Some(Bytes::from(name)).filter(|name| !name.is_empty()));
+        let batch = Batch { events: names.map(|_| event("1", None)).into(), route: route.into(), route_width: 1 };
+        let entries = encoder(Format::Fields).encode(&batch);
+        let laid_out: Vec<_> =
+            entries.entries.iter().map(|entry| (&entries.streams[entry.stream][..], entry.event)).collect();
+        assert_eq!(laid_out, [("events.b", 0), ("events.b", 3), ("events.b", 5), ("events.a", 1), ("events.a", 4)]);
     }
 
     #[test]

@@ -106,6 +106,12 @@ impl Args {
         self
     }
 
+    /// Makes room for `count` more.
+    pub fn reserve(&mut self, count: usize) -> &mut Self {
+        self.0.reserve(count);
+        self
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.0.len()
@@ -258,11 +264,11 @@ impl Redis {
     /// # Errors
     /// As [`Redis::call`].
     pub async fn script(&self, script: &Script, keys: &[&str], args: Args) -> Result<Reply, Failure> {
-        self.script_of(script, keys, || args.clone()).await
+        self.script_of(script, keys, |all| all.0.extend_from_slice(&args.0)).await
     }
 
     /// As [`Redis::script`], for arguments that are cheaper to make again than to copy each time in case the server
-    /// does not know the script.
+    /// does not know the script: `fill` adds them.
     ///
     /// # Errors
     /// As [`Redis::call`].
@@ -270,12 +276,19 @@ impl Redis {
         &self,
         script: &Script,
         keys: &[&str],
-        args: impl Fn() -> Args + Send,
+        fill: impl Fn(&mut Args) + Send,
     ) -> Result<Reply, Failure> {
-        match self.call("EVALSHA", script_args(&script.sha1, keys, args())).await {
-            Err(failure) if failure.code() == Some("NOSCRIPT") => {
-                self.call("EVAL", script_args(script.source, keys, args())).await
+        let args = |name: &str| {
+            let mut args = Args::default();
+            args.text(name).int(i64::try_from(keys.len()).unwrap_or(i64::MAX));
+            for key in keys {
+                args.text(*key);
             }
+            fill(&mut args);
+            args
+        };
+        match self.call("EVALSHA", args(&script.sha1)).await {
+            Err(failure) if failure.code() == Some("NOSCRIPT") => self.call("EVAL", args(script.source)).await,
             outcome => outcome,
         }
     }
@@ -314,16 +327,6 @@ impl fmt::Debug for Redis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Redis").field("connected", &self.client.is_connected()).finish_non_exhaustive()
     }
-}
-
-fn script_args(name: &str, keys: &[&str], args: Args) -> Args {
-    let mut all = Args::with_capacity(2 + keys.len() + args.len());
-    all.text(name).int(i64::try_from(keys.len()).unwrap_or(i64::MAX));
-    for key in keys {
-        all.text(*key);
-    }
-    all.0.extend(args.0);
-    all
 }
 
 fn config_of(url: &SecretString) -> Result<Config, BadUrl> {

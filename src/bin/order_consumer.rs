@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use axum::Router;
 use clap::Parser;
-use outflow::consumer::{Consumer, Health, Metrics, Settings};
+use outflow::consumer::{Consumer, Health, Metrics, Settings, Source};
 use outflow::orders::options::{self, BadOption};
 use outflow::orders::schema::Schema;
 use outflow::orders::stock::Stock;
@@ -16,9 +16,6 @@ use outflow::orders::{probes, server};
 use outflow::signals;
 use outflow::telemetry::{self, LogFormat};
 use secrecy::SecretString;
-
-/// Entries are handled one after another: one connection works, one is for the tables at the start.
-const CONNECTIONS: usize = 2;
 
 /// Consumes order events from a Redis stream, and keeps the stock that they reserve, once per event.
 #[derive(Debug, Parser)]
@@ -63,6 +60,12 @@ struct Options {
     /// How long an entry lies with a consumer that shows no sign of life before it is taken over.
     #[arg(long, env = "ORDER_CONSUMER_CLAIM_IDLE", default_value = "30s", value_parser = duration)]
     claim_idle: Duration,
+    /// Entries handled at a time, each of another key; as many connections to Postgres are opened.
+    #[arg(long, env = "ORDER_CONSUMER_WORKERS", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    workers: u16,
+    /// Entries kept in memory.
+    #[arg(long, env = "ORDER_CONSUMER_PREFETCH", default_value_t = 256, value_parser = clap::value_parser!(u16).range(1..))]
+    prefetch: u16,
     /// Entries read at a time.
     #[arg(long, env = "ORDER_CONSUMER_BATCH", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1000))]
     batch: u16,
@@ -87,7 +90,7 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
     let settings = settings(&options)?;
     let redis_url = options::secret("redis-url", options.redis_url, options.redis_url_file)?;
     let postgres_url = options::secret("postgres-url", options.postgres_url, options.postgres_url_file)?;
-    let pool = options::pool(&postgres_url, "order-consumer", CONNECTIONS)?;
+    let pool = options::pool(&postgres_url, "order-consumer", usize::from(options.workers) + 1)?;
     let stock = Stock::new(pool.clone(), &settings.group)?;
     let registry = probes::registry();
     let metrics = Metrics::new(&registry, &settings)?;
@@ -110,18 +113,20 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
 
 fn settings(options: &Options) -> Result<Settings, BadOption> {
     let consumer = options.consumer.clone().map_or_else(host_name, Ok)?;
-    let settings = Settings::new(&options.stream, &options.group, &consumer);
-    let dead_letter_stream = options.dead_letter_stream.clone().unwrap_or_else(|| settings.dead_letter_stream.clone());
-    if dead_letter_stream == options.stream {
+    let mut source = Source::new(&options.stream);
+    source.dead_letter_stream = options.dead_letter_stream.clone().unwrap_or(source.dead_letter_stream);
+    if source.dead_letter_stream == options.stream {
         return Err(BadOption("--dead-letter-stream: expected another stream than --stream".to_owned()));
     }
     Ok(Settings {
-        dead_letter_stream,
+        streams: vec![source],
+        workers: options.workers.into(),
+        prefetch: options.prefetch.into(),
         attempts_max: options.attempts_max,
         retry_delay: options.retry_delay,
         claim_idle: options.claim_idle,
         batch: options.batch.into(),
-        ..settings
+        ..Settings::new(&options.stream, &options.group, &consumer)
     })
 }
 

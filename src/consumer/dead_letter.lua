@@ -4,8 +4,8 @@
 -- XADD comes first: a full Redis (OOM), or a dead-letter key of another type, ends the script there, and the entry stays
 -- pending. The fields are copied inside Redis: whoever failed on a large payload need not send it back.
 --
--- KEYS  1 stream  2 dead-letter stream
--- ARGV  1 group  2 consumer  3 entry id  4… fields to add, name and value in turn
+-- KEYS  1 stream  2 dead-letter stream  3 hash of the keys (acknowledge.lua)
+-- ARGV  1 group  2 consumer  3 entry id  4 key ("" for none)  5… fields to add, name and value in turn
 -- Returns the new entry's id; "" when the message is gone (it is acknowledged); nil when the entry is not ours any more.
 local mine = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[3], ARGV[3], 1, ARGV[2])
 if #mine == 0 then
@@ -21,7 +21,7 @@ if #found > 0 then
   for i = 1, kept do
     all[#all + 1] = fields[i]
   end
-  for i = 4, #ARGV do
+  for i = 5, #ARGV do
     all[#all + 1] = ARGV[i]
   end
   if kept < #fields then
@@ -31,4 +31,7 @@ if #found > 0 then
   dead = redis.call('XADD', KEYS[2], '*', unpack(all))
 end
 redis.call('XACK', KEYS[1], ARGV[1], ARGV[3])
+if ARGV[4] ~= '' and redis.call('HGET', KEYS[3], ARGV[4]) == ARGV[3] then
+  redis.call('HDEL', KEYS[3], ARGV[4])
+end
 return dead

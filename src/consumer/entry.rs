@@ -5,13 +5,15 @@ use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::HandlerError;
+use super::{EntryId, HandlerError};
 
 /// An event, read from a stream in Outflow's `fields` format.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
-    /// The entry's id in the stream, such as `1700000000000-0`.
-    pub id: String,
+    /// The stream that it was read from.
+    pub stream: String,
+    /// The entry's id in the stream.
+    pub id: EntryId,
     /// What repetitions of the event are recognised by.
     pub event_id: String,
     /// What happened (the field `type`).
@@ -45,7 +47,7 @@ impl Entry {
     ///
     /// # Errors
     /// See [`Malformed`].
-    pub fn read(id: &str, fields: &[Bytes], attempts: u32) -> Result<Self, Malformed> {
+    pub fn read(stream: &str, id: EntryId, fields: &[Bytes], attempts: u32) -> Result<Self, Malformed> {
         let find =
             |name: &'static str| fields.chunks_exact(2).find(|pair| pair[0] == name.as_bytes()).map(|pair| &pair[1]);
         let text = |name: &'static str| match find(name) {
@@ -62,7 +64,8 @@ impl Entry {
             None => Map::new(),
         };
         Ok(Self {
-            id: id.to_owned(),
+            stream: stream.to_owned(),
+            id,
             event_id: required("id")?,
             kind: required("type")?,
             key: text("key")?.unwrap_or_default(),
@@ -71,6 +74,11 @@ impl Entry {
             headers,
             attempts,
         })
+    }
+
+    /// The trace that the event belongs to, from its `traceparent` (W3C Trace Context): 32 hexadecimal digits.
+    pub fn trace_id(&self) -> Option<&str> {
+        self.headers.get("traceparent")?.as_str()?.split('-').nth(1).filter(|id| id.len() == 32)
     }
 
     /// The payload, read as JSON.
@@ -87,7 +95,7 @@ mod tests {
     use bytes::Bytes;
     use jiff::Timestamp;
 
-    use super::{Entry, Malformed};
+    use super::{Entry, EntryId, Malformed};
 
     fn fields(texts: &[&'static str]) -> Vec<Bytes> {
         texts.iter().map(|text| Bytes::from_static(text.as_bytes())).collect()
@@ -107,15 +115,15 @@ mod tests {
             "payload",
             "{\"a\":1}",
             "headers",
-            "{\"traceparent\":\"x\"}",
+            "{\"traceparent\":\"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\"}",
             "later",
             "field",
         ]);
-        let entry = Entry::read("1-0", &fields, 3).expect("a whole entry");
-        assert_eq!((entry.id.as_str(), entry.event_id.as_str(), entry.kind.as_str()), ("1-0", "e1", "T"));
+        let entry = Entry::read("s", EntryId { ms: 1, number: 0 }, &fields, 3).expect("a whole entry");
+        assert_eq!((entry.stream.as_str(), entry.event_id.as_str(), entry.kind.as_str()), ("s", "e1", "T"));
         assert_eq!((entry.key.as_str(), &entry.payload[..], entry.attempts), ("k", &b"{\"a\":1}"[..], 3));
         assert_eq!(entry.time.map(Timestamp::as_millisecond), Some(1_767_323_045_500));
-        assert_eq!(entry.headers["traceparent"], "x");
+        assert_eq!(entry.trace_id(), Some("4bf92f3577b34da6a3ce929d0e0e4736"));
     }
 
     #[test]
@@ -136,7 +144,7 @@ mod tests {
         ];
         assert_eq!(rows.len(), 6);
         for (texts, expected) in rows {
-            assert_eq!(Entry::read("1-0", &fields(texts), 1).err(), Some(expected), "{texts:?}");
+            assert_eq!(Entry::read("s", EntryId::default(), &fields(texts), 1).err(), Some(expected), "{texts:?}");
         }
     }
 }

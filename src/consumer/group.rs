@@ -1,42 +1,84 @@
-//! One consumer's place in its group: every command that it sends to Redis.
+//! One consumer's place in its group on one stream: every command that it sends to Redis.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::Settings;
+use super::id::EntryId;
+use super::{Settings, Source};
 use crate::redis::{Args, Failure, Redis, Reply, Script};
 
 /// The group's member that we are, over two connections: a blocking read holds up whatever else its connection is asked.
 #[derive(Debug)]
 pub(super) struct Group {
     commands: Redis,
-    reads: Redis,
-    settings: Settings,
-    attempt: Script,
+    waits: Redis,
+    pub(super) source: Source,
+    /// The group's name.
+    name: String,
+    consumer: String,
+    /// The hash of the keys that are being worked on (read.lua).
+    keys: String,
+    read: Script,
+    attempts: Script,
+    acknowledge: Script,
     heartbeat: Script,
+    reclaim: Script,
+    give_back: Script,
+    forget: Script,
     dead_letter: Script,
 }
 
 /// An entry on our own pending list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Held {
-    pub(super) id: String,
+    pub(super) id: EntryId,
+    /// The ordering key; empty when it has none.
+    pub(super) key: String,
     /// How often it was attempted before.
     pub(super) attempts: u32,
-    /// Its fields, names and values in turn, when it was just read; to be fetched when it was not.
+    /// Its fields, names and values in turn; `None` when they must be fetched.
     pub(super) fields: Option<Vec<Bytes>>,
 }
 
-/// What a call of XAUTOCLAIM did.
+/// What a read brought.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Found {
+    pub(super) entries: Vec<Held>,
+    /// Entries on our pending list whose messages are gone from the stream (deleted or trimmed).
+    pub(super) gone: Vec<EntryId>,
+    pub(super) more: More,
+}
+
+/// Where the next entries come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum More {
+    /// There may be more right away.
+    Now,
+    /// The group has as many pending as it may.
+    Full,
+    /// None at the moment: wait for what comes behind this id.
+    Behind(String),
+}
+
+/// What became of an attempt that was to start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Begun {
+    /// It is counted. Its fields, if they were asked for.
+    Counted(Vec<Bytes>),
+    /// The entry is not ours any more.
+    NotOurs,
+}
+
+/// What a look for entries of dead consumers brought.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Reclaimed {
-    /// Where to go on; `None` after the end of the group's pending list.
-    pub(super) cursor: Option<String>,
     /// How many entries are ours now.
-    pub(super) count: usize,
-    /// Entries that Redis dropped from the pending list, because their messages are gone from the stream.
-    pub(super) gone: Vec<String>,
+    pub(super) taken: u64,
+    /// How many were dropped, because their messages are gone from the stream.
+    pub(super) gone: u64,
+    /// Whose they were.
+    pub(super) consumers: Vec<String>,
 }
 
 /// What became of an entry that was to be dead-lettered.
@@ -50,24 +92,44 @@ pub(super) enum Buried {
     NotOurs,
 }
 
-/// Where XAUTOCLAIM starts, and what it answers at the end.
-const START: &str = "0-0";
+/// How the group stands on a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Standing {
+    pub(super) pending: i64,
+    pub(super) oldest_pending: Option<EntryId>,
+    /// Entries that nobody has read yet; Redis does not always know (after deletions from the stream's middle).
+    pub(super) lag: Option<i64>,
+}
+
+/// Entries that a script looks at in one step: far below what Lua's `unpack` takes.
+const STEP: i64 = 500;
+/// The idle time of entries that were given back: longer than anybody's `claim_idle`.
+const GIVEN_BACK: Duration = Duration::from_hours(24 * 365);
 
 impl Group {
-    pub(super) fn new(commands: Redis, reads: Redis, settings: Settings) -> Self {
+    pub(super) fn new(commands: Redis, waits: Redis, source: Source, settings: &Settings) -> Self {
+        let keys = format!("{}.{}.keys", source.stream, settings.group);
         Self {
             commands,
-            reads,
-            settings,
-            attempt: Script::new(include_str!("attempt.lua")),
+            waits,
+            source,
+            name: settings.group.clone(),
+            consumer: settings.consumer.clone(),
+            keys,
+            read: Script::new(include_str!("read.lua")),
+            attempts: Script::new(include_str!("attempts.lua")),
+            acknowledge: Script::new(include_str!("acknowledge.lua")),
             heartbeat: Script::new(include_str!("heartbeat.lua")),
+            reclaim: Script::new(include_str!("reclaim.lua")),
+            give_back: Script::new(include_str!("give_back.lua")),
+            forget: Script::new(include_str!("forget.lua")),
             dead_letter: Script::new(include_str!("dead_letter.lua")),
         }
     }
 
     /// Waits until both connections stand, at most `limit`.
     pub(super) async fn ready(&self, limit: Duration) -> Result<(), Failure> {
-        for redis in [&self.commands, &self.reads] {
+        for redis in [&self.commands, &self.waits] {
             if !redis.is_connected() {
                 redis.ready(limit).await?;
             }
@@ -78,95 +140,116 @@ impl Group {
     /// Creates the group, from the beginning of the stream (`$` would skip what came before), and the stream with it.
     /// Returns whether it was missing.
     pub(super) async fn create(&self) -> Result<bool, Failure> {
-        let Settings { stream, group, .. } = &self.settings;
-        match self.commands.call("XGROUP", ["CREATE", stream, group, "0", "MKSTREAM"].into()).await {
+        let args = ["CREATE", &self.source.stream, &self.name, "0", "MKSTREAM"].into();
+        match self.commands.call("XGROUP", args).await {
             Ok(_) => Ok(true),
             Err(failure) if failure.code() == Some("BUSYGROUP") => Ok(false),
             Err(failure) => Err(failure),
         }
     }
 
-    /// The oldest entries on our own pending list. XPENDING rather than XREADGROUP from 0: that one would count a delivery.
-    pub(super) async fn own_pending(&self) -> Result<Vec<Held>, Failure> {
-        let Settings { stream, group, consumer, batch, .. } = &self.settings;
-        let mut args = Args::from([stream.as_str(), group, "-", "+"]);
-        args.int(count(*batch)).text(consumer);
-        let reply = self.commands.call("XPENDING", args).await?;
-        reply.items().iter().map(|row| pending_row(row).ok_or_else(|| unexpected("XPENDING"))).collect()
+    /// At most `count` entries for us behind `cursor`, the last one that we know of: ours already, or new. See read.lua.
+    pub(super) async fn read(&self, count: usize, cursor: EntryId, pending_max: usize) -> Result<Found, Failure> {
+        let mut args = self.member();
+        args.int(integer(count)).text(cursor.to_string()).int(integer(pending_max));
+        let reply = self.commands.script(&self.read, &[&self.source.stream, &self.keys], args).await?;
+        found(&reply).ok_or_else(|| unexpected("the read script"))
     }
 
-    /// New entries; waits for some, at most `block`. They come back with no attempt counted, in Redis too: it counts a
-    /// delivery, but the last of a batch may be delivered many times before its turn comes, if the first ones are deadly.
-    pub(super) async fn read_new(&self, block: Duration) -> Result<Vec<Held>, Failure> {
-        let Settings { stream, group, consumer, batch, .. } = &self.settings;
-        let block_ms = i64::try_from(block.as_millis()).unwrap_or(i64::MAX).max(1);
-        let mut args = Args::from(["GROUP", group, consumer, "COUNT"]);
-        args.int(count(*batch)).word("BLOCK").int(block_ms).word("STREAMS").text(stream).word(">");
-        let reply = self.reads.call_blocking("XREADGROUP", args, block).await?;
-        let [per_stream] = reply.items() else { return Ok(Vec::new()) };
-        let entries = per_stream.items().get(1).map(Reply::items).unwrap_or_default();
-        let held: Option<Vec<Held>> = entries.iter().map(new_entry).collect();
-        let held = held.ok_or_else(|| unexpected("XREADGROUP"))?;
-        if !held.is_empty() {
-            self.uncount(&held).await?;
+    /// Waits until there is an entry behind `last`, at most `block`. Hands nothing out.
+    pub(super) async fn wait(&self, last: &str, block: Duration) -> Result<(), Failure> {
+        let mut args = Args::from(["COUNT", "1", "BLOCK"]);
+        args.int(millis(block).max(1)).word("STREAMS").text(self.source.stream.as_str()).text(last);
+        self.waits.call_blocking("XREAD", args, block).await.map(drop)
+    }
+
+    /// Sets how often entries were attempted; for those with `true`, returns their fields: none when the message is gone.
+    pub(super) async fn attempts(&self, entries: &[(EntryId, u32, bool)]) -> Result<Vec<Begun>, Failure> {
+        let mut args = self.member();
+        for (id, attempts, fetch) in entries {
+            args.text(id.to_string()).int(*attempts).word(if *fetch { "1" } else { "0" });
         }
-        Ok(held)
+        let reply = self.commands.script(&self.attempts, &[&self.source.stream], args).await?;
+        let begun: Option<Vec<Begun>> = reply.items().iter().map(begun).collect();
+        begun.filter(|begun| begun.len() == entries.len()).ok_or_else(|| unexpected("the attempts script"))
     }
 
-    /// Takes over entries whose consumers have shown no sign of life for `claim_idle`; counts no attempt.
-    pub(super) async fn reclaim(&self, cursor: Option<&str>) -> Result<Reclaimed, Failure> {
-        let Settings { stream, group, consumer, claim_idle, batch, .. } = &self.settings;
-        let mut args = Args::from([stream.as_str(), group, consumer]);
-        args.int(i64::try_from(claim_idle.as_millis()).unwrap_or(i64::MAX)).text(cursor.unwrap_or(START));
-        args.word("COUNT").int(count(*batch)).word("JUSTID");
-        let reply = self.commands.call("XAUTOCLAIM", args).await?;
-        let [cursor, claimed, rest @ ..] = reply.items() else { return Err(unexpected("XAUTOCLAIM")) };
-        let cursor = text(cursor).ok_or_else(|| unexpected("XAUTOCLAIM"))?;
-        let gone = rest.first().map(Reply::items).unwrap_or_default();
-        Ok(Reclaimed {
-            cursor: (cursor != START).then_some(cursor),
-            count: claimed.items().len(),
-            gone: gone.iter().filter_map(text).collect(),
+    /// Acknowledges entries, given with their keys, unless they are not ours any more.
+    pub(super) async fn acknowledge(&self, entries: &[(EntryId, String)]) -> Result<(), Failure> {
+        let mut args = self.member();
+        for (id, key) in entries {
+            args.text(id.to_string()).text(key.as_str());
+        }
+        self.commands.script(&self.acknowledge, &[&self.source.stream, &self.keys], args).await.map(drop)
+    }
+
+    /// Keeps other consumers from taking over what we have. Returns what that is.
+    pub(super) async fn heartbeat(&self) -> Result<Vec<EntryId>, Failure> {
+        let mut args = self.member();
+        args.int(STEP);
+        let reply = self.commands.script(&self.heartbeat, &[&self.source.stream], args).await?;
+        reply.items().iter().map(id).collect::<Option<_>>().ok_or_else(|| unexpected("the heartbeat script"))
+    }
+
+    /// Takes over what consumers have that have shown no sign of life for `claim_idle`; counts no attempt.
+    pub(super) async fn reclaim(&self, claim_idle: Duration) -> Result<Reclaimed, Failure> {
+        let mut args = self.member();
+        args.int(millis(claim_idle)).int(STEP);
+        let reply = self.commands.script(&self.reclaim, &[&self.source.stream], args).await?;
+        let [taken, gone, consumers] = reply.items() else { return Err(unexpected("the reclaim script")) };
+        let number = |reply: &Reply| reply.int().and_then(|number| u64::try_from(number).ok()).unwrap_or_default();
+        let consumers = consumers.items().iter().filter_map(text).collect();
+        Ok(Reclaimed { taken: number(taken), gone: number(gone), consumers })
+    }
+
+    /// Lets others take over at once what we have. Returns how much that is.
+    pub(super) async fn give_back(&self) -> Result<i64, Failure> {
+        let mut args = self.member();
+        args.int(millis(GIVEN_BACK)).int(STEP);
+        let reply = self.commands.script(&self.give_back, &[&self.source.stream], args).await?;
+        reply.int().ok_or_else(|| unexpected("the give-back script"))
+    }
+
+    /// Removes consumers from the group that have nothing pending and were not seen for `forget_idle`.
+    pub(super) async fn forget(&self, forget_idle: Duration) -> Result<Vec<String>, Failure> {
+        let mut args = self.member();
+        args.int(millis(forget_idle));
+        let reply = self.commands.script(&self.forget, &[&self.source.stream], args).await?;
+        Ok(reply.items().iter().filter_map(text).collect())
+    }
+
+    /// How the group stands.
+    pub(super) async fn standing(&self) -> Result<Standing, Failure> {
+        let stream = self.source.stream.as_str();
+        let groups = self.commands.call("XINFO", ["GROUPS", stream].into()).await?;
+        let value = |about: &Reply, name: &str| {
+            let pairs = about.items().chunks_exact(2);
+            pairs.into_iter().find(|pair| text(&pair[0]).as_deref() == Some(name)).map(|pair| pair[1].clone())
+        };
+        let ours = |about: &&Reply| value(about, "name").and_then(|name| text(&name)).as_deref() == Some(&self.name);
+        let about = groups.items().iter().find(ours).ok_or_else(|| Failure::Refused("NOGROUP no such group".into()))?;
+        let summary = self.commands.call("XPENDING", [stream, &self.name].into()).await?;
+        Ok(Standing {
+            pending: value(about, "pending").and_then(|pending| pending.int()).unwrap_or_default(),
+            oldest_pending: summary.items().get(1).and_then(id),
+            lag: value(about, "lag").and_then(|lag| lag.int()),
         })
     }
 
-    /// Sets how often an entry was attempted. `None`: it is not ours any more. With `fetch`, returns its fields: none when
-    /// its message is gone.
-    pub(super) async fn attempt(&self, id: &str, attempts: u32, fetch: bool) -> Result<Option<Vec<Bytes>>, Failure> {
-        let Settings { stream, group, consumer, .. } = &self.settings;
-        let mut args = Args::from([group.as_str(), consumer, id]);
-        args.int(attempts).word(if fetch { "1" } else { "0" });
-        match self.commands.script(&self.attempt, &[stream], args).await? {
-            Reply::Nil => Ok(None),
-            Reply::List(fields) => Ok(Some(fields_of(&fields).ok_or_else(|| unexpected("the attempt script"))?)),
-            Reply::Int(_) | Reply::Text(_) => Err(unexpected("the attempt script")),
-        }
-    }
-
-    /// Keeps other consumers from taking over entries that we work on.
-    pub(super) async fn heartbeat(&self, ids: &[String]) -> Result<(), Failure> {
-        let Settings { stream, group, consumer, .. } = &self.settings;
-        let mut args = Args::from([group.as_str(), consumer]);
-        for id in ids {
-            args.text(id);
-        }
-        self.commands.script(&self.heartbeat, &[stream], args).await.map(drop)
-    }
-
-    /// Acknowledges an entry.
-    pub(super) async fn acknowledge(&self, id: &str) -> Result<(), Failure> {
-        let Settings { stream, group, .. } = &self.settings;
-        self.commands.call("XACK", [stream, group, id].into()).await.map(drop)
-    }
-
     /// Moves an entry to the dead-letter stream and acknowledges it, in one step.
-    pub(super) async fn bury(&self, id: &str, about: &[(&'static str, String)]) -> Result<Buried, Failure> {
-        let Settings { stream, group, consumer, dead_letter_stream, .. } = &self.settings;
-        let mut args = Args::from([group.as_str(), consumer, id]);
+    pub(super) async fn bury(
+        &self,
+        id: EntryId,
+        key: &str,
+        about: &[(&'static str, String)],
+    ) -> Result<Buried, Failure> {
+        let mut args = self.member();
+        args.text(id.to_string()).text(key);
         for (name, value) in about {
-            args.word(name).text(value);
+            args.word(name).text(value.as_str());
         }
-        let reply = self.commands.script(&self.dead_letter, &[stream, dead_letter_stream], args).await?;
+        let keys = [self.source.stream.as_str(), &self.source.dead_letter_stream, &self.keys];
+        let reply = self.commands.script(&self.dead_letter, &keys, args).await?;
         match (&reply, text(&reply)) {
             (Reply::Nil, _) => Ok(Buried::NotOurs),
             (_, Some(id)) if id.is_empty() => Ok(Buried::Gone),
@@ -175,45 +258,71 @@ impl Group {
         }
     }
 
-    /// Closes both connections. The one for reads is dropped: it may be in the middle of one, and QUIT would wait for it.
-    pub(super) async fn close(self) {
-        self.commands.close().await;
+    /// Closes the connection for commands. The one that waits is dropped: QUIT would wait with it.
+    pub(super) async fn close(&self) {
+        self.commands.clone().close().await;
     }
 
-    async fn uncount(&self, held: &[Held]) -> Result<(), Failure> {
-        let Settings { stream, group, consumer, .. } = &self.settings;
-        let mut args = Args::from([stream.as_str(), group, consumer, "0"]);
-        for entry in held {
-            args.text(&entry.id);
-        }
-        args.word("RETRYCOUNT").int(0).word("JUSTID");
-        self.commands.call("XCLAIM", args).await.map(drop)
+    /// What every script is told first.
+    fn member(&self) -> Args {
+        Args::from([self.name.as_str(), &self.consumer])
     }
 }
 
-fn count(batch: usize) -> i64 {
-    i64::try_from(batch).unwrap_or(i64::MAX)
+fn integer(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 fn text(reply: &Reply) -> Option<String> {
     Some(String::from_utf8_lossy(reply.text()?).into_owned())
 }
 
+fn id(reply: &Reply) -> Option<EntryId> {
+    text(reply)?.parse().ok()
+}
+
+fn begun(reply: &Reply) -> Option<Begun> {
+    match reply {
+        Reply::Nil => Some(Begun::NotOurs),
+        Reply::List(fields) => fields_of(fields).map(Begun::Counted),
+        Reply::Int(_) | Reply::Text(_) => None,
+    }
+}
+
 fn fields_of(fields: &[Reply]) -> Option<Vec<Bytes>> {
     fields.iter().map(|field| field.text().cloned()).collect()
 }
 
-/// `[id, [name, value, …]]`
-fn new_entry(reply: &Reply) -> Option<Held> {
-    let [id, fields] = reply.items() else { return None };
-    Some(Held { id: text(id)?, attempts: 0, fields: Some(fields_of(fields.items())?) })
+/// `[[[id, attempts, [name, value, …]], …], more]`
+fn found(reply: &Reply) -> Option<Found> {
+    let [entries, more] = reply.items() else { return None };
+    let more = match text(more)?.as_str() {
+        "now" => More::Now,
+        "full" => More::Full,
+        last => More::Behind(last.to_owned()),
+    };
+    let mut found = Found { entries: Vec::with_capacity(entries.items().len()), gone: Vec::new(), more };
+    for entry in entries.items() {
+        let [entry_id, attempts, fields] = entry.items() else { return None };
+        let (id, fields) = (id(entry_id)?, fields_of(fields.items())?);
+        if fields.is_empty() {
+            found.gone.push(id);
+            continue;
+        }
+        let attempts = u32::try_from(attempts.int()?).unwrap_or(u32::MAX);
+        found.entries.push(Held { id, key: key(&fields), attempts, fields: Some(fields) });
+    }
+    Some(found)
 }
 
-/// `[id, consumer, idle, deliveries]`
-fn pending_row(reply: &Reply) -> Option<Held> {
-    let [id, _consumer, _idle, deliveries] = reply.items() else { return None };
-    let attempts = u32::try_from(deliveries.int()?).unwrap_or(u32::MAX);
-    Some(Held { id: text(id)?, attempts, fields: None })
+/// As the script sees it: the first field of that name. One that is no text is a key all the same.
+fn key(fields: &[Bytes]) -> String {
+    let key = fields.chunks_exact(2).find(|pair| &pair[0][..] == b"key").map(|pair| &pair[1]);
+    key.map(|key| String::from_utf8_lossy(key).into_owned()).unwrap_or_default()
 }
 
 fn unexpected(command: &str) -> Failure {

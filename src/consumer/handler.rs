@@ -11,9 +11,10 @@ use super::Entry;
 ///   or when an entry was taken over from a consumer that had only been frozen. The effect must be made once by the
 ///   handler, in the way of [`Inbox`](super::Inbox).
 /// - It returns `Ok` only after the effect is committed: the entry is acknowledged next, and never seen again.
+/// - Entries of one key are handled one after another; those of different keys at the same time.
 /// - It is not cancelled by a stop: a stop waits for it. So it must end by itself: give every call in it a timeout.
-/// - A panic in it ends the process, and counts as an attempt.
-pub trait Handler: Send + Sync {
+/// - A panic in it is a failed attempt.
+pub trait Handler: Send + Sync + 'static {
     /// Makes the effect of one entry.
     fn handle(&self, entry: &Entry) -> impl Future<Output = Result<Handled, HandlerError>> + Send;
 }
@@ -38,8 +39,12 @@ pub enum HandlerError {
     /// It will never go better: dead-lettered at once.
     #[error("{0}")]
     Permanent(String),
+    /// Somebody else holds what the handler needs (a lock that was not got in time, a deadlock, a serialization failure):
+    /// attempted again after a pause, as often as it takes, while other entries go on. Uses up no attempts.
+    #[error("{0}")]
+    Conflict(String),
     /// Something that the handler needs is away, and the entry is not to blame: attempted again until it is back,
-    /// however long that takes. Uses up no attempts.
+    /// however long that takes; until then other entries are not attempted either. Uses up no attempts.
     #[error("{0}")]
     Unavailable(String),
 }
@@ -53,7 +58,9 @@ pub(super) enum Consequence {
     DeadLetter(String),
     /// Pause, then attempt it once more.
     Retry(String),
-    /// Take back the attempt, pause, and attempt it again.
+    /// Take back the attempt, pause, and attempt it again; others go on.
+    Postpone(String),
+    /// Take back the attempt, pause with everything, and attempt it again.
     Wait(String),
 }
 
@@ -62,6 +69,7 @@ pub(super) fn consequence(outcome: Result<Handled, HandlerError>, attempts: u32,
     match outcome {
         Ok(handled) => Consequence::Acknowledge(handled),
         Err(HandlerError::Permanent(error)) => Consequence::DeadLetter(error),
+        Err(HandlerError::Conflict(error)) => Consequence::Postpone(error),
         Err(HandlerError::Unavailable(error)) => Consequence::Wait(error),
         Err(HandlerError::Retry(error)) if attempts >= attempts_max => Consequence::DeadLetter(error),
         Err(HandlerError::Retry(error)) => Consequence::Retry(error),
@@ -83,10 +91,11 @@ mod tests {
             (Err(HandlerError::Retry(text())), 5, Consequence::DeadLetter(text())),
             (Err(HandlerError::Retry(text())), 6, Consequence::DeadLetter(text())),
             (Err(HandlerError::Permanent(text())), 1, Consequence::DeadLetter(text())),
+            (Err(HandlerError::Conflict(text())), 5, Consequence::Postpone(text())),
             (Err(HandlerError::Unavailable(text())), 1, Consequence::Wait(text())),
             (Err(HandlerError::Unavailable(text())), 5, Consequence::Wait(text())),
         ];
-        assert_eq!(rows.len(), 9);
+        assert_eq!(rows.len(), 10);
         for (outcome, attempts, expected) in rows {
             assert_eq!(consequence(outcome.clone(), attempts, 5), expected, "{outcome:?} after {attempts}");
         }

@@ -53,15 +53,6 @@ impl Health {
         }
     }
 
-    /// Whether a part was working when it was last used.
-    pub(super) fn is_up(&self, part: Part) -> bool {
-        let causes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match part {
-            Part::Redis => causes.redis.is_none(),
-            Part::Handler => causes.handler.is_none(),
-        }
-    }
-
     fn replace(&self, part: Part, cause: Option<String>) -> Option<String> {
         let mut causes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let slot = match part {

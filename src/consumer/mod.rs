@@ -30,16 +30,35 @@
 //! # What is promised
 //! - Every entry that the stream keeps long enough is handled at least once, or moved to the dead-letter stream.
 //!   A handler that uses an [`Inbox`] makes its effect exactly once.
+//! - The entries of one key are handled in the order of the stream, one at a time, also by a group of many consumers (see
+//!   below); those of different keys side by side, by as many workers as the settings allow. Entries without a key have no
+//!   order. While an entry waits for its next attempt, the later ones of its key wait behind it, and the others go on.
+//! - A dead-lettered entry does not hold up the later ones of its key.
 //! - Attempts are counted in Redis. A crash in the middle of one counts; an outage of Redis or of what the handler needs
 //!   does not, however long it lasts.
-//! - Entries are handled one after another, in the order of the stream. One that is being retried, or that waits for a
-//!   server, holds up those behind it: this keeps the order of each key, as long as the group has one consumer. With
-//!   several, Redis hands each entry to whoever asks, and a key's entries may be handled at the same time.
-//! - A dead-lettered entry does not hold up the later ones of its key.
-//! - Entries of consumers that are gone are taken over after `claim_idle`; those of a live one never are, however long it
-//!   takes: it says every third of that time that it is alive.
+//! - Entries of consumers that are gone are taken over after `claim_idle`, those that were given back at a stop within a
+//!   second or so; those of a live one never are, however long it takes: it says every third of that time that it is alive.
 //! - A group that vanishes (FLUSHALL, a Redis that lost its data) is created again from the beginning of the stream: what
 //!   is still in it is delivered again.
+//!
+//! # Order per key in a group of many
+//! Redis gives an entry of a stream to whichever consumer asks first, so that two of them could work on one key. Others
+//! split the stream into partitions with one consumer each, which have to be chosen beforehand and shared out; or read with
+//! a single consumer. Here the reading script decides (`read.lua`): it remembers, in a hash beside the stream
+//! (`<stream>.<group>.keys`), the last entry of each key that was given out; while that one is pending, its owner gets the
+//! key's next entries too. So a key sticks to a consumer for as long as there is something of it to do, and is free
+//! otherwise. The pending list is the truth; the hash only says where to look in it, holds no more fields than entries are
+//! pending, and may be lost with nothing worse than the order of what is pending at that moment.
+//!
+//! What it rests on: every consumer of the group is one of these (a foreign one that uses XREADGROUP, XCLAIM or XAUTOCLAIM
+//! gets entries as it likes); whoever takes over takes all that the other one had, in one step; and who finds that an entry
+//! is no longer its own stops there. One hole is closed only by an [`Inbox`]: a consumer frozen in the middle of an attempt
+//! for longer than `claim_idle` may go on with it when it wakes up, after the same event has been handled elsewhere. With
+//! an inbox, that late attempt has no effect; without one, it is an effect too many, and too late.
+//!
+//! What it costs: one script for each batch that is read (about 5 µs of Redis an entry), one for each batch of attempts,
+//! one for each batch of acknowledgements. A key that gets more entries than its consumer can handle fills the group's
+//! pending list up to `pending_max`; from then on nothing new is read until it has caught up.
 //!
 //! # A dead letter
 //! has the fields of the entry, then `dead_entry_id`, `dead_stream`, `dead_group`, `dead_consumer`, `dead_attempts`,
@@ -49,17 +68,23 @@ mod entry;
 mod group;
 mod handler;
 mod health;
+mod id;
 mod inbox;
-mod life;
+mod keeper;
 mod metrics;
 mod patience;
+mod reader;
 mod runner;
+mod schedule;
 mod settings;
+mod share;
+mod work;
 
 pub use entry::{Entry, Malformed};
 pub use handler::{Handled, Handler, HandlerError};
 pub use health::Health;
+pub use id::{BadEntryId, EntryId};
 pub use inbox::Inbox;
 pub use metrics::Metrics;
 pub use runner::Consumer;
-pub use settings::{RETRY_DELAY_MAX, Settings};
+pub use settings::{RETRY_DELAY_MAX, Settings, Source};

@@ -39,12 +39,29 @@ impl Pauses {
         Self::new(OUTAGE_FIRST, OUTAGE_LONGEST)
     }
 
+    /// A pause before attempt number `attempt + 1`, drawn from the half below what doubling `first` gives.
+    pub(super) fn before_next(attempt: u32, first: Duration, longest: Duration) -> Duration {
+        let factor = 2_u32.saturating_pow(attempt.saturating_sub(1));
+        let most = first.saturating_mul(factor).min(longest.max(first));
+        Self::between(most / 2, most)
+    }
+
+    /// Any time between two.
+    pub(super) fn between(least: Duration, most: Duration) -> Duration {
+        least + most.saturating_sub(least).mul_f64(fastrand::f64())
+    }
+
+    /// How long the next pause is.
+    pub(super) fn next(&mut self) -> Duration {
+        self.delays.next().unwrap_or(self.longest)
+    }
+
     /// Waits for the next pause to pass.
     ///
     /// # Errors
     /// [`Interrupted::Stopped`] when a stop was asked for before or meanwhile.
     pub(super) async fn pause(&mut self, stop: &CancellationToken) -> Result<(), Interrupted> {
-        let delay = self.delays.next().unwrap_or(self.longest);
+        let delay = self.next();
         match tokio::time::timeout(delay, stop.cancelled()).await {
             Ok(()) => Err(Interrupted::Stopped),
             Err(_elapsed) => Ok(()),

@@ -1,44 +1,81 @@
-//! What a consumer is told: which group of which stream it belongs to, and its limits.
+//! What a consumer is told: which group of which streams it belongs to, and its limits.
 
 use std::time::Duration;
 
 /// The settings of one consumer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// The stream to read.
-    pub stream: String,
-    /// The consumer group. Created from the stream's beginning if it does not exist, the stream with it.
+    /// The streams to read; at least one. Order is kept per stream and key.
+    pub streams: Vec<Source>,
+    /// The consumer group, the same on every stream. Created from the stream's beginning where it does not exist, the
+    /// stream with it.
     pub group: String,
     /// This consumer's name within the group. Unique among those that run, and the same after a restart: whoever comes
     /// back under its name goes on with its own pending entries at once, instead of waiting for `claim_idle`.
     pub consumer: String,
-    /// Where entries go that cannot be handled.
-    pub dead_letter_stream: String,
-    /// How often an entry is attempted before it goes there; at least 1.
+    /// How many entries are handled at a time, each of another key; at least 1.
+    pub workers: usize,
+    /// How many entries are read at a time; at least 1, at most 1,000.
+    pub batch: usize,
+    /// How many entries, with their payloads, are kept in memory; at least 1. Entries behind one that is being retried
+    /// are kept by their ids alone and do not count.
+    pub prefetch: usize,
+    /// How many entries of a stream may be pending in the whole group; from then on nothing new is read. It bounds what
+    /// piles up behind a key that cannot be handled.
+    pub pending_max: usize,
+    /// How often an entry is attempted before it is dead-lettered; at least 1.
     pub attempts_max: u32,
     /// The pause before the second attempt; it doubles with each further one, up to [`RETRY_DELAY_MAX`], with jitter.
     pub retry_delay: Duration,
     /// How long an entry lies with a consumer that shows no sign of life before another one takes it over.
     pub claim_idle: Duration,
-    /// How many entries are read at a time; at least 1.
-    pub batch: usize,
+    /// How long a consumer without pending entries has to be gone before its name is removed from the group.
+    pub forget_idle: Duration,
+}
+
+/// A stream, and where its dead letters go. On a Redis cluster all keys must be in one slot: give the stream a hash tag
+/// (`{events.order}`), which its companions then share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// The stream to read.
+    pub stream: String,
+    /// Where entries go that cannot be handled.
+    pub dead_letter_stream: String,
 }
 
 /// The longest pause between two attempts (or `retry_delay`, if that is longer).
 pub const RETRY_DELAY_MAX: Duration = Duration::from_secs(30);
 
 impl Settings {
-    /// Settings with the defaults: dead letters to `<stream>.dead`, 5 attempts, 200 ms, 30 s, 64 entries.
+    /// Settings with the defaults: dead letters to `<stream>.dead`; 16 workers, 64 entries read at a time, 256 in memory,
+    /// 10,000 pending; 5 attempts, 200 ms; taken over after 30 s, forgotten after an hour.
     pub fn new(stream: &str, group: &str, consumer: &str) -> Self {
         Self {
-            stream: stream.to_owned(),
+            streams: vec![Source::new(stream)],
             group: group.to_owned(),
             consumer: consumer.to_owned(),
-            dead_letter_stream: format!("{stream}.dead"),
+            workers: 16,
+            batch: 64,
+            prefetch: 256,
+            pending_max: 10_000,
             attempts_max: 5,
             retry_delay: Duration::from_millis(200),
             claim_idle: Duration::from_secs(30),
-            batch: 64,
+            forget_idle: Duration::from_hours(1),
         }
+    }
+
+    /// Adds a stream, with dead letters to `<stream>.dead`.
+    #[must_use]
+    pub fn and(mut self, stream: &str) -> Self {
+        self.streams.push(Source::new(stream));
+        self
+    }
+}
+
+impl Source {
+    /// A stream with dead letters to `<stream>.dead`.
+    pub fn new(stream: &str) -> Self {
+        Self { stream: stream.to_owned(), dead_letter_stream: format!("{stream}.dead") }
     }
 }

@@ -81,6 +81,10 @@ fn no_connection(error: &PoolError) -> HandlerError {
 fn verdict(error: &Error) -> HandlerError {
     let text = describe(error);
     let code = error.code().map(SqlState::code).unwrap_or_default();
+    // Serialization failure, deadlock, lock timeout: not the server's fault, only this entry's bad luck.
+    if matches!(code, "40001" | "40P01" | "55P03") {
+        return HandlerError::Conflict(text);
+    }
     if is_outage(error) || matches!(code, "42P01" | "3F000" | "42501") {
         return HandlerError::Unavailable(text);
     }

@@ -41,6 +41,8 @@ pub(super) struct Control {
     oid: u32,
     seat: i32,
     waiter: Waiter,
+    /// Whether this session holds the sleep lock, which counts re-entries.
+    holds_wake: AtomicBool,
     _driver: AbortOnDropHandle<()>,
     _pinger: AbortOnDropHandle<()>,
 }
@@ -84,13 +86,24 @@ impl Control {
         let set_up = format!("{SESSION}; listen outflow_{oid}; listen {members}");
         within(async { client.batch_execute(&set_up).await.map_err(|error| failed(&error)) }).await?;
         let seat = take_seat(&client, oid, mapping).await?;
-        let control = Self { client, oid, seat, waiter, _driver: driver, _pinger: pinger };
+        let holds_wake = AtomicBool::new(false);
+        let control = Self { client, oid, seat, waiter, holds_wake, _driver: driver, _pinger: pinger };
         control.notify(&members, "").await?;
         Ok(control)
     }
 
     pub(super) fn is_alive(&self) -> bool {
         !self.waiter.closed.is_cancelled() && !self.client.is_closed()
+    }
+
+    /// Cancelled when the session has ended, or is given up.
+    pub(super) fn closed(&self) -> CancellationToken {
+        self.waiter.closed.clone()
+    }
+
+    /// A new share-out begins: who kept the sleep lock may be gone without a word, and nobody is known to sleep.
+    pub(super) fn nobody_sleeps(&self) {
+        self.waiter.sleeper_asleep.store(false, Ordering::Release);
     }
 
     pub(super) fn seat(&self) -> i32 {
@@ -113,13 +126,16 @@ impl Control {
 
     /// Takes the sleep lock if no writer holds it shared. Only ever tries: a waiter would make every writer notify.
     pub(super) async fn fall_asleep(&self, others: bool) -> Result<bool, OutboxError> {
-        if !self.lock_call(TRY_LOCK, lock::WAKE).await? {
-            return Ok(false);
+        if !self.holds_wake.load(Ordering::Acquire) {
+            if !self.lock_call(TRY_LOCK, lock::WAKE).await? {
+                return Ok(false);
+            }
+            self.holds_wake.store(true, Ordering::Release);
+            if others {
+                self.notify(&insert_channel(self.oid), ASLEEP).await?;
+            }
         }
         self.waiter.clear();
-        if others {
-            self.notify(&insert_channel(self.oid), ASLEEP).await?;
-        }
         Ok(true)
     }
 
@@ -130,6 +146,9 @@ impl Control {
     }
 
     pub(super) async fn get_up(&self, others: bool) -> Result<(), OutboxError> {
+        if !self.holds_wake.swap(false, Ordering::AcqRel) {
+            return Ok(());
+        }
         self.lock_call(UNLOCK, lock::WAKE).await?;
         if others {
             self.notify(&insert_channel(self.oid), AWAKE).await?;
@@ -155,6 +174,13 @@ impl Control {
 
     async fn query(&self, statement: &str, params: &[(&(dyn ToSql + Sync), Type)]) -> Result<Vec<Row>, OutboxError> {
         query(&self.client, statement, params).await
+    }
+}
+
+/// The session ends with it; whoever still waits is told.
+impl Drop for Control {
+    fn drop(&mut self) {
+        self.waiter.closed.cancel();
     }
 }
 
@@ -211,6 +237,10 @@ impl Waiter {
             Ok(Either::Right(_)) => Woken::Disconnected,
             Err(_elapsed) => Woken::Elapsed,
         }
+    }
+
+    pub(super) fn is_alive(&self) -> bool {
+        !self.closed.is_cancelled()
     }
 
     fn clear(&self) {

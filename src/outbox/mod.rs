@@ -98,7 +98,8 @@ pub trait Outbox: Send + Sync {
     fn rewind(&self);
 
     /// Falls asleep if no writer is between its insert and its commit. `true`: from here on each commit of a writer
-    /// wakes this member; whoever committed before is seen by a claim made now.
+    /// wakes this member; whoever committed before is seen by a claim made now. Asleep already, it forgets the wake-ups
+    /// so far, at no cost.
     ///
     /// # Errors
     /// The control connection is lost.
@@ -107,7 +108,7 @@ pub trait Outbox: Send + Sync {
     /// Waits until something may have been inserted, at most `limit`.
     fn woken(&self, limit: Duration) -> impl Future<Output = Woken> + Send;
 
-    /// Ends the sleep: writers no longer notify.
+    /// Ends the sleep, if there is one: writers no longer notify.
     ///
     /// # Errors
     /// The control connection is lost.
@@ -129,6 +130,9 @@ pub enum Woken {
 pub trait Claim: Send {
     /// The rows.
     fn batch(&self) -> &Batch;
+
+    /// Whether it took as many as it was allowed to, so that more may be waiting.
+    fn is_full(&self) -> bool;
 
     /// Takes the rows out of the outbox, for good: all were appended, save the dead ones, which go to the dead letters
     /// in the same transaction.

@@ -15,6 +15,10 @@ impl Claim for PgClaim {
         &self.batch
     }
 
+    fn is_full(&self) -> bool {
+        self.full
+    }
+
     async fn settle(mut self, entries: &Entries) -> Result<(), OutboxError> {
         let Some(client) = self.client.take() else { return Ok(()) };
         let outcome = within(commit(&client, &self, &entries.dead)).await;

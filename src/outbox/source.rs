@@ -7,7 +7,7 @@ use deadpool_postgres::{Object, Pool};
 use tokio::sync::Mutex as AsyncMutex;
 
 use super::claim::PgClaim;
-use super::control::{Control, Seen};
+use super::control::{Control, Seen, Waiter};
 use super::cursor::Cursor;
 use super::in_flight::InFlight;
 use super::recovery::PgRecovery;
@@ -52,6 +52,8 @@ pub(super) struct State {
     live: Vec<i32>,
     /// Rows the next claim may take: fewer than configured where rows are large.
     pub(super) limit: usize,
+    /// The control session's, whose lock need not be waited for.
+    waiter: Option<Waiter>,
 }
 
 impl PgOutbox {
@@ -67,6 +69,7 @@ impl PgOutbox {
             mask: 0,
             live: Vec::new(),
             limit: config.batch_rows,
+            waiter: None,
         };
         Self {
             pool: pool(server.clone(), size, include_str!("sql/session.sql")),
@@ -88,13 +91,22 @@ impl PgOutbox {
         self.pool.get().await.map_err(|error| OutboxError::Postgres(describe_pool(&error)))
     }
 
+    /// The seat, for a recovery: what is known of the other members' sleep ends with it.
     pub(super) async fn seat(&self) -> Result<i32, OutboxError> {
-        self.with_control(async |control| Ok(control.seat())).await
+        self.with_control(async |control| {
+            control.nobody_sleeps();
+            Ok(control.seat())
+        })
+        .await
     }
 
     /// Gives up the control session: the next join takes a new seat.
     pub(super) async fn lose_control(&self) {
         *self.control.lock().await = None;
+    }
+
+    fn waiter(&self) -> Option<Waiter> {
+        locked(&self.state).waiter.clone()
     }
 
     /// Whether the generation is still ours, and nobody has come or gone.
@@ -109,7 +121,11 @@ impl PgOutbox {
     ) -> Result<T, OutboxError> {
         let mut control = self.control.lock().await;
         let Some(open) = control.as_ref().filter(|open| open.is_alive()) else { return Err(lost()) };
-        let outcome = step(open).await;
+        // A session that no longer answers is given up when the ping says so, not when the step's own time is over.
+        let outcome = tokio::select! {
+            outcome = step(open) => outcome,
+            () = open.closed().cancelled_owned() => Err(lost()),
+        };
         if outcome.is_err() {
             // Locks count re-entries: after an uncertain answer only a new session knows where it stands.
             *control = None;
@@ -130,12 +146,15 @@ impl Outbox for PgOutbox {
         *control = None;
         let open = Control::connect(&self.server, self.table.oid, &self.mapping).await?;
         let seat = open.seat();
+        locked(&self.state).waiter = Some(open.waiter());
         *control = Some(open);
+        drop(control);
+        self.warm_up().await;
         Ok(seat)
     }
 
     async fn changed(&self) {
-        let Some(waiter) = self.control.lock().await.as_ref().map(Control::waiter) else { return };
+        let Some(waiter) = self.waiter() else { return };
         loop {
             match waiter.members(LOOK_PAUSE).await {
                 Woken::Disconnected => return,
@@ -160,7 +179,7 @@ impl Outbox for PgOutbox {
     }
 
     async fn claim(&self, parked: &[String]) -> Result<Option<PgClaim>, OutboxError> {
-        if !self.control.lock().await.as_ref().is_some_and(Control::is_alive) {
+        if !self.waiter().is_some_and(|waiter| waiter.is_alive()) {
             return Err(lost());
         }
         within(self.take(parked)).await
@@ -185,18 +204,14 @@ impl Outbox for PgOutbox {
     }
 
     async fn woken(&self, limit: Duration) -> Woken {
-        let waiter = self.control.lock().await.as_ref().map(Control::waiter);
-        match waiter {
+        match self.waiter() {
             Some(waiter) => waiter.inserted(limit).await,
             None => Woken::Disconnected,
         }
     }
 
     async fn get_up(&self) -> Result<(), OutboxError> {
-        let (keeps_lock, others) = locked(&self.state).sleep_role();
-        if !keeps_lock {
-            return Ok(());
-        }
+        let (_, others) = locked(&self.state).sleep_role();
         self.with_control(async |control| control.get_up(others).await).await
     }
 }

@@ -8,15 +8,12 @@ use tokio_util::sync::CancellationToken;
 use super::Relay;
 use super::session::Session;
 use super::trouble::{Cause, Trouble};
-use crate::outbox::{Outbox, OutboxError, Recovery, Standing, Woken};
+use crate::outbox::{Outbox, OutboxError, Recovery, Standing};
 use crate::sink::Sink;
 
 /// Pauses while a server is down: from the first to the longest, with jitter, for ever.
 const OUTAGE_PAUSE_MIN: Duration = Duration::from_millis(100);
 const OUTAGE_PAUSE_MAX: Duration = Duration::from_secs(5);
-/// Pauses while writers are between insert and commit, so that nobody can fall asleep.
-const AWAKE_PAUSE_MIN: Duration = Duration::from_micros(500);
-const AWAKE_PAUSE_MAX: Duration = Duration::from_millis(25);
 /// Pause of a standby before it looks again after a change.
 const STANDBY_PAUSE: Duration = Duration::from_millis(200);
 
@@ -166,31 +163,28 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
         Ok(generation)
     }
 
-    /// Drains and rests in turn.
+    /// Delivers until it is done, in doubt, or asked to stop.
     async fn work(&self, session: &Session, mode: Mode, stop: &CancellationToken) -> Ended {
         let mut outage = Outage::new(&self.name);
-        let mut awake_pause = AWAKE_PAUSE_MIN;
         while !stop.is_cancelled() {
-            let outcome = match self.drain(session, stop).await {
-                Ok(delivered) => {
-                    outage.over();
-                    self.metrics.up();
-                    if delivered > 0 {
-                        awake_pause = AWAKE_PAUSE_MIN;
-                    }
-                    match mode {
-                        Mode::Daemon => self.rest(session, &mut awake_pause, stop).await,
-                        Mode::Once => match self.last_look(session, stop).await {
-                            Ok(0) => return Ended::Finished,
-                            Ok(_) => Ok(()),
-                            Err(trouble) => Err(trouble),
-                        },
-                    }
+            // After an outage one batch goes ahead.
+            let outcome = if outage.lasts() {
+                self.deliver_once(session, stop).await
+            } else {
+                match (self.drain(session, mode, stop).await, mode) {
+                    (Ok(_), Mode::Daemon) => Ok(()),
+                    (Ok(_), Mode::Once) => match self.last_look(session, stop).await {
+                        Ok(0) => return Ended::Finished,
+                        other => other.map(drop),
+                    },
+                    (Err(trouble), _) => Err(trouble),
                 }
-                Err(trouble) => Err(trouble),
             };
             match outcome {
-                Ok(()) => {}
+                Ok(()) => {
+                    outage.over();
+                    self.metrics.up();
+                }
                 Err(Trouble::Unavailable(reason)) => {
                     self.metrics.down(&reason);
                     pause(outage.next_pause(&reason), stop).await;
@@ -214,51 +208,11 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
     /// Before a single drain ends: what slipped by the cursor is found from the beginning.
     async fn last_look(&self, session: &Session, stop: &CancellationToken) -> Result<usize, Trouble> {
         self.outbox.rewind();
-        self.drain(session, stop).await
-    }
-
-    /// Sleeps if no writer is under way, else waits a little.
-    async fn rest(&self, session: &Session, awake: &mut Duration, stop: &CancellationToken) -> Result<(), Trouble> {
-        if !self.outbox.fall_asleep().await? {
-            pause(*awake, stop).await;
-            *awake = (*awake * 2).min(AWAKE_PAUSE_MAX);
-            return Ok(());
-        }
-        self.metrics.asleep(true);
-        let woken = self.sleep(session, stop).await;
-        self.metrics.asleep(false);
-        self.outbox.get_up().await?;
-        woken
-    }
-
-    /// Asleep: whoever committed before is seen by the first claim; whoever inserts from here on notifies.
-    async fn sleep(&self, session: &Session, stop: &CancellationToken) -> Result<(), Trouble> {
-        let mut forgotten = false;
-        loop {
-            if self.deliver_once(session, stop).await? > 0 || stop.is_cancelled() {
-                return Ok(());
-            }
-            if !forgotten {
-                self.forget(session).await;
-                forgotten = true;
-            }
-            let woken = tokio::select! {
-                woken = self.outbox.woken(self.poll_interval) => woken,
-                () = stop.cancelled() => return Ok(()),
-            };
-            self.metrics.woken(woken);
-            match woken {
-                Woken::Elapsed => {}
-                Woken::Notified => return Ok(()),
-                Woken::Disconnected => {
-                    return Err(OutboxError::Postgres("the control connection is lost".into()).into());
-                }
-            }
-        }
+        self.drain(session, Mode::Once, stop).await
     }
 
     /// Leaves no settled batch in the journal.
-    async fn forget(&self, session: &Session) {
+    pub(super) async fn forget(&self, session: &Session) {
         let settled = session.to_drop();
         if settled.is_empty() {
             return;
@@ -298,6 +252,10 @@ impl<'a> Outage<'a> {
             self.reason = Some(reason.to_owned());
         }
         self.pauses.next().unwrap_or(OUTAGE_PAUSE_MAX)
+    }
+
+    fn lasts(&self) -> bool {
+        self.reason.is_some()
     }
 
     fn over(&mut self) {

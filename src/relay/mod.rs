@@ -2,6 +2,7 @@
 
 mod member;
 mod parked;
+mod rest;
 mod session;
 #[cfg(test)]
 mod tests;
@@ -24,9 +25,6 @@ use trouble::Trouble;
 
 pub use member::Mode;
 pub use trouble::Cause;
-
-/// Pause between two looks at an empty table while batches are under way: by then new rows may have come.
-const PAUSE_UNDER_WAY: Duration = Duration::from_micros(500);
 
 /// One outbox, relayed by one member.
 pub struct Relay<O, S> {
@@ -55,33 +53,21 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
         Self { name: name.to_owned(), outbox, sink, encoder, in_flight, poll_interval, parked, metrics }
     }
 
-    /// One batch's life. Returns how many events it delivered; `None` when there was nothing to claim.
+    /// One batch's life. Returns how many events it delivered; `None` when there is none, or when it failed.
     ///
     /// Never cancelled: once rows are claimed, they are settled or rolled back. A batch that fails breaks the gates for
     /// those behind it, which are then rolled back too.
     async fn deliver(&self, drain: &Drain<'_>, stop: &CancellationToken) -> Option<usize> {
-        let turn = drain.claims.lock().await;
-        let started = Instant::now();
-        let claim = loop {
-            if drain.has_ended() || stop.is_cancelled() {
+        let mut turn = drain.claims.lock().await;
+        let claim = match self.next(drain, &mut turn, stop).await {
+            Ok(claim) => claim?,
+            Err(trouble) => {
+                drain.fail(trouble);
                 return None;
-            }
-            match self.claim().await {
-                Ok(Some(claim)) => break claim,
-                Ok(None) if drain.under_way() == 0 => {
-                    drain.end();
-                    return None;
-                }
-                Ok(None) => tokio::time::sleep(PAUSE_UNDER_WAY).await,
-                Err(trouble) => {
-                    drain.fail(trouble);
-                    return None;
-                }
             }
         };
         let number = drain.enter();
         drop(turn);
-        self.metrics.claimed(claim.batch().events.len(), started.elapsed());
 
         let entries = self.encoder.encode(claim.batch());
 
@@ -158,12 +144,14 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
         drain.session.settled(number);
         turn.done();
         self.metrics.settled(entries, started.elapsed());
+        self.metrics.up();
         Some(events)
     }
 
-    /// Delivers until there is nothing left, a stop, or trouble. Returns how many events it delivered.
-    async fn drain(&self, session: &Session, stop: &CancellationToken) -> Result<usize, Trouble> {
-        let drain = Drain::new(session);
+    /// Delivers until a stop or trouble, or ([`Mode::Once`]) until there is nothing left. Returns how many events it
+    /// delivered.
+    async fn drain(&self, session: &Session, mode: Mode, stop: &CancellationToken) -> Result<usize, Trouble> {
+        let drain = Drain::new(session, mode);
         let lane = async || {
             let mut delivered = 0;
             while let Some(events) = self.deliver(&drain, stop).await {
@@ -172,19 +160,23 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
             delivered
         };
         let lanes = join_all((0..self.in_flight).map(|_| lane())).await;
-        match drain.into_trouble() {
-            Some(trouble) => Err(trouble),
-            None => Ok(lanes.into_iter().sum()),
-        }
+        self.end(drain).await?;
+        Ok(lanes.into_iter().sum())
     }
 
-    /// Delivers what one claim takes. Returns how many events that were.
-    async fn deliver_once(&self, session: &Session, stop: &CancellationToken) -> Result<usize, Trouble> {
-        let drain = Drain::new(session);
-        let delivered = self.deliver(&drain, stop).await;
-        match drain.into_trouble() {
+    /// Delivers what one claim takes.
+    async fn deliver_once(&self, session: &Session, stop: &CancellationToken) -> Result<(), Trouble> {
+        let drain = Drain::new(session, Mode::Once);
+        self.deliver(&drain, stop).await;
+        self.end(drain).await
+    }
+
+    async fn end(&self, drain: Drain<'_>) -> Result<(), Trouble> {
+        let (trouble, rest) = drain.finish();
+        let up = if rest.asleep { self.outbox.get_up().await } else { Ok(()) };
+        match trouble {
             Some(trouble) => Err(trouble),
-            None => Ok(delivered.unwrap_or(0)),
+            None => Ok(up?),
         }
     }
 

@@ -8,9 +8,9 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::Relay;
 use super::session::Session;
 use super::trouble::{Cause, Trouble};
+use super::{Mode, Relay};
 use crate::encode::{Encoder, Entries, Format};
 use crate::event::{AppendedRow, Batch, Event};
 use crate::metrics::Metrics;
@@ -34,6 +34,10 @@ struct Counting(Arc<AtomicUsize>);
 impl Claim for OneRow {
     fn batch(&self) -> &Batch {
         &self.batch
+    }
+
+    fn is_full(&self) -> bool {
+        false
     }
 
     async fn settle(self, _: &Entries) -> Result<(), OutboxError> {
@@ -152,7 +156,7 @@ async fn a_row_that_a_failed_settle_let_go_is_not_appended_again() {
     let metrics = Metrics::new().expect("metrics").outbox("test");
     let sink = Counting(Arc::clone(&appended));
     let relay = Relay::new("test", Scripted::default(), sink, encoder, 2, Duration::from_secs(1), metrics);
-    let outcome = relay.drain(&Session::new(1, 1), &CancellationToken::new()).await;
+    let outcome = relay.drain(&Session::new(1, 1), Mode::Daemon, &CancellationToken::new()).await;
     assert!(matches!(outcome, Err(Trouble::Doubt { cause: Cause::Postgres, .. })), "{outcome:?}");
     assert_eq!(appended.load(Ordering::Relaxed), 1, "appended again");
 }

@@ -1,0 +1,19 @@
+-- Acknowledges entries that are still ours, and frees their keys if nothing of them was given out since.
+--
+-- Not those that another consumer took over from us: it is working on them, and the key's next entry must wait for it.
+--
+-- KEYS  1 stream  2 hash of the keys
+-- ARGV  1 group  2 consumer  3… for each entry: id, key ("" for none)
+-- Returns how many were ours.
+local stream, keys, group, me = KEYS[1], KEYS[2], ARGV[1], ARGV[2]
+local done = 0
+for i = 3, #ARGV, 2 do
+  local id, key = ARGV[i], ARGV[i + 1]
+  if #redis.call('XPENDING', stream, group, id, id, 1, me) > 0 then
+    done = done + redis.call('XACK', stream, group, id)
+    if key ~= '' and redis.call('HGET', keys, key) == id then
+      redis.call('HDEL', keys, key)
+    end
+  end
+end
+return done

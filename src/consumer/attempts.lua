@@ -1,0 +1,30 @@
+-- Starts (or takes back) attempts: sets the delivery counters of those entries that are still ours.
+--
+-- The counter in Redis is the number of attempts that were started, and nothing else: it survives a crash of the consumer,
+-- and is set to a number rather than raised, so that repeating this script after a lost answer counts nothing twice. The
+-- check comes first because XCLAIM takes an entry from whoever has it: another consumer may have taken ours over while we
+-- were frozen, and it is the owner now.
+--
+-- KEYS  1 stream
+-- ARGV  1 group  2 consumer  3… for each entry: id, attempts, "1" to fetch the fields
+-- Returns for each entry: nil when it is not ours, else the fields: an empty list when not asked for, or when the message is
+-- gone.
+local stream, group, me = KEYS[1], ARGV[1], ARGV[2]
+local begun = {}
+for i = 3, #ARGV, 3 do
+  local id = ARGV[i]
+  local fields = false
+  if #redis.call('XPENDING', stream, group, id, id, 1, me) > 0 then
+    -- JUSTID: without it the counter would be raised by one more.
+    redis.call('XCLAIM', stream, group, me, 0, id, 'RETRYCOUNT', ARGV[i + 1], 'JUSTID')
+    fields = {}
+    if ARGV[i + 2] == '1' then
+      local found = redis.call('XRANGE', stream, id, id)
+      if #found > 0 then
+        fields = found[1][2]
+      end
+    end
+  end
+  begun[#begun + 1] = fields
+end
+return begun

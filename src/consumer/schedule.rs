@@ -1,0 +1,185 @@
+//! Which entry is handled next: in order per key, one of a key at a time, different keys side by side. Pure.
+//!
+//! Entries wait in *lanes*, one a key. A lane is with at most one worker; while its first entry is between two attempts,
+//! the lane waits and the others go on. When the handler cannot work at all, a *gate* closes: one entry at a time tries.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::id::EntryId;
+
+/// What is handled in order: the entries of one key of one stream, or an entry without a key.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Lane {
+    /// A stream, by its number, and a key.
+    Key(usize, Arc<str>),
+    /// An entry that has no key.
+    Alone(usize, EntryId),
+}
+
+impl Lane {
+    pub(super) fn of(stream: usize, key: &str, id: EntryId) -> Self {
+        if key.is_empty() { Self::Alone(stream, id) } else { Self::Key(stream, key.into()) }
+    }
+
+    pub(super) fn stream(&self) -> usize {
+        match self {
+            Self::Key(stream, _) | Self::Alone(stream, _) => *stream,
+        }
+    }
+}
+
+/// Entries in hand that are not done, with whatever is known of them.
+#[derive(Debug)]
+pub(super) struct Schedule<T> {
+    workers: usize,
+    lanes: HashMap<Lane, Queue<T>>,
+    /// Lanes that a worker may take, in turn: a lane that was served goes to the end.
+    ready: VecDeque<Lane>,
+    waiting: BTreeSet<(Instant, Lane)>,
+    running: usize,
+    /// Until when the handler is not tried at all; `None` while it works.
+    gate: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Queue<T> {
+    state: State,
+    entries: BTreeMap<EntryId, T>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Ready,
+    Running,
+    Waiting(Instant),
+}
+
+impl<T> Schedule<T> {
+    /// For so many workers.
+    pub(super) fn new(workers: usize) -> Self {
+        let (lanes, ready, waiting) = (HashMap::new(), VecDeque::new(), BTreeSet::new());
+        Self { workers, lanes, ready, waiting, running: 0, gate: None }
+    }
+
+    /// Adds an entry to its lane, in the place of its id. Returns whether it is behind one that waits.
+    pub(super) fn push(&mut self, lane: &Lane, id: EntryId, entry: T) -> bool {
+        let queue = self.lanes.entry(lane.clone()).or_insert_with(|| {
+            self.ready.push_back(lane.clone());
+            Queue { state: State::Ready, entries: BTreeMap::new() }
+        });
+        queue.entries.insert(id, entry);
+        matches!(queue.state, State::Waiting(_))
+    }
+
+    /// An entry for a worker that is free, if there is one. Its lane is taken until [`Schedule::done`],
+    /// [`Schedule::retry`] or [`Schedule::put_back`].
+    pub(super) fn next(&mut self, now: Instant) -> Option<(Lane, EntryId, T)> {
+        let open = self.gate.is_none_or(|until| until <= now && self.running == 0);
+        if !open || self.running >= self.workers {
+            return None;
+        }
+        while let Some((due, _)) = self.waiting.first()
+            && *due <= now
+        {
+            let (_, lane) = self.waiting.pop_first()?;
+            self.lanes.get_mut(&lane)?.state = State::Ready;
+            // It has waited enough.
+            self.ready.push_front(lane);
+        }
+        let lane = self.ready.pop_front()?;
+        let queue = self.lanes.get_mut(&lane)?;
+        queue.state = State::Running;
+        let (id, entry) = queue.entries.pop_first()?;
+        self.running += 1;
+        Some((lane, id, entry))
+    }
+
+    /// The entry that was taken from this lane is done with: the lane's next one may be taken.
+    pub(super) fn done(&mut self, lane: &Lane) {
+        self.running -= 1;
+        let Some(queue) = self.lanes.get_mut(lane) else { return };
+        if queue.entries.is_empty() {
+            self.lanes.remove(lane);
+        } else {
+            queue.state = State::Ready;
+            self.ready.push_back(lane.clone());
+        }
+    }
+
+    /// The entry is to be taken again, not before `at`; its lane waits.
+    pub(super) fn retry(&mut self, lane: &Lane, id: EntryId, entry: T, at: Instant) {
+        self.running -= 1;
+        let queue = self.lanes.entry(lane.clone());
+        let queue = queue.or_insert_with(|| Queue { state: State::Running, entries: BTreeMap::new() });
+        queue.entries.insert(id, entry);
+        queue.state = State::Waiting(at);
+        self.waiting.insert((at, lane.clone()));
+    }
+
+    /// The entry was not attempted, or that does not count: its lane comes first again.
+    pub(super) fn put_back(&mut self, lane: &Lane, id: EntryId, entry: T) {
+        self.running -= 1;
+        let queue = self.lanes.entry(lane.clone());
+        let queue = queue.or_insert_with(|| Queue { state: State::Running, entries: BTreeMap::new() });
+        queue.entries.insert(id, entry);
+        queue.state = State::Ready;
+        self.ready.push_front(lane.clone());
+    }
+
+    /// The handler cannot work: until `until` nothing is taken, then one entry at a time, until [`Schedule::open`].
+    pub(super) fn close(&mut self, until: Instant) {
+        self.gate = Some(until);
+    }
+
+    /// The handler works.
+    pub(super) fn open(&mut self) {
+        self.gate = None;
+    }
+
+    /// When [`Schedule::next`] is worth asking again though nothing else has happened.
+    pub(super) fn due(&self) -> Option<Instant> {
+        if self.running >= self.workers || (self.gate.is_some() && self.running > 0) {
+            return None;
+        }
+        let waiting = self.waiting.first().map(|(due, _)| *due);
+        match self.gate {
+            None => waiting,
+            Some(until) if self.ready.is_empty() => waiting.map(|due| due.max(until)),
+            Some(until) => Some(until),
+        }
+    }
+
+    /// How many entries are with workers.
+    #[cfg(test)]
+    fn running(&self) -> usize {
+        self.running
+    }
+
+    /// The entries of a lane that are with no worker, in order.
+    pub(super) fn queued(&mut self, lane: &Lane) -> impl Iterator<Item = &mut T> {
+        self.lanes.get_mut(lane).into_iter().flat_map(|queue| queue.entries.values_mut())
+    }
+
+    /// Drops what is behind the entry of this lane that is with a worker. Returns the ids.
+    pub(super) fn clear(&mut self, lane: &Lane) -> Vec<EntryId> {
+        let dropped = self.lanes.get_mut(lane).map(|queue| std::mem::take(&mut queue.entries));
+        dropped.unwrap_or_default().into_keys().collect()
+    }
+
+    /// Drops everything of a stream that is with no worker.
+    pub(super) fn forget(&mut self, stream: usize) {
+        let ours = |lane: &Lane| lane.stream() == stream;
+        self.ready.retain(|lane| !ours(lane));
+        self.waiting.retain(|(_, lane)| !ours(lane));
+        self.lanes.retain(|lane, queue| !ours(lane) || queue.state == State::Running);
+        for (_, queue) in self.lanes.iter_mut().filter(|(lane, _)| ours(lane)) {
+            queue.entries.clear();
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "schedule/tests.rs"]
+mod tests;

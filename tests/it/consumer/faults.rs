@@ -1,0 +1,230 @@
+//! Three order-consumers, killed, frozen, stopped and started at random: every effect once, each key in order, nothing left.
+//!
+//! A short run is part of the tests; `make consumer-faults` runs ten minutes over 100,000 entries. The seed is printed and
+//! can be given again (`CONSUMER_FAULTS_SEED`), though the machine's timing is not repeated with it.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use outflow::local::{Signal, eventually};
+use outflow::redis::Args;
+use serde_json::json;
+use uuid::Uuid;
+
+use super::{Consumer, LIMIT, STREAM, Scene, about, session};
+
+const NAMES: [&str; 3] = ["one", "two", "three"];
+const KEYS: usize = 60;
+/// Every so many entries one is poison.
+const POISON_EVERY: u64 = 97;
+/// Entries appended in one command line.
+const CHUNK: u64 = 20;
+
+/// Notes each effect in the order of the effects, and whether the one before it, of the same key, was committed by then.
+/// Every fiftieth attempt fails.
+const JOURNAL: &str = "
+    create table numbered (event_id uuid primary key, key text not null, n int not null, unique (key, n));
+    create table effects (event_id uuid not null, key text not null, n int not null, in_order boolean not null);
+    create index on effects (key, n);
+    create function journal() returns trigger language plpgsql as $$ begin
+      if random() < 0.02 then raise exception 'bad luck'; end if;
+      insert into effects
+      select e.event_id, e.key, e.n, e.n = 1 or exists (select from effects p where p.key = e.key and p.n = e.n - 1)
+      from numbered e where e.event_id = new.event_id;
+      return new;
+    end $$;
+    create trigger journal after insert on orders.inbox for each row execute function journal();";
+
+struct Plan {
+    seed: u64,
+    seconds: u64,
+    entries: u64,
+}
+
+impl Plan {
+    fn from_environment() -> Self {
+        let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect(name));
+        Self {
+            seed: number("CONSUMER_FAULTS_SEED").unwrap_or_else(|| fastrand::u64(..1_000_000)),
+            seconds: number("CONSUMER_FAULTS_SECONDS").unwrap_or(10),
+            entries: number("CONSUMER_FAULTS_ENTRIES").unwrap_or(4_000),
+        }
+    }
+}
+
+/// What was done to the consumers.
+#[derive(Debug, Default)]
+struct Faults {
+    killed: u32,
+    frozen: u32,
+    stopped: u32,
+}
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} killed, {} frozen, {} stopped", self.killed, self.frozen, self.stopped)
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "the summary of a run, and the seed to repeat it with")]
+#[tokio::test(flavor = "multi_thread")]
+async fn effects_are_made_once_and_in_order_whatever_happens_to_the_consumers() {
+    let plan = Plan::from_environment();
+    println!("consumer faults: seed {}, {} s, {} entries", plan.seed, plan.seconds, plan.entries);
+    let started = Instant::now();
+    let scene = Scene::new().await;
+    let mut consumers = vec![start(&scene, NAMES[0])];
+    consumers[0].until_ready().await;
+    scene.db.batch_execute(JOURNAL).await.expect("the journal");
+    consumers.extend(NAMES[1..].iter().map(|name| start(&scene, name)));
+
+    let (poison, faults) = tokio::join!(produce(&scene, &plan), torment(&scene, &mut consumers, &plan));
+    let done = async || scene.pending().await == 0 && unread(&scene).await == 0;
+    let limit = LIMIT + Duration::from_secs(plan.seconds / 4);
+    let waited = eventually(limit, "everything to be handled", done).await;
+    waited.unwrap_or_else(|error| panic!("{error}\n{}", consumers[0].program.log_tail()));
+
+    let row = scene.db.query_one(
+        "select (select count(*) from numbered), count(*), count(distinct event_id), count(*) filter (where not in_order) from effects",
+        &[],
+    );
+    let row = row.await.expect("counts");
+    let [expected, effects, distinct, out_of_order]: [i64; 4] = std::array::from_fn(|column| row.get(column));
+    let reserved: Option<i64> =
+        scene.db.query_one("select sum(reserved)::bigint from orders.inventory", &[]).await.expect("a sum").get(0);
+    let dead = scene.dead().await;
+    let letters: HashSet<String> = dead.iter().map(|fields| about(fields, "dead_entry_id")).collect();
+    println!(
+        "consumer faults: seed {}: {} entries in {:.0?}, {faults}: {} lost, {} doubled, {out_of_order} out of order, {} of {} poison dead-lettered",
+        plan.seed,
+        plan.entries,
+        started.elapsed(),
+        expected - distinct,
+        effects - distinct,
+        letters.len(),
+        poison.len(),
+    );
+    assert_eq!((effects, distinct, out_of_order), (expected, expected, 0));
+    assert_eq!(reserved, Some(expected), "each reserved one");
+    assert_eq!((letters, dead.len()), (poison.iter().cloned().collect(), poison.len()));
+    assert_eq!(scene.call("HLEN", &["events.order.inventory.keys"]).await.int(), Some(0), "no key is kept");
+    assert!(faults.killed + faults.frozen + faults.stopped > 0);
+    for consumer in consumers {
+        consumer.stop().await;
+    }
+}
+
+fn start(scene: &Scene, name: &str) -> Consumer {
+    // Kills count as attempts: more than anybody has bad luck.
+    scene.start(name, &["--claim-idle", "1s", "--attempts-max", "30", "--workers", "8"])
+}
+
+async fn unread(scene: &Scene) -> i64 {
+    let groups = scene.call("XINFO", &["GROUPS", STREAM]).await;
+    let about = groups.items()[0].items().to_vec();
+    let at = about.iter().position(|name| name.text().is_some_and(|name| &name[..] == b"lag")).expect("the lag");
+    about[at + 1].int().expect("known: nothing was deleted")
+}
+
+/// Appends entries over four fifths of the time; returns the ids of the poisonous ones.
+async fn produce(scene: &Scene, plan: &Plan) -> Vec<String> {
+    let db = session(&scene.postgres).await;
+    let note = db.prepare("insert into numbered select * from unnest($1::uuid[], $2::text[], $3::int[])").await;
+    let note = note.expect("a statement");
+    let (mut random, mut counters, mut poison) = (fastrand::Rng::with_seed(plan.seed), vec![0_i32; KEYS], Vec::new());
+    let chunks = plan.entries.div_ceil(CHUNK);
+    let mut pace =
+        tokio::time::interval(Duration::from_millis(plan.seconds * 800 / chunks).max(Duration::from_millis(1)));
+    for chunk in 0..chunks {
+        pace.tick().await;
+        let mut rows: (Vec<Uuid>, Vec<String>, Vec<i32>) = Default::default();
+        let mut entries = Vec::new();
+        for number in chunk * CHUNK..((chunk + 1) * CHUNK).min(plan.entries) {
+            // A few keys have much of it.
+            let key = if random.bool() { random.usize(..KEYS) } else { random.usize(..3) };
+            let event_id = Uuid::now_v7();
+            let deadly = number % POISON_EVERY == POISON_EVERY - 1;
+            if !deadly {
+                counters[key] += 1;
+                rows.0.push(event_id);
+                rows.1.push(format!("k{key}"));
+                rows.2.push(counters[key]);
+            }
+            entries.push((event_id, format!("k{key}"), deadly));
+        }
+        db.execute(&note, &[&rows.0, &rows.1, &rows.2]).await.expect("rows");
+        for (event_id, key, deadly) in entries {
+            let id = scene.client.call("XADD", entry(event_id, &key, deadly)).await.expect("an entry");
+            if deadly {
+                poison.push(super::text(&id));
+            }
+        }
+    }
+    poison
+}
+
+fn entry(event_id: Uuid, key: &str, deadly: bool) -> Args {
+    let order = Uuid::nil();
+    let items = json!([{ "sku": key, "quantity": 1, "unit_price": "1.00" }]);
+    let payload = json!({
+        "event_id": event_id, "event_type": "OrderCreated", "aggregate_id": key, "occurred_at": "2026-01-02T03:04:05Z",
+        "order_id": order, "customer_id": "c", "total_amount": "1.00", "currency": "EUR", "items": items,
+    });
+    let payload = if deadly { "{\"half".to_owned() } else { payload.to_string() };
+    let id = event_id.to_string();
+    [STREAM, "*", "id", &id, "type", "OrderCreated", "key", key, "time", "2026-01-02T03:04:05Z", "payload", &payload]
+        .into()
+}
+
+/// Kills, freezes and stops consumers until the time is over; all of them run at the end.
+async fn torment(scene: &Scene, consumers: &mut [Consumer], plan: &Plan) -> Faults {
+    let (mut random, mut faults) = (fastrand::Rng::with_seed(plan.seed), Faults::default());
+    // Drawn pauses, not a wait for anything: this is the load.
+    let mut clock = tokio::time::interval(Duration::from_millis(100));
+    let mut frozen: [Option<u32>; NAMES.len()] = [None; NAMES.len()];
+    for _ in 0..plan.seconds * 10 {
+        clock.tick().await;
+        for (left, consumer) in frozen.iter_mut().zip(consumers.iter_mut()) {
+            match left {
+                Some(0) => {
+                    consumer.program.signal(Signal::SIGCONT);
+                    *left = None;
+                }
+                Some(left) => *left -= 1,
+                None => {}
+            }
+        }
+        if random.u8(..8) > 0 {
+            continue;
+        }
+        let victim = random.usize(..NAMES.len());
+        if frozen[victim].is_some() {
+            continue;
+        }
+        match random.u8(..3) {
+            0 => {
+                consumers[victim].program.kill();
+                consumers[victim] = start(scene, NAMES[victim]);
+                faults.killed += 1;
+            }
+            1 => {
+                // Up to four times as long as it takes the others to take over.
+                frozen[victim] = Some(random.u32(2..40));
+                consumers[victim].program.signal(Signal::SIGSTOP);
+                faults.frozen += 1;
+            }
+            _ => {
+                consumers[victim].program.terminate();
+                let status = consumers[victim].program.wait(LIMIT).await.expect("its end");
+                assert!(status.success(), "{status}: {}", consumers[victim].program.log_tail());
+                consumers[victim] = start(scene, NAMES[victim]);
+                faults.stopped += 1;
+            }
+        }
+    }
+    for consumer in consumers {
+        consumer.program.signal(Signal::SIGCONT);
+    }
+    faults
+}
