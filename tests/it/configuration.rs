@@ -212,7 +212,7 @@ async fn what_is_missing_in_postgres_is_named_with_its_remedy() {
         "grant select, delete, update (\"id\") on \"public\".\"outbox\" to \"poor\";",
         "grant usage on schema \"outflow\" to \"poor\";",
         "grant select, update on \"outflow\".\"outbox\" to \"poor\";",
-        "grant insert, select, delete on \"outflow\".\"member\" to \"poor\";",
+        "grant insert, select, delete, update (\"report\") on \"outflow\".\"member\" to \"poor\";",
         "grant insert on \"outflow\".\"dead_letter\" to \"poor\";",
     ];
     refused(&grants).await;
