@@ -33,6 +33,6 @@ grant usage on schema public to outflow_relay, outflow_operator, order_api;
 create schema if not exists orders;
 grant usage, create on schema orders to order_api, order_consumer;
 alter default privileges for role order_api in schema orders
-  grant select, insert, update on tables to order_consumer;
+  grant select, insert, update, delete on tables to order_consumer;
 alter default privileges for role order_consumer in schema orders
-  grant select, insert, update on tables to order_api;
+  grant select, insert, update, delete on tables to order_api;

@@ -7,6 +7,7 @@
 //! ```
 
 pub mod api;
+pub mod dead;
 mod json;
 mod metrics;
 pub mod money;

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use deadpool_postgres::Pool;
 use secrecy::SecretString;
 
+use crate::consumer::Source;
 use crate::postgres;
 
 /// A companion's exit code for options that cannot be used (`EX_CONFIG`).
@@ -44,6 +45,48 @@ pub fn pool(url: &SecretString, application_name: &str, size: usize) -> Result<P
     let config =
         postgres::config(url, application_name).map_err(|error| BadOption(format!("--postgres-url: {error}")))?;
     Ok(postgres::pool(config, size, SESSION))
+}
+
+/// Where an order consumer's stream is, as its options name it.
+#[derive(Debug, clap::Args)]
+pub struct RedisOptions {
+    /// Redis, as `redis://[user:password@]host[:port][/database]`.
+    #[arg(long, env = "ORDER_CONSUMER_REDIS_URL", hide_env_values = true, required_unless_present = "redis_url_file")]
+    redis_url: Option<SecretString>,
+    /// A file that holds the address of Redis.
+    #[arg(long, env = "ORDER_CONSUMER_REDIS_URL_FILE", conflicts_with = "redis_url")]
+    redis_url_file: Option<PathBuf>,
+    /// The stream to read.
+    #[arg(long, env = "ORDER_CONSUMER_STREAM", default_value = "events.order")]
+    stream: String,
+    /// Where entries go that cannot be handled; `<stream>.dead` unless given.
+    #[arg(long, env = "ORDER_CONSUMER_DEAD_LETTER_STREAM")]
+    dead_letter_stream: Option<String>,
+}
+
+impl RedisOptions {
+    /// The address of Redis.
+    ///
+    /// # Errors
+    /// As [`secret`].
+    pub fn url(&self) -> Result<SecretString, BadOption> {
+        secret("redis-url", self.redis_url.clone(), self.redis_url_file.clone())
+    }
+
+    /// The stream and its dead letters.
+    ///
+    /// # Errors
+    /// [`BadOption`] when both are one.
+    pub fn source(&self) -> Result<Source, BadOption> {
+        let mut source = Source::new(&self.stream);
+        if let Some(dead_letter_stream) = &self.dead_letter_stream {
+            source.dead_letter_stream.clone_from(dead_letter_stream);
+        }
+        if source.dead_letter_stream == source.stream {
+            return Err(BadOption("--dead-letter-stream: expected another stream than --stream".to_owned()));
+        }
+        Ok(source)
+    }
 }
 
 /// Says on stderr why the program ends, and with which code: 78 for options, 1 for the rest.

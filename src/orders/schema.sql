@@ -26,3 +26,6 @@ create table if not exists orders.inbox (
   handled_at timestamptz not null default now(),
   primary key (consumer_group, event_id)
 );
+
+-- For the inbox's retention. Rows are appended in the order of their time, so that a few bytes for each range of pages do.
+create index if not exists inbox_handled_at on orders.inbox using brin (handled_at);

@@ -10,10 +10,10 @@ use uuid::Uuid;
 use super::order::{Item, ORDER_CANCELLED, ORDER_CREATED, OrderEvent};
 use crate::consumer::{Entry, Handled, Handler, HandlerError, Inbox};
 use crate::postgres::{describe, describe_pool, is_outage};
-use crate::table_name::BadTableName;
 
 const RESERVE: &str = include_str!("sql/reserve.sql");
-const INBOX: &str = "orders.inbox";
+/// The inbox table.
+pub const INBOX: &str = "orders.inbox";
 
 /// Keeps `orders.inventory`.
 #[derive(Debug, Clone)]
@@ -23,12 +23,9 @@ pub struct Stock {
 }
 
 impl Stock {
-    /// The effect of a consumer group: each group makes it once per event.
-    ///
-    /// # Errors
-    /// Never, in practice: the inbox table's name is ours.
-    pub fn new(pool: Pool, group: &str) -> Result<Self, BadTableName> {
-        Ok(Self { pool, inbox: Inbox::new(INBOX, group)? })
+    /// The effect of the consumer group that the inbox is of: each group makes it once per event.
+    pub fn new(pool: Pool, inbox: Inbox) -> Self {
+        Self { pool, inbox }
     }
 
     async fn reserve(&self, event_id: Uuid, wanted: &BTreeMap<&str, i64>) -> Result<Handled, HandlerError> {
