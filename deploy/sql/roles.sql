@@ -27,7 +27,7 @@ $roles$;
 
 -- For the default table public.outbox, which then belongs to the migrator.
 grant usage, create on schema public to outflow_migrator;
-grant usage on schema public to outflow_relay, outflow_operator, order_api;
+grant usage on schema public to outflow_relay, outflow_operator, order_api, order_consumer;
 
 -- The companions' own schema. Whichever starts first creates the tables and owns them; the other one may use them.
 create schema if not exists orders;

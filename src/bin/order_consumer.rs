@@ -11,14 +11,16 @@ use clap::{Parser, Subcommand};
 use outflow::consumer::{Consumer, Health, Inbox, Metrics, Settings};
 use outflow::orders::dead::{self, DeadCommand};
 use outflow::orders::options::{self, BadOption, RedisOptions};
+use outflow::orders::saga::{INBOX, Rules, Saga, Step};
 use outflow::orders::schema::Schema;
-use outflow::orders::stock::{INBOX, Stock};
 use outflow::orders::{probes, server};
+use outflow::producer::Outbox;
 use outflow::signals;
 use outflow::telemetry::{self, LogFormat};
+use rust_decimal::Decimal;
 use secrecy::SecretString;
 
-/// Consumes order events from a Redis stream, and keeps the stock that they reserve, once per event.
+/// A step of an order's saga: consumes events from Redis streams, and makes each one's effect once.
 #[derive(Debug, Parser)]
 #[command(name = "order-consumer", version, subcommand_negates_reqs = true, args_conflicts_with_subcommands = true)]
 struct Options {
@@ -37,9 +39,21 @@ struct Options {
     /// A file that holds the address of Postgres.
     #[arg(long, env = "ORDER_CONSUMER_POSTGRES_URL_FILE", conflicts_with = "postgres_url")]
     postgres_url_file: Option<PathBuf>,
-    /// The consumer group.
-    #[arg(long, env = "ORDER_CONSUMER_GROUP", default_value = "inventory")]
-    group: String,
+    /// Which step of the saga this is.
+    #[arg(long, env = "ORDER_CONSUMER_STEP", value_enum, default_value_t = Step::Inventory)]
+    step: Step,
+    /// The consumer group; the step's name unless given.
+    #[arg(long, env = "ORDER_CONSUMER_GROUP")]
+    group: Option<String>,
+    /// The outbox table, in Outflow's default form, for what the step has to tell.
+    #[arg(long, env = "ORDER_CONSUMER_OUTBOX_TABLE", default_value = "public.outbox")]
+    outbox_table: String,
+    /// How much there is of a sku that the inventory does not know yet.
+    #[arg(long, env = "ORDER_CONSUMER_NEW_SKU_ON_HAND", default_value_t = 1_000_000, value_parser = clap::value_parser!(i64).range(0..))]
+    new_sku_on_hand: i64,
+    /// The highest amount that is paid: this stands in for a bank.
+    #[arg(long, env = "ORDER_CONSUMER_PAYMENT_MAX", default_value = "100000")]
+    payment_max: Decimal,
     /// The name in the group: unique among those that run, the same after a restart. The host's name unless given; two
     /// consumers on one host need two names.
     #[arg(long, env = "ORDER_CONSUMER_CONSUMER")]
@@ -101,10 +115,12 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
     let postgres_url = options::secret("postgres-url", options.postgres_url, options.postgres_url_file)?;
     let pool = options::pool(&postgres_url, "order-consumer", usize::from(options.workers) + 1)?;
     let inbox = Inbox::new(INBOX, &settings.group)?;
-    let stock = Stock::new(pool.clone(), inbox.clone());
+    let outbox = Outbox::new(&options.outbox_table).map_err(|error| BadOption(format!("--outbox-table: {error}")))?;
+    let rules = Rules { new_sku_on_hand: options.new_sku_on_hand, payment_max: options.payment_max };
+    let saga = Saga::new(options.step, rules, pool.clone(), inbox.clone(), outbox);
     let registry = probes::registry();
     let metrics = Metrics::new(&registry, &settings)?;
-    let consumer = Consumer::open(&redis_url, settings, stock, metrics)
+    let consumer = Consumer::open(&redis_url, settings, saga, metrics)
         .map_err(|error| BadOption(format!("--redis-url: {error}")))?;
     let schema = Schema::default();
     let router = probes(registry, &consumer.health(), &schema);
@@ -129,14 +145,14 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
 fn settings(options: &Options) -> Result<Settings, BadOption> {
     let consumer = options.consumer.clone().map_or_else(host_name, Ok)?;
     Ok(Settings {
-        streams: vec![options.redis.source()?],
+        streams: options.redis.sources(&options.step.streams())?,
         workers: options.workers.into(),
         prefetch: options.prefetch.into(),
         attempts_max: options.attempts_max,
         retry_delay: options.retry_delay,
         claim_idle: options.claim_idle,
         batch: options.batch.into(),
-        ..Settings::new("", &options.group, &consumer)
+        ..Settings::new("", options.group.as_deref().unwrap_or(options.step.name()), &consumer)
     })
 }
 

@@ -85,7 +85,10 @@ pub async fn run(command: DeadCommand) -> Result<(), Box<dyn Error>> {
 }
 
 async fn chosen(args: &DeadArgs) -> Result<(DeadLetters, Vec<DeadLetter>), Box<dyn Error>> {
-    let (url, source) = (args.redis.url()?, args.redis.source()?);
+    let (url, sources) = (args.redis.url()?, args.redis.sources(&["events.order"])?);
+    let [source] = sources.as_slice() else {
+        return Err(BadOption("--stream: one at a time".to_owned()).into());
+    };
     let open = DeadLetters::open(&url, &source.dead_letter_stream);
     let dead = open.map_err(|error| BadOption(format!("--redis-url: {error}")))?;
     dead.ready(CONNECT_PATIENCE).await?;
@@ -97,7 +100,7 @@ async fn chosen(args: &DeadArgs) -> Result<(DeadLetters, Vec<DeadLetter>), Box<d
     };
     let letters = dead.list(&filter).await?;
     if let Some(missing) = args.ids.iter().find(|id| !letters.iter().any(|letter| letter.id == id.to_string())) {
-        let stream = source.dead_letter_stream;
+        let stream = &source.dead_letter_stream;
         return Err(format!("{stream} has no dead letter {missing}; `dead list` shows which there are").into());
     }
     Ok((dead, letters))

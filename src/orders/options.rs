@@ -12,8 +12,9 @@ use crate::postgres;
 /// A companion's exit code for options that cannot be used (`EX_CONFIG`).
 const EXIT_CONFIG: u8 = 78;
 
-/// What every session of a companion relies on. A query that takes longer than this has lost its caller.
-const SESSION: &str = "set statement_timeout = '10s'; set lock_timeout = '10s'; \
+/// What every session of a companion relies on. A query that takes longer than this has lost its caller; one that waits for
+/// a lock is to say so, and not that it took too long.
+const SESSION: &str = "set statement_timeout = '10s'; set lock_timeout = '5s'; \
     set idle_in_transaction_session_timeout = '30s'; set synchronous_commit = on; \
     set default_transaction_isolation = 'read committed'; set default_transaction_read_only = off";
 
@@ -56,9 +57,10 @@ pub struct RedisOptions {
     /// A file that holds the address of Redis.
     #[arg(long, env = "ORDER_CONSUMER_REDIS_URL_FILE", conflicts_with = "redis_url")]
     redis_url_file: Option<PathBuf>,
-    /// The stream to read.
-    #[arg(long, env = "ORDER_CONSUMER_STREAM", default_value = "events.order")]
-    stream: String,
+    /// The streams to read, with commas in between; those of the step unless given. `dead` looks at one: `events.order`
+    /// unless given.
+    #[arg(long, env = "ORDER_CONSUMER_STREAM", value_delimiter = ',')]
+    stream: Vec<String>,
     /// Where entries go that cannot be handled; `<stream>.dead` unless given.
     #[arg(long, env = "ORDER_CONSUMER_DEAD_LETTER_STREAM")]
     dead_letter_stream: Option<String>,
@@ -73,19 +75,28 @@ impl RedisOptions {
         secret("redis-url", self.redis_url.clone(), self.redis_url_file.clone())
     }
 
-    /// The stream and its dead letters.
+    /// The streams with their dead letters; `otherwise` if none is named.
     ///
     /// # Errors
-    /// [`BadOption`] when both are one.
-    pub fn source(&self) -> Result<Source, BadOption> {
-        let mut source = Source::new(&self.stream);
-        if let Some(dead_letter_stream) = &self.dead_letter_stream {
-            source.dead_letter_stream.clone_from(dead_letter_stream);
+    /// [`BadOption`] when a stream is its own dead-letter stream, or is named twice.
+    pub fn sources(&self, otherwise: &[&str]) -> Result<Vec<Source>, BadOption> {
+        let named: Vec<&str> = self.stream.iter().map(String::as_str).collect();
+        let streams = if named.is_empty() { otherwise } else { &named };
+        let mut sources: Vec<Source> = Vec::with_capacity(streams.len());
+        for stream in streams {
+            let mut source = Source::new(stream);
+            if let Some(dead_letter_stream) = &self.dead_letter_stream {
+                source.dead_letter_stream.clone_from(dead_letter_stream);
+            }
+            if streams.contains(&source.dead_letter_stream.as_str()) {
+                return Err(BadOption("--dead-letter-stream: expected another stream than --stream".to_owned()));
+            }
+            if stream.is_empty() || sources.contains(&source) {
+                return Err(BadOption(format!("--stream: {stream:?} is empty or named twice")));
+            }
+            sources.push(source);
         }
-        if source.dead_letter_stream == source.stream {
-            return Err(BadOption("--dead-letter-stream: expected another stream than --stream".to_owned()));
-        }
-        Ok(source)
+        Ok(sources)
     }
 }
 

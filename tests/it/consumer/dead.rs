@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use outflow::consumer::Inbox;
+use outflow::local::eventually;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::Scene;
+use super::{LIMIT, Scene};
 
 struct Asked {
     code: Option<i32>,
@@ -21,6 +22,11 @@ impl Scene {
         let output = command.output().await.expect("a run");
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("a text");
         Asked { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+
+    async fn until_dead(&self, count: usize) {
+        let enough = async || self.dead().await.len() == count;
+        eventually(LIMIT, &format!("{count} dead letters"), enough).await.expect("in time");
     }
 
     async fn letters(&self, filter: &[&str]) -> Vec<Value> {
@@ -38,12 +44,13 @@ async fn dead_letters_are_shown_put_back_and_discarded() {
         $$ begin raise exception 'not today'; end $$;
         create trigger refuse before insert on orders.inventory for each row execute function refuse()";
     scene.db.batch_execute(refuse).await.expect("a trigger");
-    for sku in ["a", "b", "c"] {
+    // One after the other: letters are in the order of dying.
+    for (count, sku) in (1..).zip(["a", "b", "c"]) {
         scene.order(Uuid::now_v7(), "OrderCreated", &[(sku, 1)]).await;
-        scene.until_none_pending().await;
+        scene.until_dead(count).await;
     }
     scene.add(&["what", "is this"]).await;
-    scene.until_none_pending().await;
+    scene.until_dead(4).await;
 
     let all = scene.letters(&[]).await;
     assert_eq!(all.len(), 4);
