@@ -50,6 +50,13 @@ pub struct Entries {
     pub dead: Vec<DeadLetter>,
 }
 
+impl Entries {
+    /// The streams that get an entry, each once or more.
+    pub fn filled(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().map(|entry| self.streams[entry.stream].as_str())
+    }
+}
+
 /// What an encoder needs to know of an outbox.
 #[derive(Debug, Clone)]
 pub struct Encoder {
@@ -64,8 +71,9 @@ pub struct Encoder {
 }
 
 impl Encoder {
-    /// Lays out a batch. Events without a stream and events that are too large are set aside.
-    pub fn encode(&self, batch: &Batch) -> Entries {
+    /// Lays out a batch. Events without a stream, events that are too large and those of the streams that are `given_up`
+    /// are set aside.
+    pub fn encode(&self, batch: &Batch, given_up: &[String]) -> Entries {
         let routes = route(&self.template, batch);
         let mut entries = Entries {
             streams: routes.streams,
@@ -83,6 +91,7 @@ impl Encoder {
             let reason = match stream {
                 None => Some(DeadReason::NoStream),
                 Some(_) if event.size() > self.event_bytes_max => Some(DeadReason::TooLarge),
+                Some(stream) if given_up.contains(&entries.streams[*stream]) => Some(DeadReason::Refused),
                 Some(_) => None,
             };
             match (stream, reason) {
@@ -192,7 +201,7 @@ mod tests {
     fn one(format: Format, headers: Option<&'static str>) -> Vec<(&'static str, Bytes)> {
         let batch =
             Batch { events: vec![event("{}", headers)], route: vec![Some(Bytes::from("order"))], route_width: 1 };
-        let entries = encoder(format).encode(&batch);
+        let entries = encoder(format).encode(&batch, &[]);
         assert_eq!(entries.streams, ["events.order"]);
         entries.shapes[0].iter().copied().zip(entries.values).collect()
     }
@@ -221,7 +230,7 @@ mod tests {
         let names = ["b", "a", "", "b", "a", "b"];
         let route = names.map(|name| Some(Bytes::from(name)).filter(|name| !name.is_empty()));
         let batch = Batch { events: names.map(|_| event("1", None)).into(), route: route.into(), route_width: 1 };
-        let entries = encoder(Format::Fields).encode(&batch);
+        let entries = encoder(Format::Fields).encode(&batch, &[]);
         let laid_out: Vec<_> =
             entries.entries.iter().map(|entry| (&entries.streams[entry.stream][..], entry.event)).collect();
         assert_eq!(laid_out, [("events.b", 0), ("events.b", 3), ("events.b", 5), ("events.a", 1), ("events.a", 4)]);
@@ -235,7 +244,7 @@ mod tests {
             route: vec![Some(Bytes::from("o")), Some(Bytes::from("o")), None, Some(Bytes::from("p"))],
             route_width: 1,
         };
-        let entries = encoder(Format::Fields).encode(&batch);
+        let entries = encoder(Format::Fields).encode(&batch, &[]);
         let dead = [
             DeadLetter { index: 1, stream: Some("events.o".to_owned()), reason: DeadReason::TooLarge },
             DeadLetter { index: 2, stream: None, reason: DeadReason::NoStream },

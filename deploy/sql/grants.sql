@@ -21,3 +21,5 @@ grant select, delete on outflow.dead_letter to outflow_operator;
 
 -- A producer inserts, and reads nothing back: not even its own events. `id` and `created_at` are the table's business.
 grant insert (event_id, aggregate_type, aggregate_id, event_type, payload, headers) on public.outbox to order_api;
+-- The consumer is a producer too: each step of the saga tells what it did.
+grant insert (event_id, aggregate_type, aggregate_id, event_type, payload, headers) on public.outbox to order_consumer;

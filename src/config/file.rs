@@ -76,6 +76,8 @@ pub(super) struct Outbox {
     pub(super) in_flight: Option<usize>,
     #[serde(default, with = "humantime_serde::option")]
     pub(super) poll_interval: Option<Duration>,
+    #[serde(default, with = "humantime_serde::option")]
+    pub(super) park_max: Option<Duration>,
     pub(super) settle: Option<SettleKind>,
     pub(super) max_len: Option<u64>,
     pub(super) event_bytes_max: Option<ByteSize>,
@@ -131,6 +133,7 @@ impl Outbox {
                 batch_bytes,
                 in_flight,
                 poll_interval,
+                park_max,
                 settle,
                 max_len,
                 event_bytes_max,

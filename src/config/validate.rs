@@ -78,6 +78,7 @@ fn outbox(given: file::Outbox) -> Result<OutboxConfig, Problem> {
         batch_bytes: bytes(given.batch_bytes, BATCH_BYTES, "batch_bytes")?,
         in_flight: within(given.in_flight, IN_FLIGHT, "in_flight")?,
         poll_interval: duration(given.poll_interval, POLL_INTERVAL, "poll_interval")?,
+        park_max: given.park_max.filter(|max| !max.is_zero()),
         settle,
         max_len: given.max_len.unwrap_or(0),
         event_bytes_max: bytes(given.event_bytes_max, EVENT_BYTES_MAX, "event_bytes_max")?,

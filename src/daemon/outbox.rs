@@ -17,7 +17,7 @@ use crate::outbox::PgOutbox;
 use crate::outbox::table::{Table, TableError};
 use crate::postgres;
 use crate::redis::Redis;
-use crate::relay::{Mode, Relay};
+use crate::relay::{Limits, Mode, Relay};
 use crate::sink::RedisSink;
 
 /// Pauses between looks at a server that is down at start-up.
@@ -62,12 +62,13 @@ pub(super) async fn relay(
         event_bytes_max: outbox.event_bytes_max,
         source: Bytes::from(format!("/{}", outbox.name)),
     };
-    let (name, in_flight, poll) = (outbox.name.clone(), outbox.in_flight, outbox.poll_interval);
+    let OutboxConfig { in_flight, poll_interval, park_max, .. } = outbox;
+    let (name, limits) = (outbox.name.clone(), Limits { in_flight, poll_interval, park_max });
     // Ends with this function.
     let _gauge = (mode == Mode::Daemon)
         .then(|| AbortOnDropHandle::new(tokio::spawn(gauge::keep(server.clone(), outbox.clone(), metrics.clone()))));
     let source = PgOutbox::new(outbox, table, &server, &Redis::place(&config.redis));
-    let relay = Relay::new(&name, source, sink, encoder, in_flight, poll, metrics);
+    let relay = Relay::new(&name, source, sink, encoder, limits, metrics);
     Box::pin(relay.run(mode, &stop)).await;
     redis.close().await;
     Ok(())

@@ -9,6 +9,7 @@ use tokio_postgres::Statement;
 use tokio_postgres::types::ToSql;
 
 use super::cursor::{Look, Snapshot};
+use super::lease::Lease;
 use super::row::Rows;
 use super::source::{PgOutbox, State, failed, locked, within};
 use super::{OutboxError, lock};
@@ -59,26 +60,26 @@ impl PgOutbox {
     /// Takes the next rows, as many as fit.
     pub(super) async fn take(&self, parked: &[String]) -> Result<Option<PgClaim>, OutboxError> {
         loop {
-            let client = self.connection().await?;
+            let client = Lease::new(self.connection().await?);
             let (batch, look) = match self.look(&client, parked).await {
                 Ok(Looked::Rows(batch, look)) => (batch, look),
                 Ok(Looked::TooLarge(fits)) => {
                     locked(&self.state).limit = fits;
-                    roll_back(client).await;
+                    roll_back(client).await?;
                     continue;
                 }
                 Err(error @ (OutboxError::Stale(_) | OutboxError::InFlight(_))) => {
-                    roll_back(client).await;
+                    roll_back(client).await?;
                     return Err(error);
                 }
-                Err(error @ OutboxError::Postgres(_)) => return Err(abandon(client, error)),
+                Err(error @ OutboxError::Postgres(_)) => return Err(error),
             };
             return self.hold(client, batch, &look).await;
         }
     }
 
     /// Registers the rows, or lets them go if one is in flight already.
-    async fn hold(&self, client: Object, batch: Batch, look: &Look) -> Result<Option<PgClaim>, OutboxError> {
+    async fn hold(&self, client: Lease, batch: Batch, look: &Look) -> Result<Option<PgClaim>, OutboxError> {
         let by_order = self.config.columns.order == self.config.columns.id && self.table.has_cursor;
         let entered = {
             let mut state = locked(&self.state);
@@ -91,17 +92,17 @@ impl PgOutbox {
         match entered {
             Ok(number) if batch.events.is_empty() => {
                 locked(&self.state).in_flight.leave(number);
-                roll_back(client).await;
+                roll_back(client).await?;
                 Ok(None)
             }
             Ok(number) => {
                 let (state, outbox_name) = (Arc::clone(&self.state), self.config.name.clone());
                 let route_columns = self.config.stream.columns().map(str::to_owned).collect();
-                let (client, full) = (Some(client), look.full);
+                let (client, full) = (Some(client.release()), look.full);
                 Ok(Some(PgClaim { outbox_name, route_columns, client, batch, number, full, settled: false, state }))
             }
             Err(row) => {
-                roll_back(client).await;
+                roll_back(client).await?;
                 Err(OutboxError::InFlight(String::from_utf8_lossy(&row).into_owned()))
             }
         }
@@ -194,10 +195,10 @@ impl PgOutbox {
 }
 
 /// Ends a transaction of which nothing shall stay.
-pub(super) async fn roll_back(client: Object) {
-    if let Err(error) = client.batch_execute("rollback").await {
-        drop(abandon(client, failed(&error)));
-    }
+pub(super) async fn roll_back(client: Lease) -> Result<(), OutboxError> {
+    client.batch_execute("rollback").await.map_err(|error| failed(&error))?;
+    drop(client.release());
+    Ok(())
 }
 
 /// Closes a session whose state is not known instead of giving it back to the pool.

@@ -4,6 +4,7 @@ mod claim;
 mod control;
 pub mod cursor;
 mod in_flight;
+mod lease;
 pub mod lock;
 mod privileges;
 mod recovery;
@@ -142,7 +143,11 @@ pub trait Claim: Send {
     fn settle(self, entries: &Entries) -> impl Future<Output = Result<(), OutboxError>> + Send;
 
     /// Leaves the rows where they are, to be claimed again.
-    fn roll_back(self) -> impl Future<Output = ()> + Send;
+    ///
+    /// # Errors
+    /// It has no answer: the claim may still be open, and hides its rows from other claims, which must not take what
+    /// follows them.
+    fn roll_back(self) -> impl Future<Output = Result<(), OutboxError>> + Send;
 }
 
 /// A moment in which nobody's claim is open.

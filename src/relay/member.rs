@@ -37,8 +37,8 @@ enum Ended {
 impl<O: Outbox, S: Sink> Relay<O, S> {
     /// Relays until `stop`, or until the outbox is empty ([`Mode::Once`]). No outage ends it.
     pub async fn run(&self, mode: Mode, stop: &CancellationToken) {
-        let (mut cause, mut doubted) = (Cause::Start, None);
-        while let Some(session) = self.recovered(cause, doubted, stop).await {
+        let (mut cause, mut doubted, mut left) = (Cause::Start, None, None);
+        while let Some(session) = self.recovered(cause, doubted, &mut left, stop).await {
             match self.shift(&session, mode, stop).await {
                 Ended::Finished => {
                     self.forget(&session).await;
@@ -47,6 +47,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
                 Ended::Changed => (cause, doubted) = (Cause::Members, None),
                 Ended::Doubt(doubt) => (cause, doubted) = (doubt, Some(session.generation)),
             }
+            left = Some(session);
         }
         self.outbox.leave().await;
         tracing::info!(outbox = self.name, "stopped");
@@ -79,11 +80,17 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
     }
 
     /// Recovers, however long that takes; `None` when asked to stop.
-    async fn recovered(&self, cause: Cause, doubted: Option<i64>, stop: &CancellationToken) -> Option<Session> {
+    async fn recovered(
+        &self,
+        cause: Cause,
+        doubted: Option<i64>,
+        left: &mut Option<Session>,
+        stop: &CancellationToken,
+    ) -> Option<Session> {
         let mut outage = Outage::new(&self.name);
         let mut standing_by = false;
         while !stop.is_cancelled() {
-            match self.recover(cause, doubted).await {
+            match self.recover(cause, doubted, left).await {
                 Ok(Some(session)) => {
                     outage.over();
                     return Some(session);
@@ -118,8 +125,15 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
     /// `None`: standing by.
     ///
     /// A generation above the one that was doubted was begun by somebody else's recovery, which has settled what this
-    /// member left behind: it is adopted as it is, else two members would raise it in turn for ever.
-    async fn recover(&self, cause: Cause, doubted: Option<i64>) -> Result<Option<Session>, String> {
+    /// member left behind: it is adopted as it is, else two members would raise it in turn for ever. The one that was
+    /// `left` without a doubt, because somebody came who stands by or is gone again, is gone on with: its batch numbers
+    /// go on, else the journal would seem to have lost them.
+    async fn recover(
+        &self,
+        cause: Cause,
+        doubted: Option<i64>,
+        left: &mut Option<Session>,
+    ) -> Result<Option<Session>, String> {
         let seat = self.outbox.join().await.map_err(in_words)?;
         self.metrics.seated(seat);
         let recovery = self.outbox.recover().await.map_err(in_words)?;
@@ -138,7 +152,11 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
         };
         self.metrics.owns(slots);
         tracing::info!(outbox = self.name, generation, slots, "at work");
-        Ok((slots > 0).then(|| Session::new(generation, seat)))
+        if slots == 0 {
+            return Ok(None);
+        }
+        let same = left.take().filter(|left| (left.generation, left.member) == (generation, seat));
+        Ok(Some(same.unwrap_or_else(|| Session::new(generation, seat))))
     }
 
     async fn raise(&self, cause: Cause, recovery: O::Recovery, seat: i32) -> Result<i64, String> {

@@ -32,25 +32,27 @@ pub struct Relay<O, S> {
     outbox: O,
     sink: S,
     encoder: Encoder,
-    in_flight: usize,
-    poll_interval: Duration,
+    limits: Limits,
     parked: Mutex<Parked>,
     metrics: OutboxMetrics,
 }
 
+/// How much and how long.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Batches under way at once.
+    pub in_flight: usize,
+    /// How soon a row is found that nothing told of.
+    pub poll_interval: Duration,
+    /// How long a stream may refuse its events before they go to the dead letters; `None`: for ever.
+    pub park_max: Option<Duration>,
+}
+
 impl<O: Outbox, S: Sink> Relay<O, S> {
     /// Puts the parts together; nothing happens before [`Relay::run`].
-    pub fn new(
-        name: &str,
-        outbox: O,
-        sink: S,
-        encoder: Encoder,
-        in_flight: usize,
-        poll_interval: Duration,
-        metrics: OutboxMetrics,
-    ) -> Self {
-        let parked = Mutex::new(Parked::default());
-        Self { name: name.to_owned(), outbox, sink, encoder, in_flight, poll_interval, parked, metrics }
+    pub fn new(name: &str, outbox: O, sink: S, encoder: Encoder, limits: Limits, metrics: OutboxMetrics) -> Self {
+        let parked = Mutex::new(Parked::new(limits.park_max));
+        Self { name: name.to_owned(), outbox, sink, encoder, limits, parked, metrics }
     }
 
     /// One batch's life. Returns how many events it delivered; `None` when there is none, or when it failed.
@@ -69,7 +71,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
         let number = drain.enter();
         drop(turn);
 
-        let entries = self.encoder.encode(claim.batch());
+        let entries = self.encoder.encode(claim.batch(), &self.parked().given_up());
 
         let delivered = match self.append(drain, number, &claim, &entries).await {
             Ok(()) => self.settle(drain, number, claim, &entries).await,
@@ -77,7 +79,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
                 if let Some(trouble) = trouble {
                     drain.fail(trouble);
                 }
-                claim.roll_back().await;
+                Self::roll_back(drain, claim).await;
                 None
             }
         };
@@ -88,8 +90,16 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
     async fn claim(&self) -> Result<Option<O::Claim>, Trouble> {
         let parked = {
             let mut parked = self.parked();
-            if parked.release(Instant::now()) {
+            let released = parked.release(Instant::now());
+            if released.rewind {
                 self.outbox.rewind();
+            }
+            for stream in released.given_up {
+                tracing::error!(
+                    outbox = self.name,
+                    stream,
+                    "refused for longer than park_max: its events go to the dead letters"
+                );
             }
             parked.names()
         };
@@ -124,7 +134,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
                 return Err(Some(self.park(&refused)));
             }
             self.metrics.appended(claim.batch(), entries, started.elapsed());
-            self.unpark(&entries.streams);
+            self.unpark(entries);
         }
         turn.done();
         Ok(())
@@ -133,7 +143,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
     /// Settles in claim order.
     async fn settle(&self, drain: &Drain<'_>, number: u64, claim: O::Claim, entries: &Entries) -> Option<usize> {
         let Ok(turn) = drain.settles.wait(number).await else {
-            claim.roll_back().await;
+            Self::roll_back(drain, claim).await;
             return None;
         };
         let (started, events) = (Instant::now(), claim.batch().events.len());
@@ -148,6 +158,13 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
         Some(events)
     }
 
+    /// A claim of which nobody knows whether it is still open is a doubt, whatever it was rolled back for.
+    async fn roll_back(drain: &Drain<'_>, claim: O::Claim) {
+        if let Err(error) = claim.roll_back().await {
+            drain.fail(error.into());
+        }
+    }
+
     /// Delivers until a stop or trouble, or ([`Mode::Once`]) until there is nothing left. Returns how many events it
     /// delivered.
     async fn drain(&self, session: &Session, mode: Mode, stop: &CancellationToken) -> Result<usize, Trouble> {
@@ -159,7 +176,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
             }
             delivered
         };
-        let lanes = join_all((0..self.in_flight).map(|_| lane())).await;
+        let lanes = join_all((0..self.limits.in_flight).map(|_| lane())).await;
         self.end(drain).await?;
         Ok(lanes.into_iter().sum())
     }
@@ -199,9 +216,9 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
         Trouble::Doubt { cause: Cause::PartlyAppended, detail: format!("refused by {}", names.join(", ")) }
     }
 
-    fn unpark(&self, streams: &[String]) {
+    fn unpark(&self, entries: &Entries) {
         let mut parked = self.parked();
-        for stream in parked.took(streams) {
+        for stream in parked.took(entries.filled()) {
             self.metrics.took(&stream);
             tracing::info!(outbox = self.name, stream, "the stream takes its events again");
         }

@@ -117,7 +117,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
                 std::future::pending::<()>().await;
             };
             tokio::select! {
-                woken = self.outbox.woken(self.poll_interval) => Some(woken),
+                woken = self.outbox.woken(self.limits.poll_interval) => Some(woken),
                 () = idle => None,
                 () = drain.ended() => None,
                 () = stop.cancelled() => None,
