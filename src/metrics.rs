@@ -20,6 +20,7 @@ use crate::health::Health;
 use crate::outbox::Woken;
 use crate::relay::Cause;
 use crate::sink::{AppendError, Refusal};
+use crate::spans::Spans;
 
 use declare::Declare;
 use report::Progress;
@@ -71,6 +72,7 @@ pub struct OutboxMetrics {
     health: Health,
     delivered: Arc<AtomicU64>,
     progress: Progress,
+    spans: Option<Spans>,
 }
 
 impl Metrics {
@@ -171,6 +173,7 @@ impl Metrics {
             health: Health::starting(),
             delivered: Arc::default(),
             progress: Progress::default(),
+            spans: None,
         }
     }
 
@@ -213,6 +216,11 @@ impl OutboxMetrics {
         }
     }
 
+    /// The same, with spans for its batches.
+    pub(crate) fn traced(self, spans: Option<Spans>) -> Self {
+        Self { spans, ..self }
+    }
+
     pub(crate) fn claimed(&self, events: usize, took: Duration) {
         self.health.beat();
         self.all.claims.with_label_values(&[&self.outbox]).inc();
@@ -225,6 +233,9 @@ impl OutboxMetrics {
         self.health.beat();
         self.delivered.fetch_add(entries.entries.len() as u64, Ordering::Relaxed);
         self.all.append_seconds.with_label_values(&[&self.outbox]).observe(took.as_secs_f64());
+        if let Some(spans) = &self.spans {
+            spans.sent(batch, entries, took);
+        }
         let mut counts = vec![0; entries.streams.len()];
         for entry in &entries.entries {
             counts[entry.stream] += 1;
@@ -256,10 +267,16 @@ impl OutboxMetrics {
             AppendError::Unknown(_) => "unanswered",
         };
         self.all.append_failures.with_label_values(&[&self.outbox, reason]).inc();
+        if let Some(spans) = &self.spans {
+            spans.failed(reason, &error.to_string());
+        }
     }
 
     pub(crate) fn refused(&self, refusal: &Refusal, pause: Duration) {
         self.progress.refused(refusal, pause);
+        if let Some(spans) = &self.spans {
+            spans.failed("refused", &format!("{}: {}", refusal.stream, refusal.message));
+        }
         self.all.append_failures.with_label_values(&[&self.outbox, "refused"]).inc();
     }
 
