@@ -18,6 +18,7 @@ use crate::notify;
 use crate::postgres;
 use crate::relay::Mode;
 use crate::roster::Roster;
+use crate::spans::Exporter;
 use crate::summary;
 use crate::telemetry::Log;
 use supervisor::Supervisor;
@@ -49,7 +50,8 @@ pub async fn run(start: Start, stop: CancellationToken, hangups: mpsc::Receiver<
         Mode::Daemon => Some(admin::bind(listen).await.map_err(DaemonError::Failed)?),
         Mode::Once => None,
     };
-    let mut supervisor = Supervisor::new(start, metrics.clone(), roster.clone(), stop.clone());
+    let exporter = Exporter::start(&start.config).map_err(DaemonError::Configuration)?;
+    let mut supervisor = Supervisor::new(start, metrics.clone(), exporter.clone(), roster.clone(), stop.clone());
     if let Some(listener) = listener {
         tracing::info!(address = %listen, "admin endpoint");
         background.spawn(notify::keep(roster.clone(), stop.clone()));
@@ -61,6 +63,9 @@ pub async fn run(start: Start, stop: CancellationToken, hangups: mpsc::Receiver<
     notify::stopping();
     closed.cancel();
     background.abort_all();
+    if let Some(exporter) = exporter {
+        exporter.finish().await;
+    }
     outcome
 }
 

@@ -10,7 +10,7 @@ grant usage on schema outflow to outflow_relay;
 grant select, delete, update (id) on public.outbox to outflow_relay;
 -- The relay's own tables: the generation, who runs, and what could not be delivered. It reads no dead letter back.
 grant select, update on outflow.outbox to outflow_relay;
-grant select, insert, delete on outflow.member to outflow_relay;
+grant select, insert, delete, update (report) on outflow.member to outflow_relay;
 grant insert on outflow.dead_letter to outflow_relay;
 
 -- A person who looks, and who puts dead letters back or discards them. Whoever may put back may insert.
@@ -21,3 +21,5 @@ grant select, delete on outflow.dead_letter to outflow_operator;
 
 -- A producer inserts, and reads nothing back: not even its own events. `id` and `created_at` are the table's business.
 grant insert (event_id, aggregate_type, aggregate_id, event_type, payload, headers) on public.outbox to order_api;
+-- The consumer is a producer too: each step of the saga tells what it did.
+grant insert (event_id, aggregate_type, aggregate_id, event_type, payload, headers) on public.outbox to order_consumer;

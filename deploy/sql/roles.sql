@@ -27,12 +27,12 @@ $roles$;
 
 -- For the default table public.outbox, which then belongs to the migrator.
 grant usage, create on schema public to outflow_migrator;
-grant usage on schema public to outflow_relay, outflow_operator, order_api;
+grant usage on schema public to outflow_relay, outflow_operator, order_api, order_consumer;
 
 -- The companions' own schema. Whichever starts first creates the tables and owns them; the other one may use them.
 create schema if not exists orders;
 grant usage, create on schema orders to order_api, order_consumer;
 alter default privileges for role order_api in schema orders
-  grant select, insert, update on tables to order_consumer;
+  grant select, insert, update, delete on tables to order_consumer;
 alter default privileges for role order_consumer in schema orders
-  grant select, insert, update on tables to order_api;
+  grant select, insert, update, delete on tables to order_api;

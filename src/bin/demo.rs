@@ -9,8 +9,8 @@ use outflow::local::demo::{Interrupts, Outcome, Plan, run};
 /// What a shell reports for a process that Ctrl-C ended.
 const EXIT_INTERRUPTED: u8 = 130;
 
-/// Starts a private Postgres and a private Redis, runs order-api, outflow and order-consumer over them, places orders
-/// and shows what arrives. Everything is removed at the end.
+/// Starts a private Postgres and a private Redis, runs order-api, outflow and the three steps of
+/// order-consumer over them, places orders and shows what arrives. Everything is removed at the end.
 #[derive(Parser)]
 #[command(name = "demo", version)]
 struct Cli {
@@ -23,16 +23,19 @@ struct Cli {
     /// Clients that place them, one order each at a time
     #[arg(long, value_name = "C", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1000))]
     clients: u32,
+    /// Kill one of the programs every second while orders are placed, and start it again
+    #[arg(long)]
+    chaos: bool,
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let Cli { orders, rate, clients } = Cli::parse();
+    let Cli { orders, rate, clients, chaos } = Cli::parse();
     let interrupts = match Interrupts::install() {
         Ok(interrupts) => interrupts,
         Err(error) => return fail(&format!("installing the signal handlers: {error}")),
     };
-    match run(Plan { orders, rate, clients }, &interrupts).await {
+    match run(Plan { orders, rate, clients, chaos }, &interrupts).await {
         Ok(outcome) => report(&outcome),
         Err(error) => fail(&error.to_string()),
     }

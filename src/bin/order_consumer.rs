@@ -7,26 +7,27 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use axum::Router;
-use clap::Parser;
-use outflow::consumer::{Consumer, Health, Metrics, Settings, Source};
-use outflow::orders::options::{self, BadOption};
+use clap::{Parser, Subcommand};
+use outflow::consumer::{Consumer, Health, Inbox, Metrics, Settings};
+use outflow::orders::dead::{self, DeadCommand};
+use outflow::orders::options::{self, BadOption, RedisOptions};
+use outflow::orders::saga::{INBOX, Rules, Saga, Step};
 use outflow::orders::schema::Schema;
-use outflow::orders::stock::Stock;
 use outflow::orders::{probes, server};
+use outflow::producer::Outbox;
 use outflow::signals;
 use outflow::telemetry::{self, LogFormat};
+use rust_decimal::Decimal;
 use secrecy::SecretString;
 
-/// Consumes order events from a Redis stream, and keeps the stock that they reserve, once per event.
+/// A step of an order's saga: consumes events from Redis streams, and makes each one's effect once.
 #[derive(Debug, Parser)]
-#[command(name = "order-consumer", version)]
+#[command(name = "order-consumer", version, subcommand_negates_reqs = true, args_conflicts_with_subcommands = true)]
 struct Options {
-    /// Redis, as `redis://[user:password@]host[:port][/database]`.
-    #[arg(long, env = "ORDER_CONSUMER_REDIS_URL", hide_env_values = true, required_unless_present = "redis_url_file")]
-    redis_url: Option<SecretString>,
-    /// A file that holds the address of Redis.
-    #[arg(long, env = "ORDER_CONSUMER_REDIS_URL_FILE", conflicts_with = "redis_url")]
-    redis_url_file: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    redis: RedisOptions,
     /// Postgres, as `postgres://user[:password]@host[:port]/database`.
     #[arg(
         long,
@@ -38,19 +39,25 @@ struct Options {
     /// A file that holds the address of Postgres.
     #[arg(long, env = "ORDER_CONSUMER_POSTGRES_URL_FILE", conflicts_with = "postgres_url")]
     postgres_url_file: Option<PathBuf>,
-    /// The stream to read.
-    #[arg(long, env = "ORDER_CONSUMER_STREAM", default_value = "events.order")]
-    stream: String,
-    /// The consumer group.
-    #[arg(long, env = "ORDER_CONSUMER_GROUP", default_value = "inventory")]
-    group: String,
+    /// Which step of the saga this is.
+    #[arg(long, env = "ORDER_CONSUMER_STEP", value_enum, default_value_t = Step::Inventory)]
+    step: Step,
+    /// The consumer group; the step's name unless given.
+    #[arg(long, env = "ORDER_CONSUMER_GROUP")]
+    group: Option<String>,
+    /// The outbox table, in Outflow's default form, for what the step has to tell.
+    #[arg(long, env = "ORDER_CONSUMER_OUTBOX_TABLE", default_value = "public.outbox")]
+    outbox_table: String,
+    /// How much there is of a sku that the inventory does not know yet.
+    #[arg(long, env = "ORDER_CONSUMER_NEW_SKU_ON_HAND", default_value_t = 1_000_000, value_parser = clap::value_parser!(i64).range(0..))]
+    new_sku_on_hand: i64,
+    /// The highest amount that is paid: this stands in for a bank.
+    #[arg(long, env = "ORDER_CONSUMER_PAYMENT_MAX", default_value = "100000")]
+    payment_max: Decimal,
     /// The name in the group: unique among those that run, the same after a restart. The host's name unless given; two
     /// consumers on one host need two names.
     #[arg(long, env = "ORDER_CONSUMER_CONSUMER")]
     consumer: Option<String>,
-    /// Where entries go that cannot be handled; `<stream>.dead` unless given.
-    #[arg(long, env = "ORDER_CONSUMER_DEAD_LETTER_STREAM")]
-    dead_letter_stream: Option<String>,
     /// How often an entry is attempted.
     #[arg(long, env = "ORDER_CONSUMER_ATTEMPTS_MAX", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     attempts_max: u32,
@@ -69,6 +76,10 @@ struct Options {
     /// Entries read at a time.
     #[arg(long, env = "ORDER_CONSUMER_BATCH", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1000))]
     batch: u16,
+    /// How long the inbox remembers what was handled: longer than an event can come back, by a replay of its dead letter
+    /// or from a stream that was restored.
+    #[arg(long, env = "ORDER_CONSUMER_INBOX_KEEP", default_value = "30d", value_parser = retention)]
+    inbox_keep: Duration,
     /// Where `/livez`, `/readyz` and `/metrics` are served.
     #[arg(long, env = "ORDER_CONSUMER_LISTEN", default_value = "127.0.0.1:8081")]
     listen: SocketAddr,
@@ -80,21 +91,36 @@ struct Options {
     log_format: LogFormat,
 }
 
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Look after the entries that could not be handled.
+    #[command(subcommand)]
+    Dead(DeadCommand),
+}
+
 #[tokio::main]
 async fn main() -> ExitCode {
-    options::exit("order-consumer", Box::pin(run(Options::parse())).await)
+    let mut options = Options::parse();
+    let outcome = match options.command.take() {
+        Some(Command::Dead(command)) => Box::pin(dead::run(command)).await,
+        None => Box::pin(run(options)).await,
+    };
+    options::exit("order-consumer", outcome)
 }
 
 async fn run(options: Options) -> Result<(), Box<dyn Error>> {
     telemetry::start(&options.log_level, options.log_format).map_err(BadOption)?;
     let settings = settings(&options)?;
-    let redis_url = options::secret("redis-url", options.redis_url, options.redis_url_file)?;
+    let redis_url = options.redis.url()?;
     let postgres_url = options::secret("postgres-url", options.postgres_url, options.postgres_url_file)?;
     let pool = options::pool(&postgres_url, "order-consumer", usize::from(options.workers) + 1)?;
-    let stock = Stock::new(pool.clone(), &settings.group)?;
+    let inbox = Inbox::new(INBOX, &settings.group)?;
+    let outbox = Outbox::new(&options.outbox_table).map_err(|error| BadOption(format!("--outbox-table: {error}")))?;
+    let rules = Rules { new_sku_on_hand: options.new_sku_on_hand, payment_max: options.payment_max };
+    let saga = Saga::new(options.step, rules, pool.clone(), inbox.clone(), outbox);
     let registry = probes::registry();
     let metrics = Metrics::new(&registry, &settings)?;
-    let consumer = Consumer::open(&redis_url, settings, stock, metrics)
+    let consumer = Consumer::open(&redis_url, settings, saga, metrics)
         .map_err(|error| BadOption(format!("--redis-url: {error}")))?;
     let schema = Schema::default();
     let router = probes(registry, &consumer.health(), &schema);
@@ -105,7 +131,12 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
         stop.cancel();
         served
     };
-    let (served, (), ()) = tokio::join!(serving, schema.create(&pool, &stop), consumer.run(stop.clone()));
+    let (served, (), (), ()) = tokio::join!(
+        serving,
+        schema.create(&pool, &stop),
+        inbox.keep_clean(&pool, options.inbox_keep, &stop),
+        consumer.run(stop.clone()),
+    );
     served?;
     tracing::info!("stopped");
     Ok(())
@@ -113,20 +144,15 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
 
 fn settings(options: &Options) -> Result<Settings, BadOption> {
     let consumer = options.consumer.clone().map_or_else(host_name, Ok)?;
-    let mut source = Source::new(&options.stream);
-    source.dead_letter_stream = options.dead_letter_stream.clone().unwrap_or(source.dead_letter_stream);
-    if source.dead_letter_stream == options.stream {
-        return Err(BadOption("--dead-letter-stream: expected another stream than --stream".to_owned()));
-    }
     Ok(Settings {
-        streams: vec![source],
+        streams: options.redis.sources(&options.step.streams())?,
         workers: options.workers.into(),
         prefetch: options.prefetch.into(),
         attempts_max: options.attempts_max,
         retry_delay: options.retry_delay,
         claim_idle: options.claim_idle,
         batch: options.batch.into(),
-        ..Settings::new(&options.stream, &options.group, &consumer)
+        ..Settings::new("", options.group.as_deref().unwrap_or(options.step.name()), &consumer)
     })
 }
 
@@ -145,6 +171,11 @@ fn duration(text: &str) -> Result<Duration, String> {
         return Err("expected 10ms to 24h".to_owned());
     }
     Ok(duration)
+}
+
+fn retention(text: &str) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(text).map_err(|error| format!("{error}; expected such as 30d"))?;
+    if duration < Duration::from_secs(1) { Err("expected at least 1s".to_owned()) } else { Ok(duration) }
 }
 
 fn probes(registry: prometheus::Registry, health: &Health, schema: &Schema) -> Router {

@@ -19,6 +19,7 @@ pub(super) struct File {
     pub(super) redis: Redis,
     pub(super) admin: Admin,
     pub(super) log: Log,
+    pub(super) tracing: Tracing,
     pub(super) outbox: Vec<Outbox>,
 }
 
@@ -54,6 +55,12 @@ pub(super) struct Admin {
 pub(super) struct Log {
     pub(super) level: String,
     pub(super) format: LogFormat,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Tracing {
+    pub(super) endpoint: String,
 }
 
 /// Every key may be missing: the example's outbox fills the gaps.

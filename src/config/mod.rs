@@ -39,6 +39,8 @@ pub struct Config {
     pub log_level: String,
     /// How log lines are written.
     pub log_format: LogFormat,
+    /// Where spans are exported to; `None`: where the environment says, or nowhere.
+    pub tracing_endpoint: Option<String>,
     /// How long a drain may take.
     pub shutdown_grace: Duration,
     /// The tables to drain; at least one, no name and no table twice.

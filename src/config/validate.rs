@@ -27,6 +27,10 @@ pub(super) fn validate(file: File, defaults: File) -> Result<Config, Problem> {
     if let Err(message) = crate::telemetry::check_level(&file.log.level) {
         return Err(Problem::new("log.level", message));
     }
+    let tracing_endpoint = optional(Some(file.tracing.endpoint));
+    if let Some(Err(message)) = tracing_endpoint.as_deref().map(crate::spans::check_endpoint) {
+        return Err(Problem::new("tracing.endpoint", message));
+    }
     let Some(default) = defaults.outbox.into_iter().next() else {
         return Err(Problem::new("outbox", "the example has none"));
     };
@@ -45,6 +49,7 @@ pub(super) fn validate(file: File, defaults: File) -> Result<Config, Problem> {
         admin_listen,
         log_level: file.log.level,
         log_format: file.log.format,
+        tracing_endpoint,
         shutdown_grace: file.shutdown_grace,
         outboxes,
     })

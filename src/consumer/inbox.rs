@@ -1,19 +1,29 @@
 //! Effects once: a table of the events that were handled, written in the transaction of the effect.
 
+use std::time::Duration;
+
+use deadpool_postgres::Pool;
 use tokio_postgres::GenericClient;
 use tokio_postgres::types::Type;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::postgres::{describe, describe_pool};
 use crate::table_name::{BadTableName, TableName};
 
+/// Rows that are deleted in one statement: short enough to be in nobody's way.
+const CLEAN_BATCH: i64 = 5_000;
+const CLEAN_INTERVAL: Duration = Duration::from_mins(1);
+
 /// An inbox table: `(consumer_group text, event_id uuid, handled_at timestamptz default now(), primary key
-/// (consumer_group, event_id))`.
+/// (consumer_group, event_id))`, with an index on `handled_at` (BRIN will do) for its retention.
 ///
 /// Its rows must be kept for as long as an event can come back: the retention of the stream, and of whatever may be
 /// replayed into it.
 #[derive(Debug, Clone)]
 pub struct Inbox {
     insert: String,
+    clean: String,
     group: String,
 }
 
@@ -25,7 +35,12 @@ impl Inbox {
     pub fn new(table: &str, group: &str) -> Result<Self, BadTableName> {
         let table = table.parse::<TableName>()?.quoted();
         let insert = format!("insert into {table} (consumer_group, event_id) values ($1, $2) on conflict do nothing");
-        Ok(Self { insert, group: group.to_owned() })
+        // By primary key, not by ctid: a table that is partitioned by time has the same ctid more than once.
+        let clean = format!(
+            "delete from {table} where (consumer_group, event_id) in (select consumer_group, event_id from {table} \
+             where handled_at < now() - make_interval(secs => $2) and consumer_group = $1 limit $3)"
+        );
+        Ok(Self { insert, clean, group: group.to_owned() })
     }
 
     /// Notes the event as handled, and says whether it was not before. Call it first in the transaction of the effect; on
@@ -41,5 +56,47 @@ impl Inbox {
         let rows =
             transaction.execute_typed(&self.insert, &[(&self.group, Type::TEXT), (&event_id, Type::UUID)]).await?;
         Ok(rows == 1)
+    }
+
+    /// Deletes at most `batch` rows of this group that are older than `keep`. Returns how many; fewer than `batch` says
+    /// that these were the last.
+    ///
+    /// # Errors
+    /// When Postgres refuses or cannot be reached.
+    pub async fn clean<C: GenericClient + Sync>(
+        &self,
+        client: &C,
+        keep: Duration,
+        batch: i64,
+    ) -> Result<u64, tokio_postgres::Error> {
+        let values = (keep.as_secs_f64(), batch);
+        let args: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 3] =
+            [(&self.group, Type::TEXT), (&values.0, Type::FLOAT8), (&values.1, Type::INT8)];
+        client.execute_typed(&self.clean, &args).await
+    }
+
+    /// Looks once a minute for rows that are older than `keep` and deletes them, a batch at a time, until `stop` is
+    /// cancelled. Several consumers may do so at once. A failure is logged, and tried again with the next look.
+    pub async fn keep_clean(&self, pool: &Pool, keep: Duration, stop: &CancellationToken) {
+        while tokio::time::timeout(CLEAN_INTERVAL, stop.cancelled()).await.is_err() {
+            match self.clean_all(pool, keep, stop).await {
+                Ok(0) => {}
+                Ok(rows) => tracing::info!(rows, group = self.group, "deleted old rows of the inbox"),
+                Err(cause) => tracing::warn!(%cause, group = self.group, "old rows of the inbox are not deleted yet"),
+            }
+        }
+    }
+
+    async fn clean_all(&self, pool: &Pool, keep: Duration, stop: &CancellationToken) -> Result<u64, String> {
+        let client = pool.get().await.map_err(|error| describe_pool(&error))?;
+        let mut total = 0;
+        while !stop.is_cancelled() {
+            let rows = self.clean(&**client, keep, CLEAN_BATCH).await.map_err(|error| describe(&error))?;
+            total += rows;
+            if rows < CLEAN_BATCH.unsigned_abs() {
+                break;
+            }
+        }
+        Ok(total)
     }
 }

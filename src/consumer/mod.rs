@@ -64,6 +64,7 @@
 //! has the fields of the entry, then `dead_entry_id`, `dead_stream`, `dead_group`, `dead_consumer`, `dead_attempts`,
 //! `dead_error`, `dead_appended_at` and `dead_at`. Needs Redis 7.0 or later.
 
+mod dead;
 mod entry;
 mod group;
 mod handler;
@@ -80,6 +81,7 @@ mod settings;
 mod share;
 mod work;
 
+pub use dead::{DeadFilter, DeadLetter, DeadLetters, Replayed};
 pub use entry::{Entry, Malformed};
 pub use handler::{Handled, Handler, HandlerError};
 pub use health::Health;

@@ -50,8 +50,11 @@ impl Exchange {
 
 /// Keys that differ and cannot be changed while the daemon runs.
 pub(super) fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
-    let changed =
-        [("admin.listen", old.admin_listen != new.admin_listen), ("log.format", old.log_format != new.log_format)];
+    let changed = [
+        ("admin.listen", old.admin_listen != new.admin_listen),
+        ("log.format", old.log_format != new.log_format),
+        ("tracing.endpoint", old.tracing_endpoint != new.tracing_endpoint),
+    ];
     changed.into_iter().filter(|(_, is_changed)| *is_changed).map(|(key, _)| key).collect()
 }
 

@@ -14,6 +14,7 @@ use crate::metrics::{Metrics, OutboxMetrics};
 use crate::notify;
 use crate::relay::Mode;
 use crate::roster::Roster;
+use crate::spans::Exporter;
 use crate::telemetry::Log;
 
 pub(super) struct Supervisor {
@@ -23,6 +24,7 @@ pub(super) struct Supervisor {
     mode: Mode,
     log: Log,
     metrics: Metrics,
+    exporter: Option<Exporter>,
     roster: Roster,
     stop: CancellationToken,
     running: BTreeMap<String, Running>,
@@ -39,7 +41,13 @@ struct Running {
 
 impl Supervisor {
     /// Starts a relay for each outbox.
-    pub(super) fn new(start: Start, metrics: Metrics, roster: Roster, stop: CancellationToken) -> Self {
+    pub(super) fn new(
+        start: Start,
+        metrics: Metrics,
+        exporter: Option<Exporter>,
+        roster: Roster,
+        stop: CancellationToken,
+    ) -> Self {
         let Start { config, source, mode, log } = start;
         let mut supervisor = Self {
             connections: Connections::of(&config),
@@ -48,6 +56,7 @@ impl Supervisor {
             mode,
             log,
             metrics,
+            exporter,
             roster,
             stop,
             running: BTreeMap::new(),
@@ -113,6 +122,8 @@ impl Supervisor {
 
     fn start(&mut self, outbox: OutboxConfig, metrics: OutboxMetrics) {
         let (name, stop) = (outbox.name.clone(), self.stop.child_token());
+        let spans = self.exporter.as_ref().map(|exporter| exporter.outbox(&name, &outbox.stream.to_string()));
+        let metrics = metrics.traced(spans);
         let relay = outbox::relay(Arc::clone(&self.config), outbox, metrics.clone(), self.mode, stop.clone());
         let of_task = name.clone();
         let task = self.tasks.spawn(async move { (of_task, relay.await) });

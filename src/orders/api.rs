@@ -92,7 +92,9 @@ async fn cancel(
             api.metrics.cancelled.inc();
             Ok(Json(order))
         }
-        Cancelled::Before => Err(Problem::new(StatusCode::CONFLICT, "the order is cancelled already")),
+        Cancelled::Before(status) => {
+            Err(Problem::new(StatusCode::CONFLICT, format!("the order is {} already", status.name())))
+        }
         Cancelled::Unknown => Err(no_such_order()),
     }
 }

@@ -1,12 +1,14 @@
-//! The small order domain that both companions share: an API that produces events, and the effect that consumes them.
+//! The small order domain that both companions share: an API that produces events, and the steps that
+//! consume them.
 //!
 //! ```text
 //!  POST /orders ─▶ request (checks) ─▶ store: order row + event, one transaction ─▶ outbox ─▶ relay ─▶ stream
 //!                                                                                                       │
-//!  orders.inventory ◀── stock: inbox row + reservation, one transaction ◀── outflow::consumer ◀─────────┘
+//!                 outbox ◀── saga: inbox row + effect + event, one transaction ◀── outflow::consumer ◀──┘
 //! ```
 
 pub mod api;
+pub mod dead;
 mod json;
 mod metrics;
 pub mod money;
@@ -15,8 +17,8 @@ pub mod order;
 pub mod probes;
 pub mod problem;
 pub mod request;
+pub mod saga;
 pub mod schema;
 pub mod server;
-pub mod stock;
 pub mod store;
 pub mod trace;

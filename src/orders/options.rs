@@ -6,13 +6,15 @@ use std::process::ExitCode;
 use deadpool_postgres::Pool;
 use secrecy::SecretString;
 
+use crate::consumer::Source;
 use crate::{postgres, secret_file};
 
 /// A companion's exit code for options that cannot be used (`EX_CONFIG`).
 const EXIT_CONFIG: u8 = 78;
 
-/// What every session of a companion relies on. A query that takes longer than this has lost its caller.
-const SESSION: &str = "set statement_timeout = '10s'; set lock_timeout = '10s'; \
+/// What every session of a companion relies on. A query that takes longer than this has lost its caller; one that waits for
+/// a lock is to say so, and not that it took too long.
+const SESSION: &str = "set statement_timeout = '10s'; set lock_timeout = '5s'; \
     set idle_in_transaction_session_timeout = '30s'; set synchronous_commit = on; \
     set default_transaction_isolation = 'read committed'; set default_transaction_read_only = off";
 
@@ -41,6 +43,58 @@ pub fn pool(url: &SecretString, application_name: &str, size: usize) -> Result<P
     let server =
         postgres::server(url, application_name).map_err(|error| BadOption(format!("--postgres-url: {error}")))?;
     Ok(postgres::pool(server, size, SESSION))
+}
+
+/// Where an order consumer's stream is, as its options name it.
+#[derive(Debug, clap::Args)]
+pub struct RedisOptions {
+    /// Redis, as `redis://[user:password@]host[:port][/database]`.
+    #[arg(long, env = "ORDER_CONSUMER_REDIS_URL", hide_env_values = true, required_unless_present = "redis_url_file")]
+    redis_url: Option<SecretString>,
+    /// A file that holds the address of Redis.
+    #[arg(long, env = "ORDER_CONSUMER_REDIS_URL_FILE", conflicts_with = "redis_url")]
+    redis_url_file: Option<PathBuf>,
+    /// The streams to read, with commas in between; those of the step unless given. `dead` looks at one: `events.order`
+    /// unless given.
+    #[arg(long, env = "ORDER_CONSUMER_STREAM", value_delimiter = ',')]
+    stream: Vec<String>,
+    /// Where entries go that cannot be handled; `<stream>.dead` unless given.
+    #[arg(long, env = "ORDER_CONSUMER_DEAD_LETTER_STREAM")]
+    dead_letter_stream: Option<String>,
+}
+
+impl RedisOptions {
+    /// The address of Redis.
+    ///
+    /// # Errors
+    /// As [`secret`].
+    pub fn url(&self) -> Result<SecretString, BadOption> {
+        secret("redis-url", self.redis_url.clone(), self.redis_url_file.clone())
+    }
+
+    /// The streams with their dead letters; `otherwise` if none is named.
+    ///
+    /// # Errors
+    /// [`BadOption`] when a stream is its own dead-letter stream, or is named twice.
+    pub fn sources(&self, otherwise: &[&str]) -> Result<Vec<Source>, BadOption> {
+        let named: Vec<&str> = self.stream.iter().map(String::as_str).collect();
+        let streams = if named.is_empty() { otherwise } else { &named };
+        let mut sources: Vec<Source> = Vec::with_capacity(streams.len());
+        for stream in streams {
+            let mut source = Source::new(stream);
+            if let Some(dead_letter_stream) = &self.dead_letter_stream {
+                source.dead_letter_stream.clone_from(dead_letter_stream);
+            }
+            if streams.contains(&source.dead_letter_stream.as_str()) {
+                return Err(BadOption("--dead-letter-stream: expected another stream than --stream".to_owned()));
+            }
+            if stream.is_empty() || sources.contains(&source) {
+                return Err(BadOption(format!("--stream: {stream:?} is empty or named twice")));
+            }
+            sources.push(source);
+        }
+        Ok(sources)
+    }
 }
 
 /// Says on stderr why the program ends, and with which code: 78 for options, 1 for the rest.

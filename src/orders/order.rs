@@ -11,6 +11,10 @@ use super::money;
 pub const AGGREGATE_TYPE: &str = "order";
 /// An order was placed.
 pub const ORDER_CREATED: &str = "OrderCreated";
+/// An order is paid for, and what it wants is reserved.
+pub const ORDER_CONFIRMED: &str = "OrderConfirmed";
+/// An order wants more than there is.
+pub const ORDER_REJECTED: &str = "OrderRejected";
 /// An order was cancelled.
 pub const ORDER_CANCELLED: &str = "OrderCancelled";
 
@@ -41,8 +45,12 @@ pub struct Item {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
-    /// Placed.
+    /// Placed; stock and payment are not decided yet.
     Created,
+    /// Reserved and paid.
+    Confirmed,
+    /// There is not enough of something: final.
+    Rejected,
     /// Cancelled: final.
     Cancelled,
 }
@@ -74,7 +82,7 @@ pub struct Order {
 pub struct OrderEvent {
     /// The same as the outbox row's.
     pub event_id: Uuid,
-    /// [`ORDER_CREATED`] or [`ORDER_CANCELLED`].
+    /// What happened: [`ORDER_CREATED`] and so on, or what a step of the [`saga`](super::saga) tells.
     pub event_type: String,
     /// The order's id, as the ordering key.
     pub aggregate_id: String,
@@ -91,6 +99,9 @@ pub struct OrderEvent {
     pub currency: String,
     /// As in [`Order`].
     pub items: Vec<Item>,
+    /// Why, where there is something to say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 impl NewOrder {
@@ -108,13 +119,17 @@ impl Status {
     pub fn name(self) -> &'static str {
         match self {
             Self::Created => "created",
+            Self::Confirmed => "confirmed",
+            Self::Rejected => "rejected",
             Self::Cancelled => "cancelled",
         }
     }
 
     /// The status of that name.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Created, Self::Cancelled].into_iter().find(|status| status.name() == name)
+        [Self::Created, Self::Confirmed, Self::Rejected, Self::Cancelled]
+            .into_iter()
+            .find(|status| status.name() == name)
     }
 }
 
@@ -131,6 +146,7 @@ impl OrderEvent {
             total_amount: order.total_amount,
             currency: order.currency.clone(),
             items: order.items.clone(),
+            reason: None,
         }
     }
 }

@@ -6,7 +6,7 @@ create schema if not exists orders;
 create table if not exists orders.orders (
   order_id uuid primary key,
   customer_id text not null,
-  status text not null check (status in ('created', 'cancelled')),
+  status text not null check (status in ('created', 'confirmed', 'rejected', 'cancelled')),
   currency text not null check (currency ~ '^[A-Z]{3}$'),
   items jsonb not null,                                       -- [{sku, quantity, unit_price as text}]; read as a whole
   total_amount numeric(20, 2) not null check (total_amount >= 0),
@@ -16,7 +16,24 @@ create table if not exists orders.orders (
 
 create table if not exists orders.inventory (
   sku text primary key,
-  reserved bigint not null
+  on_hand bigint not null,
+  reserved bigint not null check (reserved between 0 and on_hand)
+);
+
+-- What became of an order's wish for stock.
+create table if not exists orders.reservations (
+  order_id uuid primary key,
+  skus text[] not null,
+  quantities bigint[] not null,
+  state text not null check (state in ('held', 'rejected', 'released')),
+  changed_at timestamptz not null default now()
+);
+
+create table if not exists orders.payments (
+  order_id uuid primary key,
+  amount numeric(20, 2) not null,
+  state text not null check (state in ('taken', 'failed', 'void', 'refunded')),   -- void: cancelled before it was taken
+  changed_at timestamptz not null default now()
 );
 
 -- What was handled already: one row per event and consumer group, written in the transaction of the effect.
@@ -26,3 +43,11 @@ create table if not exists orders.inbox (
   handled_at timestamptz not null default now(),
   primary key (consumer_group, event_id)
 );
+
+-- For the inbox's retention. Rows are appended in the order of their time, so that a few bytes for each range of pages do.
+-- Not `create index if not exists`: that one asks for the table's owner also when there is nothing to create.
+do $index$ begin
+  if to_regclass('orders.inbox_handled_at') is null then
+    create index inbox_handled_at on orders.inbox using brin (handled_at);
+  end if;
+end $index$;

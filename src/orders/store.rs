@@ -43,8 +43,8 @@ pub enum StoreError {
 pub enum Cancelled {
     /// It is cancelled now.
     Now(Order),
-    /// It was cancelled before: nothing was done.
-    Before,
+    /// It was cancelled or rejected before: nothing was done.
+    Before(Status),
     /// There is no such order.
     Unknown,
 }
@@ -99,8 +99,8 @@ impl Store {
         };
         let mut order = order_of(&row)?;
         match order.status {
-            Status::Cancelled => return Ok(Cancelled::Before),
-            Status::Created => order.status = Status::Cancelled,
+            Status::Cancelled | Status::Rejected => return Ok(Cancelled::Before(order.status)),
+            Status::Created | Status::Confirmed => order.status = Status::Cancelled,
         }
         let cancel = transaction.prepare_cached(CANCEL).await?;
         let cancelled_at: Timestamp = transaction.query_one(&cancel, &[&order_id]).await?.try_get(0)?;

@@ -135,6 +135,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
         left: &mut Option<Session>,
     ) -> Result<Option<Session>, String> {
         let seat = self.outbox.join().await.map_err(in_words)?;
+        self.metrics.seated(seat);
         let recovery = self.outbox.recover().await.map_err(in_words)?;
         let known = recovery.generation();
         let (raise, slots) = match recovery.standing() {

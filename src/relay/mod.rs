@@ -205,7 +205,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
         let mut parked = self.parked();
         for refusal in refused {
             let (pause, new) = parked.park(&refusal.stream, Instant::now());
-            self.metrics.refused(&refusal.message);
+            self.metrics.refused(refusal, pause);
             if new {
                 let (stream, reason) = (&refusal.stream, &refusal.message);
                 tracing::error!(outbox = self.name, stream, reason, ?pause, "a stream refuses its events: parked");
@@ -219,6 +219,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
     fn unpark(&self, entries: &Entries) {
         let mut parked = self.parked();
         for stream in parked.took(entries.filled()) {
+            self.metrics.took(&stream);
             tracing::info!(outbox = self.name, stream, "the stream takes its events again");
         }
         self.metrics.parked(parked.len());

@@ -8,13 +8,9 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio_postgres::{NoTls, Row};
 
-const LIMIT: Duration = Duration::from_secs(20);
-/// Stands in for `outflow migrate`: these tests are about the API alone.
-const OUTBOX: &str = "create table public.outbox (
-    id bigint generated always as identity primary key, event_id uuid not null default gen_random_uuid(),
-    aggregate_type text not null, aggregate_id text not null, event_type text not null, payload jsonb not null,
-    headers jsonb not null default '{}', created_at timestamptz not null default now())";
+use crate::consumer::OUTBOX;
 
+const LIMIT: Duration = Duration::from_secs(20);
 struct Api {
     program: Program,
     postgres: Postgres,

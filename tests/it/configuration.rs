@@ -54,6 +54,8 @@ fn wrong() -> Vec<(String, Vec<&'static str>)> {
         ("[admin]\nlisten = \"9464\"".into(), vec!["admin.listen", "\"9464\"", "127.0.0.1:9464"]),
         ("[log]\nlevel = \"loud=very\"".into(), vec!["log.level", "loud", "expected error, warn"]),
         ("[log]\nformat = \"xml\"".into(), vec!["log.format", "xml", "auto"]),
+        ("[tracing]\nendpoint = \"https://h:4318\"".into(), vec!["tracing.endpoint", "not https"]),
+        ("[tracing]\nendpoint = \"h:4317\"".into(), vec!["tracing.endpoint", "http://127.0.0.1:4318"]),
         ("shutdown_grace = \"soon\"".into(), vec!["shutdown_grace", "soon", "duration"]),
         ("shutdown_grace = 5".into(), vec!["shutdown_grace", "5", "duration"]),
         ("outbox = []".into(), vec!["outbox", "at least one"]),
@@ -96,7 +98,7 @@ async fn a_wrong_configuration_exits_78_and_says_what_to_do() {
         }
         assert!(!output.contains(SECRET), "{text:?} printed the secret: {output}");
     }
-    assert_eq!(table.len(), 45);
+    assert_eq!(table.len(), 47);
 }
 
 #[tokio::test]
@@ -212,7 +214,7 @@ async fn what_is_missing_in_postgres_is_named_with_its_remedy() {
         "grant select, delete, update (\"id\") on \"public\".\"outbox\" to \"poor\";",
         "grant usage on schema \"outflow\" to \"poor\";",
         "grant select, update on \"outflow\".\"outbox\" to \"poor\";",
-        "grant insert, select, delete on \"outflow\".\"member\" to \"poor\";",
+        "grant insert, select, delete, update (\"report\") on \"outflow\".\"member\" to \"poor\";",
         "grant insert on \"outflow\".\"dead_letter\" to \"poor\";",
     ];
     refused(&grants).await;

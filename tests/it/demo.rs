@@ -19,6 +19,26 @@ async fn every_order_arrives_once_and_in_order() {
     assert!(status.success(), "{log}");
     let verdict = "placed 100, relayed 100, consumed 100, lost 0, doubled 0, out of order 0";
     assert_eq!(log.lines().last(), Some(verdict), "{log}");
+    assert!(log.contains("stock, reservations, payments and orders agree"), "{log}");
+    assert_nothing_left(&dir, &log);
+}
+
+/// Each program is killed now and then, in the middle of whatever it does.
+#[tokio::test]
+async fn the_saga_comes_out_right_whoever_is_killed() {
+    let dir = directory();
+    let mut demo = start(&dir, &["--orders", "400", "--rate", "40", "--chaos"]);
+    let status = demo.wait(LIMIT).await.expect("its end");
+    let log = demo.log();
+    assert!(status.success(), "{log}");
+    let verdict = "placed 400, relayed 400, consumed 400, lost 0, doubled 0, out of order 0";
+    assert_eq!(log.lines().last(), Some(verdict), "{log}");
+    assert!(log.contains("stock, reservations, payments and orders agree"), "{log}");
+    assert!(log.matches("        killed ").count() > 4, "{log}");
+    let orders = log.lines().find(|line| line.starts_with("orders  ")).expect("how they ended");
+    let ends: Vec<u64> = orders.split(|c: char| !c.is_ascii_digit()).filter_map(|digits| digits.parse().ok()).collect();
+    assert!(ends.len() == 3 && ends.iter().all(|count| *count > 0), "each end should occur: {orders}");
+    assert_eq!(ends.iter().sum::<u64>(), 400, "{orders}");
     assert_nothing_left(&dir, &log);
 }
 
@@ -69,7 +89,7 @@ fn assert_nothing_left(dir: &TempDir, log: &str) {
         .take_while(|line| !line.starts_with("try"))
         .filter_map(|line| line.split("127.0.0.1:").nth(1)?.split('/').next()?.parse().ok())
         .collect();
-    assert_eq!(ports.len(), 5, "{log}");
+    assert_eq!(ports.len(), 7, "{log}");
     for port in ports {
         assert!(std::net::TcpStream::connect(("127.0.0.1", port)).is_err(), "somebody still listens on {port}");
     }

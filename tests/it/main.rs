@@ -24,3 +24,4 @@ mod status;
 mod support;
 mod tidy;
 mod tls;
+mod tracing;

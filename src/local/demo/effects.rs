@@ -21,6 +21,23 @@ const BACKLOG_MAX: i64 = 100_000;
 const HANDLED: &str = "select event_id::text, handled_at from orders.inbox
     where consumer_group = $1 and handled_at > $2 order by handled_at";
 const BACKLOG: &str = "select count(*) from (select from public.outbox limit $1) as rows";
+/// Orders whose state does not go with that of their stock and their payment: on the way at first, wrong at the end.
+const UNSETTLED: &str = "select order_id::text || ': order ' || o.status || ', stock ' || coalesce(r.state, 'none')
+      || ', payment ' || coalesce(p.state, 'none')
+    from orders.orders o left join orders.reservations r using (order_id) left join orders.payments p using (order_id)
+    where case o.status
+      when 'confirmed' then r.state = 'held' and p.state = 'taken'
+      when 'rejected' then r.state = 'rejected' and p.state is null
+      when 'cancelled' then r.state = 'released' and p.state in ('failed', 'void', 'refunded')
+        or r.state = 'rejected' and p.state = 'void'
+      else false end is not true
+    limit 20";
+/// Skus that have more or less reserved than the reservations say.
+const UNBALANCED: &str = "select i.sku || ': ' || i.reserved || ' reserved, reservations say ' || coalesce(r.held, 0)
+    from orders.inventory i left join (
+      select sku, sum(quantity) held from orders.reservations, unnest(skus, quantities) as item (sku, quantity)
+      where state = 'held' group by sku) r using (sku)
+    where i.reserved <> coalesce(r.held, 0)";
 const INVENTORY: &str = "select sku, reserved from orders.inventory where reserved <> 0";
 
 /// A reader of the consumer's tables, which connects anew after an outage.
@@ -73,6 +90,20 @@ impl Effects {
     pub(super) async fn inventory(&mut self) -> Result<BTreeMap<String, i64>, String> {
         let rows = self.client().await?.query(INVENTORY, &[]).await.map_err(|error| postgres::describe(&error))?;
         Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+    }
+
+    /// What does not agree: orders with their stock and payment, the inventory with the reservations. A line for each.
+    ///
+    /// # Errors
+    /// The server's words.
+    pub(super) async fn disagreements(&mut self) -> Result<Vec<String>, String> {
+        let client = self.client().await?;
+        let mut lines = Vec::new();
+        for query in [UNSETTLED, UNBALANCED] {
+            let rows = client.query(query, &[]).await.map_err(|error| postgres::describe(&error))?;
+            lines.extend(rows.iter().map(|row| row.get::<_, String>(0)));
+        }
+        Ok(lines)
     }
 
     async fn client(&mut self) -> Result<&Client, String> {

@@ -87,12 +87,14 @@ impl Feed {
     }
 }
 
-/// An entry of one of the two kinds; others are nobody's order.
+/// An entry of one of the kinds; others are nobody's order.
 fn parse(entry: &Reply, now: Timestamp) -> Option<Entry> {
     let fields = entry.items().get(1)?.items();
     let field = |name| fields.chunks_exact(2).find(|pair| text(&pair[0]) == Some(name)).and_then(|pair| text(&pair[1]));
     let kind = match field("type")? {
         "OrderCreated" => Kind::Created,
+        "OrderConfirmed" => Kind::Confirmed,
+        "OrderRejected" => Kind::Rejected,
         "OrderCancelled" => Kind::Cancelled,
         _ => return None,
     };

@@ -15,6 +15,10 @@ const LAG_DIGITS: u8 = 3;
 pub(super) enum Kind {
     /// The order reserves its items.
     Created,
+    /// They are reserved and paid for.
+    Confirmed,
+    /// There is not enough of them.
+    Rejected,
     /// It gives them back.
     Cancelled,
 }
@@ -26,7 +30,7 @@ pub(super) struct Entry {
     pub(super) kind: Kind,
     /// The order's id.
     pub(super) key: String,
-    /// What the order reserves, SKU and quantity; of a cancellation they are not looked at.
+    /// What the order reserves, SKU and quantity; looked at in a creation only.
     pub(super) items: Vec<(String, i64)>,
     /// From the start of the transaction that wrote the event until it was read from the stream.
     pub(super) lag: Duration,
@@ -41,9 +45,9 @@ pub struct Tally {
     pub relayed: u64,
     /// Relayed orders of which every event is in the consumer's inbox.
     pub consumed: u64,
-    /// Orders with an event that is in the stream more than once.
+    /// Orders with an event that is in the stream more than once, or that were decided about twice.
     pub doubled: u64,
-    /// Orders whose cancellation is in the stream before their creation.
+    /// Orders with anything in the stream before their creation, or confirmed after they were cancelled.
     pub out_of_order: u64,
 }
 
@@ -87,11 +91,13 @@ struct Order {
     /// Whether it was cancelled; `None` until the API has acknowledged it.
     placed: Option<bool>,
     created: u32,
+    confirmed: u32,
+    rejected: u32,
     cancelled: u32,
     handled: u32,
     /// The same event id was read twice.
     repeated: bool,
-    cancelled_first: bool,
+    disordered: bool,
     items: Vec<(String, i64)>,
 }
 
@@ -105,8 +111,10 @@ impl Order {
             placed: u64::from(self.placed.is_some()),
             relayed: u64::from(self.is_relayed()),
             consumed: u64::from(self.is_relayed() && self.handled >= self.created + self.cancelled),
-            doubled: u64::from(self.repeated || self.created > 1 || self.cancelled > 1),
-            out_of_order: u64::from(self.cancelled_first),
+            doubled: u64::from(
+                self.repeated || self.created > 1 || self.cancelled > 1 || self.confirmed + self.rejected > 1,
+            ),
+            out_of_order: u64::from(self.disordered),
         }
     }
 }
@@ -147,8 +155,16 @@ impl Ledger {
                     order.created += 1;
                     order.items = entry.items;
                 }
+                Kind::Confirmed => {
+                    order.disordered |= order.created == 0 || order.cancelled > 0;
+                    order.confirmed += 1;
+                }
+                Kind::Rejected => {
+                    order.disordered |= order.created == 0;
+                    order.rejected += 1;
+                }
                 Kind::Cancelled => {
-                    order.cancelled_first |= order.created == 0;
+                    order.disordered |= order.created == 0;
                     order.cancelled += 1;
                 }
             }
@@ -171,6 +187,16 @@ impl Ledger {
         self.tally
     }
 
+    /// How the orders in the stream ended: confirmed for good, rejected, cancelled.
+    pub(super) fn ends(&self) -> [usize; 3] {
+        let count = |ended: fn(&Order) -> bool| self.orders.values().filter(|order| ended(order)).count();
+        [
+            count(|order| order.confirmed > 0 && order.cancelled == 0),
+            count(|order| order.rejected > 0),
+            count(|order| order.cancelled > 0),
+        ]
+    }
+
     /// All lags so far, in microseconds.
     pub(super) fn lags(&self) -> &Histogram<u64> {
         &self.lags
@@ -183,11 +209,11 @@ impl Ledger {
     }
 
     /// Compares the inventory with what it must hold, had each event in the stream taken effect exactly once: what
-    /// created orders reserve, less what cancelled ones give back. Returns a line for every SKU that differs.
+    /// created orders reserve, less what cancelled ones give back and rejected ones never got. Returns a line for every SKU that differs.
     pub(super) fn audit(&self, inventory: &BTreeMap<String, i64>) -> Vec<String> {
         let mut differences: BTreeMap<&str, (i64, i64)> =
             inventory.iter().map(|(sku, reserved)| (sku.as_str(), (*reserved, 0))).collect();
-        let standing = self.orders.values().filter(|order| order.created > 0 && order.cancelled == 0);
+        let standing = self.orders.values().filter(|order| order.created > 0 && order.cancelled + order.rejected == 0);
         for (sku, quantity) in standing.flat_map(|order| &order.items) {
             differences.entry(sku).or_default().1 += quantity;
         }
@@ -263,10 +289,16 @@ mod tests {
             (Kind::Created, "b2", "B"),
             (Kind::Cancelled, "x", "C"),
             (Kind::Created, "c", "C"),
+            (Kind::Created, "d", "D"),
+            (Kind::Confirmed, "d1", "D"),
+            (Kind::Rejected, "d2", "D"),
+            (Kind::Created, "e", "E"),
+            (Kind::Cancelled, "e1", "E"),
+            (Kind::Confirmed, "e2", "E"),
         ] {
             ledger.relay(entry(kind, event_id, key));
         }
-        assert_eq!(ledger.tally(), Tally { doubled: 2, out_of_order: 1, ..Tally::default() });
+        assert_eq!(ledger.tally(), Tally { doubled: 3, out_of_order: 2, ..Tally::default() });
         assert!(!ledger.tally().is_clean());
     }
 }

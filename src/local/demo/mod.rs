@@ -1,9 +1,11 @@
 //! The demo: private servers, the real programs, orders placed through them, and a count of what arrives.
 //!
 //! ```text
-//! Shop ─ POST /orders ─▶ order-api ─▶ outbox ─▶ outflow ─▶ events.order ─▶ order-consumer ─▶ orders.inventory
-//!   │                                                          │                                   │
-//!   └──────────── placed ──────────▶ Ledger ◀──── relayed ─── Feed            Effects ── consumed ─┘
+//!                                     ┌────────────────── what each step tells ─────────────────┐
+//!                                     ▼                                                          │
+//! Shop ─ POST /orders ─▶ order-api ─▶ outbox ─▶ outflow ─▶ events.* ─▶ order-consumer: inventory, payment, order
+//!   │                                                          │                         │
+//!   └──────────── placed ──────────▶ Ledger ◀──── relayed ─── Feed     Effects ── consumed, stock, payments, orders
 //! ```
 //!
 //! The ledger compares what the API promised with what the stream and the consumer's tables hold; it trusts nothing that

@@ -20,6 +20,8 @@ use crate::local::Error;
 const LINE_INTERVAL: Duration = Duration::from_secs(1);
 /// How often the tables are read once the last order is placed.
 const WAIT_INTERVAL: Duration = Duration::from_millis(100);
+/// How often a program is killed, if they are.
+const KILL_INTERVAL: Duration = Duration::from_secs(1);
 /// How long nothing may move before the rest counts as lost.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -32,6 +34,8 @@ pub struct Plan {
     pub rate: u32,
     /// Orders that may be in the making at once, at least 1.
     pub clients: u32,
+    /// Kills one of the programs every second while orders are placed, and starts it again.
+    pub chaos: bool,
 }
 
 /// How a run ended.
@@ -76,7 +80,7 @@ pub async fn run(plan: Plan, interrupts: &Interrupts) -> Result<Outcome, Error> 
 
 async fn in_directory(dir: &Path, plan: Plan, stop: &CancellationToken) -> Result<Outcome, Error> {
     let mut stack = tokio::select! {
-        stack = Stack::start(dir) => stack?,
+        stack = Stack::start(dir, plan.orders) => stack?,
         () = stop.cancelled() => return Ok(Outcome::interrupted()),
     };
     say(stack.hints());
@@ -104,6 +108,7 @@ struct Session {
     started: Instant,
     /// The counts of the last line.
     shown: Tally,
+    chaos: bool,
 }
 
 impl Session {
@@ -114,13 +119,26 @@ impl Session {
         feed.spawn(Feed::open(&stack.redis_url(), Arc::clone(&ledger)).follow(feed_stop.clone()));
         let effects = Effects::new(stack.postgres_url());
         let (shop, clients) = Shop::open(&stack.api, plan, Arc::clone(&ledger), closing);
-        Self { ledger, shop, clients, feed, feed_stop, effects, started: Instant::now(), shown: Tally::default() }
+        Self {
+            ledger,
+            shop,
+            clients,
+            feed,
+            feed_stop,
+            effects,
+            started: Instant::now(),
+            shown: Tally::default(),
+            chaos: plan.chaos,
+        }
     }
 
     /// Shows a line a second until every placed order was consumed, or nothing has moved for 30 s.
     async fn watch(&mut self, stack: &mut Stack) -> Result<(), Error> {
         let mut lines = ticks(LINE_INTERVAL);
         let mut waits = ticks(WAIT_INTERVAL);
+        let mut settled = false;
+        let mut kills = ticks(KILL_INTERVAL);
+        kills.tick().await;
         lines.tick().await;
         let (mut before, mut moved) = (Tally::default(), Instant::now());
         loop {
@@ -128,7 +146,15 @@ impl Session {
             tokio::select! {
                 _ = lines.tick() => self.line().await,
                 _ended = self.clients.join_next(), if placing => continue,
-                _ = waits.tick(), if !placing => drop(self.effects.refresh(&self.ledger).await),
+                _ = kills.tick(), if placing && self.chaos => {
+                    let killed = stack.kill_one()?;
+                    say(format_args!("        killed {killed}"));
+                }
+                _ = waits.tick(), if !placing => {
+                    let backlog = self.effects.refresh(&self.ledger).await;
+                    let disagreements = self.effects.disagreements().await;
+                    settled = backlog == Ok(0) && disagreements.is_ok_and(|lines| lines.is_empty());
+                }
             }
             stack.check()?;
             let now = self.ledger().tally();
@@ -139,7 +165,7 @@ impl Session {
             if in_vain {
                 say(format_args!("nothing has moved for {PATIENCE:?}: no longer waiting"));
             }
-            if in_vain || !placing && now.lost() == 0 {
+            if in_vain || !placing && settled && now.lost() == 0 {
                 if now != self.shown {
                     self.line().await;
                 }
@@ -176,11 +202,22 @@ impl Session {
             Ok(inventory) => complaints.extend(self.ledger().audit(&inventory)),
             Err(error) => complaints.push(format!("reading the inventory: {error}")),
         }
+        match self.effects.disagreements().await {
+            Ok(lines) => complaints.extend(lines),
+            Err(error) => complaints.push(format!("comparing orders, stock and payments: {error}")),
+        }
         let tally = self.ledger().tally();
-        if !tally.is_clean() {
+        let agree = if complaints.is_empty() { "agree" } else { "do not agree" };
+        if !tally.is_clean() || !complaints.is_empty() {
             complaints.push(stack.log_tails());
         }
-        say(format_args!("\nall events      {}", lag(self.ledger().lags())));
+        let [confirmed, rejected, cancelled] = self.ledger().ends();
+        say(format_args!("\norders          {confirmed} confirmed, {rejected} rejected, {cancelled} cancelled"));
+        say(format_args!("saga            stock, reservations, payments and orders {agree}"));
+        if stack.killed > 0 {
+            say(format_args!("chaos           {} programs killed", stack.killed));
+        }
+        say(format_args!("all events      {}", lag(self.ledger().lags())));
         Outcome { tally, complaints, interrupted: false }
     }
 

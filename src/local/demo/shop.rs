@@ -73,8 +73,7 @@ impl Shop {
         }
     }
 
-    /// Places one order, again and again until it succeeds or the demo stops. An order whose answer was lost may stand
-    /// beside its successor; nobody was promised anything about it.
+    /// Places one order, again and again until it succeeds or the demo stops.
     async fn insist(&self, number: u64) {
         while let Err(trouble) = self.order(number).await {
             *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(trouble);
@@ -87,23 +86,30 @@ impl Shop {
 
     async fn order(&self, number: u64) -> Result<(), String> {
         let url = format!("{}/orders", self.api);
-        let answer = self.post(&url, Some(&order_of(number))).await?;
+        let answer = self.post(&url, Some((&order_of(number), number))).await?;
         let Placed { order_id } =
             answer.json().await.map_err(|error| format!("POST /orders: {}", error.without_url()))?;
-        let cancelled = number % CANCEL_EVERY == CANCEL_EVERY - 1;
+        let mut cancelled = number % CANCEL_EVERY == CANCEL_EVERY - 1;
         if cancelled {
-            self.post(&format!("{url}/{order_id}/cancel"), None).await?;
+            let answer = self.post(&format!("{url}/{order_id}/cancel"), None).await?;
+            cancelled = answer.status() == StatusCode::OK;
         }
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner).place(&order_id, cancelled);
         Ok(())
     }
 
-    async fn post(&self, url: &str, body: Option<&Value>) -> Result<Response, String> {
+    /// Posts, an order under a key of its own: repeated after a lost answer, it is the same order.
+    async fn post(&self, url: &str, order: Option<(&Value, u64)>) -> Result<Response, String> {
         let request = self.http.post(url);
-        let request = if let Some(body) = body { request.json(body) } else { request };
+        let request = match order {
+            Some((body, number)) => request.json(body).header("Idempotency-Key", format!("demo-{number}")),
+            None => request,
+        };
         let answer = request.send().await.map_err(|error| format!("POST {url}: {}", error.without_url()))?;
         match answer.status() {
             StatusCode::OK | StatusCode::CREATED => Ok(answer),
+            // It is cancelled or rejected already: by us, when the answer was lost, or by the saga.
+            StatusCode::CONFLICT if order.is_none() => Ok(answer),
             status => Err(format!("POST {url}: {status}: {}", answer.text().await.unwrap_or_default())),
         }
     }

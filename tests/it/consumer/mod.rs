@@ -16,6 +16,11 @@ use uuid::Uuid;
 
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 pub(crate) const STREAM: &str = "events.order";
+/// Stands in for `outflow migrate`: these tests are about the companions alone.
+pub(crate) const OUTBOX: &str = "create table public.outbox (
+    id bigint generated always as identity primary key, event_id uuid not null default gen_random_uuid(),
+    aggregate_type text not null, aggregate_id text not null, event_type text not null, payload jsonb not null,
+    headers jsonb not null default '{}', created_at timestamptz not null default now())";
 pub(crate) const DEAD: &str = "events.order.dead";
 
 /// Both servers, and a connection to each.
@@ -42,6 +47,7 @@ impl Scene {
         let client = outflow::redis::Redis::open(&redis.url().into(), "test").expect("an address");
         client.ready(LIMIT).await.expect("a connection");
         let db = session(&postgres).await;
+        db.batch_execute(OUTBOX).await.expect("an outbox");
         Self { db, client, postgres, redis, dir }
     }
 
@@ -79,17 +85,21 @@ impl Scene {
         text(&reply)
     }
 
-    /// Appends an event as the relay does; returns the entry's id.
+    /// Appends an event as the relay does, about an order of its own; returns the entry's id.
     pub(crate) async fn order(&self, event_id: Uuid, kind: &str, items: &[(&str, u32)]) -> String {
+        self.tell(event_id, event_id, kind, items).await
+    }
+
+    /// As [`Scene::order`], about that order. All have one key.
+    pub(crate) async fn tell(&self, order_id: Uuid, event_id: Uuid, kind: &str, items: &[(&str, u32)]) -> String {
         let items: Vec<_> =
             items.iter().map(|(sku, count)| json!({ "sku": sku, "quantity": count, "unit_price": "1.00" })).collect();
-        let (id, order, time) = (event_id.to_string(), Uuid::nil(), "2026-01-02T03:04:05Z");
+        let (id, key, time) = (event_id.to_string(), Uuid::nil().to_string(), "2026-01-02T03:04:05Z");
         let payload = json!({
-            "event_id": id, "event_type": kind, "aggregate_id": order, "occurred_at": time, "order_id": order,
+            "event_id": id, "event_type": kind, "aggregate_id": key, "occurred_at": time, "order_id": order_id,
             "customer_id": "c", "total_amount": "1.00", "currency": "EUR", "items": items,
         });
-        let (order, payload) = (order.to_string(), payload.to_string());
-        self.add(&["id", &id, "type", kind, "key", &order, "time", time, "payload", &payload]).await
+        self.add(&["id", &id, "type", kind, "key", &key, "time", time, "payload", &payload.to_string()]).await
     }
 
     pub(crate) async fn reserve(&self, sku: &str, count: u32) -> Uuid {

@@ -1,0 +1,231 @@
+//! `order-consumer dead`: the entries that could not be handled.
+
+use std::error::Error;
+use std::fmt::Display;
+use std::io::{ErrorKind, IsTerminal, Write};
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use comfy_table::{ContentArrangement, Table, presets};
+use jiff::Timestamp;
+
+use super::options::{BadOption, RedisOptions};
+use crate::consumer::{DeadFilter, DeadLetter, DeadLetters, EntryId, Replayed};
+
+const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
+
+/// What can be asked.
+#[derive(Debug, Subcommand)]
+pub enum DeadCommand {
+    /// Show which there are, the oldest first.
+    List(DeadArgs),
+    /// Show them with all their fields.
+    Show(DeadArgs),
+    /// Put them back at the end of the stream that they came from. Mend the cause first, else they come back here.
+    Replay(ActArgs),
+    /// Delete them for good.
+    Discard(ActArgs),
+}
+
+/// Where, which, and how to show them.
+#[derive(Debug, Args)]
+pub struct DeadArgs {
+    #[command(flatten)]
+    redis: RedisOptions,
+    /// Only these, by the ids that `list` shows.
+    #[arg(value_name = "ID")]
+    ids: Vec<EntryId>,
+    /// Whose error has these words in it.
+    #[arg(long, value_name = "WORDS")]
+    reason: Option<String>,
+    /// That died then or later: a duration ago (`90m`, `2d`) or a time (`2026-01-31T12:00:00Z`).
+    #[arg(long, value_name = "WHEN", value_parser = since)]
+    since: Option<Timestamp>,
+    /// The oldest so many.
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+    /// One JSON object a line.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Which, and how to go about it.
+#[derive(Debug, Args)]
+pub struct ActArgs {
+    #[command(flatten)]
+    which: DeadArgs,
+    /// Only say which.
+    #[arg(long)]
+    dry_run: bool,
+    /// Do not ask.
+    #[arg(long)]
+    yes: bool,
+    /// So many a second at most.
+    #[arg(long, value_name = "PER_SECOND", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    rate: Option<u32>,
+}
+
+/// Runs it.
+///
+/// # Errors
+/// [`BadOption`] for an address that cannot be used, else what Redis said.
+pub async fn run(command: DeadCommand) -> Result<(), Box<dyn Error>> {
+    match command {
+        DeadCommand::List(args) => {
+            let (_, letters) = chosen(&args).await?;
+            if args.json { json(&letters) } else { table(&letters) }
+        }
+        DeadCommand::Show(args) => {
+            let (_, letters) = chosen(&args).await?;
+            if args.json { json(&letters) } else { letters.iter().try_for_each(show) }
+        }
+        DeadCommand::Replay(args) => act(&args, "put back", true).await,
+        DeadCommand::Discard(args) => act(&args, "delete for good", false).await,
+    }
+}
+
+async fn chosen(args: &DeadArgs) -> Result<(DeadLetters, Vec<DeadLetter>), Box<dyn Error>> {
+    let (url, sources) = (args.redis.url()?, args.redis.sources(&["events.order"])?);
+    let [source] = sources.as_slice() else {
+        return Err(BadOption("--stream: one at a time".to_owned()).into());
+    };
+    let open = DeadLetters::open(&url, &source.dead_letter_stream);
+    let dead = open.map_err(|error| BadOption(format!("--redis-url: {error}")))?;
+    dead.ready(CONNECT_PATIENCE).await?;
+    let filter = DeadFilter {
+        ids: (!args.ids.is_empty()).then(|| args.ids.clone()),
+        reason: args.reason.clone(),
+        since: args.since,
+        limit: args.limit,
+    };
+    let letters = dead.list(&filter).await?;
+    if let Some(missing) = args.ids.iter().find(|id| !letters.iter().any(|letter| letter.id == id.to_string())) {
+        let stream = &source.dead_letter_stream;
+        return Err(format!("{stream} has no dead letter {missing}; `dead list` shows which there are").into());
+    }
+    Ok((dead, letters))
+}
+
+/// Chosen first, so that what is counted, asked about and done is the same.
+async fn act(args: &ActArgs, verb: &str, replay: bool) -> Result<(), Box<dyn Error>> {
+    let (dead, letters) = chosen(&args.which).await?;
+    let done = if replay { "put back" } else { "discarded" };
+    if args.dry_run {
+        table(&letters)?;
+        return line(format!("{} would be {done}", letters.len()));
+    }
+    if !letters.is_empty() && !confirmed(&format!("{verb} {} dead letters?", letters.len()), args.yes)? {
+        return Err("nothing was done".into());
+    }
+    let mut pace = args.rate.map(|rate| tokio::time::interval(Duration::from_secs(1) / rate));
+    let (mut count, mut left) = (0, 0);
+    for letter in &letters {
+        if let Some(pace) = &mut pace {
+            pace.tick().await;
+        }
+        let moved = if replay {
+            match dead.replay(letter).await? {
+                Replayed::As(_) => true,
+                Replayed::Gone => false,
+                Replayed::NotWhole => {
+                    complain(format!("{}: not put back, only its beginning was kept", letter.id));
+                    false
+                }
+            }
+        } else {
+            dead.discard(letter).await?
+        };
+        if moved { count += 1 } else { left += 1 }
+    }
+    if left > 0 {
+        complain(format!("{left} were not {done}"));
+    }
+    if args.which.json {
+        return line(serde_json::json!({ done.replace(' ', "_"): count, "not_done": left }));
+    }
+    line(format!("{count} {done}"))
+}
+
+fn json(letters: &[DeadLetter]) -> Result<(), Box<dyn Error>> {
+    letters.iter().try_for_each(|letter| line(serde_json::to_string(letter)?))
+}
+
+fn table(letters: &[DeadLetter]) -> Result<(), Box<dyn Error>> {
+    if letters.is_empty() {
+        complain("no dead letters");
+        return Ok(());
+    }
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(["ID", "DIED", "GROUP", "ATTEMPTS", "TYPE", "KEY", "ERROR"]);
+    for letter in letters {
+        let field = |name: &str| letter.fields.get(name).and_then(|value| value.as_str()).unwrap_or("-").to_owned();
+        let died = letter.died_at.map(|time| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
+        table.add_row([
+            letter.id.clone(),
+            died.unwrap_or_else(|| "-".to_owned()),
+            letter.group.clone(),
+            letter.attempts.to_string(),
+            field("type"),
+            field("key"),
+            letter.error.lines().next().unwrap_or_default().to_owned(),
+        ]);
+    }
+    table.lines().try_for_each(|text| line(text.trim()))
+}
+
+fn show(letter: &DeadLetter) -> Result<(), Box<dyn Error>> {
+    let died = letter.died_at.map(|time| time.to_string()).unwrap_or_default();
+    let about = [
+        ("id", &letter.id),
+        ("died at", &died),
+        ("stream", &letter.stream),
+        ("entry id", &letter.entry_id),
+        ("group", &letter.group),
+        ("attempts", &letter.attempts.to_string()),
+        ("error", &letter.error),
+    ];
+    for (name, value) in about {
+        line(format!("{name:<9} {value}"))?;
+    }
+    for (name, value) in &letter.fields {
+        line(format!("  {name:<9} {}", value.as_str().unwrap_or_default()))?;
+    }
+    line("")
+}
+
+/// A reader that has seen enough (`| head`) is no error.
+fn line(text: impl Display) -> Result<(), Box<dyn Error>> {
+    match writeln!(std::io::stdout().lock(), "{text}") {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "what is no data goes there")]
+fn complain(text: impl Display) {
+    eprintln!("order-consumer: {text}");
+}
+
+fn confirmed(question: &str, yes: bool) -> Result<bool, Box<dyn Error>> {
+    if yes {
+        return Ok(true);
+    }
+    if !std::io::stdin().is_terminal() {
+        return Err(format!("{question} Nothing was done: add --yes (stdin is no terminal)").into());
+    }
+    write!(std::io::stderr().lock(), "{question} [y/N] ")?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+/// A duration before now, or a time.
+fn since(text: &str) -> Result<Timestamp, String> {
+    if let Ok(time) = text.parse() {
+        return Ok(time);
+    }
+    let expected = || format!("found {text:?}, expected a duration such as 90m or a time such as 2026-01-31T12:00:00Z");
+    let ago = humantime::parse_duration(text).map_err(|_| expected())?;
+    Timestamp::now().checked_sub(ago).map_err(|_| expected())
+}
