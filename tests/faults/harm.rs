@@ -131,17 +131,18 @@ fn mode(kind: Kind, scale: Scale, rng: &mut Rng) -> (Mode, Duration) {
 
 async fn end(stage: &Stage, kind: Kind, member: usize, down: Duration) -> String {
     let member = &stage.members[member];
-    let mut program = member.program.lock().await;
+    let _other_ends_wait = member.ending.lock().await;
     let status = if kind == Kind::Kill {
-        program.kill();
+        member.program.lock().await.kill();
         None
     } else {
-        program.terminate();
-        // Frozen by another fault, it ends when it wakes.
-        Some(program.wait(LIMIT).await.expect("its end"))
+        member.program.lock().await.terminate();
+        // Frozen by another fault, it ends when that wakes it, for which it needs the lock.
+        let ended = async || member.program.lock().await.exit_status();
+        Some(eventually(LIMIT, &format!("{} to end", member.name), ended).await.expect("its end"))
     };
     sleep(down).await;
-    stage.start_again(member, &mut program);
+    stage.start_again(member, &mut *member.program.lock().await);
     match status {
         Some(status) => format!("{}, which ended with {status}, away for {down:?}", member.name),
         None => format!("{}, away for {down:?}", member.name),

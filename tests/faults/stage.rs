@@ -35,6 +35,8 @@ pub(crate) struct Member {
     /// Also its user in both servers.
     pub(crate) name: String,
     pub(crate) program: Mutex<Program>,
+    /// Held by the fault that ends it, until it runs again.
+    pub(crate) ending: Mutex<()>,
     envs: Vec<(String, String)>,
 }
 
@@ -97,7 +99,7 @@ impl Stage {
             ("OUTFLOW_REDIS__URL".to_owned(), format!("redis://{name}:pw@127.0.0.1:{}", self.to_redis.port())),
         ];
         let program = self.launch(&name, &envs).expect("a member");
-        Member { name, program: Mutex::new(program), envs }
+        Member { name, program: Mutex::new(program), ending: Mutex::default(), envs }
     }
 
     fn launch(&self, name: &str, envs: &[(String, String)]) -> Result<Program, Error> {
