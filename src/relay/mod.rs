@@ -12,7 +12,8 @@ mod turnstile;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures_util::future::join_all;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use tokio_util::sync::CancellationToken;
 
 use crate::encode::{Encoder, Entries};
@@ -70,6 +71,10 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
         };
         let number = drain.enter();
         drop(turn);
+        if claim.is_full() {
+            // Postgres gets the next claim before this batch is encoded, and works meanwhile.
+            tokio::task::yield_now().await;
+        }
 
         let entries = self.encoder.encode(claim.batch(), &self.parked().given_up());
 
@@ -176,9 +181,11 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
             }
             delivered
         };
-        let lanes = join_all((0..self.limits.in_flight).map(|_| lane())).await;
+        // Not join_all, which looks after every lane whenever one of them is woken.
+        let lanes: FuturesUnordered<_> = (0..self.limits.in_flight).map(|_| lane()).collect();
+        let delivered = lanes.fold(0, async |sum, delivered| sum + delivered).await;
         self.end(drain).await?;
-        Ok(lanes.into_iter().sum())
+        Ok(delivered)
     }
 
     /// Delivers what one claim takes.
