@@ -5,7 +5,7 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -34,6 +34,11 @@ const IN_FORCE: &str = "select generation from outflow.outbox where relation = $
 /// What the member that owns slot 0 tells the others when it falls asleep; anything else means that somebody is awake.
 const ASLEEP: &str = "asleep";
 const AWAKE: &str = "awake";
+/// Of [`Waiter::sleeper`]: the rest counts what was heard.
+const ASLEEP_BIT: u64 = 1;
+const IS_HELD: &str = "select exists (select from pg_locks where locktype = 'advisory' and granted \
+    and mode = 'ExclusiveLock' and database = (select oid from pg_database where datname = current_database()) \
+    and classid = $1::integer::oid and objid = $2::integer::oid and objsubid = 2)";
 
 /// An open control session.
 pub(super) struct Control {
@@ -54,8 +59,8 @@ pub(super) struct Waiter {
     inserted: Arc<Notify>,
     /// The members or the share-out may have changed.
     members: Arc<Notify>,
-    /// The owner of slot 0 has said that it sleeps, and nothing was heard since.
-    sleeper_asleep: Arc<AtomicBool>,
+    /// Whether the owner of slot 0 sleeps, as far as is known, and how often something was heard.
+    sleeper: Arc<AtomicU64>,
     closed: CancellationToken,
 }
 
@@ -76,7 +81,7 @@ impl Control {
         let waiter = Waiter {
             inserted: Arc::new(Notify::new()),
             members: Arc::new(Notify::new()),
-            sleeper_asleep: Arc::new(AtomicBool::new(false)),
+            sleeper: Arc::new(AtomicU64::new(0)),
             closed: CancellationToken::new(),
         };
         let members = members_channel(oid);
@@ -101,9 +106,16 @@ impl Control {
         self.waiter.closed.clone()
     }
 
-    /// A new share-out begins: who kept the sleep lock may be gone without a word, and nobody is known to sleep.
-    pub(super) fn nobody_sleeps(&self) {
-        self.waiter.sleeper_asleep.store(false, Ordering::Release);
+    /// Learns whether somebody sleeps when a share-out begins: who kept the sleep lock may be gone without a word. What
+    /// is heard meanwhile is younger, and counts instead.
+    pub(super) async fn learn_who_sleeps(&self) -> Result<(), OutboxError> {
+        let known = self.waiter.sleeper.load(Ordering::Acquire);
+        let key = (lock::WAKE, lock::key(self.oid));
+        let rows = self.query(IS_HELD, &[(&key.0, Type::INT4), (&key.1, Type::INT4)]).await?;
+        let asleep = rows.first().is_some_and(|row| row.get(0));
+        let learned = known & !ASLEEP_BIT | u64::from(asleep);
+        let _ = self.waiter.sleeper.compare_exchange(known, learned, Ordering::AcqRel, Ordering::Acquire);
+        Ok(())
     }
 
     pub(super) fn seat(&self) -> i32 {
@@ -142,7 +154,7 @@ impl Control {
     /// For a member that does not own slot 0: whether the one that does sleeps, so that writers notify.
     pub(super) fn sleeper_sleeps(&self) -> bool {
         self.waiter.clear();
-        self.waiter.sleeper_asleep.load(Ordering::Acquire)
+        self.waiter.sleeper.load(Ordering::Acquire) & ASLEEP_BIT != 0
     }
 
     pub(super) async fn get_up(&self, others: bool) -> Result<(), OutboxError> {
@@ -243,6 +255,11 @@ impl Waiter {
         !self.closed.is_cancelled()
     }
 
+    fn hear(&self, asleep: bool) {
+        let heard = |known: u64| Some((known & !ASLEEP_BIT).wrapping_add(2) | u64::from(asleep));
+        let _ = self.sleeper.fetch_update(Ordering::AcqRel, Ordering::Acquire, heard);
+    }
+
     fn clear(&self) {
         // Takes the stored permit, if there is one, without waiting.
         let _ = self.inserted.notified().now_or_never();
@@ -255,7 +272,7 @@ async fn drive(mut connection: Connection, waiter: Waiter, members: String) {
         match poll_fn(|cx| connection.poll_message(cx)).await {
             Some(Ok(AsyncMessage::Notification(heard))) if heard.channel() == members => waiter.members.notify_one(),
             Some(Ok(AsyncMessage::Notification(heard))) => {
-                waiter.sleeper_asleep.store(heard.payload() == ASLEEP, Ordering::Release);
+                waiter.hear(heard.payload() == ASLEEP);
                 waiter.inserted.notify_one();
             }
             Some(Ok(_)) => {}

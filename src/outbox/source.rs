@@ -91,13 +91,8 @@ impl PgOutbox {
         self.pool.get().await.map_err(|error| OutboxError::Postgres(describe_pool(&error)))
     }
 
-    /// The seat, for a recovery: what is known of the other members' sleep ends with it.
     pub(super) async fn seat(&self) -> Result<i32, OutboxError> {
-        self.with_control(async |control| {
-            control.nobody_sleeps();
-            Ok(control.seat())
-        })
-        .await
+        self.with_control(async |control| Ok(control.seat())).await
     }
 
     /// Gives up the control session: the next join takes a new seat.
@@ -186,7 +181,10 @@ impl Outbox for PgOutbox {
     }
 
     async fn recover(&self) -> Result<PgRecovery, OutboxError> {
-        within(self.begin_recovery()).await
+        let recovery = within(self.begin_recovery()).await?;
+        // After the members were read: whoever goes from here on is missed, and there is another recovery.
+        self.with_control(Control::learn_who_sleeps).await?;
+        Ok(recovery)
     }
 
     fn rewind(&self) {

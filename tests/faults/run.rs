@@ -202,14 +202,15 @@ impl Run {
         }
         let mutated = stage.to_postgres.rewritten() + stage.to_redis.rewritten() + stage.to_redis.resent();
         say(&summary);
-        if !verdict.is_clean() || std::env::var_os("KEEP").is_some() {
-            let told = verdict.told();
-            std::fs::write(stage.path().join("report.txt"), format!("{summary}\n{told}")).expect("a report");
-            // A mutant is expected to fail; what it leaves behind is of no use.
-            if true {
-                say(&told);
-                say(&format!("logs and report.txt are in {}", stage.keep().display()));
-            }
+        // A mutant is meant to fail: what it leaves behind is of no use.
+        let failed = !verdict.is_clean() && plan.rewrites.is_empty() && mutated == 0;
+        if failed {
+            say(&verdict.told());
+        }
+        if failed || std::env::var_os("KEEP").is_some() {
+            let report = format!("{summary}\n{}", verdict.told());
+            std::fs::write(stage.path().join("report.txt"), report).expect("a report");
+            say(&format!("logs and report.txt are in {}", stage.keep().display()));
         }
         Outcome { verdict, summary, mutated }
     }
