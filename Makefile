@@ -1,6 +1,6 @@
 # One command a task; CI (.ci/run) runs the same ones.
 
-.PHONY: demo test faults consumer-faults bench lint servers
+.PHONY: deb demo test faults consumer-faults bench lint servers
 
 # Places ORDERS orders and checks them all; without ORDERS it runs until Ctrl-C.
 demo: servers
@@ -28,6 +28,13 @@ bench: servers
 consumer-faults: servers
 	CONSUMER_FAULTS_SECONDS=$(or $(SECONDS),600) CONSUMER_FAULTS_ENTRIES=$(or $(ENTRIES),100000) \
 	  $(if $(SEED),CONSUMER_FAULTS_SEED=$(SEED)) cargo test --locked --test it consumer::faults -- --nocapture
+
+# The Debian package, in target/debian. Needs cargo-deb (cargo install cargo-deb).
+deb:
+	cargo build --locked --release --bin outflow
+	rm -rf target/man && mkdir -p target/man
+	target/release/outflow man --dir target/man
+	cargo deb --no-build
 
 lint:
 	cargo fmt --check

@@ -1,7 +1,14 @@
 -- The order domain's tables. Applied by both companions at every start, by several instances at once (schema.rs takes a
 -- lock around it): every statement leaves alone what is already there, and none drops or rewrites anything.
 
-create schema if not exists orders;
+-- Not `create schema if not exists`, which asks for the right to create schemas even if this one is there.
+do $schema$
+begin
+  if to_regnamespace('orders') is null then
+    create schema orders;
+  end if;
+end
+$schema$;
 
 create table if not exists orders.orders (
   order_id uuid primary key,

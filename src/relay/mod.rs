@@ -1,6 +1,7 @@
 //! A batch's life on one screen (claim → encode → append → settle), and the pipeline that keeps several in flight.
 
 mod member;
+mod outage;
 mod parked;
 mod rest;
 mod session;
