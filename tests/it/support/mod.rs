@@ -2,8 +2,10 @@
 
 mod events;
 mod pooler;
+mod python;
 mod stage;
 
 pub(crate) use events::{Numbered, check_numbered};
 pub(crate) use pooler::Pooler;
+pub(crate) use python::python_tool;
 pub(crate) use stage::{Asked, Entry, LIMIT, Stage, outbox};
