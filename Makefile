@@ -1,6 +1,6 @@
 # One command a task; CI (.ci/run) runs the same ones.
 
-.PHONY: demo test bench lint servers consumer-faults
+.PHONY: demo test faults consumer-faults bench lint servers
 
 # Places ORDERS orders and checks them all; without ORDERS it runs until Ctrl-C.
 demo: servers
@@ -10,10 +10,18 @@ demo: servers
 test: servers
 	cargo test --locked
 
+# Members, servers and the network between them fail in every way there is, and a checker reads the streams afterwards.
+# SEED=42 MINUTES=30 MEMBERS=3; ONLY=freeze,pg-cut: those alone (tests/faults/kind.rs).
+faults: servers
+	SEED=$(SEED) MINUTES=$(MINUTES) MEMBERS=$(MEMBERS) ONLY=$(ONLY) \
+	  cargo test --locked --quiet --test faults a_long_run_is_clean -- --ignored --nocapture --exact
+
 # Measures what DESIGN promises, about nine minutes on a machine with nothing else to do; the table is on stdout, the rest
 # in tests/bench/out. QUICK=1: two minutes, to see that it works. ONLY=drain,latency: those alone (tests/bench/options.rs).
 bench: servers
-	QUICK=$(QUICK) ONLY=$(ONLY) cargo bench --locked --quiet --bench bench
+	cargo build --locked --profile dist --bin outflow
+	BENCH_BINARY=$(abspath $(or $(CARGO_TARGET_DIR),target))/dist/outflow QUICK=$(QUICK) ONLY=$(ONLY) \
+	  cargo bench --locked --quiet --bench bench
 
 # Ten minutes over 100,000 entries with three consumers that are killed, frozen, stopped and started at random. SEED repeats
 # what is drawn; `make test` has a run of ten seconds.

@@ -11,15 +11,16 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::metrics::{Metrics, OutboxMetrics, Standing};
+use crate::metrics::{Metrics, Standing};
+use crate::roster::Roster;
 
 /// What the endpoint shows.
 #[derive(Clone)]
 pub struct Admin {
     /// The series.
     pub metrics: Metrics,
-    /// Each outbox.
-    pub outboxes: Vec<OutboxMetrics>,
+    /// The outboxes.
+    pub roster: Roster,
     /// When the relay was started.
     pub started: Instant,
     /// Cancelled when a drain begins: not ready any more.
@@ -55,7 +56,7 @@ async fn livez(State(admin): State<Admin>) -> Response {
         let seconds = standing.stalled_seconds?;
         Some(format!("{}: no progress for {seconds} s\n", standing.outbox))
     };
-    answer(&admin.standing().iter().filter_map(stalled).collect::<String>())
+    answer(&admin.roster.standing().iter().filter_map(stalled).collect::<String>())
 }
 
 /// Ready when every outbox can deliver or stands by; else the causes, one a line. `?verbose` has a line for each.
@@ -63,7 +64,7 @@ async fn readyz(State(admin): State<Admin>, uri: Uri) -> Response {
     if admin.stop.is_cancelled() {
         return (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response();
     }
-    let standing = admin.standing();
+    let standing = admin.roster.standing();
     let problem = |standing: &Standing| {
         let (problem, seconds) = (standing.problem.as_ref()?, standing.problem_seconds?);
         Some(format!("{}: {problem} (for {seconds} s)\n", standing.outbox))
@@ -92,15 +93,10 @@ async fn status(State(admin): State<Admin>) -> Response {
         "version": env!("CARGO_PKG_VERSION"),
         "uptime_seconds": admin.started.elapsed().as_secs(),
         "draining": admin.stop.is_cancelled(),
-        "outboxes": admin.standing(),
+        "config_problem": admin.metrics.reloads().problem(),
+        "outboxes": admin.roster.standing(),
     });
     axum::Json(status).into_response()
-}
-
-impl Admin {
-    fn standing(&self) -> Vec<Standing> {
-        self.outboxes.iter().map(OutboxMetrics::standing).collect()
-    }
 }
 
 async fn metrics(State(admin): State<Admin>) -> Response {

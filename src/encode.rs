@@ -1,7 +1,8 @@
 //! From a batch to the entries of its streams: one format's field names, and each event's values. Pure.
 //!
 //! A batch names each stream and each list of field names ("shape") once; an event is then two small numbers and its
-//! values, so that 1,000 entries cost little more on the wire than their payloads.
+//! values, so that 1,000 entries cost little more on the wire than their payloads. There is no order between streams, so
+//! that the entries of a stream are put together: a run of them names its stream and its shape once.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -41,12 +42,19 @@ pub struct Entries {
     pub streams: Vec<String>,
     /// Lists of field names.
     pub shapes: Vec<Vec<&'static str>>,
-    /// The entries, in the order of the batch.
+    /// The entries, those of a stream together, in the order of the batch.
     pub entries: Vec<Entry>,
     /// The values of all entries, one after another, as many for each as its shape has names.
     pub values: Vec<Bytes>,
     /// Events that can never be appended.
     pub dead: Vec<DeadLetter>,
+}
+
+impl Entries {
+    /// The streams that get an entry, each once or more.
+    pub fn filled(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().map(|entry| self.streams[entry.stream].as_str())
+    }
 }
 
 /// What an encoder needs to know of an outbox.
@@ -63,8 +71,9 @@ pub struct Encoder {
 }
 
 impl Encoder {
-    /// Lays out a batch. Events without a stream and events that are too large are set aside.
-    pub fn encode(&self, batch: &Batch) -> Entries {
+    /// Lays out a batch. Events without a stream, events that are too large and those of the streams that are `given_up`
+    /// are set aside.
+    pub fn encode(&self, batch: &Batch, given_up: &[String]) -> Entries {
         let routes = route(&self.template, batch);
         let mut entries = Entries {
             streams: routes.streams,
@@ -72,10 +81,17 @@ impl Encoder {
             values: Vec::with_capacity(batch.events.len() * 6),
             ..Entries::default()
         };
-        for (index, (event, stream)) in batch.events.iter().zip(&routes.of_event).enumerate() {
+        let mut order: Vec<usize> = (0..batch.events.len()).collect();
+        if entries.streams.len() > 1 {
+            // Stable: within a stream the order stays.
+            order.sort_by_key(|index| routes.of_event[*index]);
+        }
+        for index in order {
+            let (event, stream) = (&batch.events[index], &routes.of_event[index]);
             let reason = match stream {
                 None => Some(DeadReason::NoStream),
                 Some(_) if event.size() > self.event_bytes_max => Some(DeadReason::TooLarge),
+                Some(stream) if given_up.contains(&entries.streams[*stream]) => Some(DeadReason::Refused),
                 Some(_) => None,
             };
             match (stream, reason) {
@@ -87,6 +103,8 @@ impl Encoder {
                 }
             }
         }
+        // A retry puts them back in the order in which they are buried.
+        entries.dead.sort_by_key(|letter| letter.index);
         entries
     }
 
@@ -183,7 +201,7 @@ mod tests {
     fn one(format: Format, headers: Option<&'static str>) -> Vec<(&'static str, Bytes)> {
         let batch =
             Batch { events: vec![event("{}", headers)], route: vec![Some(Bytes::from("order"))], route_width: 1 };
-        let entries = encoder(format).encode(&batch);
+        let entries = encoder(format).encode(&batch, &[]);
         assert_eq!(entries.streams, ["events.order"]);
         entries.shapes[0].iter().copied().zip(entries.values).collect()
     }
@@ -208,6 +226,17 @@ mod tests {
     }
 
     #[test]
+    fn the_entries_of_a_stream_are_together_and_in_order() {
+        let names = ["b", "a", "", "b", "a", "b"];
+        let route = names.map(|name| Some(Bytes::from(name)).filter(|name| !name.is_empty()));
+        let batch = Batch { events: names.map(|_| event("1", None)).into(), route: route.into(), route_width: 1 };
+        let entries = encoder(Format::Fields).encode(&batch, &[]);
+        let laid_out: Vec<_> =
+            entries.entries.iter().map(|entry| (&entries.streams[entry.stream][..], entry.event)).collect();
+        assert_eq!(laid_out, [("events.b", 0), ("events.b", 3), ("events.b", 5), ("events.a", 1), ("events.a", 4)]);
+    }
+
+    #[test]
     fn what_can_never_be_appended_is_set_aside_and_the_rest_goes_on() {
         let large: &'static str = "x".repeat(300).leak();
         let batch = Batch {
@@ -215,7 +244,7 @@ mod tests {
             route: vec![Some(Bytes::from("o")), Some(Bytes::from("o")), None, Some(Bytes::from("p"))],
             route_width: 1,
         };
-        let entries = encoder(Format::Fields).encode(&batch);
+        let entries = encoder(Format::Fields).encode(&batch, &[]);
         let dead = [
             DeadLetter { index: 1, stream: Some("events.o".to_owned()), reason: DeadReason::TooLarge },
             DeadLetter { index: 2, stream: None, reason: DeadReason::NoStream },

@@ -68,17 +68,20 @@ pub enum DeadReason {
     NoStream,
     /// The event is larger than `event_bytes_max`.
     TooLarge,
+    /// Its stream has refused its events for longer than `park_max`.
+    Refused,
 }
 
 impl DeadReason {
     /// Every reason.
-    pub const ALL: [Self; 2] = [Self::NoStream, Self::TooLarge];
+    pub const ALL: [Self; 3] = [Self::NoStream, Self::TooLarge, Self::Refused];
 
     /// The name in metrics, logs and `outflow.dead_letter.reason`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::NoStream => "no_stream",
             Self::TooLarge => "too_large",
+            Self::Refused => "refused",
         }
     }
 }

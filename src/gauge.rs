@@ -1,4 +1,5 @@
-//! Keeps `oldest_event_age_seconds` and `backlog_events` up to date, on a connection of its own and at a bounded cost.
+//! Keeps `oldest_event_age_seconds` and `backlog_events` up to date, and the member's report of itself, on a connection of
+//! its own and at a bounded cost.
 //!
 //! A look starts where the last one found the first event, so that a dead prefix (rows that were deleted while an old
 //! transaction is open) is not walked over each time. Now and then one starts at the beginning, to find what was
@@ -8,12 +9,13 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio_postgres::Client;
+use tokio_postgres::types::Type;
 
 use crate::backlog::{BEGINNING, Backlog, Look};
 use crate::config::OutboxConfig;
 use crate::daemon::connect;
-use crate::metrics::OutboxMetrics;
-use crate::postgres::describe;
+use crate::metrics::{OutboxMetrics, Report};
+use crate::postgres::{self, describe};
 
 /// Pause between two looks, at least.
 const PAUSE_MIN: Duration = Duration::from_secs(2);
@@ -21,17 +23,29 @@ const PAUSE_MIN: Duration = Duration::from_secs(2);
 const FULL_PAUSE_MIN: Duration = Duration::from_secs(30);
 /// A look that took t is followed by a pause of at least 50 t: 2 % of one core of Postgres, at most.
 const DUTY: u32 = 50;
+/// A report that says the same is written again after this, as long as events are delivered: who reads it sees that it
+/// is not an old one. An idle member writes nothing.
+const REPORT_AGE_MAX: Duration = Duration::from_secs(10);
+/// The row is the member's own: nobody waits for it. Not durable at once, since the next one follows.
+const REPORT: &str =
+    "update outflow.member set report = $2::jsonb || jsonb_build_object('at', clock_timestamp()) where number = $1";
 /// As the relay's sessions plan, but with a limit of its own, and nobody has to wait for it.
 const SESSION: &str = concat!(
     include_str!("outbox/sql/session.sql"),
-    "set statement_timeout = '10s'; set lock_timeout = '1s'; set default_transaction_read_only = on;"
+    "set statement_timeout = '10s'; set lock_timeout = '1s'; set synchronous_commit = off;"
 );
 
 /// Looks for ever; ends with its task.
-pub async fn keep(server: tokio_postgres::Config, outbox: OutboxConfig, metrics: OutboxMetrics) {
-    let mut server = server;
-    server.application_name("outflow gauge");
-    let mut gauge = Gauge { metrics, position: BEGINNING, full: Instant::now(), first: None };
+pub async fn keep(server: postgres::Server, outbox: OutboxConfig, metrics: OutboxMetrics) {
+    let server = server.named("outflow gauge");
+    let mut gauge = Gauge {
+        pace: Pace { at: Instant::now(), delivered: metrics.delivered() },
+        metrics,
+        position: BEGINNING,
+        full: Instant::now(),
+        first: None,
+        reported: None,
+    };
     loop {
         let Err(reason) = gauge.watch(&server, &outbox).await;
         tracing::debug!(outbox = outbox.name, reason, "the backlog cannot be looked at now");
@@ -48,6 +62,15 @@ struct Gauge {
     full: Instant,
     /// The first event in line, as the last look saw it.
     first: Option<First>,
+    pace: Pace,
+    /// What was reported last: when, in which row.
+    reported: Option<(Instant, i32, Report)>,
+}
+
+/// How many events had been delivered, and when.
+struct Pace {
+    at: Instant,
+    delivered: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -62,7 +85,7 @@ struct First {
 impl Gauge {
     async fn watch(
         &mut self,
-        server: &tokio_postgres::Config,
+        server: &postgres::Server,
         outbox: &OutboxConfig,
     ) -> Result<std::convert::Infallible, String> {
         let client = connect(server).await.map_err(|error| error.reason().to_owned())?;
@@ -71,6 +94,7 @@ impl Gauge {
         loop {
             let started = Instant::now();
             self.look(&backlog, &client).await?;
+            self.report(&client).await?;
             tokio::time::sleep(PAUSE_MIN.max(started.elapsed() * DUTY)).await;
         }
     }
@@ -84,6 +108,31 @@ impl Gauge {
             self.full = Instant::now() + FULL_PAUSE_MIN.max(started.elapsed() * DUTY);
         }
         self.seen(look.map_err(|error| describe(&error))?);
+        Ok(())
+    }
+
+    /// Says how fast this member is and what it has parked, if that has changed.
+    async fn report(&mut self, client: &Client) -> Result<(), String> {
+        let (delivered, now) = (self.metrics.delivered(), Instant::now());
+        #[expect(clippy::cast_precision_loss, reason = "for people to read")]
+        let since = delivered.saturating_sub(self.pace.delivered) as f64;
+        self.metrics.paced(since / now.duration_since(self.pace.at).as_secs_f64().max(0.001));
+        self.pace = Pace { at: now, delivered };
+        let Some(seat) = self.metrics.seat() else { return Ok(()) };
+        let report = self.metrics.report();
+        let is_known = self.reported.as_ref().is_some_and(|(at, known_seat, known)| {
+            let is_fresh = report.events_per_second == 0.0 || at.elapsed() < REPORT_AGE_MAX;
+            *known_seat == seat && *known == report && is_fresh
+        });
+        if is_known {
+            return Ok(());
+        }
+        let json = serde_json::to_value(&report).map_err(|error| error.to_string())?;
+        client
+            .execute_typed(REPORT, &[(&seat, Type::INT4), (&json, Type::JSONB)])
+            .await
+            .map_err(|error| describe(&error))?;
+        self.reported = Some((now, seat, report));
         Ok(())
     }
 

@@ -35,9 +35,9 @@
 //!
 //! [`event`] the nouns · [`relay`] the life of a batch · [`outbox`] the Postgres side, with its contract · [`sink`] the
 //! Redis side, with its contract · [`route`] and [`encode`], pure · [`daemon`] wires them together · [`config`], [`cli`],
-//! [`admin`], [`health`], [`metrics`], [`migrate`], [`notify`] (systemd), [`signals`], [`summary`], [`telemetry`] around
+//! [`admin`], [`health`], [`metrics`], [`migrate`], [`notify`] (systemd), [`roster`], [`signals`], [`summary`], [`telemetry`], [`spans`] around
 //! it · for operators [`check`], [`status`], [`dead`] letters, [`backlog`] and the [`gauge`] that follows it · [`postgres`]
-//! and [`redis`] the connections, [`columns`] of a table, [`table_name`] ·
+//! and [`redis`] the connections, [`tls`] and [`secret_file`] for them, [`columns`] of a table, [`table_name`] ·
 //! [`producer`], [`consumer`] for applications · [`orders`] the companions' small domain · [`local`] private servers for
 //! demo and tests.
 
@@ -64,10 +64,14 @@ pub mod postgres;
 pub mod producer;
 pub mod redis;
 pub mod relay;
+pub mod roster;
 pub mod route;
+pub mod secret_file;
 pub mod signals;
 pub mod sink;
+pub mod spans;
 pub mod status;
 pub mod summary;
 pub mod table_name;
 pub mod telemetry;
+pub mod tls;

@@ -1,22 +1,33 @@
 //! The metrics: each series declared once, with its help text and unit. Steps report; here is where it is counted.
 
+mod declare;
+mod reloads;
+mod report;
+mod standing;
+
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus::{
-    Encoder as _, Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder,
+    Encoder as _, Gauge, GaugeVec, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
-use serde::Serialize;
 
 use crate::encode::Entries;
 use crate::event::{Batch, DeadReason};
 use crate::health::Health;
 use crate::outbox::Woken;
 use crate::relay::Cause;
-use crate::sink::AppendError;
+use crate::sink::{AppendError, Refusal};
+use crate::spans::Spans;
+
+use declare::Declare;
+use report::Progress;
+
+pub use reloads::Reloads;
+pub use report::{ParkedStream, Report};
+pub use standing::Standing;
 
 /// Streams with a label of their own, for each outbox; events of further ones are counted under `other`.
 const STREAM_LABELS_MAX: usize = 100;
@@ -49,6 +60,7 @@ pub struct Metrics {
     slots_owned: IntGaugeVec,
     streams_parked: IntGaugeVec,
     up: IntGaugeVec,
+    reloads: Reloads,
 }
 
 /// The series of one outbox.
@@ -59,33 +71,8 @@ pub struct OutboxMetrics {
     streams: Arc<Mutex<HashSet<String>>>,
     health: Health,
     delivered: Arc<AtomicU64>,
-}
-
-/// How an outbox stands: what the probes, systemd and the log are told.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Standing {
-    /// Its name.
-    pub outbox: String,
-    /// What keeps events from being delivered.
-    pub problem: Option<String>,
-    /// For how long that has been so.
-    pub problem_seconds: Option<u64>,
-    /// For how long its loop has made no progress, if that is too long.
-    pub stalled_seconds: Option<u64>,
-    /// Events appended since the start.
-    pub delivered: u64,
-    /// Events that wait, at most 100,000; `None` if that is not known.
-    pub backlog_events: Option<f64>,
-    /// Age of the first of them.
-    pub oldest_event_age_seconds: Option<f64>,
-    /// The generation that this member works in.
-    pub generation: i64,
-    /// Its slots.
-    pub slots_owned: i64,
-    /// Whether it sleeps.
-    pub asleep: bool,
-    /// Streams that refuse their events.
-    pub streams_parked: i64,
+    progress: Progress,
+    spans: Option<Spans>,
 }
 
 impl Metrics {
@@ -102,6 +89,7 @@ impl Metrics {
         registry.register(Box::new(build))?;
         registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
         Ok(Self {
+            reloads: Reloads::new(&registry)?,
             published: declare.counter("events_published_total", "Events appended to their streams", &["stream"])?,
             recovered: declare.counter(
                 "events_recovered_total",
@@ -184,7 +172,14 @@ impl Metrics {
             streams: Arc::default(),
             health: Health::starting(),
             delivered: Arc::default(),
+            progress: Progress::default(),
+            spans: None,
         }
+    }
+
+    /// How reloads of the configuration went.
+    pub fn reloads(&self) -> &Reloads {
+        &self.reloads
     }
 
     /// All series in the text format of Prometheus.
@@ -202,13 +197,16 @@ impl OutboxMetrics {
     /// How this outbox stands.
     pub fn standing(&self) -> Standing {
         let problem = self.health.problem();
+        let Report { events_per_second, parked } = self.progress.report();
         let known = |of: &GaugeVec| Some(self.real(of).get()).filter(|value| !value.is_nan());
         Standing {
             outbox: self.outbox.clone(),
             problem_seconds: problem.as_ref().map(|(_, since)| since.as_secs()),
             problem: problem.map(|(problem, _)| problem),
             stalled_seconds: self.health.stalled().map(|silent| silent.as_secs()),
-            delivered: self.delivered.load(Ordering::Relaxed),
+            delivered: self.delivered(),
+            events_per_second,
+            parked,
             backlog_events: known(&self.all.backlog_events),
             oldest_event_age_seconds: known(&self.all.oldest_event_age),
             generation: self.gauge(&self.all.generation).get(),
@@ -216,6 +214,11 @@ impl OutboxMetrics {
             asleep: self.gauge(&self.all.asleep).get() == 1,
             streams_parked: self.gauge(&self.all.streams_parked).get(),
         }
+    }
+
+    /// The same, with spans for its batches.
+    pub(crate) fn traced(self, spans: Option<Spans>) -> Self {
+        Self { spans, ..self }
     }
 
     pub(crate) fn claimed(&self, events: usize, took: Duration) {
@@ -230,6 +233,9 @@ impl OutboxMetrics {
         self.health.beat();
         self.delivered.fetch_add(entries.entries.len() as u64, Ordering::Relaxed);
         self.all.append_seconds.with_label_values(&[&self.outbox]).observe(took.as_secs_f64());
+        if let Some(spans) = &self.spans {
+            spans.sent(batch, entries, took);
+        }
         let mut counts = vec![0; entries.streams.len()];
         for entry in &entries.entries {
             counts[entry.stream] += 1;
@@ -261,9 +267,16 @@ impl OutboxMetrics {
             AppendError::Unknown(_) => "unanswered",
         };
         self.all.append_failures.with_label_values(&[&self.outbox, reason]).inc();
+        if let Some(spans) = &self.spans {
+            spans.failed(reason, &error.to_string());
+        }
     }
 
-    pub(crate) fn refused(&self, _message: &str) {
+    pub(crate) fn refused(&self, refusal: &Refusal, pause: Duration) {
+        self.progress.refused(refusal, pause);
+        if let Some(spans) = &self.spans {
+            spans.failed("refused", &format!("{}: {}", refusal.stream, refusal.message));
+        }
         self.all.append_failures.with_label_values(&[&self.outbox, "refused"]).inc();
     }
 
@@ -278,6 +291,35 @@ impl OutboxMetrics {
         self.all.redis_rollbacks.with_label_values(&[&self.outbox]).inc();
     }
 
+    /// A stream that was parked takes its events again.
+    pub(crate) fn took(&self, stream: &str) {
+        self.progress.took(stream);
+    }
+
+    /// This member has a row of its own in Postgres.
+    pub(crate) fn seated(&self, seat: i32) {
+        self.progress.seated(seat);
+    }
+
+    /// The number of that row, once there is one.
+    pub(crate) fn seat(&self) -> Option<i32> {
+        self.progress.seat()
+    }
+
+    pub(crate) fn paced(&self, events_per_second: f64) {
+        self.progress.paced(events_per_second);
+    }
+
+    /// What this member says of itself.
+    pub(crate) fn report(&self) -> Report {
+        self.progress.report()
+    }
+
+    /// Events appended since the start.
+    pub(crate) fn delivered(&self) -> u64 {
+        self.delivered.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn parked(&self, streams: usize) {
         self.gauge(&self.all.streams_parked).set(i64::try_from(streams).unwrap_or(i64::MAX));
     }
@@ -286,6 +328,18 @@ impl OutboxMetrics {
     pub(crate) fn behind(&self, events: Option<f64>, oldest_seconds: Option<f64>) {
         self.real(&self.all.backlog_events).set(events.unwrap_or(f64::NAN));
         self.real(&self.all.oldest_event_age).set(oldest_seconds.unwrap_or(f64::NAN));
+    }
+
+    /// The outbox is not ours any more: what it stood at is nobody's concern. What was counted stays.
+    pub(crate) fn retire(&self) {
+        let all = &self.all;
+        for gauge in [&all.generation, &all.asleep, &all.slots_owned, &all.streams_parked, &all.up] {
+            // Fails only if it is gone already.
+            let _ = gauge.remove_label_values(&[&self.outbox]);
+        }
+        for gauge in [&all.oldest_event_age, &all.backlog_events] {
+            let _ = gauge.remove_label_values(&[&self.outbox]);
+        }
     }
 
     pub(crate) fn asleep(&self, asleep: bool) {
@@ -339,40 +393,4 @@ impl OutboxMetrics {
         known.insert(stream.to_owned());
         stream
     }
-}
-
-/// Declares series of an outbox: prefix and first label are always the same.
-struct Declare<'a> {
-    registry: &'a Registry,
-}
-
-impl Declare<'_> {
-    fn counter(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntCounterVec> {
-        let series = IntCounterVec::new(Opts::new(format!("outflow_{name}"), help), &with_outbox(labels))?;
-        self.registry.register(Box::new(series.clone()))?;
-        Ok(series)
-    }
-
-    fn gauge(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntGaugeVec> {
-        let series = IntGaugeVec::new(Opts::new(format!("outflow_{name}"), help), &with_outbox(labels))?;
-        self.registry.register(Box::new(series.clone()))?;
-        Ok(series)
-    }
-
-    fn real(&self, name: &str, help: &str) -> prometheus::Result<GaugeVec> {
-        let series = GaugeVec::new(Opts::new(format!("outflow_{name}"), help), &with_outbox(&[]))?;
-        self.registry.register(Box::new(series.clone()))?;
-        Ok(series)
-    }
-
-    fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> prometheus::Result<HistogramVec> {
-        let options = HistogramOpts::new(format!("outflow_{name}"), help).buckets(buckets.to_vec());
-        let series = HistogramVec::new(options, &["outbox"])?;
-        self.registry.register(Box::new(series.clone()))?;
-        Ok(series)
-    }
-}
-
-fn with_outbox<'a>(labels: &[&'a str]) -> Vec<&'a str> {
-    std::iter::once("outbox").chain(labels.iter().copied()).collect()
 }

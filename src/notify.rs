@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use sd_notify::NotifyState;
 use tokio_util::sync::CancellationToken;
 
-use crate::metrics::{OutboxMetrics, Standing};
+use crate::metrics::Standing;
+use crate::roster::Roster;
 
 /// A server that is away must not hold up the boot: ready then, with the cause in STATUS.
 const READY_LATEST: Duration = Duration::from_secs(10);
@@ -14,7 +15,7 @@ const STARTING_PAUSE: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 
 /// Tells until its task ends. Does nothing when nobody listens (`NOTIFY_SOCKET`).
-pub async fn keep(outboxes: Vec<OutboxMetrics>, stop: CancellationToken) {
+pub async fn keep(outboxes: Roster, stop: CancellationToken) {
     if std::env::var_os("NOTIFY_SOCKET").is_none() {
         return;
     }
@@ -24,7 +25,7 @@ pub async fn keep(outboxes: Vec<OutboxMetrics>, stop: CancellationToken) {
     let started = Instant::now();
     let (mut is_ready, mut last) = (false, Seen { at: started, delivered: 0 });
     loop {
-        let standing: Vec<Standing> = outboxes.iter().map(OutboxMetrics::standing).collect();
+        let standing = outboxes.standing();
         let mut states = Vec::new();
         let line = last.status(&standing, stop.is_cancelled());
         states.push(NotifyState::Status(&line));
@@ -50,6 +51,19 @@ pub async fn keep(outboxes: Vec<OutboxMetrics>, stop: CancellationToken) {
 /// A drain may be over before the task that tells has looked.
 pub fn stopping() {
     tell(&[NotifyState::Stopping]);
+}
+
+/// A reload begins. systemd wants the time with it, to tell this one from the one before.
+pub fn reloading() {
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => tell(&[NotifyState::Reloading, now]),
+        Err(error) => tracing::debug!(%error, "systemd cannot be told"),
+    }
+}
+
+/// A reload has ended: well, or with the configuration as it was.
+pub fn reloaded() {
+    tell(&[NotifyState::Ready]);
 }
 
 fn tell(states: &[NotifyState<'_>]) {

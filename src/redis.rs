@@ -5,6 +5,9 @@
 //! hide an outage, so each is set here: one attempt, a timeout on everything, a bounded queue. Who calls decides what
 //! to do about a command that has no answer; nothing is repeated behind its back.
 
+mod address;
+mod reply;
+
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,10 +16,16 @@ use bytes::Bytes;
 use fred::clients::Client;
 use fred::interfaces::{ClientLike, EventInterface, Resp3Frame};
 use fred::types::config::{
-    Config, ConnectionConfig, Options, PerformanceConfig, ReconnectPolicy, TcpConfig, UnresponsiveConfig,
+    Config, ConnectionConfig, Options, PerformanceConfig, ReconnectPolicy, TcpConfig, TlsConfig, UnresponsiveConfig,
 };
 use fred::types::{ClusterHash, CustomCommand, Value};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
+
+use crate::tls;
+use address::Address;
+
+pub use address::{NAMES, files, with_parameter};
+pub use reply::Reply;
 
 /// How long to wait for one TCP connection and its greeting.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -36,20 +45,9 @@ const QUEUE_MAX: usize = 64;
 #[derive(Clone)]
 pub struct Redis {
     client: Client,
+    place: Arc<str>,
+    is_tls: bool,
     last_error: Arc<Mutex<Option<String>>>,
-}
-
-/// What Redis answered.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reply {
-    /// No value: a missing key, or a blocking read that timed out.
-    Nil,
-    /// An integer.
-    Int(i64),
-    /// A string of bytes, or a status such as `OK`.
-    Text(Bytes),
-    /// An array.
-    List(Vec<Reply>),
 }
 
 /// Why a command has no reply.
@@ -108,6 +106,12 @@ impl Args {
         self
     }
 
+    /// Makes room for `count` more.
+    pub fn reserve(&mut self, count: usize) -> &mut Self {
+        self.0.reserve(count);
+        self
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.0.len()
@@ -143,7 +147,7 @@ impl Script {
     }
 }
 
-/// A `redis://` address that cannot be used, with what is expected. Holds no part of the address: it may be a secret.
+/// An address that cannot be used, with what is expected. Holds no part of the address: it may be a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct BadUrl(String);
@@ -159,10 +163,22 @@ impl Redis {
 
     /// Where an address leads, without user and password: `host:port/database`.
     pub fn place(url: &SecretString) -> String {
-        let Ok(url) = url::Url::parse(url.expose_secret()) else { return String::new() };
-        let database = url.path().trim_matches('/');
-        let database = if database.is_empty() { "0" } else { database };
-        format!("{}:{}/{database}", url.host_str().unwrap_or_default(), url.port().unwrap_or(6379))
+        let Some((host, port)) = address::host(url) else { return String::new() };
+        let database = address::database(url);
+        if host.contains(':') { format!("[{host}]:{port}/{database}") } else { format!("{host}:{port}/{database}") }
+    }
+
+    /// Host and port of an address.
+    pub fn host(url: &SecretString) -> Option<(String, u16)> {
+        address::host(url)
+    }
+
+    /// What connections to an address are made with; `None` for plain text.
+    ///
+    /// # Errors
+    /// [`BadUrl`] when the address cannot be used.
+    pub(crate) fn tls(url: &SecretString) -> Result<Option<rustls::ClientConfig>, BadUrl> {
+        Address::parse(url).map(|address| address.tls)
     }
 
     /// Starts to connect in the background and returns at once. Until a connection stands, and whenever it is lost,
@@ -193,6 +209,7 @@ impl Redis {
         let mut reconnect = ReconnectPolicy::new_exponential(0, RECONNECT_MS.0, RECONNECT_MS.1, 2);
         reconnect.set_jitter(RECONNECT_MS.0);
         let mut config = config_of(url)?;
+        let is_tls = config.uses_tls();
         // Otherwise fred gives up for good when the first attempt to connect fails.
         config.fail_fast = false;
         let client = Client::new(config, Some(performance), Some(connection), Some(reconnect));
@@ -205,7 +222,7 @@ impl Redis {
             std::future::ready(Ok(()))
         });
         client.connect();
-        Ok(Self { client, last_error })
+        Ok(Self { client, place: Self::place(url).into(), is_tls, last_error })
     }
 
     /// Waits until the connection stands, at most `limit`.
@@ -215,7 +232,7 @@ impl Redis {
     pub async fn ready(&self, limit: Duration) -> Result<(), Failure> {
         match tokio::time::timeout(limit, self.client.wait_for_connect()).await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(Failure::NotSent(error.details().to_owned())),
+            Ok(Err(error)) => Err(self.not_sent(error.details())),
             Err(_elapsed) => Err(self.not_connected()),
         }
     }
@@ -247,11 +264,11 @@ impl Redis {
     /// # Errors
     /// As [`Redis::call`].
     pub async fn script(&self, script: &Script, keys: &[&str], args: Args) -> Result<Reply, Failure> {
-        self.script_of(script, keys, || args.clone()).await
+        self.script_of(script, keys, |all| all.0.extend_from_slice(&args.0)).await
     }
 
     /// As [`Redis::script`], for arguments that are cheaper to make again than to copy each time in case the server
-    /// does not know the script.
+    /// does not know the script: `fill` adds them.
     ///
     /// # Errors
     /// As [`Redis::call`].
@@ -259,12 +276,19 @@ impl Redis {
         &self,
         script: &Script,
         keys: &[&str],
-        args: impl Fn() -> Args + Send,
+        fill: impl Fn(&mut Args) + Send,
     ) -> Result<Reply, Failure> {
-        match self.call("EVALSHA", script_args(&script.sha1, keys, args())).await {
-            Err(failure) if failure.code() == Some("NOSCRIPT") => {
-                self.call("EVAL", script_args(script.source, keys, args())).await
+        let args = |name: &str| {
+            let mut args = Args::default();
+            args.text(name).int(i64::try_from(keys.len()).unwrap_or(i64::MAX));
+            for key in keys {
+                args.text(*key);
             }
+            fill(&mut args);
+            args
+        };
+        match self.call("EVALSHA", args(&script.sha1)).await {
+            Err(failure) if failure.code() == Some("NOSCRIPT") => self.call("EVAL", args(script.source)).await,
             outcome => outcome,
         }
     }
@@ -287,7 +311,15 @@ impl Redis {
 
     fn not_connected(&self) -> Failure {
         let seen = self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Failure::NotSent(seen.unwrap_or_else(|| "not connected yet".to_owned()))
+        self.not_sent(seen.as_deref().unwrap_or("not connected yet"))
+    }
+
+    fn not_sent(&self, reason: &str) -> Failure {
+        // Redis takes the beginning of TLS for a command, and waits for the end of its line.
+        let silent = (self.is_tls && reason.contains("timed out"))
+            .then(|| format!("{reason}; if it is up, it does not speak TLS on this port: correct the port"));
+        let explained = silent.or_else(|| tls::explain(reason, &NAMES));
+        Failure::NotSent(format!("{}: {}", self.place, explained.as_deref().unwrap_or(reason)))
     }
 }
 
@@ -297,54 +329,11 @@ impl fmt::Debug for Redis {
     }
 }
 
-impl Reply {
-    /// The bytes of a text.
-    pub fn text(&self) -> Option<&Bytes> {
-        match self {
-            Self::Text(bytes) => Some(bytes),
-            Self::Nil | Self::Int(_) | Self::List(_) => None,
-        }
-    }
-
-    /// An integer, or a text of decimal digits.
-    pub fn int(&self) -> Option<i64> {
-        match self {
-            Self::Int(number) => Some(*number),
-            Self::Text(bytes) => std::str::from_utf8(bytes).ok()?.parse().ok(),
-            Self::Nil | Self::List(_) => None,
-        }
-    }
-
-    /// The items of an array; none for anything else.
-    pub fn items(&self) -> &[Reply] {
-        match self {
-            Self::List(items) => items,
-            Self::Nil | Self::Int(_) | Self::Text(_) => &[],
-        }
-    }
-}
-
-fn script_args(name: &str, keys: &[&str], args: Args) -> Args {
-    let mut all = Args::with_capacity(2 + keys.len() + args.len());
-    all.text(name).int(i64::try_from(keys.len()).unwrap_or(i64::MAX));
-    for key in keys {
-        all.text(*key);
-    }
-    all.0.extend(args.0);
-    all
-}
-
 fn config_of(url: &SecretString) -> Result<Config, BadUrl> {
-    const EXPECTED: &str = "expected redis://[user:password@]host[:port][/database]";
-    let scheme = url.expose_secret().split("://").next().unwrap_or_default();
-    match scheme {
-        "redis" => {}
-        "rediss" | "redis-cluster" | "redis-sentinel" | "rediss-cluster" | "rediss-sentinel" => {
-            return Err(BadUrl(format!("{scheme}:// is not supported by this version; {EXPECTED}")));
-        }
-        _ => return Err(BadUrl(EXPECTED.to_owned())),
-    }
-    Config::from_url(url.expose_secret()).map_err(|_hidden| BadUrl(EXPECTED.to_owned()))
+    let Address { rest, tls } = Address::parse(url)?;
+    let mut config = Config::from_url(&rest).map_err(|_hidden| BadUrl(address::EXPECTED.to_owned()))?;
+    config.tls = tls.map(TlsConfig::from);
+    Ok(config)
 }
 
 /// Turns fred's frame into a reply. An error frame at the top is a refusal; inside an array it becomes its text.

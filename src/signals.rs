@@ -1,8 +1,9 @@
-//! Unix signals as one stop token: the first SIGTERM or SIGINT asks for a drain, the second ends the process at once.
+//! Unix signals: the first SIGTERM or SIGINT asks for a drain, the second ends the process at once; SIGHUP asks to reload.
 
 use futures_util::StreamExt;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_tokio::Signals;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 /// What a shell reports for a process that died of SIGINT; used when a second signal cuts a drain short.
@@ -27,4 +28,22 @@ pub fn stop_token() -> std::io::Result<CancellationToken> {
         }
     });
     Ok(stop)
+}
+
+/// Returns what is heard of SIGHUP from here on. Several that come while nobody looks are one.
+///
+/// # Errors
+/// When the handler cannot be installed.
+pub fn hangups() -> std::io::Result<mpsc::Receiver<()>> {
+    let mut signals = Signals::new([SIGHUP])?;
+    let (heard, hangups) = mpsc::channel(1);
+    tokio::spawn(async move {
+        while signals.next().await.is_some() {
+            // Full: one is waiting to be looked at already, and whoever reloads then reads the newest file.
+            if let Err(mpsc::error::TrySendError::Closed(())) = heard.try_send(()) {
+                break;
+            }
+        }
+    });
+    Ok(hangups)
 }

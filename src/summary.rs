@@ -1,19 +1,20 @@
 //! One line a minute for each outbox, so that a log shows how things went without a line for each event.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::metrics::{OutboxMetrics, Standing};
+use crate::metrics::Standing;
+use crate::roster::Roster;
 
 const PAUSE: Duration = Duration::from_mins(1);
 
 /// Logs until its task ends.
-pub async fn keep(outboxes: Vec<OutboxMetrics>) {
-    let mut before: Vec<u64> = vec![0; outboxes.len()];
+pub async fn keep(outboxes: Roster) {
+    let mut before: HashMap<String, u64> = HashMap::new();
     loop {
         tokio::time::sleep(PAUSE).await;
-        for (metrics, before) in outboxes.iter().zip(&mut before) {
-            let Standing { outbox, delivered, backlog_events, oldest_event_age_seconds, .. } = metrics.standing();
-            let since_last = delivered - std::mem::replace(before, delivered);
+        for Standing { outbox, delivered, backlog_events, oldest_event_age_seconds, .. } in outboxes.standing() {
+            let since_last = delivered.saturating_sub(before.insert(outbox.clone(), delivered).unwrap_or(0));
             tracing::info!(
                 outbox,
                 delivered = since_last,

@@ -22,18 +22,48 @@ pub enum LogFormat {
 ///
 /// # Errors
 /// When `level` is neither; the message says what is expected.
-pub fn start(level: &str, format: LogFormat) -> Result<(), String> {
+pub fn start(level: &str, format: LogFormat) -> Result<Log, String> {
     let filter = filter(level)?;
     let terminal = std::io::stderr().is_terminal();
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let lines = tracing_subscriber::fmt().with_writer(std::io::stderr).with_target(false);
     let json = match format {
         LogFormat::Auto => !terminal,
         LogFormat::Text => false,
         LogFormat::Json => true,
     };
     // A second start (two tests in one process) keeps the first.
-    let _ = if json { lines.json().flatten_event(true).try_init() } else { lines.with_ansi(terminal).try_init() };
-    Ok(())
+    Ok(if json {
+        let lines = lines.json().flatten_event(true).with_env_filter(filter).with_filter_reloading();
+        let handle = lines.reload_handle();
+        let _ = lines.try_init();
+        Log::new(move |filter| handle.reload(filter))
+    } else {
+        let lines = lines.with_ansi(terminal).with_env_filter(filter).with_filter_reloading();
+        let handle = lines.reload_handle();
+        let _ = lines.try_init();
+        Log::new(move |filter| handle.reload(filter))
+    })
+}
+
+/// The running log.
+pub struct Log {
+    reload: Box<dyn Fn(EnvFilter) -> Result<(), String> + Send + Sync>,
+}
+
+impl Log {
+    fn new(
+        reload: impl Fn(EnvFilter) -> Result<(), tracing_subscriber::reload::Error> + Send + Sync + 'static,
+    ) -> Self {
+        Self { reload: Box::new(move |filter| reload(filter).map_err(|error| error.to_string())) }
+    }
+
+    /// Logs at another level, or by another filter, from here on.
+    ///
+    /// # Errors
+    /// When it is neither; the message says what is expected.
+    pub fn set_level(&self, level: &str) -> Result<(), String> {
+        (self.reload)(filter(level)?)
+    }
 }
 
 /// Whether a text is a level or a filter.

@@ -5,10 +5,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
-use super::{Findings, Known, Level, advice, event_table, horizon};
+use super::transport::{self, Route};
+use super::{Findings, Known, Level, advice, event_table, horizon, split};
 use crate::config::Config;
 use crate::daemon::{ConnectError, connect};
-use crate::postgres::{self, describe};
+use crate::postgres::{self, Mode, describe};
 
 const ABOUT: &str = "postgres";
 /// `idle_session_timeout`, which ends a frozen relay's session, is new in 14.
@@ -22,17 +23,27 @@ const POOLER_LIMIT: Duration = Duration::from_secs(3);
 /// Checks the server and each table. Returns what Redis must be asked about, one for each outbox.
 pub(super) async fn check(config: &Config, findings: &mut Findings) -> Vec<Known> {
     let nothing = || config.outboxes.iter().map(|_| Known { journal: None, streams: Vec::new() }).collect();
-    let server = match postgres::config(&config.postgres, "outflow check") {
+    let server = match postgres::server(&config.postgres, "outflow check") {
         Ok(server) => server,
         Err(error) => {
             findings.error(ABOUT, "postgres.url cannot be used", advice(error.to_string()));
             return nothing();
         }
     };
+    for (host, port) in server.hosts() {
+        if !transport::check(&route(&server, &host, port), findings).await {
+            return nothing();
+        }
+    }
     let client = match connect(&server).await {
         Ok(client) => client,
         Err(ConnectError::Refused(reason)) => {
             findings.error(ABOUT, reason, advice("correct postgres.url, or pg_hba.conf on the server"));
+            return nothing();
+        }
+        Err(ConnectError::Insecure(reason)) => {
+            let (what, remedy) = split(&reason);
+            findings.error(ABOUT, what, advice(remedy));
             return nothing();
         }
         Err(ConnectError::Unreachable(reason)) => {
@@ -52,6 +63,19 @@ pub(super) async fn check(config: &Config, findings: &mut Findings) -> Vec<Known
         known.push(event_table::check(&client, outbox, findings).await);
     }
     known
+}
+
+fn route<'a>(server: &'a postgres::Server, host: &'a str, port: u16) -> Route<'a> {
+    Route {
+        about: ABOUT,
+        host,
+        port,
+        tls: (server.mode() != Mode::Disable).then(|| server.tls()),
+        asks_first: true,
+        is_verified: server.is_verified(),
+        names: postgres::NAMES,
+        remedy: "set postgres.sslmode to verify-full, and sslrootcert to the file with its authority",
+    }
 }
 
 async fn server_itself(client: &Client, findings: &mut Findings) -> Result<(), tokio_postgres::Error> {
@@ -84,7 +108,7 @@ async fn server_itself(client: &Client, findings: &mut Findings) -> Result<(), t
 
 /// Whether a session keeps its server process while another one is busy. A transaction pooler hands it to whoever
 /// begins next; the control connection (session locks, LISTEN) would not work behind it.
-async fn pooler(client: &Client, server: &tokio_postgres::Config, findings: &mut Findings) {
+async fn pooler(client: &Client, server: &postgres::Server, findings: &mut Findings) {
     let direct = async {
         let mark = client.simple_query("select pg_backend_pid(), set_config('outflow.check', 'mine', false)").await;
         let before = text(&mark.map_err(|error| describe(&error))?, 0);

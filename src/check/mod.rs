@@ -5,6 +5,7 @@ mod database;
 mod event_table;
 mod horizon;
 mod store;
+mod transport;
 
 use std::collections::HashSet;
 use std::fmt;
@@ -76,6 +77,9 @@ impl Findings {
         let outboxes: Vec<String> =
             config.outboxes.iter().map(|outbox| format!("{} ({})", outbox.name, outbox.table)).collect();
         findings.ok("configuration", format!("valid; outboxes: {}", outboxes.join(", ")));
+        for file in &config.secret_files {
+            findings.ok("configuration", format!("{} is closed to others", file.display()));
+        }
         findings
     }
 
@@ -137,6 +141,11 @@ impl fmt::Display for Finding {
 /// An outbox as findings name it.
 fn about(outbox: &OutboxConfig) -> String {
     format!("outbox {}", outbox.name)
+}
+
+/// What is wrong, and what to do: messages have them in this order.
+fn split(reason: &str) -> (&str, &str) {
+    reason.split_once("; ").unwrap_or((reason, "see the server's log"))
 }
 
 fn advice(text: impl Into<String>) -> Remedy {

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{Findings, Known, Level, Remedy, acl, advice};
+use super::transport::{self, Route};
+use super::{Findings, Known, Level, Remedy, acl, advice, split};
 use crate::config::Config;
-use crate::redis::{Args, Failure, Redis};
+use crate::redis::{self, Args, Failure, Redis};
 
 const ABOUT: &str = "redis";
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
@@ -17,6 +18,9 @@ pub(super) async fn check(config: &Config, known: &[Known], findings: &mut Findi
         Ok(redis) => redis,
         Err(error) => return findings.error(ABOUT, "redis.url cannot be used", advice(error.to_string())),
     };
+    if !is_reached_as_asked(&config.redis, findings).await {
+        return;
+    }
     if let Err(failure) = redis.ready(CONNECT_LIMIT).await {
         return unreachable(&failure, findings);
     }
@@ -25,11 +29,29 @@ pub(super) async fn check(config: &Config, known: &[Known], findings: &mut Findi
     redis.close().await;
 }
 
+async fn is_reached_as_asked(url: &SecretString, findings: &mut Findings) -> bool {
+    let (Ok(tls), Some((host, port))) = (Redis::tls(url), Redis::host(url)) else { return true };
+    let route = Route {
+        about: ABOUT,
+        host: &host,
+        port,
+        tls: tls.as_ref(),
+        asks_first: false,
+        is_verified: true,
+        names: redis::NAMES,
+        remedy: "let redis.url begin with rediss://, and the server have a tls-port",
+    };
+    transport::check(&route, findings).await
+}
+
 /// A wrong password is nothing that waiting helps against.
 fn unreachable(failure: &Failure, findings: &mut Findings) {
     let reason = failure.to_string();
     if ["WRONGPASS", "NOAUTH", "NOPERM"].iter().any(|code| reason.contains(code)) {
         findings.error(ABOUT, reason, advice("correct the user or the password in redis.url"));
+    } else if reason.contains("client certificate") || reason.contains("our certificate") {
+        let (what, remedy) = split(&reason);
+        findings.error(ABOUT, what, advice(remedy));
     } else {
         let remedy = advice("check that it runs, and that redis.url has its host and port");
         findings.add(Level::Unreachable, ABOUT, format!("cannot be reached: {reason}"), Some(remedy));

@@ -8,10 +8,10 @@ use crate::postgres;
 
 /// Connects; `name` is what `pg_stat_activity` shows.
 pub(super) async fn to_postgres(config: &Config, name: &str) -> Result<Client, DaemonError> {
-    let server = postgres::config(&config.postgres, name)
+    let server = postgres::server(&config.postgres, name)
         .map_err(|error| DaemonError::Configuration(format!("postgres.url: {error}")))?;
     connect(&server).await.map_err(|error| match error {
-        ConnectError::Refused(reason) => DaemonError::Configuration(reason),
+        ConnectError::Refused(reason) | ConnectError::Insecure(reason) => DaemonError::Configuration(reason),
         ConnectError::Unreachable(reason) => DaemonError::Unavailable(format!("cannot reach Postgres: {reason}")),
     })
 }

@@ -2,10 +2,11 @@
 
 use clap::Args;
 
-use crate::config::Config;
-use crate::daemon::{self, DaemonError};
+use crate::config::{Config, Source};
+use crate::daemon::{self, DaemonError, Start};
 use crate::relay::Mode;
 use crate::signals;
+use crate::telemetry::Log;
 
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
@@ -14,9 +15,10 @@ pub(super) struct RunArgs {
     once: bool,
 }
 
-pub(super) async fn run(args: RunArgs, config: Config) -> Result<(), DaemonError> {
-    let stop = signals::stop_token().map_err(|error| DaemonError::Failed(format!("signals: {error}")))?;
+pub(super) async fn run(args: RunArgs, config: Config, source: Source, log: Log) -> Result<(), DaemonError> {
+    let failed = |error: std::io::Error| DaemonError::Failed(format!("signals: {error}"));
+    let (stop, hangups) = (signals::stop_token().map_err(failed)?, signals::hangups().map_err(failed)?);
     let mode = if args.once { Mode::Once } else { Mode::Daemon };
     tracing::info!(version = env!("CARGO_PKG_VERSION"), outboxes = config.outboxes.len(), "outflow starts");
-    daemon::run(config, mode, stop).await
+    daemon::run(Start { config, source, mode, log }, stop, hangups).await
 }

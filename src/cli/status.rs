@@ -4,10 +4,12 @@ use std::io::{IsTerminal, Write as _};
 use std::time::Duration;
 
 use clap::Args;
+use jiff::Timestamp;
 
 use super::output;
 use crate::config::Config;
 use crate::daemon::DaemonError;
+use crate::metrics::ParkedStream;
 use crate::status::{self, OutboxStatus, Status};
 
 /// Clears a terminal and goes to its first line.
@@ -61,6 +63,12 @@ fn block(outbox: &OutboxStatus) -> String {
     let mut lines = vec![format!("{}  {} → {}", outbox.name, outbox.table, outbox.stream)];
     let mut line = |name: &str, text: String| lines.push(format!("  {name:<13}{text}"));
     line("backlog", backlog(outbox));
+    if let Some(pace) = outbox.events_per_second {
+        line("pace", format!("{pace:.0} events/s"));
+    }
+    for parked in &outbox.parked {
+        line("parked", parked_stream(parked, Timestamp::now()));
+    }
     if let Some(generation) = outbox.generation {
         line("generation", generation.to_string());
         if outbox.members.is_empty() {
@@ -68,7 +76,7 @@ fn block(outbox: &OutboxStatus) -> String {
         }
     }
     for member in &outbox.members {
-        let status::Member { number, slots, host, pid, version, started_at } = member;
+        let status::Member { number, slots, host, pid, version, started_at, .. } = member;
         line(
             "member",
             format!("#{number} with {slots} slots on {host}, process {pid}, version {version}, since {started_at:.0}"),
@@ -97,6 +105,13 @@ fn backlog(outbox: &OutboxStatus) -> String {
         Some(age) => format!("{more}{events} events, the oldest {age:.1} s"),
         None => format!("{more}{events} events, the oldest of unknown age (columns.time names no time)"),
     }
+}
+
+fn parked_stream(parked: &ParkedStream, now: Timestamp) -> String {
+    let ParkedStream { stream, reason, since, next_probe } = parked;
+    let seconds = next_probe.duration_since(now).as_secs();
+    let probe = if seconds > 0 { format!("tried again in {seconds} s") } else { "being tried again".to_owned() };
+    format!("{stream} since {since:.0}: {reason}; {probe}")
 }
 
 fn streams(outbox: &OutboxStatus) -> String {

@@ -15,18 +15,33 @@ use crate::telemetry::LogFormat;
 pub(super) struct File {
     #[serde(with = "humantime_serde")]
     pub(super) shutdown_grace: Duration,
-    pub(super) postgres: Server,
-    pub(super) redis: Server,
+    pub(super) postgres: Postgres,
+    pub(super) redis: Redis,
     pub(super) admin: Admin,
     pub(super) log: Log,
+    pub(super) tracing: Tracing,
     pub(super) outbox: Vec<Outbox>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Server {
+pub(super) struct Postgres {
     pub(super) url: SecretString,
     pub(super) url_file: Option<PathBuf>,
+    pub(super) sslmode: String,
+    pub(super) sslrootcert: String,
+    pub(super) sslcert: String,
+    pub(super) sslkey: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Redis {
+    pub(super) url: SecretString,
+    pub(super) url_file: Option<PathBuf>,
+    pub(super) ssl_ca_certs: String,
+    pub(super) ssl_certfile: String,
+    pub(super) ssl_keyfile: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -42,6 +57,12 @@ pub(super) struct Log {
     pub(super) format: LogFormat,
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Tracing {
+    pub(super) endpoint: String,
+}
+
 /// Every key may be missing: the example's outbox fills the gaps.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -55,6 +76,8 @@ pub(super) struct Outbox {
     pub(super) in_flight: Option<usize>,
     #[serde(default, with = "humantime_serde::option")]
     pub(super) poll_interval: Option<Duration>,
+    #[serde(default, with = "humantime_serde::option")]
+    pub(super) park_max: Option<Duration>,
     pub(super) settle: Option<SettleKind>,
     pub(super) max_len: Option<u64>,
     pub(super) event_bytes_max: Option<ByteSize>,
@@ -110,6 +133,7 @@ impl Outbox {
                 batch_bytes,
                 in_flight,
                 poll_interval,
+                park_max,
                 settle,
                 max_len,
                 event_bytes_max,

@@ -27,16 +27,20 @@ pub const EXAMPLE: &str = include_str!("../../config.toml.example");
 /// Everything that `outflow` can be told.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Address of Postgres, with the password if there is one.
+    /// Address of Postgres, with the password if there is one, and with its parameters for TLS.
     pub postgres: SecretString,
-    /// Address of Redis, with the password if there is one.
+    /// Address of Redis, with the password if there is one, and with its parameters for TLS.
     pub redis: SecretString,
+    /// Files that addresses were read from; nobody else can read them.
+    pub secret_files: Vec<PathBuf>,
     /// Where the probes and metrics are served.
     pub admin_listen: SocketAddr,
     /// A level or a filter.
     pub log_level: String,
     /// How log lines are written.
     pub log_format: LogFormat,
+    /// Where spans are exported to; `None`: where the environment says, or nowhere.
+    pub tracing_endpoint: Option<String>,
     /// How long a drain may take.
     pub shutdown_grace: Duration,
     /// The tables to drain; at least one, no name and no table twice.
@@ -62,6 +66,8 @@ pub struct OutboxConfig {
     pub in_flight: usize,
     /// How soon a row is found that nothing told of.
     pub poll_interval: Duration,
+    /// How long a stream may refuse its events before they go to the dead letters; `None`: for ever.
+    pub park_max: Option<Duration>,
     /// What becomes of a delivered row.
     pub settle: Settle,
     /// Entries kept in a stream, about; 0 keeps all.

@@ -16,7 +16,7 @@ const EVENT_BYTES_MAX: RangeInclusive<u64> = 1..=256 << 20;
 const POLL_INTERVAL: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_hours(1);
 
 pub(super) fn validate(file: File, defaults: File) -> Result<Config, Problem> {
-    postgres::config(&file.postgres.url, "outflow").map_err(|error| Problem::new("postgres.url", error.to_string()))?;
+    postgres::server(&file.postgres.url, "outflow").map_err(|error| Problem::new("postgres.url", error.to_string()))?;
     redis::Redis::check_url(&file.redis.url).map_err(|error| Problem::new("redis.url", error.to_string()))?;
     let admin_listen = file.admin.listen.parse().map_err(|_| {
         Problem::new(
@@ -26,6 +26,10 @@ pub(super) fn validate(file: File, defaults: File) -> Result<Config, Problem> {
     })?;
     if let Err(message) = crate::telemetry::check_level(&file.log.level) {
         return Err(Problem::new("log.level", message));
+    }
+    let tracing_endpoint = optional(Some(file.tracing.endpoint));
+    if let Some(Err(message)) = tracing_endpoint.as_deref().map(crate::spans::check_endpoint) {
+        return Err(Problem::new("tracing.endpoint", message));
     }
     let Some(default) = defaults.outbox.into_iter().next() else {
         return Err(Problem::new("outbox", "the example has none"));
@@ -41,9 +45,11 @@ pub(super) fn validate(file: File, defaults: File) -> Result<Config, Problem> {
     Ok(Config {
         postgres: file.postgres.url,
         redis: file.redis.url,
+        secret_files: Vec::new(),
         admin_listen,
         log_level: file.log.level,
         log_format: file.log.format,
+        tracing_endpoint,
         shutdown_grace: file.shutdown_grace,
         outboxes,
     })
@@ -72,6 +78,7 @@ fn outbox(given: file::Outbox) -> Result<OutboxConfig, Problem> {
         batch_bytes: bytes(given.batch_bytes, BATCH_BYTES, "batch_bytes")?,
         in_flight: within(given.in_flight, IN_FLIGHT, "in_flight")?,
         poll_interval: duration(given.poll_interval, POLL_INTERVAL, "poll_interval")?,
+        park_max: given.park_max.filter(|max| !max.is_zero()),
         settle,
         max_len: given.max_len.unwrap_or(0),
         event_bytes_max: bytes(given.event_bytes_max, EVENT_BYTES_MAX, "event_bytes_max")?,

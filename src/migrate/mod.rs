@@ -15,7 +15,7 @@ use crate::table_name::quote_literal;
 /// The table that is created where it is missing. Others are somebody else's.
 const DEFAULT_TABLE: (&str, &str) = ("public", "outbox");
 /// Version of [`schema.sql`](self): what `outflow.migration` says when it is up to date.
-pub const VERSION: i32 = 2;
+pub const VERSION: i32 = 3;
 
 /// What to create beyond the schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

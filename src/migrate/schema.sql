@@ -1,4 +1,4 @@
--- Outflow's own schema, version 2. Everything is created only where it is missing, so that it can be run again and by
+-- Outflow's own schema, version 3. Everything is created only where it is missing, so that it can be run again and by
 -- several replicas at once; nothing is ever dropped or rewritten.
 create schema if not exists outflow;
 
@@ -61,6 +61,17 @@ begin
   end if;
 end
 $route$;
+-- Version 3: what a member says of itself (events a second, parked streams), for `outflow status`.
+do $report$
+begin
+  if not exists (
+    select from pg_catalog.pg_attribute
+    where attrelid = 'outflow.member'::regclass and attname = 'report' and not attisdropped
+  ) then
+    alter table outflow.member add column if not exists report jsonb;
+  end if;
+end
+$report$;
 create index if not exists dead_letter_outbox_died_at on outflow.dead_letter (outbox, died_at);
 
 -- Wakes a sleeping relay, and costs next to nothing while one is awake. NOTIFY takes a lock of the whole server at
@@ -75,4 +86,4 @@ begin
 end
 $wake$;
 
-insert into outflow.migration (version) values (1), (2) on conflict do nothing;
+insert into outflow.migration (version) values (1), (2), (3) on conflict do nothing;

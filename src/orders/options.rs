@@ -7,7 +7,7 @@ use deadpool_postgres::Pool;
 use secrecy::SecretString;
 
 use crate::consumer::Source;
-use crate::postgres;
+use crate::{postgres, secret_file};
 
 /// A companion's exit code for options that cannot be used (`EX_CONFIG`).
 const EXIT_CONFIG: u8 = 78;
@@ -23,17 +23,14 @@ const SESSION: &str = "set statement_timeout = '10s'; set lock_timeout = '5s'; \
 #[error("{0}")]
 pub struct BadOption(pub String);
 
-/// The value of a secret option called `name`: given as it is, or in a file, whose surrounding white space is dropped.
+/// The value of a secret option called `name`: given as it is, or in a file that others cannot read.
 ///
 /// # Errors
 /// [`BadOption`] when there is neither, or the file cannot be read. Never holds the secret.
 pub fn secret(name: &str, value: Option<SecretString>, file: Option<PathBuf>) -> Result<SecretString, BadOption> {
     match (value, file) {
         (Some(value), _) => Ok(value),
-        (None, Some(file)) => match std::fs::read_to_string(&file) {
-            Ok(text) => Ok(SecretString::from(text.trim())),
-            Err(error) => Err(BadOption(format!("--{name}-file {}: {error}", file.display()))),
-        },
+        (None, Some(file)) => secret_file::read(&file).map_err(|message| BadOption(format!("--{name}-file {message}"))),
         (None, None) => Err(BadOption(format!("give --{name} or --{name}-file"))),
     }
 }
@@ -43,9 +40,9 @@ pub fn secret(name: &str, value: Option<SecretString>, file: Option<PathBuf>) ->
 /// # Errors
 /// [`BadOption`] when the address cannot be used. Never holds the address.
 pub fn pool(url: &SecretString, application_name: &str, size: usize) -> Result<Pool, BadOption> {
-    let config =
-        postgres::config(url, application_name).map_err(|error| BadOption(format!("--postgres-url: {error}")))?;
-    Ok(postgres::pool(config, size, SESSION))
+    let server =
+        postgres::server(url, application_name).map_err(|error| BadOption(format!("--postgres-url: {error}")))?;
+    Ok(postgres::pool(server, size, SESSION))
 }
 
 /// Where an order consumer's stream is, as its options name it.

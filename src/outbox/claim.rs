@@ -5,15 +5,20 @@ use std::time::Instant;
 
 use deadpool_postgres::Object;
 use futures_util::{TryStreamExt, future};
+use tokio_postgres::Statement;
 use tokio_postgres::types::ToSql;
 
 use super::cursor::{Look, Snapshot};
+use super::lease::Lease;
 use super::row::Rows;
-use super::source::{PgOutbox, State, failed, locked};
+use super::source::{PgOutbox, State, failed, locked, within};
 use super::{OutboxError, lock};
 use crate::event::Batch;
 
-const FENCE: &str = "select pg_advisory_xact_lock_shared($1, $2)";
+const BEGIN: &str = "begin isolation level read committed read write";
+/// The setting lives as long as the transaction, and the delete asks for it: had `begin` failed, each of the statements
+/// sent behind it would commit by itself, and this one would set it for nobody.
+const FENCE: &str = "select pg_advisory_xact_lock_shared($1, $2), set_config('outflow.claim', 'open', true)";
 /// A statement of its own, behind the lock, so that its snapshot is taken after it. The snapshot it returns is older
 /// than the one that selects the rows, which errs on the safe side both ways: see `cursor`.
 const GENERATION: &str = "select generation, pg_current_snapshot()::text from outflow.outbox where relation = $1::oid";
@@ -26,6 +31,8 @@ pub struct PgClaim {
     pub(super) client: Option<Object>,
     pub(super) batch: Batch,
     pub(super) number: u64,
+    /// Whether it took as many rows as it was allowed to.
+    pub(super) full: bool,
     /// Whether its commit is known.
     pub(super) settled: bool,
     pub(super) state: Arc<Mutex<State>>,
@@ -53,30 +60,26 @@ impl PgOutbox {
     /// Takes the next rows, as many as fit.
     pub(super) async fn take(&self, parked: &[String]) -> Result<Option<PgClaim>, OutboxError> {
         loop {
-            let client = self.connection().await?;
-            // Awaited alone: had it failed, a delete sent right behind it would commit by itself.
-            if let Err(error) = client.batch_execute("begin isolation level read committed read write").await {
-                return Err(abandon(client, failed(&error)));
-            }
+            let client = Lease::new(self.connection().await?);
             let (batch, look) = match self.look(&client, parked).await {
                 Ok(Looked::Rows(batch, look)) => (batch, look),
                 Ok(Looked::TooLarge(fits)) => {
                     locked(&self.state).limit = fits;
-                    roll_back(client).await;
+                    roll_back(client).await?;
                     continue;
                 }
                 Err(error @ (OutboxError::Stale(_) | OutboxError::InFlight(_))) => {
-                    roll_back(client).await;
+                    roll_back(client).await?;
                     return Err(error);
                 }
-                Err(error @ OutboxError::Postgres(_)) => return Err(abandon(client, error)),
+                Err(error @ OutboxError::Postgres(_)) => return Err(error),
             };
             return self.hold(client, batch, &look).await;
         }
     }
 
     /// Registers the rows, or lets them go if one is in flight already.
-    async fn hold(&self, client: Object, batch: Batch, look: &Look) -> Result<Option<PgClaim>, OutboxError> {
+    async fn hold(&self, client: Lease, batch: Batch, look: &Look) -> Result<Option<PgClaim>, OutboxError> {
         let by_order = self.config.columns.order == self.config.columns.id && self.table.has_cursor;
         let entered = {
             let mut state = locked(&self.state);
@@ -89,17 +92,17 @@ impl PgOutbox {
         match entered {
             Ok(number) if batch.events.is_empty() => {
                 locked(&self.state).in_flight.leave(number);
-                roll_back(client).await;
+                roll_back(client).await?;
                 Ok(None)
             }
             Ok(number) => {
                 let (state, outbox_name) = (Arc::clone(&self.state), self.config.name.clone());
                 let route_columns = self.config.stream.columns().map(str::to_owned).collect();
-                let client = Some(client);
-                Ok(Some(PgClaim { outbox_name, route_columns, client, batch, number, settled: false, state }))
+                let (client, full) = (Some(client.release()), look.full);
+                Ok(Some(PgClaim { outbox_name, route_columns, client, batch, number, full, settled: false, state }))
             }
             Err(row) => {
-                roll_back(client).await;
+                roll_back(client).await?;
                 Err(OutboxError::InFlight(String::from_utf8_lossy(&row).into_owned()))
             }
         }
@@ -108,21 +111,16 @@ impl PgOutbox {
     async fn look(&self, client: &Object, parked: &[String]) -> Result<Looked, OutboxError> {
         let oid = self.table.oid;
         let Bounds { position, xids, floors, limit, generation, slots, unseen } = self.bounds();
-        let (fence, ask, claim) = future::try_join3(
-            client.prepare_cached(FENCE),
-            client.prepare_cached(GENERATION),
-            client.prepare_cached(&self.table.sql.claim),
-        )
-        .await
-        .map_err(|error| failed(&error))?;
+        let (fence, ask, claim) = self.prepared(client).await?;
         let rows_max = i64::try_from(limit).unwrap_or(i64::MAX);
         let parked = (!parked.is_empty()).then_some(parked);
         let (unseen, unseen_floor) = unseen.map(|(number, floor)| (number.to_string(), floor)).unzip();
-        let params: [&(dyn ToSql + Sync); 8] =
-            [&position, &xids, &floors, &rows_max, &parked, &slots, &unseen, &unseen_floor];
+        let params: [&(dyn ToSql + Sync); 9] =
+            [&position, &xids, &floors, &rows_max, &parked, &slots, &unseen, &unseen_floor, &generation];
         let at = Instant::now();
-        // One round trip: the three are sent together, and Postgres runs them one after another.
-        let (_, known, rows) = future::try_join3(
+        // One round trip: the four are sent together, and Postgres runs them one after another.
+        let ((), _, known, rows) = future::try_join4(
+            client.batch_execute(BEGIN),
             client.execute(&fence, &[&lock::FENCE, &lock::key(oid)]),
             client.query_one(&ask, &[&oid]),
             client.query_raw(&claim, params),
@@ -147,7 +145,25 @@ impl PgOutbox {
         self.adapt_limit(taken.len(), taken.bytes());
         let (batch, own) = taken.finish();
         let last = batch.events.last().and_then(|event| event.order);
-        Ok(Looked::Rows(batch, Look { at, snapshot, own, last, full }))
+        Ok(Looked::Rows(batch, Look { at, answered: Instant::now(), snapshot, own, last, full }))
+    }
+
+    async fn prepared(&self, client: &Object) -> Result<(Statement, Statement, Statement), OutboxError> {
+        let (fence, ask) = (client.prepare_cached(FENCE), client.prepare_cached(GENERATION));
+        let claim = client.prepare_cached(&self.table.sql.claim);
+        future::try_join3(fence, ask, claim).await.map_err(|error| failed(&error))
+    }
+
+    /// Opens the connections that the batches in flight will use, so that the first events do not wait for them.
+    pub(super) async fn warm_up(&self) {
+        let ready = async |_| {
+            let client = self.connection().await?;
+            self.prepared(&client).await?;
+            Ok::<_, OutboxError>(client)
+        };
+        if let Err(error) = within(future::try_join_all((0..self.config.in_flight).map(ready))).await {
+            tracing::debug!(outbox = self.config.name, %error, "connections are opened when they are needed");
+        }
     }
 
     /// Where to look, after what was found outside the claims.
@@ -179,10 +195,10 @@ impl PgOutbox {
 }
 
 /// Ends a transaction of which nothing shall stay.
-pub(super) async fn roll_back(client: Object) {
-    if let Err(error) = client.batch_execute("rollback").await {
-        drop(abandon(client, failed(&error)));
-    }
+pub(super) async fn roll_back(client: Lease) -> Result<(), OutboxError> {
+    client.batch_execute("rollback").await.map_err(|error| failed(&error))?;
+    drop(client.release());
+    Ok(())
 }
 
 /// Closes a session whose state is not known instead of giving it back to the pool.

@@ -5,20 +5,20 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{Either, select};
 use tokio::sync::Notify;
-use tokio_postgres::tls::NoTlsStream;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{AsyncMessage, Client, Config, Connection, NoTls, Row, Socket};
+use tokio_postgres::{AsyncMessage, Client, Row};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::source::{failed, within};
 use super::{OutboxError, Woken, lock};
+use crate::postgres::{Connection, Server};
 
 /// `idle_session_timeout` ends the session of a frozen host, whose kernel still answers keepalives.
 const SESSION: &str = "set statement_timeout = '10s'; set lock_timeout = '5s'; set idle_session_timeout = '10s'";
@@ -34,6 +34,11 @@ const IN_FORCE: &str = "select generation from outflow.outbox where relation = $
 /// What the member that owns slot 0 tells the others when it falls asleep; anything else means that somebody is awake.
 const ASLEEP: &str = "asleep";
 const AWAKE: &str = "awake";
+/// Of [`Waiter::sleeper`]: the rest counts what was heard.
+const ASLEEP_BIT: u64 = 1;
+const IS_HELD: &str = "select exists (select from pg_locks where locktype = 'advisory' and granted \
+    and mode = 'ExclusiveLock' and database = (select oid from pg_database where datname = current_database()) \
+    and classid = $1::integer::oid and objid = $2::integer::oid and objsubid = 2)";
 
 /// An open control session.
 pub(super) struct Control {
@@ -41,6 +46,8 @@ pub(super) struct Control {
     oid: u32,
     seat: i32,
     waiter: Waiter,
+    /// Whether this session holds the sleep lock, which counts re-entries.
+    holds_wake: AtomicBool,
     _driver: AbortOnDropHandle<()>,
     _pinger: AbortOnDropHandle<()>,
 }
@@ -52,8 +59,8 @@ pub(super) struct Waiter {
     inserted: Arc<Notify>,
     /// The members or the share-out may have changed.
     members: Arc<Notify>,
-    /// The owner of slot 0 has said that it sleeps, and nothing was heard since.
-    sleeper_asleep: Arc<AtomicBool>,
+    /// Whether the owner of slot 0 sleeps, as far as is known, and how often something was heard.
+    sleeper: Arc<AtomicU64>,
     closed: CancellationToken,
 }
 
@@ -67,16 +74,14 @@ pub(super) struct Seen {
 
 impl Control {
     /// Connects and takes a seat, which is given up by the end of this session, however that comes about.
-    pub(super) async fn connect(server: &Config, oid: u32, mapping: &str) -> Result<Self, OutboxError> {
-        let mut server = server.clone();
-        server.application_name("outflow control");
-        let (client, connection) =
-            within(async { server.connect(NoTls).await.map_err(|error| failed(&error)) }).await?;
+    pub(super) async fn connect(server: &Server, oid: u32, mapping: &str) -> Result<Self, OutboxError> {
+        let server = server.named("outflow control");
+        let (client, connection) = within(async { server.connect().await.map_err(|error| failed(&error)) }).await?;
         let client = Arc::new(client);
         let waiter = Waiter {
             inserted: Arc::new(Notify::new()),
             members: Arc::new(Notify::new()),
-            sleeper_asleep: Arc::new(AtomicBool::new(false)),
+            sleeper: Arc::new(AtomicU64::new(0)),
             closed: CancellationToken::new(),
         };
         let members = members_channel(oid);
@@ -86,13 +91,31 @@ impl Control {
         let set_up = format!("{SESSION}; listen outflow_{oid}; listen {members}");
         within(async { client.batch_execute(&set_up).await.map_err(|error| failed(&error)) }).await?;
         let seat = take_seat(&client, oid, mapping).await?;
-        let control = Self { client, oid, seat, waiter, _driver: driver, _pinger: pinger };
+        let holds_wake = AtomicBool::new(false);
+        let control = Self { client, oid, seat, waiter, holds_wake, _driver: driver, _pinger: pinger };
         control.notify(&members, "").await?;
         Ok(control)
     }
 
     pub(super) fn is_alive(&self) -> bool {
         !self.waiter.closed.is_cancelled() && !self.client.is_closed()
+    }
+
+    /// Cancelled when the session has ended, or is given up.
+    pub(super) fn closed(&self) -> CancellationToken {
+        self.waiter.closed.clone()
+    }
+
+    /// Learns whether somebody sleeps when a share-out begins: who kept the sleep lock may be gone without a word. What
+    /// is heard meanwhile is younger, and counts instead.
+    pub(super) async fn learn_who_sleeps(&self) -> Result<(), OutboxError> {
+        let known = self.waiter.sleeper.load(Ordering::Acquire);
+        let key = (lock::WAKE, lock::key(self.oid));
+        let rows = self.query(IS_HELD, &[(&key.0, Type::INT4), (&key.1, Type::INT4)]).await?;
+        let asleep = rows.first().is_some_and(|row| row.get(0));
+        let learned = known & !ASLEEP_BIT | u64::from(asleep);
+        let _ = self.waiter.sleeper.compare_exchange(known, learned, Ordering::AcqRel, Ordering::Acquire);
+        Ok(())
     }
 
     pub(super) fn seat(&self) -> i32 {
@@ -115,23 +138,29 @@ impl Control {
 
     /// Takes the sleep lock if no writer holds it shared. Only ever tries: a waiter would make every writer notify.
     pub(super) async fn fall_asleep(&self, others: bool) -> Result<bool, OutboxError> {
-        if !self.lock_call(TRY_LOCK, lock::WAKE).await? {
-            return Ok(false);
+        if !self.holds_wake.load(Ordering::Acquire) {
+            if !self.lock_call(TRY_LOCK, lock::WAKE).await? {
+                return Ok(false);
+            }
+            self.holds_wake.store(true, Ordering::Release);
+            if others {
+                self.notify(&insert_channel(self.oid), ASLEEP).await?;
+            }
         }
         self.waiter.clear();
-        if others {
-            self.notify(&insert_channel(self.oid), ASLEEP).await?;
-        }
         Ok(true)
     }
 
     /// For a member that does not own slot 0: whether the one that does sleeps, so that writers notify.
     pub(super) fn sleeper_sleeps(&self) -> bool {
         self.waiter.clear();
-        self.waiter.sleeper_asleep.load(Ordering::Acquire)
+        self.waiter.sleeper.load(Ordering::Acquire) & ASLEEP_BIT != 0
     }
 
     pub(super) async fn get_up(&self, others: bool) -> Result<(), OutboxError> {
+        if !self.holds_wake.swap(false, Ordering::AcqRel) {
+            return Ok(());
+        }
         self.lock_call(UNLOCK, lock::WAKE).await?;
         if others {
             self.notify(&insert_channel(self.oid), AWAKE).await?;
@@ -157,6 +186,13 @@ impl Control {
 
     async fn query(&self, statement: &str, params: &[(&(dyn ToSql + Sync), Type)]) -> Result<Vec<Row>, OutboxError> {
         query(&self.client, statement, params).await
+    }
+}
+
+/// The session ends with it; whoever still waits is told.
+impl Drop for Control {
+    fn drop(&mut self) {
+        self.waiter.closed.cancel();
     }
 }
 
@@ -215,6 +251,15 @@ impl Waiter {
         }
     }
 
+    pub(super) fn is_alive(&self) -> bool {
+        !self.closed.is_cancelled()
+    }
+
+    fn hear(&self, asleep: bool) {
+        let heard = |known: u64| Some((known & !ASLEEP_BIT).wrapping_add(2) | u64::from(asleep));
+        let _ = self.sleeper.fetch_update(Ordering::AcqRel, Ordering::Acquire, heard);
+    }
+
     fn clear(&self) {
         // Takes the stored permit, if there is one, without waiting.
         let _ = self.inserted.notified().now_or_never();
@@ -222,12 +267,12 @@ impl Waiter {
 }
 
 /// Drives the connection until it ends. Any number of notifications is one wake-up.
-async fn drive(mut connection: Connection<Socket, NoTlsStream>, waiter: Waiter, members: String) {
+async fn drive(mut connection: Connection, waiter: Waiter, members: String) {
     loop {
         match poll_fn(|cx| connection.poll_message(cx)).await {
             Some(Ok(AsyncMessage::Notification(heard))) if heard.channel() == members => waiter.members.notify_one(),
             Some(Ok(AsyncMessage::Notification(heard))) => {
-                waiter.sleeper_asleep.store(heard.payload() == ASLEEP, Ordering::Release);
+                waiter.hear(heard.payload() == ASLEEP);
                 waiter.inserted.notify_one();
             }
             Some(Ok(_)) => {}

@@ -48,6 +48,8 @@ impl Snapshot {
 pub struct Look {
     /// When the claim was sent.
     pub at: Instant,
+    /// When its rows were here.
+    pub answered: Instant,
     /// A snapshot that is not younger than the one the rows were selected with.
     pub snapshot: Snapshot,
     /// The claim's own transaction, if it has a number: it has one whenever it took a row.
@@ -114,7 +116,7 @@ impl Cursor {
         // After a short claim nothing is left below the highest; after a full one there may be.
         self.position = if look.full { last } else { high };
         self.looked = Some((look.at, own));
-        self.remember(look.at, high);
+        self.remember(look.answered, high, look.at);
     }
 
     /// Goes back so that the row of this order value is looked at again: a claim was rolled back, or a sweep found one.
@@ -147,12 +149,13 @@ impl Cursor {
         self.highs.iter().rev().find(|(at, _)| *at <= since).map_or(BEGINNING, |(_, high)| *high)
     }
 
-    /// Keeps of the highs what [`Cursor::floor`] can still ask for.
-    fn remember(&mut self, at: Instant, high: i64) {
+    /// Keeps of the highs what [`Cursor::floor`] can still ask for. A high is dated by its claim's answer: a claim that
+    /// waits, for a recovery, may take ids that are younger than its question.
+    fn remember(&mut self, answered: Instant, high: i64, sent: Instant) {
         if self.highs.back().is_none_or(|(_, known)| *known < high) {
-            self.highs.push_back((at, high));
+            self.highs.push_back((answered, high));
         }
-        let Some(since) = at.checked_sub(ID_BEFORE_XID) else { return };
+        let Some(since) = sent.checked_sub(ID_BEFORE_XID) else { return };
         while self.highs.get(1).is_some_and(|(at, _)| *at <= since) {
             self.highs.pop_front();
         }
@@ -168,7 +171,7 @@ mod tests {
     }
 
     fn look(at: Instant, shown: &str, own: u64, last: i64, full: bool) -> Look {
-        Look { at, snapshot: snapshot(shown), own: Some(own), last: Some(last), full }
+        Look { at, answered: at, snapshot: snapshot(shown), own: Some(own), last: Some(last), full }
     }
 
     #[test]
@@ -244,6 +247,19 @@ mod tests {
         assert_eq!(cursor.watched().collect::<Vec<_>>(), [(8, 10), (11, 30), (12, 30)]);
     }
 
+    /// A claim that was sent at 0 waited until 2,000, and took an id from 1,990.
+    #[test]
+    fn highs_are_dated_by_the_answer() {
+        let mut cursor = Cursor::default();
+        let start = Instant::now();
+        let ms = |ms| start + Duration::from_millis(ms);
+        cursor.looked(&Look { answered: ms(2_000), ..look(ms(0), "1:5:", 5, 10, false) });
+        cursor.looked(&look(ms(2_050), "1:6:", 6, 20, false));
+        // First seen now: its ids are younger than 1,950, and 10 may be younger still.
+        cursor.looked(&look(ms(2_060), "7:9:7", 9, 30, false));
+        assert_eq!(cursor.watched().collect::<Vec<_>>(), [(7, BEGINNING)]);
+    }
+
     #[test]
     fn history_does_not_grow() {
         let mut cursor = Cursor::default();
@@ -261,7 +277,8 @@ mod tests {
     fn an_empty_claim_moves_nothing_but_cleans_the_list() {
         let mut cursor = Cursor::default();
         cursor.looked(&look(Instant::now(), "7:9:7", 9, 3, false));
-        let empty = Look { at: Instant::now(), snapshot: snapshot("9:9:"), own: None, last: None, full: false };
+        let now = Instant::now();
+        let empty = Look { at: now, answered: now, snapshot: snapshot("9:9:"), own: None, last: None, full: false };
         cursor.looked(&empty);
         assert_eq!((cursor.position(), cursor.watched_len()), (3, 0));
     }

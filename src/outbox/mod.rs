@@ -4,6 +4,7 @@ mod claim;
 mod control;
 pub mod cursor;
 mod in_flight;
+mod lease;
 pub mod lock;
 mod privileges;
 mod recovery;
@@ -98,7 +99,8 @@ pub trait Outbox: Send + Sync {
     fn rewind(&self);
 
     /// Falls asleep if no writer is between its insert and its commit. `true`: from here on each commit of a writer
-    /// wakes this member; whoever committed before is seen by a claim made now.
+    /// wakes this member; whoever committed before is seen by a claim made now. Asleep already, it forgets the wake-ups
+    /// so far, at no cost.
     ///
     /// # Errors
     /// The control connection is lost.
@@ -107,7 +109,7 @@ pub trait Outbox: Send + Sync {
     /// Waits until something may have been inserted, at most `limit`.
     fn woken(&self, limit: Duration) -> impl Future<Output = Woken> + Send;
 
-    /// Ends the sleep: writers no longer notify.
+    /// Ends the sleep, if there is one: writers no longer notify.
     ///
     /// # Errors
     /// The control connection is lost.
@@ -130,6 +132,9 @@ pub trait Claim: Send {
     /// The rows.
     fn batch(&self) -> &Batch;
 
+    /// Whether it took as many as it was allowed to, so that more may be waiting.
+    fn is_full(&self) -> bool;
+
     /// Takes the rows out of the outbox, for good: all were appended, save the dead ones, which go to the dead letters
     /// in the same transaction.
     ///
@@ -138,7 +143,11 @@ pub trait Claim: Send {
     fn settle(self, entries: &Entries) -> impl Future<Output = Result<(), OutboxError>> + Send;
 
     /// Leaves the rows where they are, to be claimed again.
-    fn roll_back(self) -> impl Future<Output = ()> + Send;
+    ///
+    /// # Errors
+    /// It has no answer: the claim may still be open, and hides its rows from other claims, which must not take what
+    /// follows them.
+    fn roll_back(self) -> impl Future<Output = Result<(), OutboxError>> + Send;
 }
 
 /// A moment in which nobody's claim is open.

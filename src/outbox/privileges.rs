@@ -65,6 +65,10 @@ fn needs(config: &OutboxConfig) -> Vec<Need> {
     ];
     for (relation, privileges) in own {
         needs.extend(privileges.iter().map(|privilege| on("outflow", Some(relation), privilege, Column::All)));
+        if relation == "member" {
+            // Its report of itself, and nothing else of it.
+            needs.push(on("outflow", Some(relation), "update", Column::One("report".to_owned())));
+        }
     }
     needs
 }

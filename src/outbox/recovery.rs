@@ -7,6 +7,7 @@ use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 
 use super::claim::abandon;
+use super::lease::Lease;
 use super::slots::{ShareOut, share_out};
 use super::source::{PgOutbox, State, failed, locked, within};
 use super::{OutboxError, Recovery, Standing, lock};
@@ -55,22 +56,23 @@ impl PgOutbox {
         let keys = (lock::FENCE, lock::key(self.table.oid));
         let seat = self.seat().await?;
         for _ in 0..FENCE_ATTEMPTS {
-            let client = self.connection().await?;
+            let client = Lease::new(self.connection().await?);
             match fence(&client, keys, self.table.oid).await {
                 Ok(found) if found.live.iter().any(|(number, _)| *number == seat) => {
-                    return Ok(self.plan(client, seat, found));
+                    return Ok(self.plan(client.release(), seat, found));
                 }
                 Ok(_) => {
                     self.lose_control().await;
-                    return Err(abandon(client, OutboxError::Postgres("this member's seat is gone".to_owned())));
+                    return Err(OutboxError::Postgres("this member's seat is gone".to_owned()));
                 }
                 Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => {
                     client.batch_execute("rollback").await.map_err(|error| failed(&error))?;
                     let row = client.query_one(TERMINATE, &[&keys.0, &keys.1]).await.map_err(|error| failed(&error))?;
                     let terminated: i64 = row.get(0);
                     tracing::warn!(outbox = self.config.name, terminated, "claims that did not end were terminated");
+                    drop(client.release());
                 }
-                Err(error) => return Err(abandon(client, failed(&error))),
+                Err(error) => return Err(failed(&error)),
             }
         }
         Err(OutboxError::Postgres("the fence lock is held by sessions that do not end".to_owned()))

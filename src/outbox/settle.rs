@@ -5,6 +5,7 @@ use serde_json::Value;
 use tokio_postgres::types::ToSql;
 
 use super::claim::{PgClaim, abandon, roll_back};
+use super::lease::Lease;
 use super::source::{failed, locked, within};
 use super::{Claim, OutboxError};
 use crate::encode::Entries;
@@ -13,6 +14,10 @@ use crate::event::{Batch, DeadLetter, Event};
 impl Claim for PgClaim {
     fn batch(&self) -> &Batch {
         &self.batch
+    }
+
+    fn is_full(&self) -> bool {
+        self.full
     }
 
     async fn settle(mut self, entries: &Entries) -> Result<(), OutboxError> {
@@ -27,13 +32,9 @@ impl Claim for PgClaim {
         }
     }
 
-    async fn roll_back(mut self) {
-        if let Some(client) = self.client.take() {
-            // Bounded by `tcp_user_timeout`; a session that does not answer is closed, which rolls back as well.
-            if tokio::time::timeout(super::source::ANSWER_LIMIT, roll_back(client)).await.is_err() {
-                tracing::warn!(outbox = self.outbox_name, "a rollback has no answer");
-            }
-        }
+    async fn roll_back(mut self) -> Result<(), OutboxError> {
+        let Some(client) = self.client.take() else { return Ok(()) };
+        within(roll_back(Lease::new(client))).await
     }
 }
 

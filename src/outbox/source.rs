@@ -7,7 +7,7 @@ use deadpool_postgres::{Object, Pool};
 use tokio::sync::Mutex as AsyncMutex;
 
 use super::claim::PgClaim;
-use super::control::{Control, Seen};
+use super::control::{Control, Seen, Waiter};
 use super::cursor::Cursor;
 use super::in_flight::InFlight;
 use super::recovery::PgRecovery;
@@ -15,7 +15,7 @@ use super::slots::{self, ALL};
 use super::table::Table;
 use super::{Outbox, OutboxError, Woken};
 use crate::config::OutboxConfig;
-use crate::postgres::{describe, describe_pool, pool};
+use crate::postgres::{Server, describe, describe_pool, pool};
 
 /// Longer than the statement timeout of the sessions: what still has no answer then has lost its server.
 pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(40);
@@ -34,7 +34,7 @@ pub struct PgOutbox {
     pub(super) state: Arc<Mutex<State>>,
     /// How this member reads the table and where it appends: members of one share-out agree on it.
     pub(super) mapping: String,
-    server: tokio_postgres::Config,
+    server: Server,
     control: AsyncMutex<Option<Control>>,
 }
 
@@ -52,11 +52,13 @@ pub(super) struct State {
     live: Vec<i32>,
     /// Rows the next claim may take: fewer than configured where rows are large.
     pub(super) limit: usize,
+    /// The control session's, whose lock need not be waited for.
+    waiter: Option<Waiter>,
 }
 
 impl PgOutbox {
     /// Prepares to drain `table`; connects when first used. `sink` names where it appends to.
-    pub fn new(config: OutboxConfig, table: Table, server: &tokio_postgres::Config, sink: &str) -> Self {
+    pub fn new(config: OutboxConfig, table: Table, server: &Server, sink: &str) -> Self {
         let mapping = mapping(&config, sink);
         let size = config.in_flight + SPARE_CONNECTIONS;
         let state = State {
@@ -67,6 +69,7 @@ impl PgOutbox {
             mask: 0,
             live: Vec::new(),
             limit: config.batch_rows,
+            waiter: None,
         };
         Self {
             pool: pool(server.clone(), size, include_str!("sql/session.sql")),
@@ -97,6 +100,10 @@ impl PgOutbox {
         *self.control.lock().await = None;
     }
 
+    fn waiter(&self) -> Option<Waiter> {
+        locked(&self.state).waiter.clone()
+    }
+
     /// Whether the generation is still ours, and nobody has come or gone.
     fn is_in_force(&self, seen: &Seen) -> bool {
         let state = locked(&self.state);
@@ -109,7 +116,11 @@ impl PgOutbox {
     ) -> Result<T, OutboxError> {
         let mut control = self.control.lock().await;
         let Some(open) = control.as_ref().filter(|open| open.is_alive()) else { return Err(lost()) };
-        let outcome = step(open).await;
+        // A session that no longer answers is given up when the ping says so, not when the step's own time is over.
+        let outcome = tokio::select! {
+            outcome = step(open) => outcome,
+            () = open.closed().cancelled_owned() => Err(lost()),
+        };
         if outcome.is_err() {
             // Locks count re-entries: after an uncertain answer only a new session knows where it stands.
             *control = None;
@@ -130,12 +141,15 @@ impl Outbox for PgOutbox {
         *control = None;
         let open = Control::connect(&self.server, self.table.oid, &self.mapping).await?;
         let seat = open.seat();
+        locked(&self.state).waiter = Some(open.waiter());
         *control = Some(open);
+        drop(control);
+        self.warm_up().await;
         Ok(seat)
     }
 
     async fn changed(&self) {
-        let Some(waiter) = self.control.lock().await.as_ref().map(Control::waiter) else { return };
+        let Some(waiter) = self.waiter() else { return };
         loop {
             match waiter.members(LOOK_PAUSE).await {
                 Woken::Disconnected => return,
@@ -160,14 +174,17 @@ impl Outbox for PgOutbox {
     }
 
     async fn claim(&self, parked: &[String]) -> Result<Option<PgClaim>, OutboxError> {
-        if !self.control.lock().await.as_ref().is_some_and(Control::is_alive) {
+        if !self.waiter().is_some_and(|waiter| waiter.is_alive()) {
             return Err(lost());
         }
         within(self.take(parked)).await
     }
 
     async fn recover(&self) -> Result<PgRecovery, OutboxError> {
-        within(self.begin_recovery()).await
+        let recovery = within(self.begin_recovery()).await?;
+        // After the members were read: whoever goes from here on is missed, and there is another recovery.
+        self.with_control(Control::learn_who_sleeps).await?;
+        Ok(recovery)
     }
 
     fn rewind(&self) {
@@ -185,18 +202,14 @@ impl Outbox for PgOutbox {
     }
 
     async fn woken(&self, limit: Duration) -> Woken {
-        let waiter = self.control.lock().await.as_ref().map(Control::waiter);
-        match waiter {
+        match self.waiter() {
             Some(waiter) => waiter.inserted(limit).await,
             None => Woken::Disconnected,
         }
     }
 
     async fn get_up(&self) -> Result<(), OutboxError> {
-        let (keeps_lock, others) = locked(&self.state).sleep_role();
-        if !keeps_lock {
-            return Ok(());
-        }
+        let (_, others) = locked(&self.state).sleep_role();
         self.with_control(async |control| control.get_up(others).await).await
     }
 }

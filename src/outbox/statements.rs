@@ -7,8 +7,9 @@ use crate::table_name::quote_identifier;
 /// The statements that depend on the table. Parameters are described where they are built.
 #[derive(Debug, Clone)]
 pub struct Statements {
-    /// `$1` cursor, `$2` listed transactions, `$3` their floors, `$4` limit, `$5` parked streams or null, `$6` the
-    /// member's slots as bits, or null for all, `$7` and `$8` what the cursor has not seen and its floor, or null.
+    /// Takes nothing unless its transaction has set `outflow.claim` to `open`. `$1` cursor, `$2` listed transactions, `$3` their floors, `$4` limit, `$5` parked streams or null, `$6` the
+    /// member's slots as bits, or null for all, `$7` and `$8` what the cursor has not seen and its floor, or null, `$9`
+    /// the member's generation.
     pub claim: String,
     /// `$1` primary keys as text, `$2` event ids as text.
     pub settle_recovered: String,
@@ -102,6 +103,7 @@ pub(super) fn statements(
     config: &OutboxConfig,
     columns: &[Column],
     list: &[String],
+    oid: u32,
     plain: bool,
     has_cursor: bool,
 ) -> Statements {
@@ -135,10 +137,13 @@ pub(super) fn statements(
              and ({slots}::bigint is null or ({slots} >> (hashtextextended({key}, 0) & 63)::integer) & 1 = 1){unsettled}"
         )
     };
+    // In the delete itself, so that a claim of an older generation locks no row: the claims of the slots' new owner would
+    // skip it and take what follows.
+    let in_force = format!("(select generation from outflow.outbox where relation = {oid}::oid) = $9::bigint");
     let take = format!(
         "{verb} where t.{target} = any (array(\
          select c.{target} from {table} as c \
-         where {above} and {} \
+         where {above} and {} and (select current_setting('outflow.claim', true)) = 'open' and {in_force} \
          order by c.{order} limit $4 for update skip locked))",
         ours("$5", "$6")
     );

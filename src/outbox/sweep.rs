@@ -3,9 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use deadpool_postgres::Object;
-
 use super::OutboxError;
+use super::lease::Lease;
 use super::source::{PgOutbox, failed, locked, within};
 
 /// The sweep is at work at most for one twentieth of the time.
@@ -13,17 +12,6 @@ const IDLE_PER_WORK: u32 = 19;
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 /// What a sweep that failed waits for; the claims tell of the failure.
 const PAUSE_FAILED: Duration = Duration::from_secs(10);
-
-/// A session that is closed, not given back, if the sweep is given up in the middle of its query.
-struct Lease(Option<Object>);
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        if let Some(client) = self.0.take() {
-            drop(Object::take(client));
-        }
-    }
-}
 
 impl PgOutbox {
     /// Sweeps once; returns how long to wait before the next time.
@@ -56,13 +44,12 @@ impl PgOutbox {
         if up_to == super::cursor::BEGINNING {
             return Ok(None);
         }
-        let mut lease = Lease(Some(self.connection().await?));
-        let Some(client) = &lease.0 else { return Ok(None) };
+        let client = Lease::new(self.connection().await?);
         let parked = (!parked.is_empty()).then_some(parked);
         let sweep = client.prepare_cached(sweep).await.map_err(|error| failed(&error))?;
         let row = client.query_one(&sweep, &[&up_to, &parked, &slots]).await.map_err(|error| failed(&error))?;
         // The answer is complete: the session goes back to the pool.
-        drop(lease.0.take());
+        drop(client.release());
         Ok(row.get(0))
     }
 }

@@ -121,7 +121,7 @@ impl Table {
             Err(message) => return Ok(Examined { problems: vec![Problem::Other(message)], table: None }),
         };
         let has_cursor = layout.order.is_some();
-        let sql = statements(config, &columns, &list, plain, has_cursor);
+        let sql = statements(config, &columns, &list, oid, plain, has_cursor);
         let has_trigger = found.get("has_trigger");
         Ok(Examined { problems, table: Some(Self { oid, journal, has_trigger, has_cursor, layout, sql }) })
     }

@@ -8,15 +8,12 @@ use tokio_util::sync::CancellationToken;
 use super::Relay;
 use super::session::Session;
 use super::trouble::{Cause, Trouble};
-use crate::outbox::{Outbox, OutboxError, Recovery, Standing, Woken};
+use crate::outbox::{Outbox, OutboxError, Recovery, Standing};
 use crate::sink::Sink;
 
 /// Pauses while a server is down: from the first to the longest, with jitter, for ever.
 const OUTAGE_PAUSE_MIN: Duration = Duration::from_millis(100);
 const OUTAGE_PAUSE_MAX: Duration = Duration::from_secs(5);
-/// Pauses while writers are between insert and commit, so that nobody can fall asleep.
-const AWAKE_PAUSE_MIN: Duration = Duration::from_micros(500);
-const AWAKE_PAUSE_MAX: Duration = Duration::from_millis(25);
 /// Pause of a standby before it looks again after a change.
 const STANDBY_PAUSE: Duration = Duration::from_millis(200);
 
@@ -40,8 +37,8 @@ enum Ended {
 impl<O: Outbox, S: Sink> Relay<O, S> {
     /// Relays until `stop`, or until the outbox is empty ([`Mode::Once`]). No outage ends it.
     pub async fn run(&self, mode: Mode, stop: &CancellationToken) {
-        let (mut cause, mut doubted) = (Cause::Start, None);
-        while let Some(session) = self.recovered(cause, doubted, stop).await {
+        let (mut cause, mut doubted, mut left) = (Cause::Start, None, None);
+        while let Some(session) = self.recovered(cause, doubted, &mut left, stop).await {
             match self.shift(&session, mode, stop).await {
                 Ended::Finished => {
                     self.forget(&session).await;
@@ -50,6 +47,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
                 Ended::Changed => (cause, doubted) = (Cause::Members, None),
                 Ended::Doubt(doubt) => (cause, doubted) = (doubt, Some(session.generation)),
             }
+            left = Some(session);
         }
         self.outbox.leave().await;
         tracing::info!(outbox = self.name, "stopped");
@@ -82,11 +80,17 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
     }
 
     /// Recovers, however long that takes; `None` when asked to stop.
-    async fn recovered(&self, cause: Cause, doubted: Option<i64>, stop: &CancellationToken) -> Option<Session> {
+    async fn recovered(
+        &self,
+        cause: Cause,
+        doubted: Option<i64>,
+        left: &mut Option<Session>,
+        stop: &CancellationToken,
+    ) -> Option<Session> {
         let mut outage = Outage::new(&self.name);
         let mut standing_by = false;
         while !stop.is_cancelled() {
-            match self.recover(cause, doubted).await {
+            match self.recover(cause, doubted, left).await {
                 Ok(Some(session)) => {
                     outage.over();
                     return Some(session);
@@ -121,9 +125,17 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
     /// `None`: standing by.
     ///
     /// A generation above the one that was doubted was begun by somebody else's recovery, which has settled what this
-    /// member left behind: it is adopted as it is, else two members would raise it in turn for ever.
-    async fn recover(&self, cause: Cause, doubted: Option<i64>) -> Result<Option<Session>, String> {
+    /// member left behind: it is adopted as it is, else two members would raise it in turn for ever. The one that was
+    /// `left` without a doubt, because somebody came who stands by or is gone again, is gone on with: its batch numbers
+    /// go on, else the journal would seem to have lost them.
+    async fn recover(
+        &self,
+        cause: Cause,
+        doubted: Option<i64>,
+        left: &mut Option<Session>,
+    ) -> Result<Option<Session>, String> {
         let seat = self.outbox.join().await.map_err(in_words)?;
+        self.metrics.seated(seat);
         let recovery = self.outbox.recover().await.map_err(in_words)?;
         let known = recovery.generation();
         let (raise, slots) = match recovery.standing() {
@@ -140,7 +152,11 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
         };
         self.metrics.owns(slots);
         tracing::info!(outbox = self.name, generation, slots, "at work");
-        Ok((slots > 0).then(|| Session::new(generation, seat)))
+        if slots == 0 {
+            return Ok(None);
+        }
+        let same = left.take().filter(|left| (left.generation, left.member) == (generation, seat));
+        Ok(Some(same.unwrap_or_else(|| Session::new(generation, seat))))
     }
 
     async fn raise(&self, cause: Cause, recovery: O::Recovery, seat: i32) -> Result<i64, String> {
@@ -165,31 +181,28 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
         Ok(generation)
     }
 
-    /// Drains and rests in turn.
+    /// Delivers until it is done, in doubt, or asked to stop.
     async fn work(&self, session: &Session, mode: Mode, stop: &CancellationToken) -> Ended {
         let mut outage = Outage::new(&self.name);
-        let mut awake_pause = AWAKE_PAUSE_MIN;
         while !stop.is_cancelled() {
-            let outcome = match self.drain(session, stop).await {
-                Ok(delivered) => {
-                    outage.over();
-                    self.metrics.up();
-                    if delivered > 0 {
-                        awake_pause = AWAKE_PAUSE_MIN;
-                    }
-                    match mode {
-                        Mode::Daemon => self.rest(session, &mut awake_pause, stop).await,
-                        Mode::Once => match self.last_look(session, stop).await {
-                            Ok(0) => return Ended::Finished,
-                            Ok(_) => Ok(()),
-                            Err(trouble) => Err(trouble),
-                        },
-                    }
+            // After an outage one batch goes ahead.
+            let outcome = if outage.lasts() {
+                self.deliver_once(session, stop).await
+            } else {
+                match (self.drain(session, mode, stop).await, mode) {
+                    (Ok(_), Mode::Daemon) => Ok(()),
+                    (Ok(_), Mode::Once) => match self.last_look(session, stop).await {
+                        Ok(0) => return Ended::Finished,
+                        other => other.map(drop),
+                    },
+                    (Err(trouble), _) => Err(trouble),
                 }
-                Err(trouble) => Err(trouble),
             };
             match outcome {
-                Ok(()) => {}
+                Ok(()) => {
+                    outage.over();
+                    self.metrics.up();
+                }
                 Err(Trouble::Unavailable(reason)) => {
                     self.metrics.down(&reason);
                     pause(outage.next_pause(&reason), stop).await;
@@ -213,51 +226,11 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
     /// Before a single drain ends: what slipped by the cursor is found from the beginning.
     async fn last_look(&self, session: &Session, stop: &CancellationToken) -> Result<usize, Trouble> {
         self.outbox.rewind();
-        self.drain(session, stop).await
-    }
-
-    /// Sleeps if no writer is under way, else waits a little.
-    async fn rest(&self, session: &Session, awake: &mut Duration, stop: &CancellationToken) -> Result<(), Trouble> {
-        if !self.outbox.fall_asleep().await? {
-            pause(*awake, stop).await;
-            *awake = (*awake * 2).min(AWAKE_PAUSE_MAX);
-            return Ok(());
-        }
-        self.metrics.asleep(true);
-        let woken = self.sleep(session, stop).await;
-        self.metrics.asleep(false);
-        self.outbox.get_up().await?;
-        woken
-    }
-
-    /// Asleep: whoever committed before is seen by the first claim; whoever inserts from here on notifies.
-    async fn sleep(&self, session: &Session, stop: &CancellationToken) -> Result<(), Trouble> {
-        let mut forgotten = false;
-        loop {
-            if self.deliver_once(session, stop).await? > 0 || stop.is_cancelled() {
-                return Ok(());
-            }
-            if !forgotten {
-                self.forget(session).await;
-                forgotten = true;
-            }
-            let woken = tokio::select! {
-                woken = self.outbox.woken(self.poll_interval) => woken,
-                () = stop.cancelled() => return Ok(()),
-            };
-            self.metrics.woken(woken);
-            match woken {
-                Woken::Elapsed => {}
-                Woken::Notified => return Ok(()),
-                Woken::Disconnected => {
-                    return Err(OutboxError::Postgres("the control connection is lost".into()).into());
-                }
-            }
-        }
+        self.drain(session, Mode::Once, stop).await
     }
 
     /// Leaves no settled batch in the journal.
-    async fn forget(&self, session: &Session) {
+    pub(super) async fn forget(&self, session: &Session) {
         let settled = session.to_drop();
         if settled.is_empty() {
             return;
@@ -297,6 +270,10 @@ impl<'a> Outage<'a> {
             self.reason = Some(reason.to_owned());
         }
         self.pauses.next().unwrap_or(OUTAGE_PAUSE_MAX)
+    }
+
+    fn lasts(&self) -> bool {
+        self.reason.is_some()
     }
 
     fn over(&mut self) {

@@ -2,6 +2,7 @@
 
 mod member;
 mod parked;
+mod rest;
 mod session;
 #[cfg(test)]
 mod tests;
@@ -25,65 +26,52 @@ use trouble::Trouble;
 pub use member::Mode;
 pub use trouble::Cause;
 
-/// Pause between two looks at an empty table while batches are under way: by then new rows may have come.
-const PAUSE_UNDER_WAY: Duration = Duration::from_micros(500);
-
 /// One outbox, relayed by one member.
 pub struct Relay<O, S> {
     name: String,
     outbox: O,
     sink: S,
     encoder: Encoder,
-    in_flight: usize,
-    poll_interval: Duration,
+    limits: Limits,
     parked: Mutex<Parked>,
     metrics: OutboxMetrics,
 }
 
+/// How much and how long.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Batches under way at once.
+    pub in_flight: usize,
+    /// How soon a row is found that nothing told of.
+    pub poll_interval: Duration,
+    /// How long a stream may refuse its events before they go to the dead letters; `None`: for ever.
+    pub park_max: Option<Duration>,
+}
+
 impl<O: Outbox, S: Sink> Relay<O, S> {
     /// Puts the parts together; nothing happens before [`Relay::run`].
-    pub fn new(
-        name: &str,
-        outbox: O,
-        sink: S,
-        encoder: Encoder,
-        in_flight: usize,
-        poll_interval: Duration,
-        metrics: OutboxMetrics,
-    ) -> Self {
-        let parked = Mutex::new(Parked::default());
-        Self { name: name.to_owned(), outbox, sink, encoder, in_flight, poll_interval, parked, metrics }
+    pub fn new(name: &str, outbox: O, sink: S, encoder: Encoder, limits: Limits, metrics: OutboxMetrics) -> Self {
+        let parked = Mutex::new(Parked::new(limits.park_max));
+        Self { name: name.to_owned(), outbox, sink, encoder, limits, parked, metrics }
     }
 
-    /// One batch's life. Returns how many events it delivered; `None` when there was nothing to claim.
+    /// One batch's life. Returns how many events it delivered; `None` when there is none, or when it failed.
     ///
     /// Never cancelled: once rows are claimed, they are settled or rolled back. A batch that fails breaks the gates for
     /// those behind it, which are then rolled back too.
     async fn deliver(&self, drain: &Drain<'_>, stop: &CancellationToken) -> Option<usize> {
-        let turn = drain.claims.lock().await;
-        let started = Instant::now();
-        let claim = loop {
-            if drain.has_ended() || stop.is_cancelled() {
+        let mut turn = drain.claims.lock().await;
+        let claim = match self.next(drain, &mut turn, stop).await {
+            Ok(claim) => claim?,
+            Err(trouble) => {
+                drain.fail(trouble);
                 return None;
-            }
-            match self.claim().await {
-                Ok(Some(claim)) => break claim,
-                Ok(None) if drain.under_way() == 0 => {
-                    drain.end();
-                    return None;
-                }
-                Ok(None) => tokio::time::sleep(PAUSE_UNDER_WAY).await,
-                Err(trouble) => {
-                    drain.fail(trouble);
-                    return None;
-                }
             }
         };
         let number = drain.enter();
         drop(turn);
-        self.metrics.claimed(claim.batch().events.len(), started.elapsed());
 
-        let entries = self.encoder.encode(claim.batch());
+        let entries = self.encoder.encode(claim.batch(), &self.parked().given_up());
 
         let delivered = match self.append(drain, number, &claim, &entries).await {
             Ok(()) => self.settle(drain, number, claim, &entries).await,
@@ -91,7 +79,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
                 if let Some(trouble) = trouble {
                     drain.fail(trouble);
                 }
-                claim.roll_back().await;
+                Self::roll_back(drain, claim).await;
                 None
             }
         };
@@ -102,8 +90,16 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
     async fn claim(&self) -> Result<Option<O::Claim>, Trouble> {
         let parked = {
             let mut parked = self.parked();
-            if parked.release(Instant::now()) {
+            let released = parked.release(Instant::now());
+            if released.rewind {
                 self.outbox.rewind();
+            }
+            for stream in released.given_up {
+                tracing::error!(
+                    outbox = self.name,
+                    stream,
+                    "refused for longer than park_max: its events go to the dead letters"
+                );
             }
             parked.names()
         };
@@ -138,7 +134,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
                 return Err(Some(self.park(&refused)));
             }
             self.metrics.appended(claim.batch(), entries, started.elapsed());
-            self.unpark(&entries.streams);
+            self.unpark(entries);
         }
         turn.done();
         Ok(())
@@ -147,7 +143,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
     /// Settles in claim order.
     async fn settle(&self, drain: &Drain<'_>, number: u64, claim: O::Claim, entries: &Entries) -> Option<usize> {
         let Ok(turn) = drain.settles.wait(number).await else {
-            claim.roll_back().await;
+            Self::roll_back(drain, claim).await;
             return None;
         };
         let (started, events) = (Instant::now(), claim.batch().events.len());
@@ -158,12 +154,21 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
         drain.session.settled(number);
         turn.done();
         self.metrics.settled(entries, started.elapsed());
+        self.metrics.up();
         Some(events)
     }
 
-    /// Delivers until there is nothing left, a stop, or trouble. Returns how many events it delivered.
-    async fn drain(&self, session: &Session, stop: &CancellationToken) -> Result<usize, Trouble> {
-        let drain = Drain::new(session);
+    /// A claim of which nobody knows whether it is still open is a doubt, whatever it was rolled back for.
+    async fn roll_back(drain: &Drain<'_>, claim: O::Claim) {
+        if let Err(error) = claim.roll_back().await {
+            drain.fail(error.into());
+        }
+    }
+
+    /// Delivers until a stop or trouble, or ([`Mode::Once`]) until there is nothing left. Returns how many events it
+    /// delivered.
+    async fn drain(&self, session: &Session, mode: Mode, stop: &CancellationToken) -> Result<usize, Trouble> {
+        let drain = Drain::new(session, mode);
         let lane = async || {
             let mut delivered = 0;
             while let Some(events) = self.deliver(&drain, stop).await {
@@ -171,20 +176,24 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
             }
             delivered
         };
-        let lanes = join_all((0..self.in_flight).map(|_| lane())).await;
-        match drain.into_trouble() {
-            Some(trouble) => Err(trouble),
-            None => Ok(lanes.into_iter().sum()),
-        }
+        let lanes = join_all((0..self.limits.in_flight).map(|_| lane())).await;
+        self.end(drain).await?;
+        Ok(lanes.into_iter().sum())
     }
 
-    /// Delivers what one claim takes. Returns how many events that were.
-    async fn deliver_once(&self, session: &Session, stop: &CancellationToken) -> Result<usize, Trouble> {
-        let drain = Drain::new(session);
-        let delivered = self.deliver(&drain, stop).await;
-        match drain.into_trouble() {
+    /// Delivers what one claim takes.
+    async fn deliver_once(&self, session: &Session, stop: &CancellationToken) -> Result<(), Trouble> {
+        let drain = Drain::new(session, Mode::Once);
+        self.deliver(&drain, stop).await;
+        self.end(drain).await
+    }
+
+    async fn end(&self, drain: Drain<'_>) -> Result<(), Trouble> {
+        let (trouble, rest) = drain.finish();
+        let up = if rest.asleep { self.outbox.get_up().await } else { Ok(()) };
+        match trouble {
             Some(trouble) => Err(trouble),
-            None => Ok(delivered.unwrap_or(0)),
+            None => Ok(up?),
         }
     }
 
@@ -196,7 +205,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
         let mut parked = self.parked();
         for refusal in refused {
             let (pause, new) = parked.park(&refusal.stream, Instant::now());
-            self.metrics.refused(&refusal.message);
+            self.metrics.refused(refusal, pause);
             if new {
                 let (stream, reason) = (&refusal.stream, &refusal.message);
                 tracing::error!(outbox = self.name, stream, reason, ?pause, "a stream refuses its events: parked");
@@ -207,9 +216,10 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
         Trouble::Doubt { cause: Cause::PartlyAppended, detail: format!("refused by {}", names.join(", ")) }
     }
 
-    fn unpark(&self, streams: &[String]) {
+    fn unpark(&self, entries: &Entries) {
         let mut parked = self.parked();
-        for stream in parked.took(streams) {
+        for stream in parked.took(entries.filled()) {
+            self.metrics.took(&stream);
             tracing::info!(outbox = self.name, stream, "the stream takes its events again");
         }
         self.metrics.parked(parked.len());

@@ -10,55 +10,88 @@ const PAUSE_MAX: Duration = Duration::from_mins(1);
 /// The streams that refused, until they take an event again.
 #[derive(Debug, Default)]
 pub(super) struct Parked {
+    /// How long a stream may refuse before its events are given up; `None`: for ever.
+    max: Option<Duration>,
     streams: BTreeMap<String, Stream>,
 }
 
 #[derive(Debug)]
 struct Stream {
+    /// When it refused first.
+    since: Instant,
     pause: Duration,
     /// When it may be tried again; `None` while it is being tried.
     until: Option<Instant>,
+    /// It has refused for too long: what comes is given up, except for what tries it again.
+    given_up: bool,
+}
+
+/// What has changed with the time.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Released {
+    /// Rows that the cursor has passed are to be looked for.
+    pub(super) rewind: bool,
+    /// Streams whose events are given up from here on.
+    pub(super) given_up: Vec<String>,
 }
 
 impl Parked {
+    pub(super) fn new(max: Option<Duration>) -> Self {
+        Self { max, streams: BTreeMap::new() }
+    }
+
     /// A stream refused. Returns the pause before it is tried again, and whether it was parked just now.
     pub(super) fn park(&mut self, stream: &str, now: Instant) -> (Duration, bool) {
         let known = self.streams.get(stream);
         let pause = known.map_or(PAUSE_MIN, |known| (known.pause * 2).min(PAUSE_MAX));
-        let new = known.is_none();
-        self.streams.insert(stream.to_owned(), Stream { pause, until: Some(now + pause) });
+        let (new, since) = (known.is_none(), known.map_or(now, |known| known.since));
+        let given_up = known.is_some_and(|known| known.given_up);
+        self.streams.insert(stream.to_owned(), Stream { since, pause, until: Some(now + pause), given_up });
         (pause, new)
     }
 
-    /// Streams whose pause is over are tried again from here on; whether there is one, so that its rows, which the
-    /// cursor has passed, are looked for.
-    pub(super) fn release(&mut self, now: Instant) -> bool {
-        let mut released = false;
-        for stream in self.streams.values_mut() {
+    /// Streams whose pause is over are tried again from here on, and those that have refused for too long are given up.
+    pub(super) fn release(&mut self, now: Instant) -> Released {
+        let mut released = Released::default();
+        for (name, stream) in &mut self.streams {
             if stream.until.is_some_and(|until| until <= now) {
                 stream.until = None;
-                released = true;
+                released.rewind = true;
+            } else if !stream.given_up && self.max.is_some_and(|max| now.duration_since(stream.since) >= max) {
+                stream.given_up = true;
+                released.rewind = true;
+                released.given_up.push(name.clone());
             }
         }
         released
     }
 
     /// Streams that took their events are as any other again. Returns those that had been parked.
-    pub(super) fn took(&mut self, streams: &[String]) -> Vec<String> {
+    pub(super) fn took<'a>(&mut self, streams: impl Iterator<Item = &'a str>) -> Vec<String> {
         if self.streams.is_empty() {
             return Vec::new();
         }
-        streams.iter().filter(|stream| self.streams.remove(*stream).is_some()).cloned().collect()
+        streams.filter(|stream| self.streams.remove(*stream).is_some()).map(str::to_owned).collect()
     }
 
     /// The streams that claims leave out.
     pub(super) fn names(&self) -> Vec<String> {
-        self.streams.iter().filter(|(_, stream)| stream.until.is_some()).map(|(name, _)| name.clone()).collect()
+        self.waiting(false)
+    }
+
+    /// The streams whose events go to the dead letters.
+    pub(super) fn given_up(&self) -> Vec<String> {
+        self.waiting(true)
     }
 
     /// How many there are, those being tried again included.
     pub(super) fn len(&self) -> usize {
         self.streams.len()
+    }
+
+    fn waiting(&self, given_up: bool) -> Vec<String> {
+        let waiting = self.streams.iter().filter(|(_, stream)| stream.until.is_some() && stream.given_up == given_up);
+        waiting.map(|(name, _)| name.clone()).collect()
     }
 }
 
@@ -75,13 +108,36 @@ mod tests {
             let (pause, _) = parked.park("a", now);
             pauses.push(pause.as_secs());
             assert_eq!(parked.names(), ["a"]);
-            assert!(!parked.release(now), "not before its pause is over");
+            assert!(!parked.release(now).rewind, "not before its pause is over");
             now += pause;
-            assert!(parked.release(now));
+            assert!(parked.release(now).rewind);
             assert!(parked.names().is_empty(), "it is being tried");
         }
         assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60]);
-        assert_eq!(parked.took(&["a".to_owned(), "b".to_owned()]), ["a"]);
+        assert_eq!(parked.took(["a", "b"].into_iter()), ["a"]);
         assert_eq!((parked.len(), parked.park("a", now)), (0, (PAUSE_MIN, true)));
+    }
+
+    #[test]
+    fn a_stream_is_given_up_in_time_and_tried_all_the_same() {
+        let mut parked = Parked::new(Some(Duration::from_secs(5)));
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        parked.park("a", at(0));
+        assert!(parked.release(at(1)).rewind, "its first pause is over");
+        parked.park("a", at(1));
+        parked.release(at(3));
+        parked.park("a", at(3));
+        assert_eq!((parked.names(), parked.given_up()), (vec!["a".to_owned()], vec![]));
+        assert_eq!(parked.release(at(5)), Released { rewind: true, given_up: vec!["a".to_owned()] });
+        assert_eq!(parked.release(at(6)), Released::default());
+        assert_eq!((parked.names(), parked.given_up()), (vec![], vec!["a".to_owned()]));
+        assert!(parked.release(at(7)).rewind);
+        assert!(parked.given_up().is_empty(), "what comes now tries it");
+        parked.park("a", at(7));
+        assert_eq!(parked.given_up(), ["a"]);
+        assert_eq!(parked.took(["a"].into_iter()), ["a"]);
+        assert!(parked.park("a", at(8)).1, "from the beginning");
+        assert_eq!((parked.names(), parked.given_up()), (vec!["a".to_owned()], vec![]));
     }
 }

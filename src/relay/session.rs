@@ -1,10 +1,13 @@
 //! What a member remembers while it works in one generation.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use tokio::sync::Mutex as AsyncMutex;
+use tokio::sync::{Mutex as AsyncMutex, Notify};
+use tokio_util::sync::CancellationToken;
 
+use super::Mode;
+use super::rest::Rest;
 use super::trouble::Trouble;
 use super::turnstile::Turnstile;
 use crate::sink::Position;
@@ -58,28 +61,34 @@ impl Session {
     }
 }
 
-/// One drain: from the first claim to an empty one, a stop, or trouble. Its gates keep the batches in order.
+/// Batches one after another, several in flight, until a stop, trouble or (once) an empty table. Its gates keep them in
+/// order.
 pub(super) struct Drain<'a> {
     pub(super) session: &'a Session,
+    pub(super) mode: Mode,
     /// Claims are made one at a time; whoever holds this numbers the next batch.
-    pub(super) claims: AsyncMutex<()>,
+    pub(super) claims: AsyncMutex<Rest>,
     pub(super) appends: Turnstile,
     pub(super) settles: Turnstile,
     under_way: AtomicU64,
-    ended: AtomicBool,
+    /// The last batch under way has ended.
+    idle: Notify,
+    ended: CancellationToken,
     trouble: Mutex<Option<Trouble>>,
 }
 
 impl<'a> Drain<'a> {
-    pub(super) fn new(session: &'a Session) -> Self {
+    pub(super) fn new(session: &'a Session, mode: Mode) -> Self {
         let next = session.next.load(Ordering::Acquire);
         Self {
             session,
-            claims: AsyncMutex::new(()),
+            mode,
+            claims: AsyncMutex::new(Rest::default()),
             appends: Turnstile::new(next),
             settles: Turnstile::new(next),
             under_way: AtomicU64::new(0),
-            ended: AtomicBool::new(false),
+            idle: Notify::new(),
+            ended: CancellationToken::new(),
             trouble: Mutex::new(None),
         }
     }
@@ -91,21 +100,35 @@ impl<'a> Drain<'a> {
     }
 
     pub(super) fn leave(&self) {
-        self.under_way.fetch_sub(1, Ordering::AcqRel);
+        if self.under_way.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.idle.notify_one();
+        }
     }
 
-    /// Batches between claim and settle.
-    pub(super) fn under_way(&self) -> u64 {
-        self.under_way.load(Ordering::Acquire)
+    /// Whether no batch is between claim and settle.
+    pub(super) fn is_idle(&self) -> bool {
+        self.under_way.load(Ordering::Acquire) == 0
+    }
+
+    /// Waits until no batch is between claim and settle. Nobody else may be claiming meanwhile.
+    pub(super) async fn idle(&self) {
+        while !self.is_idle() {
+            self.idle.notified().await;
+        }
     }
 
     /// No further claim is made.
     pub(super) fn end(&self) {
-        self.ended.store(true, Ordering::Release);
+        self.ended.cancel();
     }
 
     pub(super) fn has_ended(&self) -> bool {
-        self.ended.load(Ordering::Acquire)
+        self.ended.is_cancelled()
+    }
+
+    /// Waits until no further claim is made.
+    pub(super) async fn ended(&self) {
+        self.ended.cancelled().await;
     }
 
     /// Whether a batch has failed. The rows that it let go may be in a claim that was being made meanwhile.
@@ -123,7 +146,8 @@ impl<'a> Drain<'a> {
         }
     }
 
-    pub(super) fn into_trouble(self) -> Option<Trouble> {
-        self.trouble.into_inner().unwrap_or_else(PoisonError::into_inner)
+    /// What went wrong, and how the claims were resting.
+    pub(super) fn finish(self) -> (Option<Trouble>, Rest) {
+        (self.trouble.into_inner().unwrap_or_else(PoisonError::into_inner), self.claims.into_inner())
     }
 }

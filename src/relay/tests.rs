@@ -8,9 +8,9 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::Relay;
 use super::session::Session;
 use super::trouble::{Cause, Trouble};
+use super::{Limits, Mode, Relay};
 use crate::encode::{Encoder, Entries, Format};
 use crate::event::{AppendedRow, Batch, Event};
 use crate::metrics::Metrics;
@@ -36,12 +36,18 @@ impl Claim for OneRow {
         &self.batch
     }
 
+    fn is_full(&self) -> bool {
+        false
+    }
+
     async fn settle(self, _: &Entries) -> Result<(), OutboxError> {
         self.let_go.notify_one();
         Err(OutboxError::Postgres("terminated".to_owned()))
     }
 
-    async fn roll_back(self) {}
+    async fn roll_back(self) -> Result<(), OutboxError> {
+        Err(OutboxError::Postgres("no answer".to_owned()))
+    }
 }
 
 impl Outbox for Scripted {
@@ -100,6 +106,23 @@ impl Outbox for Scripted {
 
 struct NoRecovery;
 
+/// Takes nothing.
+struct Full;
+
+impl Sink for Full {
+    async fn append(&self, _: Position, _: &[u64], _: &Batch, _: &Entries) -> Result<Vec<Refusal>, AppendError> {
+        Err(AppendError::Unavailable("OOM".to_owned()))
+    }
+
+    async fn raise(&self, _: i64) -> Result<Raised, String> {
+        Err("OOM".to_owned())
+    }
+
+    async fn forget(&self, _: i64, _: i32, _: &[u64]) -> Result<(), String> {
+        Ok(())
+    }
+}
+
 impl Recovery for NoRecovery {
     fn generation(&self) -> i64 {
         1
@@ -139,10 +162,7 @@ impl Sink for Counting {
     }
 }
 
-/// Found on real servers under load: sessions terminated while batches were in flight, and an event was doubled.
-#[tokio::test]
-async fn a_row_that_a_failed_settle_let_go_is_not_appended_again() {
-    let appended = Arc::new(AtomicUsize::new(0));
+fn relay<S: Sink>(sink: S) -> Relay<Scripted, S> {
     let encoder = Encoder {
         template: "s".parse().expect("a template"),
         format: Format::Fields,
@@ -150,9 +170,24 @@ async fn a_row_that_a_failed_settle_let_go_is_not_appended_again() {
         source: Bytes::new(),
     };
     let metrics = Metrics::new().expect("metrics").outbox("test");
-    let sink = Counting(Arc::clone(&appended));
-    let relay = Relay::new("test", Scripted::default(), sink, encoder, 2, Duration::from_secs(1), metrics);
-    let outcome = relay.drain(&Session::new(1, 1), &CancellationToken::new()).await;
+    let limits = Limits { in_flight: 2, poll_interval: Duration::from_secs(1), park_max: None };
+    Relay::new("test", Scripted::default(), sink, encoder, limits, metrics)
+}
+
+/// A claim that may still be open hides its rows: the next claims would take what follows them, and nobody would know.
+#[tokio::test]
+async fn a_rollback_without_an_answer_is_a_doubt_although_nothing_was_appended() {
+    let relay = relay(Full);
+    let outcome = relay.deliver_once(&Session::new(1, 1), &CancellationToken::new()).await;
+    assert!(matches!(outcome, Err(Trouble::Doubt { cause: Cause::Postgres, .. })), "{outcome:?}");
+}
+
+/// Found on real servers under load: sessions terminated while batches were in flight, and an event was doubled.
+#[tokio::test]
+async fn a_row_that_a_failed_settle_let_go_is_not_appended_again() {
+    let appended = Arc::new(AtomicUsize::new(0));
+    let relay = relay(Counting(Arc::clone(&appended)));
+    let outcome = relay.drain(&Session::new(1, 1), Mode::Daemon, &CancellationToken::new()).await;
     assert!(matches!(outcome, Err(Trouble::Doubt { cause: Cause::Postgres, .. })), "{outcome:?}");
     assert_eq!(appended.load(Ordering::Relaxed), 1, "appended again");
 }

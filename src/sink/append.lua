@@ -6,13 +6,15 @@
 --            batch:<g>:<member>:<n> the rows of an appended batch that may not be settled
 -- ARGV     generation, member, batch, previous batch (0: none), max_len (0: never trim),
 --          how many batches are settled, their numbers,
---          the packed rows of this batch,
+--          the packed rows of this batch, behind a semicolon,
 --          how many streams, their names,
 --          how many shapes, and for each how many field names and the names,
---          then for each event: number of its stream, number of its shape, its values.
+--          then for each run of events of one stream and one shape: how many they are, number of the stream, number of
+--          the shape, and the values of each.
 --
 -- Streams are not declared as keys: one that the ACL forbids would fail the call as a whole, without saying which.
--- Values are never unpacked for a whole batch: Lua's limit there is about 8,000.
+-- Values are never unpacked for a whole batch: Lua's limit there is about 8,000. Each argument costs: Redis's Lua hashes
+-- every byte of every string that it makes, so that nothing is glued together here which could be sent as it is.
 local journal = KEYS[1]
 local generation, member, batch, previous, max_len = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local mine = generation .. ':' .. member
@@ -76,25 +78,33 @@ end
 local answer, refused, skipped, position = {'OK'}, {}, {}, 0
 local pcall, unpack, total = redis.pcall, unpack, #ARGV
 while at <= total do
-  local name, shape = ARGV[at], shapes[ARGV[at + 1]]
-  local command, first, count = shape[1], shape[2], shape[3]
-  if not refused[name] then
-    command[2] = streams[name]
-    for field = 0, count - 1 do
-      command[first + 2 * field] = ARGV[at + 2 + field]
+  local events, name, shape = tonumber(ARGV[at]), ARGV[at + 1], shapes[ARGV[at + 2]]
+  local command, first, count, length = shape[1], shape[2], shape[3], shape[4]
+  at = at + 3
+  command[2] = streams[name]
+  for _ = 1, events do
+    if not refused[name] then
+      for field = first, length, 2 do
+        command[field] = ARGV[at]
+        at = at + 1
+      end
+      local added = pcall(unpack(command, 1, length))
+      if type(added) == 'table' and added.err then
+        refused[name] = true
+        answer[#answer + 1], answer[#answer + 2] = streams[name], added.err
+      end
+    else
+      at = at + count
     end
-    local added = pcall(unpack(command, 1, shape[4]))
-    if type(added) == 'table' and added.err then
-      refused[name] = true
-      answer[#answer + 1], answer[#answer + 2] = streams[name], added.err
+    if refused[name] then
+      skipped[#skipped + 1] = position
     end
+    position = position + 1
   end
-  if refused[name] then
-    skipped[#skipped + 1] = position
-  end
-  position = position + 1
-  at = at + 2 + count
 end
 
-redis.call('HSET', journal, 'batch:' .. mine .. ':' .. batch, table.concat(skipped, ',') .. ';' .. rows)
+if #skipped > 0 then
+  rows = table.concat(skipped, ',') .. rows
+end
+redis.call('HSET', journal, 'batch:' .. mine .. ':' .. batch, rows)
 return answer

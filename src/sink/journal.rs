@@ -12,9 +12,10 @@ use crate::event::{AppendedRow, Event};
 #[error("the journal holds a record that cannot be read ({0}); was its key written to by something else?")]
 pub(super) struct Unreadable(&'static str);
 
-/// Packs the rows of the events that are to be appended.
+/// Packs the rows of the events that are to be appended: a record in which no position is left out, which the script
+/// stores as it is unless a stream refuses.
 pub(super) fn pack<'a>(events: impl Iterator<Item = &'a Event>) -> Bytes {
-    let mut packed = BytesMut::new();
+    let mut packed = BytesMut::from(&b";"[..]);
     for event in events {
         put(&mut packed, &event.row);
         put(&mut packed, &event.id);

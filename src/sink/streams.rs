@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::{AppendError, Position, Raised, Refusal, Sink, journal};
-use crate::encode::Entries;
+use crate::encode::{Entries, Entry};
 use crate::event::Batch;
 use crate::redis::{Args, Failure, Redis, Reply, Script};
 
@@ -60,14 +60,15 @@ impl RedisSink {
         &self.journal
     }
 
-    fn append_args(&self, position: Position, settled: &[u64], batch: &Batch, entries: &Entries) -> Args {
+    /// What `append.lua` takes.
+    fn append_args(&self, args: &mut Args, at: Position, settled: &[u64], batch: &Batch, entries: &Entries) {
         let names: usize = entries.shapes.iter().map(|shape| shape.len() + 1).sum();
-        let mut args = Args::with_capacity(
-            16 + settled.len() + entries.streams.len() + names + 2 * entries.entries.len() + entries.values.len(),
+        args.reserve(
+            16 + settled.len() + entries.streams.len() + names + 3 * entries.entries.len() + entries.values.len(),
         );
-        args.int(position.generation).int(position.member).int(signed(position.batch)).int(signed(position.previous));
+        args.int(at.generation).int(at.member).int(signed(at.batch)).int(signed(at.previous));
         args.int(signed(self.max_len));
-        push_numbers(&mut args, settled);
+        push_numbers(args, settled);
         args.push(journal::pack(entries.entries.iter().map(|entry| &batch.events[entry.event])));
         args.int(count(entries.streams.len()));
         for stream in &entries.streams {
@@ -81,13 +82,13 @@ impl RedisSink {
             }
         }
         let mut values = entries.values.iter();
-        for entry in &entries.entries {
-            args.int(count(entry.stream)).int(count(entry.shape));
-            for value in values.by_ref().take(entries.shapes[entry.shape].len()) {
+        for run in entries.entries.chunk_by(|one, next| (one.stream, one.shape) == (next.stream, next.shape)) {
+            let Entry { stream, shape, .. } = run[0];
+            args.int(count(run.len())).int(count(stream)).int(count(shape));
+            for value in values.by_ref().take(run.len() * entries.shapes[shape].len()) {
                 args.push(value.clone());
             }
         }
-        args
     }
 }
 
@@ -99,7 +100,7 @@ impl Sink for RedisSink {
         batch: &Batch,
         entries: &Entries,
     ) -> Result<Vec<Refusal>, AppendError> {
-        let args = || self.append_args(position, settled, batch, entries);
+        let args = |args: &mut Args| self.append_args(args, position, settled, batch, entries);
         let reply = self.redis.script_of(&self.append, &[&self.journal], args).await.map_err(|failure| {
             let nothing_ran = failure.code().is_some_and(|code| NOTHING_RAN.contains(&code));
             match failure {

@@ -1,12 +1,15 @@
 //! What Postgres knows of the outboxes.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
+use serde::Deserialize;
+use serde_json::Value;
 use tokio_postgres::Client;
 
 use super::{DeadLetters, Member, OutboxStatus};
 use crate::backlog::{BEGINNING, Backlog, CAP};
 use crate::config::{Config, OutboxConfig};
 use crate::daemon::connect;
+use crate::metrics::{ParkedStream, Report};
 use crate::outbox::lock;
 use crate::postgres::{self, describe};
 
@@ -16,10 +19,13 @@ const SESSION: &str = concat!(
     "set statement_timeout = '10s'; set lock_timeout = '1s'; set default_transaction_read_only = on;"
 );
 
+/// A member writes its pace every ten seconds at the latest, while it has one.
+const PACE_AGE_MAX: SignedDuration = SignedDuration::from_secs(20);
+
 /// Fills in what is known; an error means that nothing is.
 pub(super) async fn ask(config: &Config, outboxes: &mut [OutboxStatus]) -> Result<(), String> {
     let server =
-        postgres::config(&config.postgres, "outflow status").map_err(|error| format!("postgres.url: {error}"))?;
+        postgres::server(&config.postgres, "outflow status").map_err(|error| format!("postgres.url: {error}"))?;
     let client = connect(&server).await.map_err(|error| error.reason().to_owned())?;
     client.batch_execute(SESSION).await.map_err(|error| describe(&error))?;
     for (outbox, status) in config.outboxes.iter().zip(outboxes) {
@@ -51,6 +57,11 @@ async fn members(client: &Client, outbox: &OutboxConfig, status: &mut OutboxStat
     status.generation = first.get("generation");
     for row in &rows {
         let Some(number) = row.get("number") else { continue };
+        let said = row.get::<_, Option<Value>>("report").and_then(said);
+        let events_per_second = said.as_ref().and_then(Said::pace);
+        let sum = events_per_second.map(|pace| status.events_per_second.unwrap_or(0.0) + pace);
+        status.events_per_second = sum.or(status.events_per_second);
+        said.into_iter().flat_map(|said| said.report.parked).for_each(|parked| merge(&mut status.parked, parked));
         status.members.push(Member {
             number,
             slots: row.get("slots"),
@@ -58,9 +69,43 @@ async fn members(client: &Client, outbox: &OutboxConfig, status: &mut OutboxStat
             pid: row.get("pid"),
             version: row.get("version"),
             started_at: row.get("started_at"),
+            events_per_second,
         });
     }
     Ok(())
+}
+
+/// A member's report, and when it was written.
+#[derive(Deserialize)]
+struct Said {
+    at: Timestamp,
+    #[serde(flatten)]
+    report: Report,
+}
+
+impl Said {
+    /// A pace is said again every few seconds, except that nothing moves.
+    fn pace(&self) -> Option<f64> {
+        let pace = self.report.events_per_second;
+        let is_fresh = Timestamp::now().duration_since(self.at) < PACE_AGE_MAX;
+        (is_fresh || pace == 0.0).then_some(pace)
+    }
+}
+
+/// One of another version is nothing that is known here.
+fn said(report: Value) -> Option<Said> {
+    serde_json::from_value(report).ok()
+}
+
+/// Several members may have met the same refusal: since the first, tried again by the next.
+fn merge(known: &mut Vec<ParkedStream>, parked: ParkedStream) {
+    match known.iter_mut().find(|known| known.stream == parked.stream) {
+        None => known.push(parked),
+        Some(known) => {
+            known.since = known.since.min(parked.since);
+            known.next_probe = known.next_probe.min(parked.next_probe);
+        }
+    }
 }
 
 async fn dead_letters(client: &Client, outbox: &OutboxConfig, status: &mut OutboxStatus) -> Result<(), String> {

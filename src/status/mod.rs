@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::config::{Config, OutboxConfig};
+use crate::metrics::ParkedStream;
 use crate::redis::{Failure, Redis};
 use crate::route::Template;
 
@@ -45,8 +46,12 @@ pub struct OutboxStatus {
     pub oldest_event_age_seconds: Option<f64>,
     /// The share-out of slots in force.
     pub generation: Option<i64>,
+    /// Events appended per second, by all members together; unknown without a member that has said so lately.
+    pub events_per_second: Option<f64>,
     /// Who works on it.
     pub members: Vec<Member>,
+    /// Streams that refuse their events, as the members say.
+    pub parked: Vec<ParkedStream>,
     /// Events that could not be appended.
     pub dead_letters: Vec<DeadLetters>,
     /// The streams in Redis whose names fit.
@@ -58,7 +63,7 @@ pub struct OutboxStatus {
 }
 
 /// A relay at work.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Member {
     /// Its number.
     pub number: i32,
@@ -72,6 +77,8 @@ pub struct Member {
     pub version: String,
     /// Since when it is a member.
     pub started_at: Timestamp,
+    /// Events that it appends per second; unknown if it has not said so lately.
+    pub events_per_second: Option<f64>,
 }
 
 /// Dead letters with one reason.
@@ -146,7 +153,9 @@ fn empty(outbox: &OutboxConfig) -> OutboxStatus {
         backlog_is_capped: false,
         oldest_event_age_seconds: None,
         generation: None,
+        events_per_second: None,
         members: Vec::new(),
+        parked: Vec::new(),
         dead_letters: Vec::new(),
         streams: Vec::new(),
         streams_are_incomplete: false,

@@ -72,20 +72,21 @@ async fn script(stage: &Stage, cursor: Cursor) -> Outcome<String> {
     let config = config::load(&Source { file: Some(stage.config("127.0.0.1:0")?) })?;
     let outbox = config.outboxes.first().ok_or("a configuration without an outbox")?;
     let claim = Table::inspect(&stage.client, outbox).await?.sql.claim;
-    let parameters = [("$1", ":lower"), ("$2", ":xids"), ("$3", ":xids"), ("$4", "1000"), ("$5", "null")];
-    let statement = parameters.iter().fold(claim, |statement, (from, to)| statement.replace(from, to));
+    let generation = "(select generation from outflow.outbox)";
+    let values = [":lower", ":xids", ":xids", "1000", "null", "null", "null", "null", generation];
+    let statement = (1..).zip(values).fold(claim, |sql, (n, value)| sql.replace(&format!("${n}"), value));
     Ok(match cursor {
         Cursor::Moves => format!("{statement};\n\\set lower :lower + {BATCH_ROWS}\n"),
         Cursor::Stays => format!("{statement};\n"),
     })
 }
 
-/// `set name = value;` lines as PGOPTIONS.
+/// `set name = value;` lines as PGOPTIONS, and what the claim sets in its transaction.
 fn session_options() -> String {
     let settings = SESSION.lines().filter_map(|line| line.strip_prefix("set ")?.strip_suffix(';')?.split_once(" = "));
     let options: Vec<String> =
         settings.map(|(name, value)| format!("-c {name}={}", value.trim_matches('\''))).collect();
-    options.join(" ")
+    format!("-c outflow.claim=open {}", options.join(" "))
 }
 
 async fn to_end(stage: &Stage, name: &str, args: &[&str], envs: &[(&str, &str)]) -> Outcome<String> {

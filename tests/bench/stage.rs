@@ -103,7 +103,7 @@ impl Stage {
     fn outflow(&self, name: &str, args: &[&str], admin: &str) -> Outcome<Program> {
         let config = self.config(admin)?.display().to_string();
         let args: Vec<&str> = args.iter().copied().chain(["--config", &config]).collect();
-        Ok(Program::start(name, Path::new(env!("CARGO_BIN_EXE_outflow")), &args, &[], self.path())?)
+        Ok(Program::start(name, &binary(), &args, &[], self.path())?)
     }
 
     /// Writes a configuration: every default but the addresses.
@@ -246,4 +246,9 @@ async fn redis_pid(commands: &outflow::redis::Redis) -> Outcome<u32> {
     let text = String::from_utf8_lossy(reply.text().ok_or("INFO without a text")?).into_owned();
     let line = text.lines().find_map(|line| line.strip_prefix("process_id:")).ok_or("INFO without process_id")?;
     Ok(line.trim().parse()?)
+}
+
+/// What is measured: the binary as it is shipped, if `make` has built it.
+fn binary() -> PathBuf {
+    std::env::var_os("BENCH_BINARY").map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_outflow")), PathBuf::from)
 }

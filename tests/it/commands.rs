@@ -32,6 +32,7 @@ async fn config_shows_what_counts_and_where_it_comes_from() {
     assert_eq!(stage.asked(&["config"]).await.data(), plain);
     let secret = stage.path().join("secret");
     std::fs::write(&secret, "redis://:hunter2@h").expect("a file");
+    std::fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("a mode");
     std::fs::write(&file, format!("[redis]\nurl_file = {:?}", secret.display().to_string())).expect("a file");
     let from_file = stage.asked(&["config"]).await.data();
     assert!(
@@ -76,7 +77,7 @@ async fn about_itself() {
     let version = env!("CARGO_PKG_VERSION");
     assert_eq!(stage.asked(&["version"]).await.data(), format!("outflow {version}\n"));
     let json = stage.asked(&["version", "--json"]).await.json();
-    assert_eq!((json[0]["version"].as_str(), json[0]["schema"].as_i64()), (Some(version), Some(2)));
+    assert_eq!((json[0]["version"].as_str(), json[0]["schema"].as_i64()), (Some(version), Some(3)));
     let shells = ["bash", "zsh", "fish", "elvish", "powershell"];
     for shell in shells {
         let script = stage.asked(&["completions", shell]).await.data();

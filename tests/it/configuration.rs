@@ -15,15 +15,47 @@ fn wrong() -> Vec<(String, Vec<&'static str>)> {
         ("[redis]\nurll = \"x\"".into(), vec!["outflow.toml", "redis.urll", "did you mean \"url\"?"]),
         ("[redis]\nurl = 6379".into(), vec!["redis.url", "expected a string"]),
         ("[redis]\nurl = \"http://:hunter2@h\"".into(), vec!["redis.url", "expected redis://"]),
-        ("[redis]\nurl = \"rediss://:hunter2@h\"".into(), vec!["redis.url", "rediss:// is not supported"]),
+        (
+            "[redis]\nurl = \"redis-cluster://:hunter2@h\"".into(),
+            vec!["redis.url", "redis-cluster:// is not supported"],
+        ),
+        (
+            "[redis]\nurl = \"rediss://:hunter2@h\"\nssl_ca_certs = \"/nowhere\"".into(),
+            vec!["redis.url", "ssl_ca_certs: /nowhere: there is no such file"],
+        ),
+        (
+            "[redis]\nurl = \"redis://:hunter2@h\"\nssl_ca_certs = \"/nowhere\"".into(),
+            vec!["redis.url", "ssl_ca_certs and the like are used with rediss:// only"],
+        ),
+        (
+            "[redis]\nurl = \"rediss://:hunter2@h?ssl_keyfile=a\"\nssl_keyfile = \"b\"".into(),
+            vec!["redis.ssl_keyfile", "keep one of them"],
+        ),
+        ("[redis]\nurl = \"rediss://:hunter2@h?ssl_cert_reqs=none\"".into(), vec!["redis.url", "ssl_cert_reqs"]),
         ("[postgres]\nurl = \"hunter2\"".into(), vec!["postgres.url", "expected postgres://"]),
-        ("[postgres]\nurl = \"postgres://u:hunter2@h/d?sslmode=verify-full\"".into(), vec!["postgres.url", "TLS"]),
-        ("[postgres]\nurl = \"postgres://u:hunter2@h/d?sslmode=require\"".into(), vec!["postgres.url", "TLS"]),
+        (
+            "[postgres]\nurl = \"postgres://u:hunter2@h/d?sslmode=allow\"".into(),
+            vec!["postgres.url", "\"allow\"", "expected disable, prefer"],
+        ),
+        (
+            "[postgres]\nurl = \"postgres://u:hunter2@h/d\"\nsslmode = \"verify-ca\"".into(),
+            vec!["postgres.url", "verify-ca needs a file in sslrootcert"],
+        ),
+        (
+            "[postgres]\nurl = \"postgres://u:hunter2@h/d?sslmode=require\"\nsslmode = \"disable\"".into(),
+            vec!["postgres.sslmode", "keep one of them"],
+        ),
+        (
+            "[postgres]\nurl = \"postgres://u:hunter2@h/d?sslmode=verify-full&sslrootcert=/nowhere\"".into(),
+            vec!["postgres.url", "sslrootcert: /nowhere: there is no such file"],
+        ),
         ("[postgres]\nurl = \"postgres://u@h/d\"\nurl_file = \"x\"".into(), vec!["postgres.url_file", "keep one"]),
         ("[postgres]\nurl_file = \"/nowhere\"".into(), vec!["postgres.url_file", "/nowhere", "No such file"]),
         ("[admin]\nlisten = \"9464\"".into(), vec!["admin.listen", "\"9464\"", "127.0.0.1:9464"]),
         ("[log]\nlevel = \"loud=very\"".into(), vec!["log.level", "loud", "expected error, warn"]),
         ("[log]\nformat = \"xml\"".into(), vec!["log.format", "xml", "auto"]),
+        ("[tracing]\nendpoint = \"https://h:4318\"".into(), vec!["tracing.endpoint", "not https"]),
+        ("[tracing]\nendpoint = \"h:4317\"".into(), vec!["tracing.endpoint", "http://127.0.0.1:4318"]),
         ("shutdown_grace = \"soon\"".into(), vec!["shutdown_grace", "soon", "duration"]),
         ("shutdown_grace = 5".into(), vec!["shutdown_grace", "5", "duration"]),
         ("outbox = []".into(), vec!["outbox", "at least one"]),
@@ -66,7 +98,7 @@ async fn a_wrong_configuration_exits_78_and_says_what_to_do() {
         }
         assert!(!output.contains(SECRET), "{text:?} printed the secret: {output}");
     }
-    assert_eq!(table.len(), 39);
+    assert_eq!(table.len(), 47);
 }
 
 #[tokio::test]
@@ -121,6 +153,34 @@ fn the_example_is_the_default() {
     assert!(!format!("{example:?}").contains("outflow@"), "addresses are secrets");
 }
 
+/// The line that is printed mends it. As systemd hands a credential over, its bare name is enough.
+#[tokio::test]
+async fn a_secret_that_others_can_read_is_refused() {
+    let stage = Stage::new(&outbox("")).await;
+    let file = stage.path().join("postgres-url");
+    std::fs::write(&file, format!("{}?options=-c%20work_mem=4MB\n", stage.postgres.url())).expect("a file");
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o644)).expect("a mode");
+    let text = std::fs::read_to_string(stage.path().join("outflow.toml")).expect("a file");
+    let text = text.replace(&format!("url = \"{}\"", stage.postgres.url()), "url_file = \"postgres-url\"");
+    std::fs::write(stage.path().join("outflow.toml"), text).expect("a file");
+    let envs = [("CREDENTIALS_DIRECTORY", stage.path().to_str().expect("a path"))];
+    for args in [&["check", "--offline"][..], &["run", "--once"]] {
+        let refused = stage.asked_with(args, &envs).await;
+        assert_eq!(refused.code, Some(78), "{refused:?}");
+        let said = format!("{}{}", refused.stdout, refused.stderr);
+        assert!(said.contains("postgres.url_file") && said.contains("others can read it (mode 0644)"), "{said}");
+        assert!(said.contains("defaultMode: 0440") && !said.contains("work_mem"), "{said}");
+    }
+    let refused = stage.asked_with(&["check", "--offline"], &envs).await.stdout;
+    let line = refused.split_once("run: ").and_then(|(_, rest)| rest.split_once(" (")).expect("a line to run").0;
+    assert!(std::process::Command::new("sh").args(["-c", line]).status().expect("sh").success(), "{line}");
+    let checked = stage.asked_with(&["check"], &envs).await.data();
+    assert!(checked.contains(&format!("✓ configuration: {} is closed to others", file.display())), "{checked}");
+    stage.asked_with(&["run", "--once"], &envs).await.data();
+    let nowhere = stage.asked(&["check", "--offline"]).await;
+    assert!(nowhere.stdout.contains("postgres-url: No such file"), "{nowhere:?}");
+}
+
 /// What the servers know better: a table, a column, a privilege, a registration is missing.
 #[tokio::test]
 async fn what_is_missing_in_postgres_is_named_with_its_remedy() {
@@ -154,7 +214,7 @@ async fn what_is_missing_in_postgres_is_named_with_its_remedy() {
         "grant select, delete, update (\"id\") on \"public\".\"outbox\" to \"poor\";",
         "grant usage on schema \"outflow\" to \"poor\";",
         "grant select, update on \"outflow\".\"outbox\" to \"poor\";",
-        "grant insert, select, delete on \"outflow\".\"member\" to \"poor\";",
+        "grant insert, select, delete, update (\"report\") on \"outflow\".\"member\" to \"poor\";",
         "grant insert on \"outflow\".\"dead_letter\" to \"poor\";",
     ];
     refused(&grants).await;

@@ -78,18 +78,22 @@ async fn a_member_with_another_configuration_stands_by() {
     let stage = Stage::new(&outbox("")).await;
     let mut old = stage.member("old");
     stage.shared_by(1).await;
-    stage.configure(&outbox("format = \"payload\""));
-    let new = stage.member("new");
-    eventually(LIMIT, "the new one to stand by", async || new.log().contains("standing by")).await.expect("standby");
     let one = Numbered { rows: 1, keys: 1 };
     one.insert(&stage).await;
     stage.reaches("events.order", 1).await;
+    stage.configure(&outbox("format = \"payload\""));
+    let new = stage.member("new");
+    eventually(LIMIT, "the new one to stand by", async || new.log().contains("standing by")).await.expect("standby");
+    one.insert(&stage).await;
+    stage.reaches("events.order", 2).await;
+    // It goes on in the same generation, and finds what it had appended.
+    assert!(!old.log().contains("Redis lost data"), "{}", old.log_tail());
     old.terminate();
     assert!(old.wait(LIMIT).await.expect("an end").success(), "{}", old.log_tail());
     one.insert(&stage).await;
-    stage.reaches("events.order", 2).await;
+    stage.reaches("events.order", 3).await;
     let names: Vec<String> = stage.entries("events.order").await.iter().map(crate::support::Entry::names).collect();
-    assert_eq!(names, ["id type key time payload", "payload"]);
+    assert_eq!(names, ["id type key time payload", "id type key time payload", "payload"]);
 }
 
 /// With `poll_interval` at an hour, every event finds its member by notification alone, whichever slots that owns.

@@ -1,5 +1,6 @@
 //! What systemd hears, through a socket of the test's own.
 
+use outflow::local::Signal;
 use tokio::net::UnixDatagram;
 
 use crate::support::{LIMIT, Numbered, Stage, outbox};
@@ -64,6 +65,27 @@ async fn systemd_hears_how_it_goes() {
     relay.terminate();
     manager.hears("STOPPING", |line| line == "STOPPING=1").await;
     assert_eq!(manager.count("READY=1"), 1, "{:?}", manager.heard);
+    assert!(relay.wait(LIMIT).await.expect("an end").success(), "{}", relay.log_tail());
+}
+
+/// Both kinds of reload end with READY; the one that begins carries the time, without which newer systemd waits in vain.
+#[tokio::test]
+async fn systemd_hears_of_reloads() {
+    let stage = Stage::new(&outbox("")).await;
+    let mut manager = Manager::listen(&stage);
+    let mut relay = manager.relay(&stage);
+    manager.hears("READY", |line| line == "READY=1").await;
+    let good = outbox("batch_rows = 7");
+    for (round, outboxes) in [good.as_str(), "nonsense", good.as_str()].into_iter().enumerate() {
+        stage.configure(outboxes);
+        relay.signal(Signal::SIGHUP);
+        let began = manager.heard.len();
+        manager.hears("RELOADING", |line| line == "RELOADING=1").await;
+        assert!(manager.heard[began..].iter().any(|line| line.starts_with("MONOTONIC_USEC=")), "{:?}", manager.heard);
+        manager.hears("READY", |line| line == "READY=1").await;
+        assert_eq!((manager.count("RELOADING=1"), manager.count("READY=1")), (round + 1, round + 2));
+    }
+    relay.terminate();
     assert!(relay.wait(LIMIT).await.expect("an end").success(), "{}", relay.log_tail());
 }
 

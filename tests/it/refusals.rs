@@ -75,6 +75,48 @@ async fn a_stream_that_refuses_stops_only_itself() {
     stage.ready(200).await;
 }
 
+/// After `park_max` what waits and what comes goes to the dead letters, in order; once the stream takes events again it
+/// gets them, and a retry puts the others back.
+#[tokio::test]
+async fn a_stream_that_refuses_for_too_long_is_given_up() {
+    let stage = Stage::new(&outbox("batch_rows = 10\npoll_interval = \"50ms\"\npark_max = \"1500ms\"")).await;
+    stage.command("SET", &["events.bad", "not a stream"]).await;
+    let relay = stage.relay();
+    for n in 1..=15 {
+        stage.sql(&[insert("good", "g", n), insert("bad", "b", n)].concat()).await;
+    }
+    stage.reaches("events.good", 15).await;
+    stage.drained().await;
+    stage.sql(&insert("bad", "b", 16)).await;
+    stage.drained().await;
+    assert!(relay.log().contains("park_max"), "{}", relay.log_tail());
+    let metrics = stage.metrics().await;
+    assert!(
+        metrics.contains("outflow_events_dead_lettered_total{outbox=\"orders\",reason=\"refused\"} 16"),
+        "{metrics}"
+    );
+    assert!(metrics.contains("outflow_streams_parked{outbox=\"orders\"} 1"), "{metrics}");
+    let letters =
+        "select count(*) from outflow.dead_letter where reason = 'refused' and stream = 'events.bad' and key = 'b'";
+    assert_eq!(stage.number(letters).await, 16);
+    stage.command("DEL", &["events.bad"]).await;
+    // Whatever tries it first after its pause.
+    let mut n = 16;
+    eventually(LIMIT, "the stream to take an event", async || {
+        n += 1;
+        stage.sql(&insert("bad", "b", n)).await;
+        stage.drained().await;
+        stage.length("events.bad").await > 0
+    })
+    .await
+    .expect("an entry");
+    stage.asked(&["dead", "retry", "--reason", "refused", "--yes"]).await.data();
+    stage.drained().await;
+    assert_eq!(stage.length("events.bad").await, n);
+    let retried = stage.entries("events.bad").await.split_off(1);
+    check_numbered(&retried);
+}
+
 /// The same for a stream that the ACL forbids.
 #[tokio::test]
 async fn a_stream_that_the_acl_forbids_stops_only_itself() {

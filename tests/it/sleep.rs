@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use outflow::local::eventually;
+use outflow::outbox::lock;
 use outflow::redis::{Args, Redis, Reply};
 
 use crate::support::{LIMIT, Stage, outbox};
@@ -114,4 +115,37 @@ async fn without_the_trigger_polling_finds_them() {
     stage.sql("drop trigger outflow_wake on outbox").await;
     let _relay = stage.relay();
     rounds(&stage, 200, async || {}).await;
+}
+
+/// The member that kept the sleep lock is killed in its sleep, and nobody can take the lock after it: the others must not
+/// go on believing that writers notify.
+#[tokio::test]
+async fn nor_when_the_sleeper_is_gone() {
+    let stage = Stage::new(&outbox(NEVER)).await;
+    let mut members: Vec<_> = ["one", "two", "three"].map(|name| stage.member(name)).into();
+    stage.shared_by(3).await;
+    let held = |mode: &str, granted: bool| {
+        let class = lock::WAKE;
+        format!(
+            "select count(*) from pg_locks where locktype = 'advisory' and classid = {class} and mode = '{mode}' and granted = {granted}"
+        )
+    };
+    let until = async |query: String| {
+        eventually(LIMIT, &query, async || stage.number(&query).await == 1).await.expect("a lock");
+    };
+    until(held("ExclusiveLock", true)).await;
+    let writer = stage.client().await;
+    let wanted = format!("select pg_advisory_lock_shared({}, 'public.outbox'::regclass::oid::integer)", lock::WAKE);
+    let writing = tokio::spawn(async move { writer.batch_execute(&wanted).await.map(|()| writer) });
+    until(held("ShareLock", false)).await;
+    let pid = stage.number("select pid from outflow.member where number = (select slots[1] from outflow.outbox)").await;
+    let sleeper = members.iter_mut().find(|member| i64::from(member.pid()) == pid).expect("the owner of slot 0");
+    sleeper.kill();
+    let _writing = writing.await.expect("no panic").expect("the lock");
+    stage.shared_by(2).await;
+    let mut reader = Reader::new(&stage).await;
+    for round in 0..64 {
+        stage.sql(&insert(round)).await;
+        reader.next(1, &format!("round {round}")).await;
+    }
 }

@@ -66,6 +66,59 @@ async fn it_needs_no_relay_and_says_who_is_at_work() {
     .expect("no member");
 }
 
+/// From the databases alone: how fast it goes, and what is parked, why, and when it is tried again.
+#[tokio::test]
+async fn members_say_how_they_fare() {
+    let stage = Stage::new(&outbox("")).await;
+    stage.command("SET", &["events.bad", "no stream"]).await;
+    assert_eq!(status(&stage).await["outboxes"][0]["events_per_second"], Value::Null, "nobody is at work");
+    let (mut one, _two) = (stage.member("one"), stage.member("two"));
+    stage.shared_by(2).await;
+    let rows = |kind: &str, count: i64| {
+        format!(
+            "insert into outbox (aggregate_type, aggregate_id, event_type, payload) \
+             select '{kind}', 'k' || i, 'T', '{{}}' from generate_series(1, {count}) i"
+        )
+    };
+    // Enough keys for both members to meet the refusal, and enough events for both to show a pace.
+    stage.sql(&rows("bad", 100)).await;
+    let seen = eventually(LIMIT, "a pace and a parked stream", async || {
+        stage.sql(&rows("order", 2_000)).await;
+        let status = status(&stage).await;
+        let orders = &status["outboxes"][0];
+        let pace = orders["events_per_second"].as_f64().is_some_and(|pace| pace > 0.0);
+        let members = orders["members"].as_array().expect("members").iter();
+        let both = members.filter(|member| member["events_per_second"].is_f64()).count() == 2;
+        (pace && both && orders["parked"].as_array().is_some_and(|parked| !parked.is_empty())).then(|| orders.clone())
+    })
+    .await
+    .expect("reports");
+    let parked = &seen["parked"];
+    assert_eq!((parked.as_array().map(Vec::len), &parked[0]["stream"]), (Some(1), &"events.bad".into()), "{parked}");
+    assert!(parked[0]["reason"].as_str().is_some_and(|reason| reason.starts_with("WRONGTYPE")), "{parked}");
+    let time = |key: &str| parked[0][key].as_str().and_then(|text| text.parse::<jiff::Timestamp>().ok()).expect(key);
+    assert!(time("since") <= time("next_probe"), "{parked}");
+    let text = stage.asked(&["status"]).await.data();
+    for word in ["parked", "events.bad since ", ": WRONGTYPE", "tried again", "pace", "events/s"] {
+        assert!(text.contains(word), "{text} has no {word:?}");
+    }
+    // What is over is said too, and nothing at all while nothing happens.
+    stage.command("DEL", &["events.bad"]).await;
+    eventually(LIMIT, "the stream to be taken up again", async || {
+        let status = status(&stage).await;
+        let orders = &status["outboxes"][0];
+        orders["parked"] == serde_json::json!([]) && orders["events_per_second"] == 0.0
+    })
+    .await
+    .expect("nothing parked");
+    one.kill();
+    eventually(LIMIT, "one member less", async || {
+        status(&stage).await["outboxes"][0]["members"].as_array().is_some_and(|members| members.len() == 1)
+    })
+    .await
+    .expect("one member");
+}
+
 /// What is there is shown, what cannot be reached is named, and the exit code says so.
 #[tokio::test]
 async fn what_cannot_be_reached_is_named() {

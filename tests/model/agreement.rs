@@ -13,9 +13,11 @@ const TICK: Duration = Duration::from_millis(50);
 
 #[derive(Debug, Clone)]
 enum Event {
-    /// Ticks since the last, how far the transactions went, which of them are open, the last row and whether it was full.
+    /// Ticks since the last, ticks until the answer, how far the transactions went, which of them are open, the last row
+    /// and whether it was full.
     Claim {
         ticks: u8,
+        waited: u8,
         ended: u8,
         begun: u8,
         open: u32,
@@ -31,8 +33,17 @@ enum Event {
 }
 
 fn events() -> impl Strategy<Value = Vec<Event>> {
-    let claim = (0..4_u8, 0..3_u8, 0..3_u8, any::<u32>(), 1..30_u8, any::<bool>())
-        .prop_map(|(ticks, ended, begun, open, last, full)| Event::Claim { ticks, ended, begun, open, last, full });
+    let claim = (0..4_u8, 0..3_u8, 0..3_u8, 0..3_u8, any::<u32>(), 1..30_u8, any::<bool>()).prop_map(
+        |(ticks, waited, ended, begun, open, last, full)| Event::Claim {
+            ticks,
+            waited,
+            ended,
+            begun,
+            open,
+            last,
+            full,
+        },
+    );
     let vain = any::<u32>().prop_map(|open| Event::Vain { open });
     let rewind = (1..30_u8).prop_map(|id| Event::Rewind { id });
     prop::collection::vec(prop_oneof![6 => claim, 1 => vain, 1 => rewind], 0..7)
@@ -59,20 +70,30 @@ proptest! {
         let (mut clock, mut xmax, mut own) = (0, 1, 0);
         for event in events {
             match event {
-                Event::Claim { ticks, ended, begun, open, last, full } => {
+                Event::Claim { ticks, waited, ended, begun, open, last, full } => {
                     clock += ticks;
+                    let sent = clock;
+                    clock += waited;
                     xmax = (xmax + ended).min(own + 1);
                     own += 1 + begun;
                     let (ours, theirs) = snapshots(xmax, open);
-                    model.looked(&Look { sent: clock, answered: clock, snapshot: ours, own, last, full }, &bounds);
-                    let at = start + TICK * u32::from(clock);
+                    model.looked(&Look { sent, answered: clock, snapshot: ours, own, last, full }, &bounds);
+                    let [at, answered] = [sent, clock].map(|clock| start + TICK * u32::from(clock));
                     let (own, last) = (Some(u64::from(own)), Some(i64::from(last)));
-                    relay.looked(&real::Look { at, snapshot: theirs, own, last, full });
+                    relay.looked(&real::Look { at, answered, snapshot: theirs, own, last, full });
                 }
                 Event::Vain { open } => {
                     let (ours, theirs) = snapshots(xmax, open);
                     model.looked_in_vain(ours);
-                    relay.looked(&real::Look { at: start, snapshot: theirs, own: None, last: None, full: false });
+                    let empty = real::Look {
+                        at: start,
+                        answered: start,
+                        snapshot: theirs,
+                        own: None,
+                        last: None,
+                        full: false,
+                    };
+                    relay.looked(&empty);
                 }
                 Event::Rewind { id } => {
                     model.rewind_below(id);

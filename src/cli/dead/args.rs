@@ -24,7 +24,7 @@ pub(in crate::cli) struct FilterArgs {
     /// Of this outbox.
     #[arg(long, value_name = "NAME")]
     pub(super) outbox: Option<String>,
-    /// With this reason: `no_stream`, `too_large` …
+    /// With this reason: `no_stream`, `too_large` or `refused`.
     #[arg(long)]
     pub(super) reason: Option<String>,
     /// Meant for this stream.

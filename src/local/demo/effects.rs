@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use secrecy::SecretString;
 use tokio::task::JoinHandle;
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::Client;
 
 use super::GROUP;
 use super::ledger::Ledger;
@@ -116,7 +116,7 @@ impl Effects {
 }
 
 async fn connect(url: &str) -> Result<Session, String> {
-    let config = postgres::config(&SecretString::from(url.to_owned()), "demo").map_err(|error| error.to_string())?;
-    let (client, connection) = config.connect(NoTls).await.map_err(|error| postgres::describe(&error))?;
+    let server = postgres::server(&SecretString::from(url.to_owned()), "demo").map_err(|error| error.to_string())?;
+    let (client, connection) = server.connect().await.map_err(|error| postgres::describe(&error))?;
     Ok(Session { client, connection: tokio::spawn(connection) })
 }

@@ -161,7 +161,7 @@ impl World {
         let at = self.start + Duration::from_millis(self.now);
         let own = (!rows.is_empty()).then(|| self.number());
         let last = rows.last().map(|index| self.writers[*index].id);
-        self.cursors[member].looked(&Look { at, snapshot, own, last, full: rows.len() == limit });
+        self.cursors[member].looked(&Look { at, answered: at, snapshot, own, last, full: rows.len() == limit });
         let Some(xid) = own else { return };
         if self.random.below(12) == 0 {
             // Rolled back at once: its rows are looked at again.

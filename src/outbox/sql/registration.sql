@@ -1,8 +1,10 @@
 -- How `outflow migrate` registered the table, and whether outflow's own tables are of this version.
 select
   journal::text,
-  exists (
-    select from pg_catalog.pg_attribute
-    where attrelid = 'outflow.dead_letter'::regclass and attname = 'route' and not attisdropped
-  ) as is_current
+  (
+    select count(*) from pg_catalog.pg_attribute
+    where not attisdropped
+      and ((attrelid = 'outflow.dead_letter'::regclass and attname = 'route')
+        or (attrelid = 'outflow.member'::regclass and attname = 'report'))
+  ) = 2 as is_current
 from outflow.outbox where relation = $1::oid

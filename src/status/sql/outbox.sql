@@ -1,6 +1,6 @@
 -- How an outbox is registered, and who works on it: a row for each member that lives, or one row without a member. A
 -- member lives as long as a session holds its seat, an advisory lock; see `outflow::outbox::lock`.
-select o.generation, m.number, m.host, m.pid, m.version, m.started_at,
+select o.generation, m.report, m.number, m.host, m.pid, m.version, m.started_at,
   (select count(*) from unnest(o.slots) as owner where owner = m.number) as slots
 from pg_catalog.pg_class c
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace

@@ -32,6 +32,7 @@ fn the_configuration_files_are_valid() {
     let secret = |name: &str, url: &str| {
         let file = dir.path().join(name);
         std::fs::write(&file, url).expect("a file");
+        std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o440)).expect("a mode");
         file.display().to_string()
     };
     let (postgres, redis) = (secret("postgres-url", "postgres://u@h/d"), secret("redis-url", "redis://h"));

@@ -1,10 +1,12 @@
 //! A stage for the relay: private servers, its configuration, the real binary, and what came out in Redis.
 
+mod certificates;
 mod events;
 mod pooler;
 mod python;
 mod stage;
 
+pub(crate) use certificates::{Authority, Identity, Valid};
 pub(crate) use events::{Numbered, check_numbered};
 pub(crate) use pooler::Pooler;
 pub(crate) use python::python_tool;

@@ -7,6 +7,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Mutex;
 
+/// The code of a request for TLS.
+const SSL_REQUEST: [u8; 4] = 80_877_103_u32.to_be_bytes();
+
 pub(crate) struct Pooler {
     port: u16,
     task: tokio::task::JoinHandle<()>,
@@ -43,12 +46,22 @@ impl Drop for Pooler {
     }
 }
 
-async fn serve(mut client: TcpStream, server: Arc<Mutex<Option<Server>>>, port: u16) -> std::io::Result<()> {
+/// What a client says first.
+async fn greeting(client: &mut TcpStream) -> std::io::Result<Vec<u8>> {
     let mut start = vec![0; 4];
     client.read_exact(&mut start).await?;
     let length = u32::from_be_bytes([start[0], start[1], start[2], start[3]]) as usize;
     start.resize(length, 0);
     client.read_exact(&mut start[4..]).await?;
+    Ok(start)
+}
+
+async fn serve(mut client: TcpStream, server: Arc<Mutex<Option<Server>>>, port: u16) -> std::io::Result<()> {
+    let mut start = greeting(&mut client).await?;
+    if start[4..] == SSL_REQUEST {
+        client.write_all(b"N").await?;
+        start = greeting(&mut client).await?;
+    }
     {
         let mut server = server.lock().await;
         if server.is_none() {

@@ -1,0 +1,120 @@
+//! From one configuration to another: which relays stop, which start, and whether that can go well.
+
+use std::path::PathBuf;
+
+use secrecy::ExposeSecret as _;
+
+use super::{ConnectError, connect};
+use crate::config::{Config, OutboxConfig};
+use crate::outbox::table::{Table, TableError};
+use crate::postgres;
+use crate::redis;
+
+/// What connections are made of: addresses, and the certificates that they name.
+#[derive(PartialEq, Eq)]
+pub(super) struct Connections {
+    addresses: [String; 2],
+    /// Files and what they hold: a certificate is renewed under its old name.
+    files: Vec<(PathBuf, Option<Vec<u8>>)>,
+}
+
+impl Connections {
+    pub(super) fn of(config: &Config) -> Self {
+        let files = postgres::files(&config.postgres).into_iter().chain(redis::files(&config.redis));
+        Self {
+            addresses: [&config.postgres, &config.redis].map(|url| url.expose_secret().to_owned()),
+            files: files.map(|file| (file.clone(), std::fs::read(file).ok())).collect(),
+        }
+    }
+}
+
+/// Relays to stop, by name, and relays to start. One that changes is both.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Exchange {
+    pub(super) stopped: Vec<String>,
+    pub(super) started: Vec<OutboxConfig>,
+}
+
+impl Exchange {
+    /// `reconnect`: all of them, for the servers are reached in another way.
+    pub(super) fn between(old: &Config, new: &Config, reconnect: bool) -> Self {
+        let stays =
+            |outbox: &OutboxConfig| !reconnect && old.outboxes.contains(outbox) && new.outboxes.contains(outbox);
+        let names = old.outboxes.iter().filter(|outbox| !stays(outbox)).map(|outbox| outbox.name.clone());
+        Self {
+            stopped: names.collect(),
+            started: new.outboxes.iter().filter(|outbox| !stays(outbox)).cloned().collect(),
+        }
+    }
+}
+
+/// Keys that differ and cannot be changed while the daemon runs.
+pub(super) fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
+    let changed = [
+        ("admin.listen", old.admin_listen != new.admin_listen),
+        ("log.format", old.log_format != new.log_format),
+        ("tracing.endpoint", old.tracing_endpoint != new.tracing_endpoint),
+    ];
+    changed.into_iter().filter(|(_, is_changed)| *is_changed).map(|(key, _)| key).collect()
+}
+
+/// Looks whether the relays that are to start could: as at a start, a table, column or privilege that is missing, a
+/// password or a certificate that is refused. A server that does not answer is no objection: it is waited for.
+pub(super) async fn try_out(config: &Config, exchange: &Exchange) -> Result<(), String> {
+    if exchange.started.is_empty() {
+        return Ok(());
+    }
+    let server =
+        postgres::server(&config.postgres, "outflow reload").map_err(|error| format!("postgres.url: {error}"))?;
+    let client = match connect(&server).await {
+        Ok(client) => client,
+        Err(ConnectError::Refused(reason) | ConnectError::Insecure(reason)) => return Err(reason),
+        Err(ConnectError::Unreachable(_)) => return Ok(()),
+    };
+    for outbox in &exchange.started {
+        match Table::inspect(&client, outbox).await {
+            Ok(_) | Err(TableError::Unreachable(_)) => {}
+            Err(unfit @ TableError::Unfit { .. }) => return Err(unfit.to_string()),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Source, load};
+
+    fn config(outboxes: &[(&str, usize)]) -> Config {
+        let mut config = load(&Source::default()).expect("the defaults");
+        let first = config.outboxes.remove(0);
+        config.outboxes = outboxes
+            .iter()
+            .map(|(name, batch_rows)| OutboxConfig {
+                name: (*name).to_owned(),
+                batch_rows: *batch_rows,
+                table: name.parse().expect("a table"),
+                ..first.clone()
+            })
+            .collect();
+        config
+    }
+
+    #[test]
+    fn only_what_differs_is_exchanged() {
+        let check = |old: &[(&str, usize)], new: &[(&str, usize)], reconnect, stopped: &[&str], started: &[&str]| {
+            let exchange = Exchange::between(&config(old), &config(new), reconnect);
+            let names: Vec<&str> = exchange.started.iter().map(|outbox| outbox.name.as_str()).collect();
+            assert_eq!(
+                (exchange.stopped, names),
+                (stopped.iter().map(ToString::to_string).collect(), started.to_vec())
+            );
+        };
+        check(&[("a", 1)], &[("a", 1)], false, &[], &[]);
+        check(&[("a", 1), ("b", 1)], &[("b", 1), ("a", 1)], false, &[], &[]);
+        check(&[("a", 1)], &[("a", 1), ("b", 1)], false, &[], &["b"]);
+        check(&[("a", 1), ("b", 1)], &[("a", 1)], false, &["b"], &[]);
+        check(&[("a", 1), ("b", 1)], &[("a", 2), ("b", 1)], false, &["a"], &["a"]);
+        check(&[("a", 1), ("b", 1)], &[("a", 1), ("b", 1)], true, &["a", "b"], &["a", "b"]);
+    }
+}

@@ -1,0 +1,202 @@
+//! The relays at work: started, waited for, and exchanged when the configuration changes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use super::reload::{self, Connections, Exchange};
+use super::{DaemonError, Start, outbox};
+use crate::config::{Config, OutboxConfig, Source, load};
+use crate::metrics::{Metrics, OutboxMetrics};
+use crate::notify;
+use crate::relay::Mode;
+use crate::roster::Roster;
+use crate::spans::Exporter;
+use crate::telemetry::Log;
+
+pub(super) struct Supervisor {
+    config: Arc<Config>,
+    connections: Connections,
+    source: Source,
+    mode: Mode,
+    log: Log,
+    metrics: Metrics,
+    exporter: Option<Exporter>,
+    roster: Roster,
+    stop: CancellationToken,
+    running: BTreeMap<String, Running>,
+    tasks: JoinSet<(String, Result<(), DaemonError>)>,
+    outcome: Result<(), DaemonError>,
+}
+
+/// A relay at work.
+struct Running {
+    metrics: OutboxMetrics,
+    stop: CancellationToken,
+    task: AbortHandle,
+}
+
+impl Supervisor {
+    /// Starts a relay for each outbox.
+    pub(super) fn new(
+        start: Start,
+        metrics: Metrics,
+        exporter: Option<Exporter>,
+        roster: Roster,
+        stop: CancellationToken,
+    ) -> Self {
+        let Start { config, source, mode, log } = start;
+        let mut supervisor = Self {
+            connections: Connections::of(&config),
+            config: Arc::new(config),
+            source,
+            mode,
+            log,
+            metrics,
+            exporter,
+            roster,
+            stop,
+            running: BTreeMap::new(),
+            tasks: JoinSet::new(),
+            outcome: Ok(()),
+        };
+        for outbox in supervisor.config.outboxes.clone() {
+            let metrics = supervisor.metrics.outbox(&outbox.name);
+            supervisor.start(outbox, metrics);
+        }
+        supervisor.show();
+        supervisor
+    }
+
+    /// Waits for every relay; the first that cannot start stops the others, which still drain.
+    pub(super) async fn run(&mut self, mut hangups: mpsc::Receiver<()>) -> Result<(), DaemonError> {
+        let stop = self.stop.clone();
+        while !self.tasks.is_empty() {
+            // As it is configured now: a reload may have changed it.
+            let grace = self.config.shutdown_grace;
+            let overdue = async {
+                stop.cancelled().await;
+                tokio::time::sleep(grace).await;
+            };
+            tokio::select! {
+                () = self.until_no_relay_works() => {}
+                () = overdue => {
+                    let limit = humantime::format_duration(grace);
+                    return Err(DaemonError::Failed(format!(
+                        "what was in flight was not settled within {limit}: aborted; it is recovered at the next start"
+                    )));
+                }
+                Some(()) = hangups.recv(), if !stop.is_cancelled() => self.reload().await,
+            }
+        }
+        std::mem::replace(&mut self.outcome, Ok(()))
+    }
+
+    async fn until_no_relay_works(&mut self) {
+        while let Some(ended) = self.tasks.join_next().await {
+            self.note(ended);
+        }
+    }
+
+    fn note(&mut self, ended: Result<(String, Result<(), DaemonError>), JoinError>) {
+        let error = match ended {
+            Ok((name, Ok(()))) => {
+                self.running.remove(&name);
+                return;
+            }
+            Ok((name, Err(error))) => {
+                self.running.remove(&name);
+                error
+            }
+            // Overdue at a reload: said then.
+            Err(aborted) if aborted.is_cancelled() => return,
+            Err(panic) => DaemonError::Failed(format!("a relay has ended unexpectedly: {panic}")),
+        };
+        tracing::error!("{error}");
+        self.stop.cancel();
+        self.outcome = std::mem::replace(&mut self.outcome, Ok(())).and(Err(error));
+    }
+
+    fn start(&mut self, outbox: OutboxConfig, metrics: OutboxMetrics) {
+        let (name, stop) = (outbox.name.clone(), self.stop.child_token());
+        let spans = self.exporter.as_ref().map(|exporter| exporter.outbox(&name, &outbox.stream.to_string()));
+        let metrics = metrics.traced(spans);
+        let relay = outbox::relay(Arc::clone(&self.config), outbox, metrics.clone(), self.mode, stop.clone());
+        let of_task = name.clone();
+        let task = self.tasks.spawn(async move { (of_task, relay.await) });
+        self.running.insert(name, Running { metrics, stop, task });
+    }
+
+    fn show(&self) {
+        let metrics = |outbox: &OutboxConfig| self.running.get(&outbox.name).map(|running| running.metrics.clone());
+        self.roster.set(self.config.outboxes.iter().filter_map(metrics).collect());
+    }
+
+    /// Reads the configuration again. One that cannot be used changes nothing.
+    async fn reload(&mut self) {
+        tracing::info!("reload asked for");
+        notify::reloading();
+        let outcome = match load(&self.source) {
+            Ok(config) => self.change_to(config).await,
+            Err(problem) => Err(problem.to_string()),
+        };
+        match &outcome {
+            Ok(()) => tracing::info!("the new configuration is in force"),
+            Err(reason) => tracing::error!(reason, "the new configuration is rejected: going on with the old one"),
+        }
+        self.metrics.reloads().ended(outcome.as_ref().map_err(String::as_str).copied());
+        notify::reloaded();
+    }
+
+    async fn change_to(&mut self, config: Config) -> Result<(), String> {
+        let connections = Connections::of(&config);
+        let exchange = Exchange::between(&self.config, &config, connections != self.connections);
+        reload::try_out(&config, &exchange).await?;
+        self.log.set_level(&config.log_level)?;
+        for key in reload::needs_restart(&self.config, &config) {
+            tracing::warn!(key, "this key takes effect at the next start only");
+        }
+        let Exchange { stopped, started } = exchange;
+        tracing::info!(?stopped, started = ?started.iter().map(|outbox| &outbox.name).collect::<Vec<_>>(), "changed");
+        let mut known = self.put_down(&stopped).await;
+        self.config = Arc::new(config);
+        self.connections = connections;
+        for outbox in started {
+            // The same series go on counting.
+            let metrics = known.remove(&outbox.name).unwrap_or_else(|| self.metrics.outbox(&outbox.name));
+            self.start(outbox, metrics);
+        }
+        known.values().for_each(OutboxMetrics::retire);
+        self.show();
+        Ok(())
+    }
+
+    /// Stops these relays, which settle what is in flight and hand their slots over, and waits for them. Returns their
+    /// metrics.
+    async fn put_down(&mut self, names: &[String]) -> BTreeMap<String, OutboxMetrics> {
+        let mut known = BTreeMap::new();
+        for (name, running) in self.running.iter().filter(|(name, _)| names.contains(name)) {
+            running.stop.cancel();
+            known.insert(name.clone(), running.metrics.clone());
+        }
+        let grace = self.config.shutdown_grace;
+        let ending = async {
+            while self.running.keys().any(|name| names.contains(name)) {
+                let Some(ended) = self.tasks.join_next().await else { break };
+                self.note(ended);
+            }
+        };
+        if tokio::time::timeout(grace, ending).await.is_err() {
+            for name in names {
+                if let Some(running) = self.running.remove(name) {
+                    tracing::warn!(outbox = name, "not settled within shutdown_grace: aborted; it is recovered now");
+                    running.task.abort();
+                }
+            }
+        }
+        known
+    }
+}

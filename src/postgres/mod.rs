@@ -1,0 +1,218 @@
+//! Connections to Postgres with every limit set: what tokio-postgres and deadpool leave unlimited by default.
+
+mod address;
+
+use std::fmt;
+use std::time::Duration;
+
+use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod};
+use secrecy::{ExposeSecret, SecretString};
+use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
+use tokio_postgres::error::{DbError, SqlState};
+use tokio_postgres::tls::MakeTlsConnect;
+use tokio_postgres::{Client, Config, Socket};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use crate::tls::{self, Verify};
+use address::Address;
+
+pub use address::{MODE, Mode, NAMES, files, with_parameter};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// A dead host is noticed after idle + interval × retries = 25 s without an answer, unsent data after 15 s.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+const KEEPALIVE_RETRIES: u32 = 3;
+const TCP_USER_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long to wait for a free connection of a pool.
+const WAIT_TIMEOUT: Duration = Duration::from_secs(5);
+const DEFAULT_PORT: u16 = 5432;
+
+/// An address of Postgres that cannot be used. Holds no part of the address: it may be a secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct BadUrl(String);
+
+/// Drives a session; see [`Server::connect`].
+pub type Connection = tokio_postgres::Connection<Socket, <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream>;
+
+/// Where Postgres is and how it is reached: host, user, TLS, limits. Certificates were read when it was made.
+#[derive(Clone)]
+pub struct Server {
+    config: Config,
+    mode: Mode,
+    is_verified: bool,
+    tls: MakeRustlsConnect,
+    client: rustls::ClientConfig,
+}
+
+/// Parses a connection string with libpq's parameters for TLS, and sets keepalives and timeouts where it has none.
+///
+/// `sslmode` is disable, prefer (the default), require, verify-ca or verify-full, with `sslrootcert`, `sslcert` and
+/// `sslkey`. From `require` on, a server without TLS is not connected to; `prefer` takes what it gets.
+///
+/// # Errors
+/// [`BadUrl`] says what is wrong, without repeating the address.
+pub fn server(url: &SecretString, application_name: &str) -> Result<Server, BadUrl> {
+    const EXPECTED: &str = "expected postgres://user[:password]@host[:port]/database[?sslmode=verify-full]";
+    let address = Address::parse(url.expose_secret()).map_err(BadUrl)?;
+    let mut config: Config = address.rest.parse().map_err(|_hidden| BadUrl(EXPECTED.to_owned()))?;
+    if config.get_hosts().is_empty() {
+        return Err(BadUrl(EXPECTED.to_owned()));
+    }
+    // As libpq: a socket of this machine needs no TLS, and Postgres offers none on it.
+    let is_local = config.get_hosts().iter().all(|host| matches!(host, Host::Unix(_)));
+    let mode = if is_local { Mode::Disable } else { address.mode };
+    config.ssl_mode(match mode {
+        Mode::Disable => SslMode::Disable,
+        Mode::Prefer => SslMode::Prefer,
+        Mode::Require | Mode::VerifyCa | Mode::VerifyFull => SslMode::Require,
+    });
+    config.connect_timeout(CONNECT_TIMEOUT);
+    config.keepalives_idle(KEEPALIVE_IDLE);
+    config.keepalives_interval(KEEPALIVE_INTERVAL);
+    config.keepalives_retries(KEEPALIVE_RETRIES);
+    config.tcp_user_timeout(TCP_USER_TIMEOUT);
+    config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+    if config.get_application_name().is_none() {
+        config.application_name(application_name);
+    }
+    let is_verified = address.verify() != Verify::Nothing;
+    let client = tls::client(address.verify(), &address.files, &NAMES).map_err(BadUrl)?;
+    Ok(Server { config, mode, is_verified, tls: MakeRustlsConnect::new(client.clone()), client })
+}
+
+impl Server {
+    /// The same, under another name in `pg_stat_activity`.
+    #[must_use]
+    pub fn named(&self, application_name: &str) -> Self {
+        let mut other = self.clone();
+        other.config.application_name(application_name);
+        other
+    }
+
+    /// Opens a session. The connection must be polled for it to make progress.
+    ///
+    /// # Errors
+    /// As tokio-postgres; [`describe`] puts them in words.
+    pub async fn connect(&self) -> Result<(Client, Connection), tokio_postgres::Error> {
+        self.config.connect(self.tls.clone()).await
+    }
+
+    /// How far TLS is asked for.
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// Whether the authority of the server's certificate is verified.
+    pub fn is_verified(&self) -> bool {
+        self.is_verified
+    }
+
+    /// What connections over TLS are made with.
+    pub(crate) fn tls(&self) -> &rustls::ClientConfig {
+        &self.client
+    }
+
+    /// The hosts with their ports, in the order in which they are tried. Sockets of this machine are left out.
+    pub fn hosts(&self) -> Vec<(String, u16)> {
+        let ports = self.config.get_ports();
+        let port = |index: usize| ports.get(index).or(ports.first()).copied().unwrap_or(DEFAULT_PORT);
+        let name = |(index, host): (usize, &Host)| match host {
+            Host::Tcp(name) => Some((name.clone(), port(index))),
+            Host::Unix(_) => None,
+        };
+        self.config.get_hosts().iter().enumerate().filter_map(name).collect()
+    }
+
+    /// `host:port`, or several of them.
+    pub fn place(&self) -> String {
+        let hosts: Vec<String> = self.hosts().iter().map(|(host, port)| format!("{host}:{port}")).collect();
+        if hosts.is_empty() { "a socket of this machine".to_owned() } else { hosts.join(", ") }
+    }
+}
+
+/// The address may hold a password.
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("place", &self.place()).field("mode", &self.mode).finish_non_exhaustive()
+    }
+}
+
+/// A pool of `size` connections, each of which runs `session` (one or more `set` statements) when it is opened.
+/// Connects when first used.
+pub fn pool(server: Server, size: usize, session: &'static str) -> Pool {
+    let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+    let manager = Manager::from_config(server.config, server.tls, recycling);
+    let prepare = Hook::async_fn(move |client: &mut deadpool_postgres::ClientWrapper, _| {
+        Box::pin(async move { client.batch_execute(session).await.map_err(HookError::Backend) })
+    });
+    Pool::builder(manager)
+        .max_size(size)
+        .runtime(deadpool_postgres::Runtime::Tokio1)
+        .wait_timeout(Some(WAIT_TIMEOUT))
+        .create_timeout(Some(CONNECT_TIMEOUT))
+        .recycle_timeout(Some(CONNECT_TIMEOUT))
+        .post_create(prepare)
+        .build()
+        .expect("a runtime is given, so that the timeouts are allowed")
+}
+
+/// What went wrong in words: the server's own message where there is one, not only "db error"; with what to do where TLS
+/// is the matter.
+pub fn describe(error: &tokio_postgres::Error) -> String {
+    use std::error::Error as _;
+    let said = match (error.as_db_error(), error.source()) {
+        (Some(error), _) => describe_db(error),
+        (None, Some(source)) => format!("{error}: {source}"),
+        (None, None) => error.to_string(),
+    };
+    // What a server says may have any words, the names of tables among them.
+    let may_be_tls =
+        error.as_db_error().is_none_or(|error| *error.code() == SqlState::INVALID_AUTHORIZATION_SPECIFICATION);
+    match tls::explain(&said, &NAMES).filter(|_| may_be_tls) {
+        Some(explained) => format!("{explained} ({said})"),
+        None => said,
+    }
+}
+
+/// Whether TLS did not come about, or not as it was asked for: a certificate or a setting must be mended.
+pub fn is_insecure(error: &tokio_postgres::Error) -> bool {
+    use std::error::Error as _;
+    let source = error.source().map(ToString::to_string).unwrap_or_default();
+    error.as_db_error().is_none() && tls::explain(&source, &NAMES).is_some()
+}
+
+/// As [`describe`], for an error of a pool.
+pub fn describe_pool(error: &deadpool_postgres::PoolError) -> String {
+    match error {
+        deadpool_postgres::PoolError::Backend(error)
+        | deadpool_postgres::PoolError::PostCreateHook(HookError::Backend(error)) => describe(error),
+        other => other.to_string(),
+    }
+}
+
+fn describe_db(error: &DbError) -> String {
+    let code = error.code().code();
+    match (error.detail(), error.hint()) {
+        (Some(detail), _) => format!("{} ({detail}) [{code}]", error.message()),
+        (None, Some(hint)) => format!("{} ({hint}) [{code}]", error.message()),
+        (None, None) => format!("{} [{code}]", error.message()),
+    }
+}
+
+/// Whether the fault lies with the server, the connection or other sessions rather than with the statement: the same
+/// statement is worth trying again, for as long as it takes.
+///
+/// Decided by SQLSTATE: connection exceptions (08), insufficient resources (53), operator intervention except a
+/// cancelled query (57P), a read-only server (25006), serialization failures, deadlocks and lock timeouts.
+pub fn is_outage(error: &tokio_postgres::Error) -> bool {
+    use std::error::Error as _;
+    let Some(code) = error.code() else {
+        return error.is_closed()
+            || error.source().is_some_and(<dyn std::error::Error + 'static>::is::<std::io::Error>);
+    };
+    let code = code.code();
+    matches!(code, "25006" | "40001" | "40P01" | "55P03")
+        || ["08", "53", "57P"].iter().any(|class| code.starts_with(class))
+}

@@ -1,0 +1,166 @@
+//! Between batches: how the next one is come by. Claim; if there is nothing, sleep until a writer notifies; and under load
+//! pause so that a claim is worth its price.
+
+use std::time::{Duration, Instant};
+
+use futures_util::future::join;
+use tokio_util::sync::CancellationToken;
+
+use super::session::Drain;
+use super::trouble::Trouble;
+use super::{Mode, Relay};
+use crate::outbox::{Claim, Outbox, OutboxError, Woken};
+use crate::sink::Sink;
+
+/// So many looks are made without a pause while a writer is between insert and commit, so that nobody can fall asleep:
+/// most commit at once, and a look takes its time too.
+const LOOKS_AT_ONCE: u32 = 3;
+/// After them the pauses grow from the first to the longest.
+const AWAKE_PAUSE_MIN: Duration = Duration::from_millis(1);
+const AWAKE_PAUSE_MAX: Duration = Duration::from_millis(25);
+/// A claim, its append and its commit cost as much as some tens of events do, and under load the writers pay for it: they
+/// want the same processors and the same log. So a claim that was not full puts the next one off by this for each event,
+/// at most by [`LINGER_MAX`]; below [`LINGER_MIN`] not at all, so that low traffic is never held back.
+const LINGER_FOR_EVENT: Duration = Duration::from_micros(40);
+const LINGER_MIN: Duration = Duration::from_millis(1);
+const LINGER_MAX: Duration = Duration::from_millis(5);
+/// After so many claims in a row that took rows the sleep is over. One alone is an event by itself: the sleep lock is
+/// kept, and the next event notifies again.
+const BUSY: u32 = 2;
+
+/// How the claims of a drain rest. Whoever makes the next claim holds it.
+#[derive(Debug, Default)]
+pub(super) struct Rest {
+    /// Writers notify: whatever is committed from here on wakes the one who waits.
+    pub(super) asleep: bool,
+    /// Claims in a row that took rows.
+    busy: u32,
+    /// Claims in a row that took none while nobody could fall asleep.
+    awake: u32,
+    /// The next claim is worth more from then on.
+    linger_until: Option<Instant>,
+}
+
+impl Rest {
+    fn took(&mut self, rows: usize, full: bool) {
+        self.busy += 1;
+        self.awake = 0;
+        let linger = LINGER_FOR_EVENT.saturating_mul(u32::try_from(rows).unwrap_or(u32::MAX)).min(LINGER_MAX);
+        self.linger_until = (!full && linger >= LINGER_MIN).then(|| Instant::now() + linger);
+    }
+
+    /// How long to wait before another look, when there was nothing and nobody could fall asleep.
+    fn awake_pause(&mut self) -> Duration {
+        self.awake += 1;
+        match self.awake.checked_sub(LOOKS_AT_ONCE + 1) {
+            None => Duration::ZERO,
+            Some(doublings) => AWAKE_PAUSE_MIN.saturating_mul(1 << doublings.min(5)).min(AWAKE_PAUSE_MAX),
+        }
+    }
+}
+
+impl<O: Outbox, S: Sink> Relay<O, S> {
+    /// The next batch, however long that takes; `None` when no more are wanted.
+    pub(super) async fn next(
+        &self,
+        drain: &Drain<'_>,
+        rest: &mut Rest,
+        stop: &CancellationToken,
+    ) -> Result<Option<O::Claim>, Trouble> {
+        if let Some(until) = rest.linger_until.take() {
+            tokio::time::sleep_until(until.into()).await;
+        }
+        while !drain.has_ended() && !stop.is_cancelled() {
+            let started = Instant::now();
+            if let Some(claim) = self.look(rest).await? {
+                let rows = claim.batch().events.len();
+                rest.took(rows, claim.is_full());
+                self.metrics.claimed(rows, started.elapsed());
+                return Ok(Some(claim));
+            }
+            rest.busy = 0;
+            self.metrics.up();
+            if drain.mode == Mode::Once {
+                drain.end();
+            } else if rest.asleep {
+                self.sleep(drain, stop).await?;
+            } else if self.outbox.fall_asleep().await? {
+                // Whoever committed before is seen by the claim that follows; whoever inserts from here on notifies.
+                (rest.asleep, rest.awake) = (true, 0);
+            } else {
+                tokio::time::sleep(rest.awake_pause()).await;
+            }
+        }
+        Ok(None)
+    }
+
+    /// Claims once. What was heard before is forgotten first: this claim sees it.
+    async fn look(&self, rest: &mut Rest) -> Result<Option<O::Claim>, Trouble> {
+        if rest.asleep && rest.busy >= BUSY {
+            rest.asleep = false;
+            let (up, claim) = join(self.outbox.get_up(), self.claim()).await;
+            up?;
+            return claim;
+        }
+        if rest.asleep {
+            rest.asleep = self.outbox.fall_asleep().await?;
+        }
+        self.claim().await
+    }
+
+    /// Waits until something may have been inserted.
+    async fn sleep(&self, drain: &Drain<'_>, stop: &CancellationToken) -> Result<(), Trouble> {
+        let woken = async {
+            let idle = async {
+                drain.idle().await;
+                self.metrics.asleep(true);
+                std::future::pending::<()>().await;
+            };
+            tokio::select! {
+                woken = self.outbox.woken(self.limits.poll_interval) => Some(woken),
+                () = idle => None,
+                () = drain.ended() => None,
+                () = stop.cancelled() => None,
+            }
+        }
+        .await;
+        self.metrics.asleep(false);
+        let Some(woken) = woken else { return Ok(()) };
+        self.metrics.woken(woken);
+        match woken {
+            Woken::Notified => Ok(()),
+            Woken::Elapsed => {
+                // It is quiet: no append will come along that drops them.
+                self.forget(drain.session).await;
+                Ok(())
+            }
+            Woken::Disconnected => Err(OutboxError::Postgres("the control connection is lost".into()).into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_while_nobody_can_fall_asleep_and_start_anew_with_an_event() {
+        let mut rest = Rest::default();
+        let pauses: Vec<u128> = (0..10).map(|_| rest.awake_pause().as_millis()).collect();
+        assert_eq!(pauses, [0, 0, 0, 1, 2, 4, 8, 16, 25, 25]);
+        rest.took(1, false);
+        assert_eq!(rest.awake_pause(), Duration::ZERO);
+    }
+
+    #[test]
+    fn only_a_claim_of_some_size_that_was_not_full_puts_off_the_next() {
+        let table =
+            [(1, false, false), (24, false, false), (25, false, true), (999, false, true), (1_000, true, false)];
+        for (rows, full, lingers) in table {
+            let mut rest = Rest::default();
+            rest.took(rows, full);
+            assert_eq!(rest.linger_until.is_some(), lingers, "{rows} rows, full: {full}");
+        }
+        assert_eq!(table.len(), 5);
+    }
+}

@@ -1,0 +1,169 @@
+//! The checker: every committed event once in its stream or with its reason among the dead letters, nothing else, and the
+//! counters of each key in order.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+
+use outflow::redis::{Args, Redis, Reply};
+use tokio_postgres::Client;
+use uuid::Uuid;
+
+const PAGE: &str = "1000";
+/// So many of each sort are told in full.
+const TOLD: usize = 20;
+
+/// What was committed.
+struct Noted {
+    key: String,
+    stream: String,
+    n: i64,
+    too_large: bool,
+    /// Where it came out: entries, or dead letters with their reason.
+    found: Vec<String>,
+}
+
+/// What is wrong, each in words.
+#[derive(Debug, Default)]
+pub(crate) struct Verdict {
+    pub(crate) events: usize,
+    pub(crate) dead: usize,
+    pub(crate) lost: Vec<String>,
+    pub(crate) doubled: Vec<String>,
+    pub(crate) disordered: Vec<String>,
+    /// Events that were rolled back, changed, or dead for no reason.
+    pub(crate) strange: Vec<String>,
+    /// What the members should not have done or said.
+    pub(crate) complaints: Vec<String>,
+}
+
+impl Verdict {
+    pub(crate) fn is_clean(&self) -> bool {
+        self.sorts().iter().all(|(_, found)| found.is_empty())
+    }
+
+    fn sorts(&self) -> [(&'static str, &Vec<String>); 5] {
+        [
+            ("lost", &self.lost),
+            ("doubled", &self.doubled),
+            ("out of order", &self.disordered),
+            ("strange", &self.strange),
+            ("complaints", &self.complaints),
+        ]
+    }
+
+    /// `0 lost, 0 doubled, 0 out of order`, and the rest when there is any.
+    pub(crate) fn counts(&self) -> String {
+        let sorts = self.sorts().into_iter().enumerate().filter(|(at, (_, found))| *at < 3 || !found.is_empty());
+        sorts.map(|(_, (sort, found))| format!("{} {sort}", found.len())).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The offenders.
+    pub(crate) fn told(&self) -> String {
+        let mut text = String::new();
+        for (sort, found) in self.sorts() {
+            for one in found.iter().take(TOLD) {
+                let _ = writeln!(text, "{sort}: {one}");
+            }
+            if found.len() > TOLD {
+                let _ = writeln!(text, "{sort}: and {} more", found.len() - TOLD);
+            }
+        }
+        text
+    }
+}
+
+/// Reads everything; nobody writes any more.
+pub(crate) async fn check(postgres: &Client, redis: &Redis) -> Verdict {
+    let mut noted = ledger(postgres).await;
+    let mut verdict = Verdict { events: noted.len(), ..Verdict::default() };
+    let mut streams: Vec<String> = noted.values().map(|event| event.stream.clone()).collect();
+    streams.sort_unstable();
+    streams.dedup();
+    for stream in streams {
+        read(redis, &stream, &mut noted, &mut verdict).await;
+    }
+    dead_letters(postgres, &mut noted, &mut verdict).await;
+    for (id, event) in &noted {
+        let Noted { key, n, found, .. } = event;
+        match found.len() {
+            0 => verdict.lost.push(format!("{key} {n} (event {id}) of {}", event.stream)),
+            1 => {}
+            _ => verdict.doubled.push(format!("{key} {n} (event {id}): {}", found.join(" and "))),
+        }
+    }
+    verdict.lost.sort_unstable();
+    verdict
+}
+
+async fn ledger(postgres: &Client) -> HashMap<Uuid, Noted> {
+    let rows = postgres.query("select event_id, key, kind, n, too_large from ledger", &[]).await.expect("the ledger");
+    let noted = rows.iter().map(|row| {
+        let stream = format!("events.{}", row.get::<_, String>(2));
+        let noted = Noted { key: row.get(1), stream, n: row.get(3), too_large: row.get(4), found: Vec::new() };
+        (row.get(0), noted)
+    });
+    noted.collect()
+}
+
+async fn read(redis: &Redis, stream: &str, noted: &mut HashMap<Uuid, Noted>, verdict: &mut Verdict) {
+    let mut from = "-".to_owned();
+    // The last counter of each key, and where it stands.
+    let mut last: HashMap<String, (i64, String)> = HashMap::new();
+    loop {
+        let page: Args = [stream, &from, "+", "COUNT", PAGE].into();
+        let page = redis.call("XRANGE", page).await.expect("a page");
+        for entry in page.items() {
+            let (entry, fields) = fields(entry);
+            from = format!("({entry}");
+            let at = format!("{stream} {entry}");
+            let field = |name: &str| fields.get(name).map_or("", String::as_str);
+            let Some(event) = field("id").parse().ok().and_then(|id: Uuid| noted.get_mut(&id)) else {
+                verdict.strange.push(format!("{at}: {} {} was never committed", field("key"), field("payload")));
+                continue;
+            };
+            let payload: serde_json::Value = serde_json::from_str(field("payload")).unwrap_or_default();
+            if event.stream != stream || event.key != field("key") || payload["n"].as_i64() != Some(event.n) {
+                verdict.strange.push(format!("{at}: {fields:?} is not {} {}", event.key, event.n));
+            }
+            if event.too_large {
+                verdict.strange.push(format!("{at}: {} {} is too large", event.key, event.n));
+            }
+            event.found.push(at.clone());
+            if event.found.len() > 1 {
+                continue;
+            }
+            let before = last.insert(event.key.clone(), (event.n, at.clone()));
+            if let Some((n, before)) = before.filter(|(n, _)| *n >= event.n) {
+                verdict.disordered.push(format!("{} {} at {at} comes after {n} at {before}", event.key, event.n));
+            }
+        }
+        if page.items().is_empty() {
+            return;
+        }
+    }
+}
+
+async fn dead_letters(postgres: &Client, noted: &mut HashMap<Uuid, Noted>, verdict: &mut Verdict) {
+    let rows =
+        postgres.query("select event_id, key, reason from outflow.dead_letter", &[]).await.expect("dead letters");
+    verdict.dead = rows.len();
+    for row in rows {
+        let (id, key, reason): (String, String, String) = (row.get(0), row.get(1), row.get(2));
+        match id.parse().ok().and_then(|id: Uuid| noted.get_mut(&id)) {
+            Some(event) => {
+                if !(event.too_large && reason == "too_large") {
+                    verdict.strange.push(format!("{key} {} is a dead letter: {reason}", event.n));
+                }
+                event.found.push(format!("the dead letters ({reason})"));
+            }
+            None => verdict.strange.push(format!("dead letter {id} of {key} was never committed")),
+        }
+    }
+}
+
+fn fields(entry: &Reply) -> (String, HashMap<String, String>) {
+    let [id, fields] = entry.items() else { panic!("no entry: {entry:?}") };
+    let text = |reply: &Reply| String::from_utf8_lossy(reply.text().expect("a text")).into_owned();
+    let pairs = fields.items().chunks_exact(2).map(|pair| (text(&pair[0]), text(&pair[1])));
+    (text(id), pairs.collect())
+}

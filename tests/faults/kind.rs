@@ -1,0 +1,104 @@
+//! The kinds of faults, by the names that ONLY takes.
+
+use std::str::FromStr;
+
+/// What can be done to the members, the servers and the network between them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Kind {
+    /// SIGKILL of a member; it is started again.
+    Kill,
+    /// SIGSTOP of a member, longer than every timeout, then SIGCONT.
+    Freeze,
+    /// SIGTERM of a member; it is started again.
+    Term,
+    /// `pg_terminate_backend` on sessions of the relays.
+    PgTerminate,
+    /// Postgres stops without saving anything, and starts again.
+    PgRestart,
+    /// SIGKILL of Redis with `appendfsync always`, and a start.
+    RedisKill,
+    /// CLIENT KILL of a member's connection.
+    ClientKill,
+    /// CLIENT PAUSE.
+    ClientPause,
+    /// SCRIPT FLUSH, some times in a row.
+    ScriptFlush,
+    /// `maxmemory` below what is used, and raised again.
+    Full,
+    /// A stream is renamed away and its key holds a string; it is renamed back.
+    WrongType,
+    /// A member's rights are taken away and given back.
+    Acl,
+    /// A member's connections to Postgres are cut.
+    PgCut,
+    /// They are frozen: what was on its way arrives later.
+    PgFreeze,
+    /// They are slow.
+    PgDelay,
+    /// Postgres acts, and the member never hears of it.
+    PgDrop,
+    /// The same four with a member's connection to Redis.
+    RedisCut,
+    RedisFreeze,
+    RedisDelay,
+    RedisDrop,
+}
+
+impl Kind {
+    pub(crate) const ALL: [Self; 20] = [
+        Self::Kill,
+        Self::Freeze,
+        Self::Term,
+        Self::PgTerminate,
+        Self::PgRestart,
+        Self::RedisKill,
+        Self::ClientKill,
+        Self::ClientPause,
+        Self::ScriptFlush,
+        Self::Full,
+        Self::WrongType,
+        Self::Acl,
+        Self::PgCut,
+        Self::PgFreeze,
+        Self::PgDelay,
+        Self::PgDrop,
+        Self::RedisCut,
+        Self::RedisFreeze,
+        Self::RedisDelay,
+        Self::RedisDrop,
+    ];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Kill => "kill",
+            Self::Freeze => "freeze",
+            Self::Term => "term",
+            Self::PgTerminate => "pg-terminate",
+            Self::PgRestart => "pg-restart",
+            Self::RedisKill => "redis-kill",
+            Self::ClientKill => "client-kill",
+            Self::ClientPause => "client-pause",
+            Self::ScriptFlush => "script-flush",
+            Self::Full => "full",
+            Self::WrongType => "wrong-type",
+            Self::Acl => "acl",
+            Self::PgCut => "pg-cut",
+            Self::PgFreeze => "pg-freeze",
+            Self::PgDelay => "pg-delay",
+            Self::PgDrop => "pg-drop",
+            Self::RedisCut => "redis-cut",
+            Self::RedisFreeze => "redis-freeze",
+            Self::RedisDelay => "redis-delay",
+            Self::RedisDrop => "redis-drop",
+        }
+    }
+}
+
+impl FromStr for Kind {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let known = Self::ALL.into_iter().find(|kind| kind.name() == name);
+        known.ok_or_else(|| format!("{name:?} is no fault; expected {}", Self::ALL.map(Self::name).join(", ")))
+    }
+}

@@ -1,0 +1,223 @@
+//! The checker is worth something only if it notices a relay that is wrong. The same real binary, with one part of the
+//! protocol taken out of what it says to its servers: the proxy replaces that text. No production code knows of it.
+//! Each mutant must be reported, and the relay as it is must be clean under the same faults.
+
+use std::time::{Duration, Instant};
+
+use fastrand::Rng;
+use fred::util::sha1_hash;
+use tokio::time::sleep;
+
+use super::checker::Verdict;
+use super::kind::Kind;
+use super::proxy::{Mode, Rewrite};
+use super::run::{Plan, Run, say};
+use super::stage::Way;
+use super::writers::Load;
+use super::{harm, plan};
+
+/// A part that is taken out.
+struct Mutant {
+    name: &'static str,
+    seed: u64,
+    /// What is said instead of what; each must be met.
+    rewrites: &'static [(&'static str, &'static str)],
+    /// What these words need in Postgres.
+    prelude: &'static str,
+    load: Load,
+    /// What the checker must find.
+    found: fn(&Verdict) -> &Vec<String>,
+}
+
+/// Runs the mutant and the relay as it is under the same faults.
+async fn caught(mutant: Mutant, faults: impl AsyncFn(&mut Run, bool)) {
+    let one = async |mutated: bool| {
+        let (rewrites, prelude): (&[_], _) = if mutated { (mutant.rewrites, mutant.prelude) } else { (&[], "") };
+        let rewrites = rewrites.iter().flat_map(|(from, to)| replaced(from, to)).collect();
+        let scale = harm::Scale::SHORT;
+        let mut run = Run::start(Plan { rewrites, prelude, load: mutant.load, scale, ..plan(mutant.seed) }).await;
+        faults(&mut run, mutated).await;
+        run.finish().await
+    };
+    let started = Instant::now();
+    let (mutated, clean) = futures_util::future::join(Box::pin(one(true)), Box::pin(one(false))).await;
+    let took = started.elapsed().as_secs_f64();
+    assert!(clean.verdict.is_clean(), "as it is: {}\n{}", clean.summary, clean.verdict.told());
+    assert!(mutated.mutated > 0, "{}: nothing was replaced", mutant.name);
+    let found = (mutant.found)(&mutated.verdict);
+    assert!(!found.is_empty(), "not caught: {}\n{}", mutated.summary, mutated.verdict.told());
+    say(&format!("{}: caught in {took:.1} s, seed {}: {} such as {}", mutant.name, mutant.seed, found.len(), found[0]));
+}
+
+/// In the script, the name that Redis knows it by is replaced with it.
+fn replaced(from: &str, to: &str) -> Vec<Rewrite> {
+    const APPEND: &str = include_str!("../../src/sink/append.lua");
+    let mut rewrites = vec![Rewrite::new(from, to)];
+    if APPEND.contains(from) {
+        let mutated = APPEND.replace(from, &format!("{to:width$}", width = from.len()));
+        rewrites.push(Rewrite::new(&sha1_hash(APPEND), &sha1_hash(&mutated)));
+    }
+    rewrites
+}
+
+fn dense() -> Load {
+    Load { pause_ms: 40, burst_pause_ms: 300, ..Load::steady() }
+}
+
+/// What a member had sent before it was killed arrives when others have taken over from it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_the_fence() {
+    let mutant = Mutant {
+        name: "without the fence",
+        seed: 1,
+        rewrites: &[(
+            "local known = redis.call('HMGET', journal, 'generation', last_field)",
+            "local known = {generation, previous}",
+        )],
+        prelude: "",
+        load: dense(),
+        found: |verdict| &verdict.doubled,
+    };
+    caught(mutant, async |run, _| {
+        let (stage, first) = (&run.stage, &run.stage.members[0]);
+        let mut program = first.program.lock().await;
+        stage.to_redis.set(0, Mode::Freeze);
+        // By then it has sent an append, which arrives when others have taken over.
+        sleep(Duration::from_millis(500)).await;
+        program.kill();
+        stage.shared_by(2).await;
+        sleep(Duration::from_secs(1)).await;
+        stage.to_redis.set(0, Mode::Pass);
+        stage.start_again(first, &mut program);
+    })
+    .await;
+}
+
+/// Nobody knows what a killed member had appended.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_the_journal() {
+    let mutant = Mutant {
+        name: "without the journal",
+        seed: 2,
+        rewrites: &[("redis.call('HSET', journal, 'batch:'", "tostring('HSET', journal, 'batch:'")],
+        prelude: "",
+        load: dense(),
+        found: |verdict| &verdict.doubled,
+    };
+    caught(mutant, async |run, _| {
+        let mut rng = Rng::with_seed(2);
+        for _ in 0..4 {
+            run.harm(Kind::Kill, &mut rng).await;
+        }
+    })
+    .await;
+}
+
+/// A client that sends once more what has no answer. The journal knows the batch, so that nothing is doubled; but a relay
+/// that is told so by its own command says that Redis lost data.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_the_retries_of_the_client() {
+    let mutant = Mutant {
+        name: "with the client's retries",
+        seed: 3,
+        rewrites: &[],
+        prelude: "",
+        load: dense(),
+        found: |verdict| &verdict.complaints,
+    };
+    caught(mutant, async |run, mutated| {
+        for lost in [if mutated { Mode::Resend } else { Mode::DropReplies }, Mode::Pass] {
+            run.stage.to_redis.set(0, lost);
+            sleep(Duration::from_secs(2)).await;
+        }
+    })
+    .await;
+}
+
+/// What a stream refused is settled as if it were there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_refusals_ignored() {
+    let mutant = Mutant {
+        name: "with refusals ignored",
+        seed: 4,
+        rewrites: &[("answer[#answer + 1], answer[#answer + 2] = streams[name], added.err", "")],
+        prelude: "",
+        load: dense(),
+        found: |verdict| &verdict.lost,
+    };
+    caught(mutant, async |run, _| {
+        let mut rng = Rng::with_seed(4);
+        run.harm(Kind::WrongType, &mut rng).await;
+    })
+    .await;
+}
+
+/// The generation that a member entered, as a sequence for each, because what a sequence knows is not rolled back.
+const ENTERED: &str = "create schema mutant; \
+    do $$ begin for n in 1..3 loop execute 'create sequence mutant.m' || n || ' minvalue 0'; end loop; end $$; \
+    create function mutant.entered() returns bigint language sql volatile as \
+      'select pg_sequence_last_value((''mutant.'' || current_user)::regclass)'; \
+    create function mutant.enters() returns trigger language plpgsql as \
+      'begin perform setval((''mutant.'' || current_user)::regclass, new.generation); return new; end'; \
+    create trigger enters after update on outflow.outbox for each row when (new.generation > 0) execute function mutant.enters(); \
+    create function mutant.f(oid, out generation bigint, out slots integer[], out mapping text) language plpgsql as \
+      'begin select o.generation, o.slots, o.mapping into generation, slots, mapping from outflow.outbox o where relation = $1 for update; \
+       perform setval((''mutant.'' || current_user)::regclass, f.generation); end'";
+
+/// A member that has not yet heard of a new share-out claims by the old one, and others overtake the rows that it holds.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_the_generation_check() {
+    let mutant = Mutant {
+        name: "without the claim's generation check",
+        seed: 5,
+        rewrites: &[
+            (
+                "select generation, slots, mapping from outflow.outbox where relation = $1::oid for update",
+                "select * from mutant.f($1::oid)",
+            ),
+            (
+                "select generation, pg_current_snapshot()::text from outflow.outbox where relation = $1::oid",
+                "select mutant.entered(), pg_current_snapshot()::text where $1::oid > 0",
+            ),
+            ("::oid) = $9::bigint", "::oid)>=0*$9::int8"),
+        ],
+        prelude: ENTERED,
+        load: Load { keys: 40, pause_ms: 60, held: 0, burst_pause_ms: 100, burst: 1, ..Load::steady() },
+        found: |verdict| &verdict.disordered,
+    };
+    caught(mutant, async |run, _| {
+        let stage = &run.stage;
+        let last = stage.members.last().expect("three");
+        for _ in 0..3 {
+            last.program.lock().await.kill();
+            stage.shared_by(2).await;
+            // The first is behind with its work, so that it goes on claiming, and does not hear of the third.
+            stage.to_redis.set(0, Mode::Delay(Duration::from_millis(100)));
+            sleep(Duration::from_millis(500)).await;
+            stage.on_way_to_postgres(0, Way::Control, Mode::Freeze);
+            stage.start_again(last, &mut *last.program.lock().await);
+            sleep(Duration::from_secs(2)).await;
+            stage.on_way_to_postgres(0, Way::Control, Mode::Pass);
+            stage.to_redis.set(0, Mode::Pass);
+            stage.shared_by(3).await;
+        }
+    })
+    .await;
+}
+
+/// Low numbers that are committed late are overtaken by the higher ones of their key.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_the_watch_list() {
+    let mutant = Mutant {
+        name: "without the watch list",
+        seed: 6,
+        rewrites: &[
+            ("pg_visible_in_snapshot(o.xid::xid8, pg_current_snapshot())", "false"),
+            ("pg_snapshot_xmax(pg_current_snapshot()) > $7::text::xid8", "$7::text is null and false"),
+        ],
+        prelude: "",
+        load: Load { keys: 60, held: 30, held_ms: 300, pause_ms: 20, ..Load::steady() },
+        found: |verdict| &verdict.disordered,
+    };
+    caught(mutant, async |_, _| sleep(Duration::from_secs(5)).await).await;
+}

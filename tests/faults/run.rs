@@ -1,0 +1,240 @@
+//! A run: members and writers at work, rounds of faults with a measured recovery after each, and the checker at the end.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
+use fastrand::Rng;
+use outflow::local::eventually;
+use outflow::redis::Args;
+
+use super::checker::{Verdict, check};
+use super::deck::Deck;
+use super::harm::{Scale, harm, healed};
+use super::kind::Kind;
+use super::proxy::Rewrite;
+use super::stage::{LIMIT, Stage};
+use super::writers::{Load, Writers, mark};
+
+/// Faults under way at once.
+const LANES: usize = 2;
+/// Faults of a lane between two measured recoveries.
+const FAULTS_MAX: usize = 3;
+
+/// What a run does.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    pub(crate) seed: u64,
+    pub(crate) members: usize,
+    pub(crate) kinds: Vec<Kind>,
+    /// No deck begins later than this.
+    pub(crate) length: Duration,
+    pub(crate) scale: Scale,
+    pub(crate) load: Load,
+    /// Everything must be delivered so soon after the last fault.
+    pub(crate) recovery_max: Duration,
+    pub(crate) rewrites: Vec<Rewrite>,
+    /// Statements to run before the members start.
+    pub(crate) prelude: &'static str,
+}
+
+/// A run under way.
+pub(crate) struct Run {
+    pub(crate) stage: Stage,
+    plan: Plan,
+    writers: Writers,
+    started: Instant,
+    counts: BTreeMap<Kind, u32>,
+    slowest: Duration,
+    complaints: Vec<String>,
+}
+
+/// How it ended.
+pub(crate) struct Outcome {
+    pub(crate) verdict: Verdict,
+    /// One line.
+    pub(crate) summary: String,
+    /// How many pieces of text the proxies replaced, and how many commands they sent once more.
+    pub(crate) mutated: u64,
+}
+
+/// Prints a line; the tests show it when they fail or are asked to.
+#[expect(clippy::print_stdout, reason = "what the suite says is its output")]
+pub(crate) fn say(line: &str) {
+    println!("{line}");
+}
+
+impl Run {
+    pub(crate) async fn start(plan: Plan) -> Self {
+        let stage = Stage::start(plan.members, &plan.rewrites, plan.prelude).await;
+        let writers = Writers::start(&stage, plan.load, plan.seed).await;
+        stage.shared_by(i64::try_from(plan.members).expect("few")).await;
+        let run = Self {
+            stage,
+            plan,
+            writers,
+            started: Instant::now(),
+            counts: BTreeMap::new(),
+            slowest: Duration::ZERO,
+            complaints: Vec::new(),
+        };
+        run.tell(&format!(
+            "seed {}, {} members, files in {}",
+            run.plan.seed,
+            run.plan.members,
+            run.stage.path().display()
+        ));
+        run
+    }
+
+    fn tell(&self, line: &str) {
+        tell(self.started, line);
+    }
+
+    /// Rounds of faults until the time is over, one deck at least.
+    pub(crate) async fn rounds(&mut self) {
+        let mut deck = Deck::new(&self.plan.kinds, self.plan.seed);
+        loop {
+            let mut lanes = vec![Vec::new(); LANES];
+            for at in 0..LANES * FAULTS_MAX {
+                if at > 0 && deck.is_dealt() {
+                    break;
+                }
+                lanes[at % LANES].push(deck.draw());
+            }
+            let (stage, started, scale) = (&self.stage, self.started, self.plan.scale);
+            let lane = async |hand: Vec<(Kind, u64)>| {
+                for (kind, seed) in hand {
+                    let mut rng = Rng::with_seed(seed);
+                    tokio::time::sleep(Duration::from_millis(rng.u64(0..1_500))).await;
+                    tell(started, &format!("{} …", kind.name()));
+                    let what = harm(stage, kind, scale, &mut rng).await;
+                    tell(started, &format!("{}: {what}", kind.name()));
+                }
+            };
+            for (kind, _) in lanes.iter().flatten() {
+                *self.counts.entry(*kind).or_default() += 1;
+            }
+            futures_util::future::join_all(lanes.into_iter().map(lane)).await;
+            self.recovered().await;
+            // The last deck is dealt to its end, so that every kind comes up equally often.
+            let over = deck.is_dealt() && self.started.elapsed() >= self.plan.length;
+            if over || !self.complaints.is_empty() {
+                return;
+            }
+        }
+    }
+
+    /// One fault, told and counted.
+    pub(crate) async fn harm(&mut self, kind: Kind, rng: &mut Rng) {
+        let what = harm(&self.stage, kind, self.plan.scale, rng).await;
+        self.tell(&format!("{}: {what}", kind.name()));
+        *self.counts.entry(kind).or_default() += 1;
+    }
+
+    /// Measures how long it takes until an event of every key, inserted now, has left the outbox with all before it.
+    pub(crate) async fn recovered(&mut self) {
+        if let Err(complaint) = healed(&self.stage).await {
+            self.complaints.push(complaint);
+            return;
+        }
+        let begun = Instant::now();
+        let stage = &self.stage;
+        let highest = eventually(LIMIT, "an insert", async || {
+            let mut client = stage.client().await.ok()?;
+            mark(&mut client).await.ok()
+        });
+        let highest = highest.await.expect("an insert");
+        let left = format!("select count(*) from public.outbox where id <= {highest}");
+        let emptied = eventually(self.plan.recovery_max, "", async || stage.number(&left).await == 0).await;
+        let took = begun.elapsed();
+        self.slowest = self.slowest.max(took);
+        if emptied.is_err() {
+            let left = stage.number(&left).await;
+            self.complaints.push(format!("not recovered after {took:.1?}: {left} events are still in the outbox"));
+        }
+        let delivered = stage.number("select count(*) from ledger").await;
+        self.tell(&format!("recovered in {:.1} s; {delivered} events so far", took.as_secs_f64()));
+    }
+
+    /// Stops the writers, lets the members finish, and reads everything. The files of a run that was not clean stay.
+    pub(crate) async fn finish(mut self) -> Outcome {
+        self.recovered().await;
+        let Self { stage, plan, writers, started, counts, slowest, mut complaints } = self;
+        writers.stop().await;
+        let emptied =
+            eventually(plan.recovery_max, "", async || stage.number("select count(*) from public.outbox").await == 0);
+        if emptied.await.is_err() {
+            let left = stage.number("select count(*) from public.outbox").await;
+            complaints.push(format!("{left} events are still in the outbox"));
+        }
+        for member in &stage.members {
+            let mut program = member.program.lock().await;
+            program.terminate();
+            match program.wait(LIMIT).await {
+                Ok(status) if status.success() => {}
+                ended => complaints.push(format!("{} did not end well: {ended:?}", member.name)),
+            }
+            for line in
+                program.log().lines().filter(|line| line.contains("panicked") || line.contains("Redis lost data"))
+            {
+                complaints.push(format!("{} says: {line}", member.name));
+            }
+        }
+        complaints.extend(journal(&stage).await);
+        let redis = stage.redis_client();
+        redis.ready(LIMIT).await.expect("a connection");
+        let mut verdict = check(&stage.client().await.expect("a connection"), &redis).await;
+        verdict.complaints = complaints;
+        let length = started.elapsed();
+        let mut summary = format!(
+            "faults: seed {}, {:.1} min, {} members, {} events, {} dead, {}, slowest recovery {:.1} s; ",
+            plan.seed,
+            length.as_secs_f64() / 60.0,
+            plan.members,
+            verdict.events,
+            verdict.dead,
+            verdict.counts(),
+            slowest.as_secs_f64(),
+        );
+        for (at, (kind, count)) in counts.iter().enumerate() {
+            let _ = write!(summary, "{}{} {count}", if at > 0 { ", " } else { "" }, kind.name());
+        }
+        let mutated = stage.to_postgres.rewritten() + stage.to_redis.rewritten() + stage.to_redis.resent();
+        say(&summary);
+        // A mutant is meant to fail: what it leaves behind is of no use.
+        let failed = !verdict.is_clean() && plan.rewrites.is_empty() && mutated == 0;
+        if failed {
+            say(&verdict.told());
+        }
+        if failed || std::env::var_os("KEEP").is_some() {
+            let report = format!("{summary}\n{}", verdict.told());
+            std::fs::write(stage.path().join("report.txt"), report).expect("a report");
+            say(&format!("logs and report.txt are in {}", stage.keep().display()));
+        }
+        Outcome { verdict, summary, mutated }
+    }
+}
+
+fn tell(started: Instant, line: &str) {
+    say(&format!("{:7.1} s  {line}", started.elapsed().as_secs_f64()));
+}
+
+/// After a clean end the journals hold no batch.
+async fn journal(stage: &Stage) -> Vec<String> {
+    let redis = stage.redis_client();
+    redis.ready(LIMIT).await.expect("a connection");
+    let keys = redis.call("KEYS", Args::from(["outflow:journal:*"])).await.expect("keys");
+    let mut left = Vec::new();
+    for key in keys.items() {
+        let mut args = Args::default();
+        args.push(key.text().expect("a key").clone());
+        for field in redis.call("HKEYS", args).await.expect("fields").items() {
+            let field = String::from_utf8_lossy(field.text().expect("a field")).into_owned();
+            if field.starts_with("batch:") {
+                left.push(format!("the journal still holds {field}"));
+            }
+        }
+    }
+    left
+}

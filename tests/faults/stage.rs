@@ -1,0 +1,209 @@
+//! Private servers, the proxies before them, and the members: real processes of the real binary.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use outflow::local::{Error, Postgres, Program, Redis, eventually, free_port};
+use outflow::redis::{Args, Reply};
+use secrecy::SecretString;
+use tempfile::TempDir;
+use tokio::sync::Mutex;
+use tokio_postgres::{Client, NoTls};
+
+use super::proxy::{Label, Mode, Proxy, Rewrite};
+
+/// Longer than any wait that is not a failure, also on a busy machine.
+pub(crate) const LIMIT: Duration = Duration::from_secs(90);
+
+/// What a fault is done to.
+pub(crate) struct Stage {
+    pub(crate) postgres: Mutex<Postgres>,
+    pub(crate) redis: Mutex<Redis>,
+    pub(crate) members: Vec<Member>,
+    /// A proxy's lanes: a member's control connection, and its others.
+    pub(crate) to_postgres: Proxy,
+    /// A proxy's lanes: one a member.
+    pub(crate) to_redis: Proxy,
+    postgres_url: String,
+    redis_url: String,
+    dir: Arc<TempDir>,
+}
+
+/// One relay, however often it is started.
+pub(crate) struct Member {
+    /// Also its user in both servers.
+    pub(crate) name: String,
+    pub(crate) program: Mutex<Program>,
+    envs: Vec<(String, String)>,
+}
+
+impl Stage {
+    /// Servers, proxies, the outbox, and so many members at work on it.
+    pub(crate) async fn start(members: usize, rewrites: &[Rewrite], prelude: &str) -> Self {
+        let dir = Arc::new(tempfile::Builder::new().prefix("outflow-faults-").tempdir().expect("a directory"));
+        let names: Vec<String> = (1..=members).map(|n| format!("m{n}")).collect();
+        let users = names.iter().flat_map(|name| ["--user", name, "on", ">pw", "~*", "&*", "+@all"]);
+        let users: Vec<&str> = users.collect();
+        let (postgres, redis) = tokio::join!(Postgres::start(dir.path()), Redis::start(dir.path(), &users));
+        let (postgres, redis) = (postgres.expect("Postgres"), redis.expect("Redis"));
+        let to_postgres = Proxy::start(postgres.port(), names.iter().flat_map(|name| lanes(name)).collect(), rewrites);
+        let in_redis = names.iter().map(|name| vec![format!("\r\n{name}\r\n").into_bytes()]).collect();
+        let (to_postgres, to_redis) = tokio::join!(to_postgres, Proxy::start(redis.port(), in_redis, rewrites));
+        let mut stage = Self {
+            postgres_url: postgres.url(),
+            redis_url: redis.url(),
+            postgres: Mutex::new(postgres),
+            redis: Mutex::new(redis),
+            members: Vec::new(),
+            to_postgres,
+            to_redis,
+            dir,
+        };
+        stage.prepare(&names, prelude).await;
+        for name in names {
+            let member = stage.member(name);
+            stage.members.push(member);
+        }
+        stage
+    }
+
+    async fn prepare(&self, names: &[String], prelude: &str) {
+        let text = format!(
+            "[postgres]\nurl = \"{}\"\n[redis]\nurl = \"{}\"\n[[outbox]]\nname = \"orders\"\n\
+             batch_rows = 20\nevent_bytes_max = \"4KiB\"\n",
+            self.postgres_url, self.redis_url
+        );
+        std::fs::write(self.path().join("outflow.toml"), text).expect("a file");
+        let mut migrate = self.outflow("migrate", &["migrate", "--triggers"], &[]).expect("outflow");
+        let status = migrate.wait(LIMIT).await.expect("an end");
+        assert!(status.success(), "{}", migrate.log_tail());
+        let client = self.client().await.expect("a connection");
+        for name in names {
+            client.batch_execute(&format!("create role {name} superuser login")).await.expect("a role");
+        }
+        client.batch_execute(prelude).await.expect("the prelude");
+    }
+
+    fn member(&self, name: String) -> Member {
+        let listen = format!("127.0.0.1:{}", free_port().expect("a port"));
+        let envs = vec![
+            ("OUTFLOW_ADMIN__LISTEN".to_owned(), listen),
+            (
+                "OUTFLOW_POSTGRES__URL".to_owned(),
+                format!("postgres://{name}@127.0.0.1:{}/postgres", self.to_postgres.port()),
+            ),
+            ("OUTFLOW_REDIS__URL".to_owned(), format!("redis://{name}:pw@127.0.0.1:{}", self.to_redis.port())),
+        ];
+        let program = self.launch(&name, &envs).expect("a member");
+        Member { name, program: Mutex::new(program), envs }
+    }
+
+    fn launch(&self, name: &str, envs: &[(String, String)]) -> Result<Program, Error> {
+        let envs: Vec<(&str, &str)> = envs.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        self.outflow(name, &["run"], &envs)
+    }
+
+    fn outflow(&self, name: &str, args: &[&str], envs: &[(&str, &str)]) -> Result<Program, Error> {
+        let config = self.path().join("outflow.toml").display().to_string();
+        let args: Vec<&str> = args.iter().copied().chain(["--config", &config]).collect();
+        Program::start(name, Path::new(env!("CARGO_BIN_EXE_outflow")), &args, envs, self.path())
+    }
+
+    /// Starts a member that has ended.
+    pub(crate) fn start_again(&self, member: &Member, program: &mut Program) {
+        *program = self.launch(&member.name, &member.envs).expect("a member");
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Leaves the files where they are, for whoever looks for the cause.
+    pub(crate) fn keep(self) -> std::path::PathBuf {
+        let Self { dir, members, .. } = self;
+        drop(members);
+        let path = dir.path().to_owned();
+        if let Some(dir) = Arc::into_inner(dir) {
+            let _ = dir.keep();
+        }
+        path
+    }
+
+    pub(crate) fn postgres_url(&self) -> &str {
+        &self.postgres_url
+    }
+
+    /// A connection past the proxy.
+    pub(crate) async fn client(&self) -> Result<Client, tokio_postgres::Error> {
+        let (client, connection) = tokio_postgres::connect(&self.postgres_url, NoTls).await?;
+        tokio::spawn(connection);
+        Ok(client)
+    }
+
+    /// Runs a query past the proxy, however long the server is down: the first column of the first row.
+    pub(crate) async fn number(&self, query: &str) -> i64 {
+        let asked = eventually(LIMIT, query, async || {
+            let client = self.client().await.ok()?;
+            client.query_one(&format!("select ({query})::bigint"), &[]).await.ok().map(|row| row.get(0))
+        });
+        asked.await.expect("an answer")
+    }
+
+    /// A connection past the proxy, as the default user.
+    pub(crate) fn redis_client(&self) -> outflow::redis::Redis {
+        outflow::redis::Redis::open(&SecretString::from(self.redis_url.clone()), "faults").expect("an address")
+    }
+
+    /// Runs a command past the proxy until it has an answer; an error is one.
+    pub(crate) async fn command(&self, command: &'static str, args: &[&str]) -> Result<Reply, String> {
+        let redis = self.redis_client();
+        let what = format!("{command} {args:?}");
+        let asked = eventually(LIMIT, &what, async || {
+            redis.ready(LIMIT).await.ok()?;
+            let mut all = Args::default();
+            for arg in args {
+                all.text(*arg);
+            }
+            match redis.call(command, all).await {
+                Ok(reply) => Some(Ok(reply)),
+                Err(failure) if failure.code().is_some_and(|code| code != "LOADING") => Some(Err(failure.to_string())),
+                Err(_not_reached) => None,
+            }
+        });
+        let answer = asked.await.expect("an answer");
+        redis.close().await;
+        answer
+    }
+
+    /// Sets what becomes of a member's bytes to Postgres: those of its control connection, its others, or both.
+    pub(crate) fn on_way_to_postgres(&self, member: usize, which: Way, mode: Mode) {
+        if matches!(which, Way::Control | Way::All) {
+            self.to_postgres.set(2 * member, mode);
+        }
+        if matches!(which, Way::Claims | Way::All) {
+            self.to_postgres.set(2 * member + 1, mode);
+        }
+    }
+
+    /// Waits until so many members share all slots.
+    pub(crate) async fn shared_by(&self, members: i64) {
+        let query = "select count(distinct owner) from outflow.outbox, unnest(slots) as owner \
+                     where owner in (select number from outflow.member)";
+        let what = format!("{members} members to share the slots");
+        eventually(LIMIT, &what, async || self.number(query).await == members).await.expect("a share-out");
+    }
+}
+
+/// Which of a member's connections to Postgres.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    Control,
+    Claims,
+    All,
+}
+
+fn lanes(name: &str) -> [Label; 2] {
+    let user = format!("user\0{name}\0").into_bytes();
+    [vec![user.clone(), b"outflow control\0".to_vec()], vec![user]]
+}

@@ -1,0 +1,134 @@
+//! Applications: they insert events, and count and note each in the same transaction, so that the tables themselves say
+//! afterwards what was committed.
+
+use std::time::Duration;
+
+use fastrand::Rng;
+use tokio::task::JoinSet;
+use tokio_postgres::{Client, NoTls};
+use tokio_util::sync::CancellationToken;
+
+use super::stage::Stage;
+
+/// What is written, and how.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Load {
+    pub(crate) writers: usize,
+    pub(crate) keys: u32,
+    /// Longest pause of a writer between two transactions, in ms.
+    pub(crate) pause_ms: u64,
+    /// How many transactions in a hundred are held open, and for how long at most, in ms.
+    pub(crate) held: u64,
+    pub(crate) held_ms: u64,
+    /// A burst of so many events for each of a third of the keys, so that batches are full.
+    pub(crate) burst: i32,
+    /// Pause between two bursts, in ms.
+    pub(crate) burst_pause_ms: u64,
+}
+
+impl Load {
+    /// About 300 events a second.
+    pub(crate) fn steady() -> Self {
+        Self { writers: 6, keys: 240, pause_ms: 200, held: 4, held_ms: 1_500, burst: 2, burst_pause_ms: 1_500 }
+    }
+}
+
+/// The counters, and a note of every committed event: what the checker believes.
+const TABLES: &str = "create table counter (key text primary key, kind text not null, n bigint not null default 0); \
+    create table ledger (event_id uuid primary key, key text not null, kind text not null, n bigint not null, \
+      too_large boolean not null)";
+const KINDS: [&str; 5] = ["order", "payment", "stock", "mail", "audit"];
+
+/// Writers of one key wait for each other here, as they would at the row of their aggregate.
+const LOCK: &str = "select 1 from counter where key = any($1) order by key for update";
+/// `$2` events for each of the keys, the last of one in 300 too large.
+const WRITE: &str = "with counted as (update counter set n = n + $2 where key = any($1) returning key, kind, n - $2 as n), \
+      made as materialized (select gen_random_uuid() as event_id, c.key, c.kind, c.n + i as n, random() < 0.003 as too_large \
+        from counted c, generate_series(1, $2) i), \
+      noted as (insert into ledger select * from made) \
+    insert into outbox (event_id, aggregate_type, aggregate_id, event_type, payload) \
+    select event_id, kind, key, 'Counted', jsonb_build_object('n', n, 'pad', repeat('x', case when too_large then 5000 else 60 end)) \
+    from made order by n, key";
+
+/// Writers at work; they end when this is dropped.
+pub(crate) struct Writers {
+    stop: CancellationToken,
+    tasks: JoinSet<()>,
+}
+
+impl Writers {
+    pub(crate) async fn start(stage: &Stage, load: Load, seed: u64) -> Self {
+        let client = stage.client().await.expect("a connection");
+        client.batch_execute(TABLES).await.expect("tables");
+        let kinds: Vec<&str> = KINDS.to_vec();
+        let insert = "insert into counter (key, kind) select 'k' || i, ($2::text[])[1 + i % 5] from generate_series(0, $1 - 1) i";
+        client.execute(insert, &[&i32::try_from(load.keys).expect("few"), &kinds]).await.expect("counters");
+        let (stop, mut tasks) = (CancellationToken::new(), JoinSet::new());
+        let mut rng = Rng::with_seed(seed);
+        for number in 0..=load.writers {
+            let (url, rng, stop) = (stage.postgres_url().to_owned(), rng.fork(), stop.clone());
+            let bursts = number == load.writers;
+            tasks.spawn(write(url, load, bursts, rng, stop));
+        }
+        Self { stop, tasks }
+    }
+
+    /// Lets each finish what it is at.
+    pub(crate) async fn stop(mut self) {
+        self.stop.cancel();
+        while let Some(ended) = self.tasks.join_next().await {
+            ended.expect("a writer");
+        }
+    }
+}
+
+/// One event for every key; returns the highest order number there is then.
+pub(crate) async fn mark(client: &mut Client) -> Result<i64, tokio_postgres::Error> {
+    let keys: Vec<String> = client.query("select key from counter", &[]).await?.iter().map(|row| row.get(0)).collect();
+    let transaction = client.transaction().await?;
+    transaction.execute(LOCK, &[&keys]).await?;
+    transaction.execute(WRITE, &[&keys, &1_i64]).await?;
+    let highest = transaction.query_one("select max(id) from outbox", &[]).await?.get(0);
+    transaction.commit().await?;
+    Ok(highest)
+}
+
+/// Writes until it is told to stop; when the server is gone it connects again.
+async fn write(url: String, load: Load, bursts: bool, mut rng: Rng, stop: CancellationToken) {
+    let mut client: Option<Client> = None;
+    while !stop.is_cancelled() {
+        let pause = if bursts { load.burst_pause_ms } else { rng.u64(0..=load.pause_ms) };
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_millis(pause)) => {}
+            () = stop.cancelled() => return,
+        }
+        if client.as_ref().is_none_or(Client::is_closed) {
+            client = connect(&url).await;
+        }
+        let Some(open) = client.as_mut() else { continue };
+        if transact(open, load, bursts, &mut rng).await.is_err() {
+            // Whether it was committed, the tables know.
+            client = None;
+        }
+    }
+}
+
+async fn connect(url: &str) -> Option<Client> {
+    let connecting = tokio::time::timeout(Duration::from_secs(5), tokio_postgres::connect(url, NoTls));
+    let (client, connection) = connecting.await.ok()?.ok()?;
+    tokio::spawn(connection);
+    Some(client)
+}
+
+async fn transact(client: &mut Client, load: Load, bursts: bool, rng: &mut Rng) -> Result<(), tokio_postgres::Error> {
+    let count = if bursts { load.keys / 3 } else { rng.u32(1..=4) };
+    let keys: Vec<String> = (0..count).map(|_| format!("k{}", rng.u32(0..load.keys))).collect();
+    let events = if bursts { load.burst } else { rng.i32(1..=3) };
+    let transaction = client.transaction().await?;
+    transaction.execute(LOCK, &[&keys]).await?;
+    transaction.execute(WRITE, &[&keys, &i64::from(events)]).await?;
+    if rng.u64(0..100) < load.held {
+        tokio::time::sleep(Duration::from_millis(rng.u64(50..=load.held_ms))).await;
+    }
+    if rng.u32(0..100) < 6 { transaction.rollback().await } else { transaction.commit().await }
+}
