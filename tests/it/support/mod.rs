@@ -9,5 +9,5 @@ mod stage;
 pub(crate) use certificates::{Authority, Identity, Valid};
 pub(crate) use events::{Numbered, check_numbered};
 pub(crate) use pooler::Pooler;
-pub(crate) use python::python_tool;
+pub(crate) use python::{python_environment, python_tool};
 pub(crate) use stage::{Asked, Entry, LIMIT, Stage, outbox};
