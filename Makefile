@@ -23,6 +23,10 @@ bench: servers
 	BENCH_BINARY=$(abspath $(or $(CARGO_TARGET_DIR),target))/dist/outflow QUICK=$(QUICK) ONLY=$(ONLY) \
 	  cargo bench --locked --quiet --bench bench
 
+# order-api and order-consumer beside the tutorial's way in Python; about two minutes.
+bench-companions: servers
+	cargo bench --locked --quiet --bench companions
+
 # Ten minutes over 100,000 entries with three consumers that are killed, frozen, stopped and started at random. SEED repeats
 # what is drawn; `make test` has a run of ten seconds.
 consumer-faults: servers

@@ -21,6 +21,22 @@ create table if not exists orders.orders (
   cancelled_at timestamptz
 );
 
+-- The pages of GET /orders: of a customer, of a state. All of them go by the primary key.
+do $index$ begin
+  if to_regclass('orders.orders_customer') is null then
+    create index orders_customer on orders.orders (customer_id, order_id);
+    create index orders_status on orders.orders (status, order_id);
+  end if;
+end $index$;
+
+-- Answers to requests that had an Idempotency-Key.
+create table if not exists orders.idempotency (
+  key text primary key,
+  request_sha256 bytea not null,
+  response text not null,
+  created_at timestamptz not null default now()
+);
+
 create table if not exists orders.inventory (
   sku text primary key,
   on_hand bigint not null,

@@ -7,6 +7,7 @@ mod rest;
 mod session;
 #[cfg(test)]
 mod tests;
+mod trail;
 mod trouble;
 mod turnstile;
 
@@ -140,6 +141,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
                 return Err(Some(self.park(&refused)));
             }
             self.metrics.appended(claim.batch(), entries, started.elapsed());
+            trail::appended(&self.name, claim.batch(), entries);
             self.unpark(entries);
         }
         turn.done();
