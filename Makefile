@@ -1,6 +1,6 @@
 # One command a task; CI (.ci/run) runs the same ones.
 
-.PHONY: demo test faults consumer-faults bench lint servers
+.PHONY: deb demo test faults consumer-faults bench lint servers
 
 # Places ORDERS orders and checks them all; without ORDERS it runs until Ctrl-C.
 demo: servers
@@ -23,11 +23,22 @@ bench: servers
 	BENCH_BINARY=$(abspath $(or $(CARGO_TARGET_DIR),target))/dist/outflow QUICK=$(QUICK) ONLY=$(ONLY) \
 	  cargo bench --locked --quiet --bench bench
 
+# order-api and order-consumer beside the tutorial's way in Python; about two minutes.
+bench-companions: servers
+	cargo bench --locked --quiet --bench companions
+
 # Ten minutes over 100,000 entries with three consumers that are killed, frozen, stopped and started at random. SEED repeats
 # what is drawn; `make test` has a run of ten seconds.
 consumer-faults: servers
 	CONSUMER_FAULTS_SECONDS=$(or $(SECONDS),600) CONSUMER_FAULTS_ENTRIES=$(or $(ENTRIES),100000) \
 	  $(if $(SEED),CONSUMER_FAULTS_SEED=$(SEED)) cargo test --locked --test it consumer::faults -- --nocapture
+
+# The Debian package, in target/debian. Needs cargo-deb (cargo install cargo-deb).
+deb:
+	cargo build --locked --release --bin outflow
+	rm -rf target/man && mkdir -p target/man
+	target/release/outflow man --dir target/man
+	cargo deb --no-build
 
 lint:
 	cargo fmt --check

@@ -13,13 +13,15 @@ pub async fn keep(outboxes: Roster) {
     let mut before: HashMap<String, u64> = HashMap::new();
     loop {
         tokio::time::sleep(PAUSE).await;
-        for Standing { outbox, delivered, backlog_events, oldest_event_age_seconds, .. } in outboxes.standing() {
+        for Standing { outbox, delivered, backlog_events, oldest_event_age_seconds, problem, .. } in outboxes.standing()
+        {
             let since_last = delivered.saturating_sub(before.insert(outbox.clone(), delivered).unwrap_or(0));
             tracing::info!(
                 outbox,
                 delivered = since_last,
                 backlog = backlog_events,
                 oldest_seconds = oldest_event_age_seconds,
+                problem,
                 "the last minute"
             );
         }

@@ -19,9 +19,8 @@ begin
   execute format(
     'grant connect on database %I to outflow_migrator, outflow_relay, outflow_operator, order_api, order_consumer',
     current_database());
-  -- Postgres asks for `create` on the database even when `create schema if not exists` finds the schema: for the
-  -- migrator, and for the two companions, which create their own tables at each start.
-  execute format('grant create on database %I to outflow_migrator, order_api, order_consumer', current_database());
+  -- For the schema outflow. Postgres asks for it even when `create schema if not exists` finds the schema.
+  execute format('grant create on database %I to outflow_migrator', current_database());
 end
 $roles$;
 

@@ -4,12 +4,13 @@ use std::error::Error;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use outflow::orders::options::{self, BadOption};
 use outflow::orders::schema::Schema;
 use outflow::orders::store::Store;
-use outflow::orders::{api, probes, server};
+use outflow::orders::{api, idempotency, probes, server};
 use outflow::producer::Outbox;
 use outflow::signals;
 use outflow::telemetry::{self, LogFormat};
@@ -31,6 +32,12 @@ struct Options {
     /// Connections to Postgres.
     #[arg(long, env = "ORDER_API_POSTGRES_CONNECTIONS", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1000))]
     postgres_connections: u16,
+    /// Requests under way at once; one more is refused.
+    #[arg(long, env = "ORDER_API_REQUESTS_MAX", default_value_t = 1000, value_parser = clap::value_parser!(u16).range(1..))]
+    requests_max: u16,
+    /// How long an Idempotency-Key is known.
+    #[arg(long, env = "ORDER_API_IDEMPOTENCY_KEEP", default_value = "24h", value_parser = humantime::parse_duration)]
+    idempotency_keep: Duration,
     /// The outbox table, in Outflow's default form.
     #[arg(long, env = "ORDER_API_OUTBOX_TABLE", default_value = "public.outbox")]
     outbox_table: String,
@@ -54,14 +61,20 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
     let outbox = Outbox::new(&options.outbox_table).map_err(|error| BadOption(format!("--outbox-table: {error}")))?;
     let stop = signals::stop_token()?;
     let schema = Schema::default();
-    let router = api::router(Store::new(pool.clone(), outbox), schema.clone(), probes::registry())?;
+    let store = Store::new(pool.clone(), outbox, options.idempotency_keep);
+    let requests_max = options.requests_max.into();
+    let router = api::router(store, schema.clone(), probes::registry(), requests_max, stop.clone())?;
     let listener = server::listen(options.listen).await?;
     let serving = async {
         let served = server::serve(listener, router, stop.clone()).await;
         stop.cancel();
         served
     };
-    let (served, ()) = tokio::join!(serving, schema.create(&pool, &stop));
+    let (served, (), ()) = tokio::join!(
+        serving,
+        schema.create(&pool, &stop),
+        idempotency::keep_clean(&pool, options.idempotency_keep, &stop),
+    );
     served?;
     tracing::info!("stopped");
     Ok(())

@@ -58,6 +58,20 @@ impl Inbox {
         Ok(rows == 1)
     }
 
+    /// As [`Inbox::first_time`], with a statement that is prepared once a connection: faster, and not for transaction
+    /// poolers that do not support that.
+    ///
+    /// # Errors
+    /// When Postgres refuses or cannot be reached.
+    pub async fn first_time_prepared(
+        &self,
+        transaction: &deadpool_postgres::Transaction<'_>,
+        event_id: Uuid,
+    ) -> Result<bool, tokio_postgres::Error> {
+        let insert = transaction.prepare_cached(&self.insert).await?;
+        Ok(transaction.execute(&insert, &[&self.group, &event_id]).await? == 1)
+    }
+
     /// Deletes at most `batch` rows of this group that are older than `keep`. Returns how many; fewer than `batch` says
     /// that these were the last.
     ///

@@ -1,31 +1,41 @@
 //! The order API: its routes, and the answer to each outcome.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{DefaultBodyLimit, MatchedPath, Path, Request, State};
+use axum::extract::{DefaultBodyLimit, Extension, Path, RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::middleware::{self, Next};
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use prometheus::Registry;
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::idempotency::Once;
+use super::listing::{Listing, Page};
 use super::metrics::Metrics;
+use super::observe::{Observer, observe};
 use super::order::Order;
+use super::probes;
 use super::problem::Problem;
 use super::request::{self, BadOrder};
 use super::schema::Schema;
-use super::store::{Cancelled, Store, StoreError};
-use super::{probes, trace};
+use super::store::{Cancelled, Created, Store, StoreError};
+use super::trace::Trace;
 
 /// The largest body of a request, in bytes.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
-/// How long a request may take, its body included.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// What the API promises, for machines. Kept by hand; tests hold it against the answers.
+const OPENAPI: &str = include_str!("openapi.json");
+const JSON: &str = "application/json";
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+/// Says that an answer is that of an earlier request.
+const REPLAYED: &str = "idempotency-replayed";
 /// How long a readiness probe waits for Postgres.
 const READY_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -38,30 +48,44 @@ struct Api {
 ///
 /// # Errors
 /// When `registry` has its metrics already.
-pub fn router(store: Store, schema: Schema, registry: Registry) -> Result<Router, prometheus::Error> {
+pub fn router(
+    store: Store,
+    schema: Schema,
+    registry: Registry,
+    requests_max: usize,
+    stop: CancellationToken,
+) -> Result<Router, prometheus::Error> {
     let metrics = Metrics::new(&registry)?;
     let asked = store.clone();
     let probes = probes::router(registry, move || {
-        let (store, schema) = (asked.clone(), schema.clone());
-        Box::pin(async move { unready(&store, &schema).await.into_iter().collect() })
+        let (store, schema, stopping) = (asked.clone(), schema.clone(), stop.is_cancelled());
+        Box::pin(async move {
+            if stopping {
+                return vec!["stopping".to_owned()];
+            }
+            unready(&store, &schema).await.into_iter().collect()
+        })
     });
+    let observer = Observer::new(metrics.clone(), requests_max);
     let api = Arc::new(Api { store, metrics });
     Ok(Router::new()
-        .route("/orders", post(create))
+        .route("/orders", get(list).post(create))
+        .route("/openapi.json", get(async || ([(header::CONTENT_TYPE, JSON)], OPENAPI)))
         .route("/orders/{id}", get(find))
         .route("/orders/{id}/cancel", post(cancel))
-        .with_state(Arc::clone(&api))
+        .with_state(api)
         .merge(probes)
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "there is nothing at this address"))
         .method_not_allowed_fallback(async || {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this address has another method: see the Allow header")
         })
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .layer(middleware::from_fn_with_state(api, observe)))
+        .layer(middleware::from_fn_with_state(observer, observe)))
 }
 
 async fn create(
     State(api): State<Arc<Api>>,
+    Extension(trace): Extension<Trace>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
@@ -70,10 +94,48 @@ async fn create(
     }
     let body = body.map_err(|rejection| unread(&rejection))?;
     let new = request::parse(&body).map_err(refusal)?;
-    let order = api.store.create(new, trace::event_headers(&headers)).await.map_err(|error| failure(&error))?;
-    api.metrics.created.inc();
-    let location = format!("/orders/{}", order.order_id);
-    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(order)).into_response())
+    let once = once(&headers, &body)?;
+    match api.store.create(new, once, trace.event_headers()).await.map_err(|error| failure(&error))? {
+        Created::Now(order_id, order) => {
+            api.metrics.created.inc();
+            Ok(created(&order_id.to_string(), order))
+        }
+        Created::Before(order) => {
+            // Ours, so that it has an id.
+            let kept: Value = serde_json::from_str(&order).unwrap_or_default();
+            let mut response = created(kept["order_id"].as_str().unwrap_or_default(), order);
+            response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+            Ok(response)
+        }
+        Created::OtherBody => Err(Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "this Idempotency-Key was used with another body; a new order wants a new key",
+        )),
+        Created::InProgress => Err(Problem::new(
+            StatusCode::CONFLICT,
+            "a request with this Idempotency-Key is in progress; ask again for its result",
+        )),
+    }
+}
+
+fn created(order_id: &str, order: String) -> Response {
+    let headers = [(header::LOCATION, format!("/orders/{order_id}")), (header::CONTENT_TYPE, JSON.to_owned())];
+    (StatusCode::CREATED, headers, order).into_response()
+}
+
+/// The idempotency key, if there is one.
+fn once<'a>(headers: &'a HeaderMap, body: &'a [u8]) -> Result<Option<Once<'a>>, Problem> {
+    let mut keys = headers.get_all(IDEMPOTENCY_KEY).iter();
+    let Some(key) = keys.next() else { return Ok(None) };
+    let key = key.to_str().ok().and_then(|key| Once::new(key, body)).filter(|_| keys.next().is_none());
+    let wrong =
+        || Problem::new(StatusCode::BAD_REQUEST, "Idempotency-Key: expected one, of 1 to 255 visible ASCII characters");
+    key.map(Some).ok_or_else(wrong)
+}
+
+async fn list(State(api): State<Arc<Api>>, RawQuery(query): RawQuery) -> Result<Json<Page>, Problem> {
+    let listing = Listing::parse(&query.unwrap_or_default()).map_err(Problem::fields)?;
+    api.store.list(&listing).await.map(Json).map_err(|error| failure(&error))
 }
 
 async fn find(State(api): State<Arc<Api>>, Path(id): Path<String>) -> Result<Json<Order>, Problem> {
@@ -84,9 +146,9 @@ async fn find(State(api): State<Arc<Api>>, Path(id): Path<String>) -> Result<Jso
 async fn cancel(
     State(api): State<Arc<Api>>,
     Path(id): Path<String>,
-    headers: HeaderMap,
+    Extension(trace): Extension<Trace>,
 ) -> Result<Json<Order>, Problem> {
-    let outcome = api.store.cancel(order_id(&id)?, trace::event_headers(&headers)).await;
+    let outcome = api.store.cancel(order_id(&id)?, trace.event_headers()).await;
     match outcome.map_err(|error| failure(&error))? {
         Cancelled::Now(order) => {
             api.metrics.cancelled.inc();
@@ -109,24 +171,6 @@ async fn unready(store: &Store, schema: &Schema) -> Option<String> {
         Ok(Err(error)) => Some(format!("Postgres: {error}")),
         Err(_elapsed) => Some(format!("Postgres: no answer within {} s", READY_TIMEOUT.as_secs())),
     }
-}
-
-/// Times, limits and counts every request.
-async fn observe(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
-    let started = Instant::now();
-    let method = request.method().clone();
-    let route = request.extensions().get::<MatchedPath>().cloned();
-    let response = match tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await {
-        Ok(response) => response,
-        Err(_elapsed) => Problem::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            format!("no result within {} s; a change may have been made or not", REQUEST_TIMEOUT.as_secs()),
-        )
-        .into_response(),
-    };
-    let route = route.as_ref().map_or("none", MatchedPath::as_str);
-    api.metrics.answered(&method, route, response.status(), started.elapsed());
-    response
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
@@ -172,8 +216,9 @@ fn failure(error: &StoreError) -> Problem {
         }
         StoreError::Unknown(order_id, cause) => {
             tracing::warn!(%order_id, %cause, "no answer to COMMIT");
-            let detail =
-                format!("the database was lost during the commit: look for /orders/{order_id} before you try again");
+            let detail = format!(
+                "the database was lost during the commit: look for /orders/{order_id} before you try again, or try again with the same Idempotency-Key"
+            );
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail)
         }
         StoreError::Broken(cause) => {

@@ -9,9 +9,12 @@
 
 pub mod api;
 pub mod dead;
+pub mod idempotency;
 mod json;
+pub mod listing;
 mod metrics;
 pub mod money;
+mod observe;
 pub mod options;
 pub mod order;
 pub mod probes;

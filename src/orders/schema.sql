@@ -1,7 +1,14 @@
 -- The order domain's tables. Applied by both companions at every start, by several instances at once (schema.rs takes a
 -- lock around it): every statement leaves alone what is already there, and none drops or rewrites anything.
 
-create schema if not exists orders;
+-- Not `create schema if not exists`, which asks for the right to create schemas even if this one is there.
+do $schema$
+begin
+  if to_regnamespace('orders') is null then
+    create schema orders;
+  end if;
+end
+$schema$;
 
 create table if not exists orders.orders (
   order_id uuid primary key,
@@ -12,6 +19,22 @@ create table if not exists orders.orders (
   total_amount numeric(20, 2) not null check (total_amount >= 0),
   created_at timestamptz not null default now(),
   cancelled_at timestamptz
+);
+
+-- The pages of GET /orders: of a customer, of a state. All of them go by the primary key.
+do $index$ begin
+  if to_regclass('orders.orders_customer') is null then
+    create index orders_customer on orders.orders (customer_id, order_id);
+    create index orders_status on orders.orders (status, order_id);
+  end if;
+end $index$;
+
+-- Answers to requests that had an Idempotency-Key.
+create table if not exists orders.idempotency (
+  key text primary key,
+  request_sha256 bytea not null,
+  response text not null,
+  created_at timestamptz not null default now()
 );
 
 create table if not exists orders.inventory (

@@ -1,18 +1,24 @@
 //! Orders in Postgres: each change of an order and its event are one transaction.
 
+use std::time::Duration;
+
 use deadpool_postgres::{Object, Pool, PoolError, Transaction};
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 use serde_json::{Map, Value};
 use tokio_postgres::Row;
+use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
+use super::idempotency::{Known, Once};
+use super::listing::{Listing, Page};
 use super::money;
 use super::order::{AGGREGATE_TYPE, NewOrder, ORDER_CANCELLED, ORDER_CREATED, Order, OrderEvent, Status};
 use crate::postgres::{describe, describe_pool, is_outage};
 use crate::producer::{NewEvent, Outbox, WriteError};
 
 const INSERT: &str = include_str!("sql/insert_order.sql");
+const LIST: &str = include_str!("sql/list_orders.sql");
 const SELECT: &str = include_str!("sql/select_order.sql");
 const LOCK: &str = include_str!("sql/lock_order.sql");
 const CANCEL: &str = include_str!("sql/cancel_order.sql");
@@ -22,6 +28,7 @@ const CANCEL: &str = include_str!("sql/cancel_order.sql");
 pub struct Store {
     pool: Pool,
     outbox: Outbox,
+    idempotency_keep: Duration,
 }
 
 /// Why the store did not do what was asked.
@@ -38,6 +45,19 @@ pub enum StoreError {
     Broken(String),
 }
 
+/// What became of a wish to place an order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Created {
+    /// It is placed: the order as JSON.
+    Now(Uuid, String),
+    /// The same request had placed it before: the order as JSON, as it was then.
+    Before(String),
+    /// Its idempotency key was used with another body: nothing was done.
+    OtherBody,
+    /// A request with its idempotency key is under way: nothing was done.
+    InProgress,
+}
+
 /// What became of a wish to cancel an order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cancelled {
@@ -50,18 +70,31 @@ pub enum Cancelled {
 }
 
 impl Store {
-    /// A store over the tables of `schema.sql` and an outbox.
-    pub fn new(pool: Pool, outbox: Outbox) -> Self {
-        Self { pool, outbox }
+    /// A store over the tables of `schema.sql` and an outbox, which knows idempotency keys for so long.
+    pub fn new(pool: Pool, outbox: Outbox, idempotency_keep: Duration) -> Self {
+        Self { pool, outbox, idempotency_keep }
     }
 
-    /// Stores an order together with its event.
+    /// Stores an order together with its event, and with the answer if there is a key to know it by.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn create(&self, new: NewOrder, headers: Map<String, Value>) -> Result<Order, StoreError> {
+    pub async fn create(
+        &self,
+        new: NewOrder,
+        once: Option<Once<'_>>,
+        headers: Map<String, Value>,
+    ) -> Result<Created, StoreError> {
         let mut client = self.client().await?;
         let transaction = client.transaction().await?;
+        if let Some(once) = &once {
+            match once.look(&transaction, self.idempotency_keep).await? {
+                Known::New => {}
+                Known::Answered(response) => return Ok(Created::Before(response)),
+                Known::OtherBody => return Ok(Created::OtherBody),
+                Known::InProgress => return Ok(Created::InProgress),
+            }
+        }
         let (order_id, total_amount) = (Uuid::now_v7(), new.total_amount());
         let items = serde_json::to_string(&new.items).map_err(|error| StoreError::Broken(error.to_string()))?;
         let insert = transaction.prepare_cached(INSERT).await?;
@@ -72,8 +105,31 @@ impl Store {
         let NewOrder { customer_id, currency, items } = new;
         let order = Order { order_id, customer_id, status: Status::Created, currency, items, total_amount, created_at };
         self.tell(&transaction, &OrderEvent::about(&order, ORDER_CREATED, created_at), headers).await?;
+        let response = serde_json::to_string(&order).map_err(|error| StoreError::Broken(error.to_string()))?;
+        if let Some(once) = &once {
+            once.keep(&transaction, &response).await?;
+        }
         commit(transaction, order_id).await?;
-        Ok(order)
+        Ok(Created::Now(order_id, response))
+    }
+
+    /// A page of orders.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn list(&self, listing: &Listing) -> Result<Page, StoreError> {
+        let client = self.client().await?;
+        let limit = i64::from(listing.limit) + 1;
+        let status = listing.status.map(Status::name);
+        let args: [(&(dyn ToSql + Sync), Type); 4] = [
+            (&listing.customer_id, Type::TEXT),
+            (&status, Type::TEXT),
+            (&listing.before, Type::UUID),
+            (&limit, Type::INT8),
+        ];
+        let rows = client.query_typed(LIST, &args).await?;
+        let orders: Vec<Order> = rows.iter().map(order_of).collect::<Result<_, _>>()?;
+        Ok(Page::of(orders, listing.limit))
     }
 
     /// The order, if there is one of that id.
@@ -134,7 +190,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let mut new = NewEvent::new(AGGREGATE_TYPE, &event.aggregate_id, &event.event_type, event).id(event.event_id);
         new.headers = headers;
-        match self.outbox.write(&**transaction, &new).await {
+        match self.outbox.write_prepared(transaction, &new).await {
             Ok(_id) => Ok(()),
             Err(WriteError::Payload(error)) => Err(StoreError::Broken(error.to_string())),
             Err(WriteError::Postgres(error)) => Err(error.into()),

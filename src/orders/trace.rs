@@ -2,28 +2,52 @@
 
 use axum::http::HeaderMap;
 use serde_json::{Map, Value};
+use uuid::Uuid;
 
 /// What the recommendation asks every system to pass on at least.
 const TRACESTATE_BYTES_MAX: usize = 512;
 
-/// The event headers that carry on the trace of a request: `traceparent`, and `tracestate` if there is one. Empty
-/// without a valid `traceparent`: a broken one starts a new trace rather than failing the request.
-pub fn event_headers(request: &HeaderMap) -> Map<String, Value> {
-    let mut headers = Map::new();
-    let mut parents = request.get_all("traceparent").iter();
-    let (Some(parent), None) = (parents.next().and_then(|value| value.to_str().ok()), parents.next()) else {
-        return headers;
-    };
-    if !is_traceparent(parent) {
-        return headers;
+/// The trace that a request belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trace {
+    parent: String,
+    state: Option<String>,
+}
+
+impl Trace {
+    /// What the caller sent; a new trace without a valid `traceparent`: a broken one is no reason to fail the request.
+    pub fn of(request: &HeaderMap) -> Self {
+        let mut parents = request.get_all("traceparent").iter();
+        let sent = match (parents.next().and_then(|value| value.to_str().ok()), parents.next()) {
+            (Some(parent), None) if is_traceparent(parent) => parent,
+            _ => return Self { parent: new_parent(), state: None },
+        };
+        let states: Option<Vec<&str>> = request.get_all("tracestate").iter().map(|value| value.to_str().ok()).collect();
+        let state = states.unwrap_or_default().join(",");
+        let fits = !state.is_empty() && state.len() <= TRACESTATE_BYTES_MAX;
+        Self { parent: sent.to_owned(), state: fits.then_some(state) }
     }
-    headers.insert("traceparent".to_owned(), parent.into());
-    let states: Option<Vec<&str>> = request.get_all("tracestate").iter().map(|value| value.to_str().ok()).collect();
-    let state = states.unwrap_or_default().join(",");
-    if !state.is_empty() && state.len() <= TRACESTATE_BYTES_MAX {
-        headers.insert("tracestate".to_owned(), state.into());
+
+    /// The trace's id: 32 hexadecimal digits.
+    pub fn id(&self) -> &str {
+        self.parent.split('-').nth(1).unwrap_or_default()
     }
-    headers
+
+    /// The event headers that carry it on.
+    pub fn event_headers(&self) -> Map<String, Value> {
+        let mut headers = Map::new();
+        headers.insert("traceparent".to_owned(), self.parent.as_str().into());
+        if let Some(state) = &self.state {
+            headers.insert("tracestate".to_owned(), state.as_str().into());
+        }
+        headers
+    }
+}
+
+/// A trace of our own. Not sampled: nobody upstream records it.
+fn new_parent() -> String {
+    let (trace, parent) = (Uuid::new_v4().simple().to_string(), Uuid::new_v4().simple().to_string());
+    format!("00-{trace}-{}-00", &parent[..16])
 }
 
 /// `version-traceid-parentid-flags` in lower-case hexadecimal digits; later versions may add more behind a dash.
@@ -44,7 +68,7 @@ fn is_traceparent(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::is_traceparent;
+    use super::{is_traceparent, new_parent};
 
     #[test]
     fn only_what_the_recommendation_allows_is_passed_on() {
@@ -64,5 +88,6 @@ mod tests {
         for (text, valid) in rows {
             assert_eq!(is_traceparent(text), valid, "{text:?}");
         }
+        assert!(is_traceparent(&new_parent()));
     }
 }

@@ -2,18 +2,15 @@
 
 use std::time::Duration;
 
-use backon::{BackoffBuilder, ExponentialBuilder};
 use tokio_util::sync::CancellationToken;
 
 use super::Relay;
+use super::outage::Outage;
 use super::session::Session;
 use super::trouble::{Cause, Trouble};
 use crate::outbox::{Outbox, OutboxError, Recovery, Standing};
 use crate::sink::Sink;
 
-/// Pauses while a server is down: from the first to the longest, with jitter, for ever.
-const OUTAGE_PAUSE_MIN: Duration = Duration::from_millis(100);
-const OUTAGE_PAUSE_MAX: Duration = Duration::from_secs(5);
 /// Pause of a standby before it looks again after a change.
 const STANDBY_PAUSE: Duration = Duration::from_millis(200);
 
@@ -250,47 +247,6 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
              events delivered shortly before may be missing from their streams; going on in a new generation"
         );
     }
-}
-
-/// Backs off while a server is down, and logs the beginning, a change of reason and the end.
-struct Outage<'a> {
-    outbox: &'a str,
-    reason: Option<String>,
-    pauses: backon::ExponentialBackoff,
-}
-
-impl<'a> Outage<'a> {
-    fn new(outbox: &'a str) -> Self {
-        Self { outbox, reason: None, pauses: pauses() }
-    }
-
-    fn next_pause(&mut self, reason: &str) -> Duration {
-        if self.reason.as_deref() != Some(reason) {
-            tracing::warn!(outbox = self.outbox, reason, "cannot deliver: trying again until it works");
-            self.reason = Some(reason.to_owned());
-        }
-        self.pauses.next().unwrap_or(OUTAGE_PAUSE_MAX)
-    }
-
-    fn lasts(&self) -> bool {
-        self.reason.is_some()
-    }
-
-    fn over(&mut self) {
-        if self.reason.take().is_some() {
-            tracing::info!(outbox = self.outbox, "delivering again");
-            self.pauses = pauses();
-        }
-    }
-}
-
-fn pauses() -> backon::ExponentialBackoff {
-    ExponentialBuilder::default()
-        .with_min_delay(OUTAGE_PAUSE_MIN)
-        .with_max_delay(OUTAGE_PAUSE_MAX)
-        .with_jitter()
-        .without_max_times()
-        .build()
 }
 
 async fn pause(length: Duration, stop: &CancellationToken) {

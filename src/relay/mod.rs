@@ -1,18 +1,21 @@
 //! A batch's life on one screen (claim → encode → append → settle), and the pipeline that keeps several in flight.
 
 mod member;
+mod outage;
 mod parked;
 mod rest;
 mod session;
 #[cfg(test)]
 mod tests;
+mod trail;
 mod trouble;
 mod turnstile;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures_util::future::join_all;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use tokio_util::sync::CancellationToken;
 
 use crate::encode::{Encoder, Entries};
@@ -70,6 +73,10 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
         };
         let number = drain.enter();
         drop(turn);
+        if claim.is_full() {
+            // Postgres gets the next claim before this batch is encoded, and works meanwhile.
+            tokio::task::yield_now().await;
+        }
 
         let entries = self.encoder.encode(claim.batch(), &self.parked().given_up());
 
@@ -134,6 +141,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
                 return Err(Some(self.park(&refused)));
             }
             self.metrics.appended(claim.batch(), entries, started.elapsed());
+            trail::appended(&self.name, claim.batch(), entries);
             self.unpark(entries);
         }
         turn.done();
@@ -176,9 +184,11 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
             }
             delivered
         };
-        let lanes = join_all((0..self.limits.in_flight).map(|_| lane())).await;
+        // Not join_all, which looks after every lane whenever one of them is woken.
+        let lanes: FuturesUnordered<_> = (0..self.limits.in_flight).map(|_| lane()).collect();
+        let delivered = lanes.fold(0, async |sum, delivered| sum + delivered).await;
         self.end(drain).await?;
-        Ok(lanes.into_iter().sum())
+        Ok(delivered)
     }
 
     /// Delivers what one claim takes.

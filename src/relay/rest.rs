@@ -20,10 +20,11 @@ const AWAKE_PAUSE_MIN: Duration = Duration::from_millis(1);
 const AWAKE_PAUSE_MAX: Duration = Duration::from_millis(25);
 /// A claim, its append and its commit cost as much as some tens of events do, and under load the writers pay for it: they
 /// want the same processors and the same log. So a claim that was not full puts the next one off by this for each event,
-/// at most by [`LINGER_MAX`]; below [`LINGER_MIN`] not at all, so that low traffic is never held back.
-const LINGER_FOR_EVENT: Duration = Duration::from_micros(40);
+/// at most by [`LINGER_MAX`]; and by [`LINGER_MIN`] at least once events come faster than they are claimed one by one.
+/// Low traffic is never held back.
+const LINGER_FOR_EVENT: Duration = Duration::from_micros(60);
 const LINGER_MIN: Duration = Duration::from_millis(1);
-const LINGER_MAX: Duration = Duration::from_millis(5);
+const LINGER_MAX: Duration = Duration::from_millis(10);
 /// After so many claims in a row that took rows the sleep is over. One alone is an event by itself: the sleep lock is
 /// kept, and the next event notifies again.
 const BUSY: u32 = 2;
@@ -46,7 +47,8 @@ impl Rest {
         self.busy += 1;
         self.awake = 0;
         let linger = LINGER_FOR_EVENT.saturating_mul(u32::try_from(rows).unwrap_or(u32::MAX)).min(LINGER_MAX);
-        self.linger_until = (!full && linger >= LINGER_MIN).then(|| Instant::now() + linger);
+        let lingers = !full && (linger >= LINGER_MIN || self.busy > BUSY);
+        self.linger_until = lingers.then(|| Instant::now() + linger.max(LINGER_MIN));
     }
 
     /// How long to wait before another look, when there was nothing and nobody could fall asleep.
@@ -153,14 +155,21 @@ mod tests {
     }
 
     #[test]
-    fn only_a_claim_of_some_size_that_was_not_full_puts_off_the_next() {
-        let table =
-            [(1, false, false), (24, false, false), (25, false, true), (999, false, true), (1_000, true, false)];
-        for (rows, full, lingers) in table {
+    fn claims_of_some_size_or_many_in_a_row_put_off_the_next_unless_they_were_full() {
+        let table = [
+            (1, 1, false, false),
+            (1, 16, false, false),
+            (1, 17, false, true),
+            (1, 999, false, true),
+            (2, 1, false, false),
+            (3, 1, false, true),
+            (3, 1_000, true, false),
+        ];
+        for (claims, rows, full, lingers) in table {
             let mut rest = Rest::default();
-            rest.took(rows, full);
-            assert_eq!(rest.linger_until.is_some(), lingers, "{rows} rows, full: {full}");
+            (0..claims).for_each(|_| rest.took(rows, full));
+            assert_eq!(rest.linger_until.is_some(), lingers, "{claims} claims of {rows} rows, full: {full}");
         }
-        assert_eq!(table.len(), 5);
+        assert_eq!(table.len(), 7);
     }
 }

@@ -1,5 +1,7 @@
 //! Redis Streams as a sink: three scripts, and what their answers mean.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use bytes::Bytes;
 
 use super::{AppendError, Position, Raised, Refusal, Sink, journal};
@@ -34,6 +36,8 @@ pub struct RedisSink {
     append: Script,
     raise: Script,
     forget: Script,
+    /// Said once.
+    told_of_forget: AtomicBool,
 }
 
 /// Key of an outbox's journal in Redis.
@@ -52,6 +56,7 @@ impl RedisSink {
             append: Script::new(include_str!("append.lua")),
             raise: Script::new(include_str!("raise.lua")),
             forget: Script::new(include_str!("forget.lua")),
+            told_of_forget: AtomicBool::new(false),
         }
     }
 
@@ -130,7 +135,17 @@ impl Sink for RedisSink {
         let mut args = Args::with_capacity(3 + settled.len());
         args.int(generation).int(member);
         push_numbers(&mut args, settled);
-        self.redis.script(&self.forget, &[&self.journal], args).await.map(drop).map_err(|failure| failure.to_string())
+        let outcome = self.redis.script(&self.forget, &[&self.journal], args).await;
+        let Err(failure) = outcome else { return Ok(()) };
+        // Nothing is lost by it, but nobody would ever learn that a permission is missing.
+        if matches!(failure, Failure::Refused(_)) && !self.told_of_forget.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                journal = self.journal,
+                reason = %failure,
+                "Redis refuses to clear the journal: records of settled batches stay until the next recovery; `outflow check` tells which permission is missing"
+            );
+        }
+        Err(failure.to_string())
     }
 }
 

@@ -67,3 +67,32 @@ async fn the_log_has_a_line_a_minute_and_none_for_an_event() {
     let told = log.lines().filter(|line| line.contains("\"level\":\"INFO\"")).count();
     assert!(told < 15, "{told} lines: {log}");
 }
+
+/// Many attempts in vain are one line for each reason, and their number when it is over.
+#[tokio::test]
+async fn what_repeats_is_counted_in_the_log() {
+    let mut stage = Stage::new(&outbox("")).await;
+    let relay = stage.relay();
+    stage.ready(200).await;
+    stage.redis.kill().await.expect("its end");
+    Numbered { rows: 1, keys: 1 }.insert(&stage).await;
+    // Pauses begin at a tenth of a second: by then there were several attempts.
+    eventually(LIMIT, "some attempts", async || {
+        let status: Value = serde_json::from_str(&get(&stage, "/status").await.1).expect("JSON");
+        status["outboxes"][0]["problem_seconds"].as_u64().is_some_and(|seconds| seconds >= 3)
+    })
+    .await
+    .expect("attempts");
+    stage.redis.start_again().await.expect("Redis");
+    stage.drained().await;
+    let line = |log: &str, words: &str| -> Vec<Value> {
+        log.lines().filter(|line| line.contains(words)).map(|line| serde_json::from_str(line).expect(line)).collect()
+    };
+    let over = eventually(LIMIT, "the end of it", async || line(&relay.log(), "delivering again").pop())
+        .await
+        .expect("a line");
+    let attempts = over["attempts"].as_u64().expect("a count");
+    let told = line(&relay.log(), "cannot deliver");
+    let reasons: std::collections::BTreeSet<&str> = told.iter().filter_map(|line| line["reason"].as_str()).collect();
+    assert!(attempts >= 2 && told.len() == reasons.len(), "{attempts} attempts, {told:?}");
+}

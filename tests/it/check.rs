@@ -1,8 +1,9 @@
 //! `outflow check`: every finding with its remedy, and the printed lines, run as they are, mend what they name.
 
+use outflow::local::eventually;
 use serde_json::Value;
 
-use crate::support::{Asked, Pooler, Stage, outbox};
+use crate::support::{Asked, LIMIT, Pooler, Stage, outbox};
 
 const SECRET: &str = "hunter2";
 
@@ -98,6 +99,27 @@ async fn each_missing_permission_in_redis_is_found() {
         assert_eq!(again.code, Some(0), "{rule}: {lines:?}, then {again:?}");
     }
     assert_eq!(taken.len(), 10);
+}
+
+/// What the journal keeps for want of a permission does no harm, and is told once, not at each sleep.
+#[tokio::test]
+async fn a_journal_that_may_not_be_cleared_is_told_once() {
+    let stage = Stage::new(&outbox("")).await;
+    stage.command("ACL", &["SETUSER", "relay", "on", ">hunter2", "~*", "+@all", "-hkeys"]).await;
+    reconfigure(&stage, &[("redis://", "redis://relay:hunter2@")]);
+    let relay = stage.relay();
+    for round in 1..=3 {
+        stage
+            .sql("insert into outbox (aggregate_type, aggregate_id, event_type, payload) values ('order', 'k', 'T', '{}')")
+            .await;
+        stage.reaches("events.order", round).await;
+        stage.drained().await;
+    }
+    let told = "Redis refuses to clear the journal";
+    eventually(LIMIT, "the line", async || relay.log().contains(told)).await.expect("a line");
+    assert_eq!(relay.log().matches(told).count(), 1, "{}", relay.log());
+    let asked = check(&stage).await;
+    assert!(asked.stdout.contains("ACL SETUSER relay +hkeys"), "{asked:?}");
 }
 
 /// Only some streams is a way to use ACLs: said, but no error as long as those that are used are among them.

@@ -11,6 +11,7 @@ mod dead;
 mod demo;
 mod deploy;
 mod entries;
+mod examples;
 mod members;
 mod migrate;
 mod notify;

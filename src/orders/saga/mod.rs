@@ -111,7 +111,7 @@ impl Saga {
     async fn once(&self, event_id: Uuid, entry: &Entry, event: &OrderEvent) -> Result<Handled, Failed> {
         let mut client = self.pool.get().await?;
         let transaction = client.transaction().await?;
-        if !self.inbox.first_time(&*transaction, event_id).await? {
+        if !self.inbox.first_time_prepared(&transaction, event_id).await? {
             return Ok(Handled::Duplicate);
         }
         let work = Work { transaction: &transaction, event, rules: self.rules };
@@ -136,7 +136,7 @@ impl Saga {
     ) -> Result<(), Failed> {
         let mut new = NewEvent::new(aggregate_type, &event.aggregate_id, &event.event_type, event).id(event.event_id);
         new.headers = headers;
-        self.outbox.write(&**transaction, &new).await?;
+        self.outbox.write_prepared(transaction, &new).await?;
         Ok(())
     }
 }

@@ -138,6 +138,8 @@ async fn no_role_may_do_more_in_postgres() {
         ),
         ("order_api", "select from outflow.outbox"),
         ("order_api", "create table public.x ()"),
+        ("order_api", "create schema x"),
+        ("order_consumer", "create schema x"),
         ("order_consumer", "select from public.outbox"),
         ("order_consumer", "update public.outbox set payload = '{}'"),
         ("order_consumer", "select from outflow.dead_letter"),
@@ -151,7 +153,7 @@ async fn no_role_may_do_more_in_postgres() {
         };
         assert_eq!(error.code(), Some(&SqlState::INSUFFICIENT_PRIVILEGE), "{role}: {statement}: {error:?}");
     }
-    assert_eq!(refused.len(), 29);
+    assert_eq!(refused.len(), 31);
 }
 
 #[tokio::test]

@@ -3,9 +3,11 @@
 mod certificates;
 mod events;
 mod pooler;
+mod python;
 mod stage;
 
 pub(crate) use certificates::{Authority, Identity, Valid};
 pub(crate) use events::{Numbered, check_numbered};
 pub(crate) use pooler::Pooler;
+pub(crate) use python::{python_environment, python_tool};
 pub(crate) use stage::{Asked, Entry, LIMIT, Stage, outbox};

@@ -1,5 +1,10 @@
 //! order-api, the real binary over a real Postgres: an order and its event, or a problem and nothing.
 
+mod description;
+mod idempotency;
+mod listing;
+mod trace;
+
 use std::time::Duration;
 
 use outflow::local::{Postgres, Program, eventually, free_port};
@@ -21,11 +26,15 @@ struct Api {
 
 impl Api {
     async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    async fn start_with(extra: &[&str]) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let postgres = Postgres::start(dir.path()).await.expect("Postgres");
         let listen = format!("127.0.0.1:{}", free_port().expect("a port"));
         let path = env!("CARGO_BIN_EXE_order-api").as_ref();
-        let args = ["--listen", &listen, "--log-format", "text"];
+        let args = [&["--listen", &listen, "--log-format", "text"], extra].concat();
         let url = postgres.url();
         let program = Program::start("order-api", path, &args, &[("ORDER_API_POSTGRES_URL", &url)], dir.path());
         let (program, base) = (program.expect("order-api"), format!("http://{listen}"));
@@ -34,7 +43,11 @@ impl Api {
     }
 
     async fn ready() -> Self {
-        let api = Self::start().await;
+        Self::ready_with(&[]).await
+    }
+
+    async fn ready_with(extra: &[&str]) -> Self {
+        let api = Self::start_with(extra).await;
         api.query(OUTBOX).await;
         api.until_readyz(StatusCode::OK).await;
         api
@@ -51,6 +64,21 @@ impl Api {
     async fn post(&self, path: &str, body: impl Into<reqwest::Body>) -> Response {
         let request = self.request(Method::POST, path).header("content-type", "application/json");
         request.body(body).send().await.expect("an answer")
+    }
+
+    async fn post_with(&self, path: &str, headers: &[(&str, &str)], body: impl Into<reqwest::Body>) -> Response {
+        let mut request = self.request(Method::POST, path).header("content-type", "application/json").body(body);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.send().await.expect("an answer")
+    }
+
+    /// Places an order with these headers, and returns those of its event.
+    async fn traced(&self, headers: &[(&str, &str)]) -> Value {
+        let order = order_with(&json!([{ "sku": "a", "quantity": 1, "unit_price": 1 }]));
+        assert_eq!(self.post_with("/orders", headers, order).await.status(), StatusCode::CREATED);
+        self.query("select headers from outbox order by id desc limit 1").await[0].get(0)
     }
 
     async fn until_readyz(&self, expected: StatusCode) -> String {
@@ -125,7 +153,7 @@ async fn an_order_and_its_event_are_written_in_one_transaction() {
         "order_id": id, "customer_id": "c-1", "total_amount": "21.10", "currency": "USD", "items": items,
     });
     assert_eq!(rows[0].get::<_, Value>(6), payload);
-    assert_eq!(rows[0].get::<_, Value>(7), json!({}));
+    assert!(rows[0].get::<_, Value>(7)["traceparent"].is_string());
 }
 
 #[tokio::test]
@@ -262,7 +290,8 @@ async fn wrong_addresses_methods_and_content_types_are_problems_too() {
         (Method::GET, "/orders/not-a-uuid", None, 404, ""),
         (Method::GET, "/orders/00000000-0000-0000-0000-000000000000", None, 404, ""),
         (Method::POST, "/orders/00000000-0000-0000-0000-000000000000/cancel", None, 404, ""),
-        (Method::GET, "/orders", None, 405, "POST"),
+        (Method::PUT, "/orders", None, 405, "GET,HEAD,POST"),
+        (Method::GET, "/orders?status=lost", None, 422, ""),
         (Method::DELETE, "/orders/00000000-0000-0000-0000-000000000000", None, 405, "GET,HEAD"),
         (Method::POST, "/metrics", None, 405, "GET,HEAD"),
         (Method::POST, "/orders", None, 415, ""),
@@ -270,7 +299,7 @@ async fn wrong_addresses_methods_and_content_types_are_problems_too() {
         (Method::POST, "/orders", Some("application/x-www-form-urlencoded"), 415, ""),
         (Method::POST, "/orders", Some("Application/JSON; charset=utf-8"), 201, ""),
     ];
-    assert_eq!(rows.len(), 11);
+    assert_eq!(rows.len(), 12);
     for (method, path, content_type, status, allow) in rows {
         let mut request = api.request(method.clone(), path).body(valid.clone());
         if let Some(content_type) = content_type {
@@ -289,26 +318,29 @@ async fn wrong_addresses_methods_and_content_types_are_problems_too() {
 async fn the_trace_of_a_request_goes_into_its_event() {
     let api = Api::ready().await;
     let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-    let rows: [(&[(&str, &str)], Value); 4] = [
+    let rows: [(&[(&str, &str)], Value); 2] = [
         (&[("traceparent", parent)], json!({ "traceparent": parent })),
         (
             &[("traceparent", parent), ("tracestate", "a=1"), ("tracestate", "b=2")],
             json!({ "traceparent": parent, "tracestate": "a=1,b=2" }),
         ),
-        (&[("traceparent", "00-broken"), ("tracestate", "a=1")], json!({})),
-        (&[("tracestate", "a=1")], json!({})),
     ];
-    assert_eq!(rows.len(), 4);
+    assert_eq!(rows.len(), 2);
     for (headers, expected) in rows {
-        let order = order_with(&json!([{ "sku": "a", "quantity": 1, "unit_price": 1 }]));
-        let mut request = api.request(Method::POST, "/orders").header("content-type", "application/json").body(order);
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        assert_eq!(request.send().await.expect("an answer").status(), StatusCode::CREATED);
-        let row = &api.query("select headers from outbox order by id desc limit 1").await[0];
-        assert_eq!(row.get::<_, Value>(0), expected);
+        assert_eq!(api.traced(headers).await, expected);
     }
+    // Without one that is valid, a new trace begins.
+    let fresh: [&[(&str, &str)]; 3] =
+        [&[], &[("traceparent", "00-broken"), ("tracestate", "a=1")], &[("tracestate", "a=1")]];
+    let mut ids = std::collections::HashSet::new();
+    for headers in fresh {
+        let found = api.traced(headers).await;
+        assert_eq!(found.as_object().expect("headers").len(), 1, "{found}");
+        let parent: Vec<&str> = found["traceparent"].as_str().expect("a parent").split('-').collect();
+        assert_eq!(parent.iter().map(|part| part.len()).collect::<Vec<_>>(), [2, 32, 16, 2], "{found}");
+        ids.insert(parent[1].to_owned());
+    }
+    assert_eq!(ids.len(), 3, "each its own");
 }
 
 #[tokio::test]

@@ -1,0 +1,30 @@
+//! Programs from the Python package index, in environments of their own; a test that needs one says loudly if it has none.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// An environment with these packages, kept from one run to the next under `name`. `None` if it cannot be made here: no
+/// Python, or no packages.
+pub(crate) fn python_environment(name: &str, packages: &[&str]) -> Option<PathBuf> {
+    let root = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let (environment, wanted) = (root.join(format!("python-{name}")), packages.join("\n"));
+    let done = environment.join("packages.txt");
+    if std::fs::read_to_string(&done).is_ok_and(|found| found == wanted) {
+        return Some(environment);
+    }
+    let _ = std::fs::remove_dir_all(&environment);
+    let run = |program: &Path, args: &[&str]| {
+        let status = Command::new(program).args(args).stdin(Stdio::null()).stdout(Stdio::null()).status();
+        status.is_ok_and(|status| status.success()).then_some(())
+    };
+    run(Path::new("python3"), &["-m", "venv", environment.to_str()?])?;
+    let install = [&["-m", "pip", "install", "--quiet", "--disable-pip-version-check"], packages].concat();
+    run(&environment.join("bin/python"), &install)?;
+    std::fs::write(&done, wanted).ok()?;
+    Some(environment)
+}
+
+/// A program of such an environment.
+pub(crate) fn python_tool(name: &str, packages: &[&str]) -> Option<PathBuf> {
+    Some(python_environment(name, packages)?.join("bin").join(name))
+}
