@@ -12,7 +12,7 @@ use super::checker::Verdict;
 use super::kind::Kind;
 use super::proxy::{Mode, Rewrite};
 use super::run::{Plan, Run, say};
-use super::stage::Way;
+use super::stage::{Stage, Way};
 use super::writers::Load;
 use super::{harm, plan};
 
@@ -60,6 +60,22 @@ fn replaced(from: &str, to: &str) -> Vec<Rewrite> {
     rewrites
 }
 
+/// Kills the first member when a server has not heard its last requests, which arrive when the others have taken over.
+async fn killed_while(run: &mut Run, unheard: impl Fn(&Stage, Mode)) {
+    // All are at work by then.
+    run.recovered().await;
+    let (stage, first) = (&run.stage, &run.stage.members[0]);
+    let mut program = first.program.lock().await;
+    unheard(stage, Mode::FreezeRequests);
+    // By then there is something to ask.
+    sleep(Duration::from_secs(1)).await;
+    program.kill();
+    stage.shared_by(2).await;
+    sleep(Duration::from_secs(1)).await;
+    unheard(stage, Mode::Pass);
+    stage.start_again(first, &mut program);
+}
+
 fn dense() -> Load {
     Load { pause_ms: 40, burst_pause_ms: 300, ..Load::steady() }
 }
@@ -79,16 +95,8 @@ async fn without_the_fence() {
         found: |verdict| &verdict.doubled,
     };
     caught(mutant, async |run, _| {
-        let (stage, first) = (&run.stage, &run.stage.members[0]);
-        let mut program = first.program.lock().await;
-        stage.to_redis.set(0, Mode::Freeze);
-        // By then it has sent an append, which arrives when others have taken over.
-        sleep(Duration::from_millis(500)).await;
-        program.kill();
-        stage.shared_by(2).await;
-        sleep(Duration::from_secs(1)).await;
-        stage.to_redis.set(0, Mode::Pass);
-        stage.start_again(first, &mut program);
+        let redis = |stage: &Stage, mode| stage.to_redis.set(0, mode);
+        killed_while(run, redis).await;
     })
     .await;
 }
@@ -105,10 +113,16 @@ async fn without_the_journal() {
         found: |verdict| &verdict.doubled,
     };
     caught(mutant, async |run, _| {
-        let mut rng = Rng::with_seed(2);
-        for _ in 0..4 {
-            run.harm(Kind::Kill, &mut rng).await;
-        }
+        // Slow appends: there are always some batches that are claimed. They are appended, and their commits unheard.
+        run.stage.to_redis.set(0, Mode::Delay(Duration::from_millis(100)));
+        sleep(Duration::from_millis(500)).await;
+        let postgres = |stage: &Stage, mode| {
+            stage.on_way_to_postgres(0, Way::Claims, mode);
+            if mode == Mode::Pass {
+                stage.to_redis.set(0, mode);
+            }
+        };
+        killed_while(run, postgres).await;
     })
     .await;
 }
@@ -188,7 +202,7 @@ async fn without_the_generation_check() {
     caught(mutant, async |run, _| {
         let stage = &run.stage;
         let last = stage.members.last().expect("three");
-        for _ in 0..3 {
+        for _ in 0..4 {
             last.program.lock().await.kill();
             stage.shared_by(2).await;
             // The first is behind with its work, so that it goes on claiming, and does not hear of the third.

@@ -32,6 +32,8 @@ pub(crate) enum Mode {
     Orphan,
     /// Nothing passes, and nobody is told. What was on its way arrives later.
     Freeze,
+    /// The server hears nothing; what it still answers passes.
+    FreezeRequests,
     /// Each piece takes so long, both ways.
     Delay(Duration),
     /// The server hears everything, the client nothing. Whoever missed an answer is cut off afterwards.
@@ -146,7 +148,7 @@ async fn link(mut client: TcpStream, shared: Arc<Shared>) -> io::Result<()> {
         return Err(io::Error::other("whose connection this is does not show"));
     };
     let mut mode = lane.mode.subscribe();
-    let _ = mode.wait_for(|mode| *mode != Mode::Freeze).await;
+    let _ = mode.wait_for(|mode| !matches!(mode, Mode::Freeze | Mode::FreezeRequests)).await;
     if matches!(*mode.borrow(), Mode::Cut | Mode::Orphan) {
         return Ok(());
     }
@@ -171,7 +173,7 @@ async fn link(mut client: TcpStream, shared: Arc<Shared>) -> io::Result<()> {
         link.client_gone.cancel();
         // The server hears of the end of the client, unless that is what is kept from it.
         let mut mode = link.mode.clone();
-        let _ = mode.wait_for(|mode| !matches!(mode, Mode::Orphan | Mode::Freeze)).await;
+        let _ = mode.wait_for(|mode| !matches!(mode, Mode::Orphan | Mode::Freeze | Mode::FreezeRequests)).await;
     };
     let answering = async {
         tokio::select! {
@@ -197,7 +199,7 @@ async fn cut(link: &Link<'_>) {
         match now {
             Mode::Cut => return,
             Mode::Orphan => link.client_gone.cancel(),
-            Mode::Pass | Mode::Freeze | Mode::Delay(_) | Mode::DropReplies | Mode::Resend => {}
+            Mode::Pass | Mode::Freeze | Mode::FreezeRequests | Mode::Delay(_) | Mode::DropReplies | Mode::Resend => {}
         }
         if mode.changed().await.is_err() {
             return;
@@ -211,6 +213,7 @@ async fn ask(link: &Link<'_>, first: Vec<u8>, mut from: OwnedReadHalf) -> io::Re
     let mut rewriter = Rewriter::new(link.shared);
     let mut chunk = first;
     loop {
+        let _ = mode.wait_for(|mode| *mode != Mode::FreezeRequests).await;
         hold(&mut mode).await;
         let passed = rewriter.pass(&chunk);
         if *mode.borrow() == Mode::Resend {
