@@ -1,6 +1,6 @@
 # One command a task; CI (.ci/run) runs the same ones.
 
-.PHONY: deb demo test faults consumer-faults bench lint servers
+.PHONY: demo test faults bench bench-companions consumer-faults deb lint servers
 
 # Places ORDERS orders and checks them all; without ORDERS it runs until Ctrl-C.
 demo: servers

@@ -7,13 +7,19 @@
 -- Passwords are set apart, so that this file holds none: `\password outflow_relay` in psql.
 do $roles$
 declare
-  wanted text;
+  wanted record;
 begin
-  foreach wanted in array array['outflow_migrator', 'outflow_relay', 'outflow_operator', 'order_api', 'order_consumer'] loop
-    if not exists (select from pg_catalog.pg_roles where rolname = wanted) then
-      -- A limit for each: one program that runs away must not take every connection of the server. A relay needs
-      -- in_flight + 3 for each outbox.
-      execute format('create role %I login nosuperuser nocreatedb nocreaterole connection limit 50', wanted);
+  -- A limit for each: one program that runs away must not take every connection of the server (max_connections, 100 by
+  -- default, of which 3 are the superuser's). A relay needs in_flight + 3 for each outbox: 2, and 1 more during a rolling
+  -- update, × (3 + 3) = 18. order-consumer needs its workers + 1: 3 steps × (16 + 1) = 51 as compose.yaml runs them,
+  -- 3 × 3 pods × (5 + 1) = 54 as kubernetes/ does. order-api needs 8. Change a limit with `alter role … connection limit …`.
+  for wanted in
+    select * from (values ('outflow_migrator', 50), ('outflow_relay', 50), ('outflow_operator', 50), ('order_api', 50),
+      ('order_consumer', 60)) as role (name, connections)
+  loop
+    if not exists (select from pg_catalog.pg_roles where rolname = wanted.name) then
+      execute format('create role %I login nosuperuser nocreatedb nocreaterole connection limit %s', wanted.name,
+        wanted.connections);
     end if;
   end loop;
   execute format(

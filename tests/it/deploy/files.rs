@@ -1,7 +1,12 @@
 //! The files agree with the program and with one another.
 
+use std::collections::BTreeSet;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
+
+use clap::ValueEnum as _;
+use outflow::orders::saga::Step;
 
 use super::install::{path, read};
 
@@ -54,6 +59,53 @@ fn the_configuration_files_are_valid() {
         let wanted = format!("OUTFLOW_{}__URL_FILE=%d/{name}-url", name.to_uppercase());
         assert!(unit.contains(&wanted), "the unit does not set {wanted}");
         assert!(unit.contains(&format!("LoadCredential={name}-url:/etc/outflow/{name}-url")), "{name}");
+    }
+}
+
+/// As many consumers as are deployed find a connection to Postgres each for all of their workers.
+#[test]
+fn the_consumers_fit_the_limit_of_their_role() {
+    let number = |text: &str| text.trim().parse::<usize>().unwrap_or_else(|error| panic!("{text}: {error}"));
+    let roles = read("sql/roles.sql");
+    let limit = roles.split_once("('order_consumer', ").and_then(|(_, rest)| rest.split_once(')'));
+    let limit = number(limit.expect("a limit of order_consumer").0);
+    let compose = read("compose.yaml");
+    let in_compose = compose.lines().filter(|line| line.starts_with("  order-consumer")).count();
+    assert!(!compose.contains("ORDER_CONSUMER_WORKERS"), "count with those");
+    let workers = outflow::consumer::Settings::new("events.order", "inventory", "one").workers;
+    let statefulset = read("kubernetes/components/order-consumer/step/order-consumer.yaml");
+    let in_kubernetes = statefulset.split_once("{name: ORDER_CONSUMER_WORKERS, value: \"").expect("it").1;
+    let in_kubernetes = number(in_kubernetes.split('"').next().unwrap_or_default());
+    let pods = number(value(&read("kubernetes/components/keda/scaler/scaledobject.yaml"), "maxReplicaCount:"));
+    let steps = Step::value_variants().len();
+    assert_eq!(in_compose, steps);
+    for needed in [in_compose * (workers + 1), steps * pods * (in_kubernetes + 1)] {
+        assert!(needed <= limit, "{needed} connections, and roles.sql allows {limit}");
+        assert!(roles.contains(&format!("= {needed} as")), "roles.sql has another arithmetic than {needed}");
+    }
+}
+
+/// Every variable of the companions that a file here names is one that they read.
+#[test]
+fn the_companions_variables_exist() {
+    let mut known = BTreeSet::new();
+    for program in [env!("CARGO_BIN_EXE_order-api"), env!("CARGO_BIN_EXE_order-consumer")] {
+        let help = Command::new(program).arg("--help").output().expect("a program").stdout;
+        let help = String::from_utf8(help).expect("text");
+        let names = help.split("[env: ").skip(1).filter_map(|rest| rest.split(['=', ']']).next());
+        known.extend(names.map(str::to_owned));
+    }
+    assert_eq!(known.len(), 31);
+    let statefulset = "kubernetes/components/order-consumer/step/order-consumer.yaml";
+    for (file, least) in [("compose.yaml", 6), (statefulset, 5), ("README.md", 3)] {
+        let text = read(file);
+        let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+        let named: BTreeSet<_> =
+            words.filter(|word| word.starts_with("ORDER_API_") || word.starts_with("ORDER_CONSUMER_")).collect();
+        assert!(named.len() >= least, "{file} names only {named:?}");
+        for name in named {
+            assert!(known.contains(name), "deploy/{file} names {name}, which no program reads");
+        }
     }
 }
 

@@ -4,7 +4,9 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use clap::ValueEnum as _;
 use outflow::local::{Program, eventually, find, free_port};
+use outflow::orders::saga::Step;
 use serde_json::Value;
 
 use super::install::{path, read};
@@ -71,7 +73,7 @@ fn kustomize_renders_what_the_cluster_accepts() {
     let render = |name: &str| run(Command::new(&kubectl).arg("kustomize").arg(path("kubernetes").join(name)));
     let (base, example) = (render("base"), render("example"));
     let kinds = |text: &str| text.lines().filter(|line| line.starts_with("kind: ")).count();
-    assert_eq!((kinds(&base), kinds(&example)), (6, 12));
+    assert_eq!((kinds(&base), kinds(&example)), (6, 21));
     // Every pod is as confined as the namespace's "restricted" asks, and says what it runs.
     let pods = ["\nkind: Deployment\n", "\nkind: Job\n", "\nkind: StatefulSet\n"];
     let pods: Vec<&str> = example.split("\n---\n").filter(|text| pods.iter().any(|kind| text.contains(kind))).collect();
@@ -84,11 +86,14 @@ fn kustomize_renders_what_the_cluster_accepts() {
         "image: outflow:0.1.0",
         "memory:",
     ];
-    assert_eq!(pods.len(), 3);
+    assert_eq!(pods.len(), 5);
     for pod in &pods {
         for line in wanted {
             assert!(pod.contains(line), "no {line} in\n{pod}");
         }
+    }
+    for step in Step::value_variants() {
+        is_deployed(*step, &example);
     }
 
     let Some(validate) = tool("kubernetes-validate", "the Kubernetes schemas") else { return };
@@ -97,10 +102,32 @@ fn kustomize_renders_what_the_cluster_accepts() {
     let core =
         example.split("\n---\n").filter(|text| !["keda.sh", "coreos.com"].iter().any(|group| text.contains(group)));
     let core: Vec<&str> = core.collect();
-    assert_eq!(core.len(), 9);
+    assert_eq!(core.len(), 16);
     let file = dir.path().join("example.yaml");
     std::fs::write(&file, core.join("\n---\n")).expect("a file");
     run(Command::new(validate).arg("--strict").arg(&file));
+}
+
+/// A step's pods are named by its label, which is where the program reads it, and scaled by its own streams and group.
+fn is_deployed(step: Step, example: &str) {
+    let name = format!("order-consumer-{}", step.name());
+    let object = |kind: &str| {
+        let (kind, name) = (format!("\nkind: {kind}\n"), format!("\n  name: {name}\n"));
+        let found = example.split("\n---\n").find(|text| text.contains(&kind) && text.contains(&name));
+        found.unwrap_or_else(|| panic!("no {kind} of {name}"))
+    };
+    let label = format!("app.kubernetes.io/component: {}\n", step.name());
+    for (kind, times) in [("StatefulSet", 3), ("Service", 2), ("PodDisruptionBudget", 2)] {
+        assert_eq!(object(kind).matches(&label).count(), times, "{kind} of {name}");
+    }
+    let pods = object("StatefulSet");
+    assert!(pods.contains(&format!("\n  serviceName: {name}\n")), "{pods}");
+    assert!(pods.contains("fieldPath: metadata.labels['app.kubernetes.io/component']"), "{pods}");
+    let scaled = object("ScaledObject");
+    assert!(scaled.contains(&format!("\n    name: {name}\n")), "{scaled}");
+    let values = |key: &str| scaled.lines().filter_map(|line| line.trim().strip_prefix(key)).collect::<Vec<_>>();
+    assert_eq!(values("stream: "), step.streams());
+    assert_eq!(values("consumerGroup: "), [step.name(); 2]);
 }
 
 #[test]
