@@ -7,9 +7,9 @@ use crate::table_name::quote_identifier;
 /// The statements that depend on the table. Parameters are described where they are built.
 #[derive(Debug, Clone)]
 pub struct Statements {
-    /// Takes nothing unless its transaction has set `outflow.claim` to `open`. `$1` cursor, `$2` listed transactions, `$3` their floors, `$4` limit, `$5` parked streams or null, `$6` the
-    /// member's slots as bits, or null for all, `$7` and `$8` what the cursor has not seen and its floor, or null, `$9`
-    /// the member's generation.
+    /// Takes nothing unless its transaction has set `outflow.claim` to `open`. `$1` cursor, `$2` listed transactions,
+    /// `$3` their floors, `$4` limit, `$5` parked streams or null, `$6` the member's slots as bits, or null for all, `$7`
+    /// and `$8` what the cursor has not seen and its floor, or null, `$9` the member's generation.
     pub claim: String,
     /// `$1` primary keys as text, `$2` event ids as text.
     pub settle_recovered: String,

@@ -1,6 +1,8 @@
 //! Crashes in the middle of a drain: of the relay, of Redis, of Postgres. Nothing lost, nothing doubled, order kept.
 
+use outflow::config::{self, Source};
 use outflow::local::Signal;
+use outflow::outbox::table::Table;
 
 use crate::support::{LIMIT, Numbered, Stage, outbox};
 
@@ -142,4 +144,29 @@ async fn a_redis_that_lost_its_data_is_noticed() {
     relay.terminate();
     assert!(relay.wait(LIMIT).await.expect("an end").success());
     assert!(relay.log().contains("Redis lost data that it had acknowledged"), "{}", relay.log_tail());
+}
+
+/// The statements of a claim are sent together: had `begin` failed, each would commit by itself, and the delete with it.
+#[tokio::test]
+async fn a_claim_without_its_transaction_takes_nothing() {
+    let stage = Stage::new(&outbox("")).await;
+    Numbered { rows: 3, keys: 1 }.insert(&stage).await;
+    let client = stage.client().await;
+    let config = config::load(&Source { file: Some(stage.path().join("outflow.toml")) }).expect("a configuration");
+    let claim = Table::inspect(&client, &config.outboxes[0]).await.expect("a table").sql.claim;
+    let generation = stage.number("select generation from outflow.outbox").await;
+    let (no_xids, no_floors, none) = (Vec::<String>::new(), Vec::<i64>::new(), None::<i64>);
+    let (no_streams, no_xid) = (None::<Vec<String>>, None::<String>);
+    let take = async || {
+        let taken = client.query(
+            &claim,
+            &[&0_i64, &no_xids, &no_floors, &10_i64, &no_streams, &none, &no_xid, &none, &generation],
+        );
+        taken.await.expect("rows").len()
+    };
+    assert_eq!(take().await, 0, "nothing was set");
+    client.batch_execute("select set_config('outflow.claim', 'open', true)").await.expect("a setting");
+    assert_eq!(take().await, 0, "it was set for a transaction that had ended");
+    client.batch_execute("begin; select set_config('outflow.claim', 'open', true)").await.expect("a transaction");
+    assert_eq!(take().await, 3);
 }
