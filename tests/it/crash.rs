@@ -158,10 +158,8 @@ async fn a_claim_without_its_transaction_takes_nothing() {
     let (no_xids, no_floors, none) = (Vec::<String>::new(), Vec::<i64>::new(), None::<i64>);
     let (no_streams, no_xid) = (None::<Vec<String>>, None::<String>);
     let take = async || {
-        let taken = client.query(
-            &claim,
-            &[&0_i64, &no_xids, &no_floors, &10_i64, &no_streams, &none, &no_xid, &none, &generation],
-        );
+        let taken = client
+            .query(&claim, &[&0_i64, &no_xids, &no_floors, &10_i64, &no_streams, &none, &no_xid, &none, &generation]);
         taken.await.expect("rows").len()
     };
     assert_eq!(take().await, 0, "nothing was set");
