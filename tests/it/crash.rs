@@ -3,6 +3,7 @@
 use outflow::config::{self, Source};
 use outflow::local::Signal;
 use outflow::outbox::table::Table;
+use tokio_postgres::types::ToSql;
 
 use crate::support::{LIMIT, Numbered, Stage, outbox};
 
@@ -158,9 +159,9 @@ async fn a_claim_without_its_transaction_takes_nothing() {
     let (no_xids, no_floors, none) = (Vec::<String>::new(), Vec::<i64>::new(), None::<i64>);
     let (no_streams, no_xid) = (None::<Vec<String>>, None::<String>);
     let take = async || {
-        let taken = client
-            .query(&claim, &[&0_i64, &no_xids, &no_floors, &10_i64, &no_streams, &none, &no_xid, &none, &generation]);
-        taken.await.expect("rows").len()
+        let parameters: [&(dyn ToSql + Sync); 9] =
+            [&0_i64, &no_xids, &no_floors, &10_i64, &no_streams, &none, &no_xid, &none, &generation];
+        client.query(&claim, &parameters).await.expect("rows").len()
     };
     assert_eq!(take().await, 0, "nothing was set");
     client.batch_execute("select set_config('outflow.claim', 'open', true)").await.expect("a setting");
