@@ -35,8 +35,8 @@
 //!
 //! [`event`] the nouns · [`relay`] the life of a batch · [`outbox`] the Postgres side, with its contract · [`sink`] the
 //! Redis side, with its contract · [`route`] and [`encode`], pure · [`daemon`] wires them together · [`config`], [`cli`],
-//! [`admin`], [`health`], [`metrics`], [`migrate`], [`notify`] (systemd), [`roster`], [`signals`], [`summary`], [`telemetry`], [`spans`] around
-//! it · for operators [`check`], [`status`], [`dead`] letters, [`backlog`] and the [`gauge`] that follows it · [`postgres`]
+//! [`admin`], [`health`], [`metrics`], [`migrate`], [`notify`] (systemd), [`roster`], [`signals`], [`summary`],
+//! [`telemetry`], [`spans`] around it, `terminal` for all commands · for operators [`check`], [`status`], [`dead`] letters, [`backlog`] and the [`gauge`] that follows it · [`postgres`]
 //! and [`redis`] the connections, [`tls`] and [`secret_file`] for them, [`columns`] of a table, [`table_name`] ·
 //! [`producer`], [`consumer`] for applications · [`orders`] the companions' small domain · [`local`] private servers for
 //! demo and tests.
@@ -74,4 +74,5 @@ pub mod status;
 pub mod summary;
 pub mod table_name;
 pub mod telemetry;
+mod terminal;
 pub mod tls;

@@ -2,15 +2,14 @@
 
 use std::error::Error;
 use std::fmt::Display;
-use std::io::{ErrorKind, IsTerminal, Write};
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use comfy_table::{ContentArrangement, Table, presets};
 use jiff::Timestamp;
 
 use super::options::{BadOption, RedisOptions};
 use crate::consumer::{DeadFilter, DeadLetter, DeadLetters, EntryId, Replayed};
+use crate::terminal::{self, confirm, since};
 
 const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -114,7 +113,7 @@ async fn act(args: &ActArgs, verb: &str, replay: bool) -> Result<(), Box<dyn Err
         table(&letters)?;
         return line(format!("{} would be {done}", letters.len()));
     }
-    if !letters.is_empty() && !confirmed(&format!("{verb} {} dead letters?", letters.len()), args.yes)? {
+    if !letters.is_empty() && !confirm(&format!("{verb} {} dead letters?", letters.len()), args.yes)? {
         return Err("nothing was done".into());
     }
     let mut pace = args.rate.map(|rate| tokio::time::interval(Duration::from_secs(1) / rate));
@@ -155,9 +154,7 @@ fn table(letters: &[DeadLetter]) -> Result<(), Box<dyn Error>> {
         complain("no dead letters");
         return Ok(());
     }
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header(["ID", "DIED", "GROUP", "ATTEMPTS", "TYPE", "KEY", "ERROR"]);
+    let mut table = terminal::table(["ID", "DIED", "GROUP", "ATTEMPTS", "TYPE", "KEY", "ERROR"]);
     for letter in letters {
         let field = |name: &str| letter.fields.get(name).and_then(|value| value.as_str()).unwrap_or("-").to_owned();
         let died = letter.died_at.map(|time| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
@@ -171,7 +168,7 @@ fn table(letters: &[DeadLetter]) -> Result<(), Box<dyn Error>> {
             letter.error.lines().next().unwrap_or_default().to_owned(),
         ]);
     }
-    table.lines().try_for_each(|text| line(text.trim()))
+    line(terminal::plain(&table))
 }
 
 fn show(letter: &DeadLetter) -> Result<(), Box<dyn Error>> {
@@ -194,38 +191,11 @@ fn show(letter: &DeadLetter) -> Result<(), Box<dyn Error>> {
     line("")
 }
 
-/// A reader that has seen enough (`| head`) is no error.
 fn line(text: impl Display) -> Result<(), Box<dyn Error>> {
-    match writeln!(std::io::stdout().lock(), "{text}") {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
-        _ => Ok(()),
-    }
+    Ok(terminal::line(text)?)
 }
 
 #[expect(clippy::print_stderr, reason = "what is no data goes there")]
 fn complain(text: impl Display) {
     eprintln!("order-consumer: {text}");
-}
-
-fn confirmed(question: &str, yes: bool) -> Result<bool, Box<dyn Error>> {
-    if yes {
-        return Ok(true);
-    }
-    if !std::io::stdin().is_terminal() {
-        return Err(format!("{question} Nothing was done: add --yes (stdin is no terminal)").into());
-    }
-    write!(std::io::stderr().lock(), "{question} [y/N] ")?;
-    let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer)?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
-}
-
-/// A duration before now, or a time.
-fn since(text: &str) -> Result<Timestamp, String> {
-    if let Ok(time) = text.parse() {
-        return Ok(time);
-    }
-    let expected = || format!("found {text:?}, expected a duration such as 90m or a time such as 2026-01-31T12:00:00Z");
-    let ago = humantime::parse_duration(text).map_err(|_| expected())?;
-    Timestamp::now().checked_sub(ago).map_err(|_| expected())
 }

@@ -98,7 +98,7 @@ impl Control {
     }
 
     pub(super) fn is_alive(&self) -> bool {
-        !self.waiter.closed.is_cancelled() && !self.client.is_closed()
+        self.waiter.is_alive() && !self.client.is_closed()
     }
 
     /// Cancelled when the session has ended, or is given up.

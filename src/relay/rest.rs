@@ -112,20 +112,17 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
 
     /// Waits until something may have been inserted.
     async fn sleep(&self, drain: &Drain<'_>, stop: &CancellationToken) -> Result<(), Trouble> {
-        let woken = async {
-            let idle = async {
-                drain.idle().await;
-                self.metrics.asleep(true);
-                std::future::pending::<()>().await;
-            };
-            tokio::select! {
-                woken = self.outbox.woken(self.limits.poll_interval) => Some(woken),
-                () = idle => None,
-                () = drain.ended() => None,
-                () = stop.cancelled() => None,
-            }
-        }
-        .await;
+        let idle = async {
+            drain.idle().await;
+            self.metrics.asleep(true);
+            std::future::pending().await
+        };
+        let woken = tokio::select! {
+            woken = self.outbox.woken(self.limits.poll_interval) => Some(woken),
+            never = idle => never,
+            () = drain.ended() => None,
+            () = stop.cancelled() => None,
+        };
         self.metrics.asleep(false);
         let Some(woken) = woken else { return Ok(()) };
         self.metrics.woken(woken);

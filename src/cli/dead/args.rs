@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 use jiff::Timestamp;
 
 use crate::dead::Filter;
+use crate::terminal::since;
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum DeadCommand {
@@ -94,14 +95,4 @@ impl From<&ActArgs> for Filter {
             limit: *limit,
         }
     }
-}
-
-/// A duration before now, or a time.
-fn since(text: &str) -> Result<Timestamp, String> {
-    if let Ok(time) = text.parse() {
-        return Ok(time);
-    }
-    let expected = || format!("found {text:?}, expected a duration such as 90m or a time such as 2026-01-31T12:00:00Z");
-    let ago = humantime::parse_duration(text).map_err(|_| expected())?;
-    Timestamp::now().checked_sub(ago).map_err(|_| expected())
 }

@@ -1,0 +1,58 @@
+//! What the commands of all programs share at a terminal: lines, tables, questions, points in time.
+
+use std::fmt::Display;
+use std::io::{Error, ErrorKind, IsTerminal, Result, Write};
+
+use comfy_table::{ContentArrangement, Table, presets};
+use jiff::Timestamp;
+
+/// Writes a text and a line end to stdout. A reader that has seen enough (`| head`) is no error.
+pub(crate) fn line(text: impl Display) -> Result<()> {
+    match writeln!(std::io::stdout().lock(), "{text}") {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Error::new(error.kind(), format!("stdout: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A table without lines, as wide as it must be.
+pub(crate) fn table<const N: usize>(header: [&str; N]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(header);
+    table
+}
+
+/// The table, without the blanks on its left and right.
+pub(crate) fn plain(table: &Table) -> String {
+    table
+        .lines()
+        .map(|line| line.strip_prefix(' ').unwrap_or(&line).trim_end().to_owned())
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+/// Asks before something that cannot be taken back. Without a terminal, only `yes` (`--yes`) is an answer.
+pub(crate) fn confirm(question: &str, yes: bool) -> Result<bool> {
+    if yes {
+        return Ok(true);
+    }
+    if !std::io::stdin().is_terminal() {
+        return Err(Error::other(format!("{question} Nothing was done: add --yes (stdin is no terminal)")));
+    }
+    write!(std::io::stderr().lock(), "{question} [y/N] ")?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+/// Parses a duration before now, or a time.
+pub(crate) fn since(text: &str) -> std::result::Result<Timestamp, String> {
+    if let Ok(time) = text.parse() {
+        return Ok(time);
+    }
+    let expected = || format!("found {text:?}, expected a duration such as 90m or a time such as 2026-01-31T12:00:00Z");
+    let ago = humantime::parse_duration(text).map_err(|_| expected())?;
+    Timestamp::now().checked_sub(ago).map_err(|_| expected())
+}
