@@ -251,6 +251,12 @@ async fn the_saga_makes_each_effect_once_whatever_shares_its_transaction() {
     let half = order(&scene, Uuid::now_v7(), "Malformed", "plenty").await;
     order(&scene, Uuid::now_v7(), "OrderShipped", "plenty").await;
     let consumer = scene.ready("one", &["--workers", "1", "--attempts-max", "2"]).await;
+    // Nothing is pending before the first read either: all 33 orders first, and the last letter.
+    let decided = async || {
+        let count = scene.db.query_one("select count(*) from orders.reservations", &[]).await.expect("a count");
+        count.get::<_, i64>(0) == 33 && scene.dead().await.len() == 2
+    };
+    eventually(LIMIT, "all to be decided", decided).await.expect("in time");
     scene.until_none_pending().await;
     assert!(consumer.program.log().contains("not handled together"), "{}", consumer.program.log_tail());
     assert_eq!((scene.reserved("plenty").await, scene.reserved("scarce").await), (Some(30), Some(1)));
