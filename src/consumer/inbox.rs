@@ -20,7 +20,8 @@ const CLEAN_INTERVAL: Duration = Duration::from_mins(1);
 /// (consumer_group, event_id))`, with an index on `handled_at` (BRIN will do) for its retention.
 ///
 /// Its rows must be kept for as long as an event can come back: the retention of the stream, and of whatever may be
-/// replayed into it.
+/// replayed into it. They are deleted by batch ([`Inbox::keep_clean`]), not by dropping partitions: a table partitioned by
+/// time can have no unique index without the time in it, and so would take an event a second time in the next partition.
 #[derive(Debug, Clone)]
 pub struct Inbox {
     insert: String,
@@ -42,7 +43,8 @@ impl Inbox {
             "insert into {table} (consumer_group, event_id) select $1, event_id from unnest($2) as given (event_id) \
              order by event_id on conflict do nothing returning event_id"
         );
-        // By primary key, not by ctid: a table that is partitioned by time has the same ctid more than once.
+        // By primary key, not by ctid: a table that is partitioned (by hash of the event id, say) has the same ctid more than
+        // once.
         let clean = format!(
             "delete from {table} where (consumer_group, event_id) in (select consumer_group, event_id from {table} \
              where handled_at < now() - make_interval(secs => $2) and consumer_group = $1 limit $3)"

@@ -57,8 +57,10 @@
 //! an inbox, that late attempt has no effect; without one, it is an effect too many, and too late.
 //!
 //! What it costs: one script for each batch that is read (about 5 µs of Redis an entry), one for each batch of attempts,
-//! one for each batch of acknowledgements. A key that gets more entries than its consumer can handle fills the group's
-//! pending list up to `pending_max`; from then on nothing new is read until it has caught up.
+//! one for each batch of acknowledgements. The rest is the handler's: with a transaction for each entry, mostly its commit. A
+//! handler with a [`Handler::handle_many`] of its own gets several entries of different keys in one call
+//! ([`Settings::handle_batch`]). A key that gets more entries than its consumer can handle fills the group's pending list up
+//! to `pending_max`; from then on nothing new is read until it has caught up.
 //!
 //! # A dead letter
 //! has the fields of the entry, then `dead_entry_id`, `dead_stream`, `dead_group`, `dead_consumer`, `dead_attempts`,
