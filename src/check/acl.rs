@@ -174,7 +174,7 @@ fn keys(outbox: &OutboxConfig, known: &Known, existing: Vec<String>) -> Vec<Key>
     let glob = outbox.stream.glob();
     let stream = |name: String, kind| Key { name, pattern: glob.clone(), kind };
     if outbox.stream.columns().next().is_none() {
-        keys.push(stream(outbox.stream.to_string(), Kind::Stream));
+        keys.extend(outbox.stream.render(&[]).map(|name| stream(name, Kind::Stream)));
         return keys;
     }
     let streams: BTreeSet<String> = known.streams.iter().cloned().chain(existing).collect();
