@@ -28,3 +28,10 @@ impl Failure {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct BadUrl(pub(super) String);
+
+impl BadUrl {
+    /// An address that cannot be used with these streams.
+    pub(crate) fn because(reason: String) -> Self {
+        Self(reason)
+    }
+}
