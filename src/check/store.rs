@@ -28,6 +28,9 @@ pub(super) async fn check(config: &Config, known: &[Known], findings: &mut Findi
     for tag in tags.collect::<BTreeSet<_>>() {
         match redis.server_of(tag).await {
             Ok(node) => server(&node, redis.is_cluster(), findings).await,
+            Err(failure) if failure.to_string().contains("cluster support disabled") => {
+                return findings.error(ABOUT, "is no cluster", advice("let redis.url begin with redis://"));
+            }
             Err(failure) => {
                 let what = format!("the cluster's nodes cannot be told: {failure}");
                 return findings.error(ABOUT, what, advice("allow +cluster|slots, and see CLUSTER INFO"));
@@ -88,13 +91,12 @@ async fn server(redis: &Redis, expects_cluster: bool, findings: &mut Findings) {
     if value("role") == "slave" {
         findings.error(ABOUT, "is a replica and takes no writes", advice("let redis.url lead to the primary"));
     }
-    match (expects_cluster, value("cluster_enabled") == "1") {
-        (false, true) => {
+    if value("cluster_enabled") == "1" {
+        if expects_cluster {
+            findings.ok(ABOUT, "is a cluster; each outbox is in one slot of it");
+        } else {
             findings.error(ABOUT, "is a node of a cluster", advice("let redis.url begin with redis-cluster://"));
         }
-        (true, false) => findings.error(ABOUT, "is no cluster", advice("let redis.url begin with redis://")),
-        (true, true) => findings.ok(ABOUT, "is a cluster; each outbox is in one slot of it"),
-        (false, false) => {}
     }
     persistence(&value, findings);
     eviction(&value, findings);
