@@ -1,0 +1,3 @@
+//! A real Redis cluster: finding the node, slots on the move, nodes that fail.
+
+mod connection;
