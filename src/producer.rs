@@ -25,7 +25,7 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 use tokio_postgres::GenericClient;
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
 use crate::table_name::{BadTableName, TableName};
@@ -36,6 +36,7 @@ use crate::table_name::{BadTableName, TableName};
 pub struct Outbox {
     table: String,
     insert: String,
+    insert_many: String,
 }
 
 /// An event that is about to be written.
@@ -100,7 +101,13 @@ impl Outbox {
             "insert into {table} (event_id, aggregate_type, aggregate_id, event_type, payload, headers) \
              values ($1, $2, $3, $4, $5::text::jsonb, $6::text::jsonb)"
         );
-        Ok(Self { table, insert })
+        let insert_many = format!(
+            "insert into {table} (event_id, aggregate_type, aggregate_id, event_type, payload, headers) \
+             select event_id, aggregate_type, aggregate_id, event_type, payload::jsonb, headers::jsonb \
+             from unnest($1, $2, $3, $4, $5, $6) with ordinality \
+             as given (event_id, aggregate_type, aggregate_id, event_type, payload, headers, place) order by place"
+        );
+        Ok(Self { table, insert, insert_many })
     }
 
     /// Whether the table is there, for readiness probes. Needs no privilege on it, only on its schema.
@@ -157,5 +164,36 @@ impl Outbox {
             )
             .await?;
         Ok(event.event_id)
+    }
+
+    /// As [`Outbox::write`] for several events in one statement, at a fraction of the cost; they are published in this
+    /// order.
+    ///
+    /// # Errors
+    /// See [`WriteError`]; nothing was sent when one of the payloads cannot be serialised.
+    pub async fn write_many<C, P>(&self, transaction: &C, events: &[NewEvent<'_, P>]) -> Result<(), WriteError>
+    where
+        C: GenericClient + Sync,
+        P: Serialize + ?Sized,
+    {
+        let ids: Vec<Uuid> = events.iter().map(|event| event.event_id).collect();
+        let types: Vec<&str> = events.iter().map(|event| event.aggregate_type).collect();
+        let keys: Vec<&str> = events.iter().map(|event| event.aggregate_id).collect();
+        let names: Vec<&str> = events.iter().map(|event| event.event_type).collect();
+        let json = events
+            .iter()
+            .map(|event| Ok((serde_json::to_string(event.payload)?, serde_json::to_string(&event.headers)?)));
+        let (payloads, headers): (Vec<_>, Vec<_>) =
+            json.collect::<Result<Vec<_>, serde_json::Error>>()?.into_iter().unzip();
+        let args: [(&(dyn ToSql + Sync), Type); 6] = [
+            (&ids, Type::UUID_ARRAY),
+            (&types, Type::TEXT_ARRAY),
+            (&keys, Type::TEXT_ARRAY),
+            (&names, Type::TEXT_ARRAY),
+            (&payloads, Type::TEXT_ARRAY),
+            (&headers, Type::TEXT_ARRAY),
+        ];
+        transaction.execute_typed(&self.insert_many, &args).await?;
+        Ok(())
     }
 }

@@ -67,9 +67,14 @@ struct Options {
     /// How long an entry lies with a consumer that shows no sign of life before it is taken over.
     #[arg(long, env = "ORDER_CONSUMER_CLAIM_IDLE", default_value = "30s", value_parser = duration)]
     claim_idle: Duration,
-    /// Entries handled at a time, each of another key; as many connections to Postgres are opened.
+    /// How many entries, or transactions with several of them, are handled at a time; as many connections to Postgres are
+    /// opened.
     #[arg(long, env = "ORDER_CONSUMER_WORKERS", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1000))]
     workers: u16,
+    /// Entries handled in one transaction, each of another key, while more arrive than one at a time can be; 1: always each
+    /// in its own.
+    #[arg(long, env = "ORDER_CONSUMER_HANDLE_BATCH", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    handle_batch: u16,
     /// Entries kept in memory.
     #[arg(long, env = "ORDER_CONSUMER_PREFETCH", default_value_t = 256, value_parser = clap::value_parser!(u16).range(1..))]
     prefetch: u16,
@@ -147,6 +152,7 @@ fn settings(options: &Options) -> Result<Settings, BadOption> {
     Ok(Settings {
         streams: options.redis.sources(&options.step.streams())?,
         workers: options.workers.into(),
+        handle_batch: options.handle_batch.into(),
         prefetch: options.prefetch.into(),
         attempts_max: options.attempts_max,
         retry_delay: options.retry_delay,

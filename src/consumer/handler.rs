@@ -2,6 +2,8 @@
 
 use std::future::Future;
 
+use futures_util::future::join_all;
+
 use super::Entry;
 
 /// Handles entries.
@@ -17,6 +19,27 @@ use super::Entry;
 pub trait Handler: Send + Sync + 'static {
     /// Makes the effect of one entry.
     fn handle(&self, entry: &Entry) -> impl Future<Output = Result<Handled, HandlerError>> + Send;
+
+    /// Makes the effects of several entries, for a handler that does so at less cost than one by one: in one transaction,
+    /// say. Only called when [`Settings::handle_batch`](super::Settings::handle_batch) is more than 1, and never with fewer
+    /// than two entries. What comes in is not waited for: a call has what is there.
+    ///
+    /// # The contract
+    /// - The entries are of one stream and of different keys, in no particular order. None of them was attempted before: what
+    ///   failed once, or may have killed a consumer, goes to [`Handler::handle`], alone.
+    /// - The answer has one place for each entry, in their order: its outcome, which means what it means there; or `None` when
+    ///   nothing was done about it. Such an entry is handed to [`Handler::handle`] next, in the same attempt. So whatever goes
+    ///   wrong, roll back and answer `None` for all: who is to blame shows when each is handled alone, and nobody else pays
+    ///   for it with an attempt.
+    /// - A panic, or an answer of another length, counts as `None` for all.
+    ///
+    /// Unless written otherwise: [`Handler::handle`] for each, side by side.
+    fn handle_many(
+        &self,
+        entries: &[Entry],
+    ) -> impl Future<Output = Vec<Option<Result<Handled, HandlerError>>>> + Send {
+        async move { join_all(entries.iter().map(|entry| self.handle(entry))).await.into_iter().map(Some).collect() }
+    }
 }
 
 /// What a handler did with an entry. All three are acknowledged.

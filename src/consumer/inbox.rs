@@ -1,5 +1,6 @@
 //! Effects once: a table of the events that were handled, written in the transaction of the effect.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use deadpool_postgres::Pool;
@@ -23,6 +24,7 @@ const CLEAN_INTERVAL: Duration = Duration::from_mins(1);
 #[derive(Debug, Clone)]
 pub struct Inbox {
     insert: String,
+    insert_many: String,
     clean: String,
     group: String,
 }
@@ -35,12 +37,17 @@ impl Inbox {
     pub fn new(table: &str, group: &str) -> Result<Self, BadTableName> {
         let table = table.parse::<TableName>()?.quoted();
         let insert = format!("insert into {table} (consumer_group, event_id) values ($1, $2) on conflict do nothing");
+        // In the order of the ids: two transactions with some of the same ones wait for each other, and do not deadlock.
+        let insert_many = format!(
+            "insert into {table} (consumer_group, event_id) select $1, event_id from unnest($2) as given (event_id) \
+             order by event_id on conflict do nothing returning event_id"
+        );
         // By primary key, not by ctid: a table that is partitioned by time has the same ctid more than once.
         let clean = format!(
             "delete from {table} where (consumer_group, event_id) in (select consumer_group, event_id from {table} \
              where handled_at < now() - make_interval(secs => $2) and consumer_group = $1 limit $3)"
         );
-        Ok(Self { insert, clean, group: group.to_owned() })
+        Ok(Self { insert, insert_many, clean, group: group.to_owned() })
     }
 
     /// Notes the event as handled, and says whether it was not before. Call it first in the transaction of the effect; on
@@ -70,6 +77,23 @@ impl Inbox {
     ) -> Result<bool, tokio_postgres::Error> {
         let insert = transaction.prepare_cached(&self.insert).await?;
         Ok(transaction.execute(&insert, &[&self.group, &event_id]).await? == 1)
+    }
+
+    /// As [`Inbox::first_time`] for several events in one statement, for a
+    /// [`handle_many`](super::Handler::handle_many) that makes their effects in one transaction. Returns those that were not
+    /// handled before; one that is given twice is in it once.
+    ///
+    /// # Errors
+    /// When Postgres refuses or cannot be reached.
+    pub async fn first_times<C: GenericClient + Sync>(
+        &self,
+        transaction: &C,
+        event_ids: &[Uuid],
+    ) -> Result<HashSet<Uuid>, tokio_postgres::Error> {
+        let args: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 2] =
+            [(&self.group, Type::TEXT), (&event_ids, Type::UUID_ARRAY)];
+        let rows = transaction.query_typed(&self.insert_many, &args).await?;
+        rows.iter().map(|row| row.try_get(0)).collect()
     }
 
     /// Deletes at most `batch` rows of this group that are older than `keep`. Returns how many; fewer than `batch` says

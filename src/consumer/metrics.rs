@@ -102,7 +102,11 @@ impl Metrics {
         let reclaimed = count("reclaimed_total", "Entries taken over from other consumers")?;
         let failed =
             make.counters("failed_total", "Attempts without an effect, by what became of them", &["stream", "reason"])?;
-        let handling = make.seconds("handling_seconds", "Time of one attempt", &HANDLING_BUCKETS)?;
+        let handling = make.seconds(
+            "handling_seconds",
+            "Time of one attempt, of the whole call where several entries share one",
+            &HANDLING_BUCKETS,
+        )?;
         let event_age = make.seconds("event_age_seconds", "Time from the outbox to the effect", &AGE_BUCKETS)?;
         let pending = make.gauges("pending_entries", "Entries that the group has read and not acknowledged")?;
         let oldest = make.opts("oldest_pending_age_seconds", "Time since the oldest of those was appended; 0: none");

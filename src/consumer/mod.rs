@@ -64,6 +64,7 @@
 //! has the fields of the entry, then `dead_entry_id`, `dead_stream`, `dead_group`, `dead_consumer`, `dead_attempts`,
 //! `dead_error`, `dead_appended_at` and `dead_at`. Needs Redis 7.0 or later.
 
+mod calls;
 mod dead;
 mod entry;
 mod group;
@@ -79,6 +80,7 @@ mod runner;
 mod schedule;
 mod settings;
 mod share;
+mod steps;
 mod work;
 
 pub use dead::{DeadFilter, DeadLetter, DeadLetters, Replayed};

@@ -33,7 +33,6 @@ impl Lane {
 /// Entries in hand that are not done, with whatever is known of them.
 #[derive(Debug)]
 pub(super) struct Schedule<T> {
-    workers: usize,
     lanes: HashMap<Lane, Queue<T>>,
     /// Lanes that a worker may take, in turn: a lane that was served goes to the end.
     ready: VecDeque<Lane>,
@@ -57,10 +56,9 @@ enum State {
 }
 
 impl<T> Schedule<T> {
-    /// For so many workers.
-    pub(super) fn new(workers: usize) -> Self {
+    pub(super) fn new() -> Self {
         let (lanes, ready, waiting) = (HashMap::new(), VecDeque::new(), BTreeSet::new());
-        Self { workers, lanes, ready, waiting, running: 0, gate: None }
+        Self { lanes, ready, waiting, running: 0, gate: None }
     }
 
     /// Adds an entry to its lane, in the place of its id. Returns whether it is behind one that waits.
@@ -73,11 +71,14 @@ impl<T> Schedule<T> {
         matches!(queue.state, State::Waiting(_))
     }
 
-    /// An entry for a worker that is free, if there is one. Its lane is taken until [`Schedule::done`],
+    /// The entry whose turn it is, if there is one and there is room for it. Its lane is taken until [`Schedule::done`],
     /// [`Schedule::retry`] or [`Schedule::put_back`].
-    pub(super) fn next(&mut self, now: Instant) -> Option<(Lane, EntryId, T)> {
-        let open = self.gate.is_none_or(|until| until <= now && self.running == 0);
-        if !open || self.running >= self.workers {
+    pub(super) fn next(
+        &mut self,
+        now: Instant,
+        has_room: impl FnOnce(&Lane, &T) -> bool,
+    ) -> Option<(Lane, EntryId, T)> {
+        if self.gate.is_some_and(|until| until > now || self.running > 0) {
             return None;
         }
         while let Some((due, _)) = self.waiting.first()
@@ -88,8 +89,13 @@ impl<T> Schedule<T> {
             // It has waited enough.
             self.ready.push_front(lane);
         }
+        let lane = self.ready.front()?;
+        let queue = self.lanes.get_mut(lane)?;
+        let (_, first) = queue.entries.first_key_value()?;
+        if !has_room(lane, first) {
+            return None;
+        }
         let lane = self.ready.pop_front()?;
-        let queue = self.lanes.get_mut(&lane)?;
         queue.state = State::Running;
         let (id, entry) = queue.entries.pop_first()?;
         self.running += 1;
@@ -138,9 +144,14 @@ impl<T> Schedule<T> {
         self.gate = None;
     }
 
-    /// When [`Schedule::next`] is worth asking again though nothing else has happened.
+    /// Whether the handler works, as far as is known.
+    pub(super) fn is_open(&self) -> bool {
+        self.gate.is_none()
+    }
+
+    /// When [`Schedule::next`] is worth asking again though nothing else has happened, if there is room for an entry.
     pub(super) fn due(&self) -> Option<Instant> {
-        if self.running >= self.workers || (self.gate.is_some() && self.running > 0) {
+        if self.gate.is_some() && self.running > 0 {
             return None;
         }
         let waiting = self.waiting.first().map(|(due, _)| *due);
@@ -151,7 +162,7 @@ impl<T> Schedule<T> {
         }
     }
 
-    /// How many entries are with workers.
+    /// How many entries are taken.
     #[cfg(test)]
     fn running(&self) -> usize {
         self.running

@@ -17,8 +17,11 @@ pub struct Settings {
     /// This consumer's name within the group. Unique among those that run, and the same after a restart: whoever comes
     /// back under its name goes on with its own pending entries at once, instead of waiting for `claim_idle`.
     pub consumer: String,
-    /// How many entries are handled at a time, each of another key; at least 1.
+    /// How many calls of the handler go on at a time; at least 1.
     pub workers: usize,
+    /// How many entries go into one call, each of another key; at least 1. More than 1 pays for a handler with a
+    /// [`handle_many`](super::Handler::handle_many) of its own. No entry waits for a call to fill up.
+    pub handle_batch: usize,
     /// How many entries are read at a time; at least 1, at most 1,000.
     pub batch: usize,
     /// How many entries, with their payloads, are kept in memory; at least 1. Entries behind one that is being retried
@@ -51,14 +54,15 @@ pub struct Source {
 pub const RETRY_DELAY_MAX: Duration = Duration::from_secs(30);
 
 impl Settings {
-    /// Settings with the defaults: dead letters to `<stream>.dead`; 16 workers, 64 entries read at a time, 256 in memory,
-    /// 10,000 pending; 5 attempts, 200 ms; taken over after 30 s, forgotten after an hour.
+    /// Settings with the defaults: dead letters to `<stream>.dead`; 16 workers, each with one entry at a time, 64 entries read
+    /// at a time, 256 in memory, 10,000 pending; 5 attempts, 200 ms; taken over after 30 s, forgotten after an hour.
     pub fn new(stream: &str, group: &str, consumer: &str) -> Self {
         Self {
             streams: vec![Source::new(stream)],
             group: group.to_owned(),
             consumer: consumer.to_owned(),
             workers: 16,
+            handle_batch: 1,
             batch: 64,
             prefetch: 256,
             pending_max: 10_000,

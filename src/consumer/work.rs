@@ -1,11 +1,11 @@
-//! What a worker does with an entry: one attempt, or moving it to the dead letters.
+//! What a worker does with entries: one attempt, or moving one to the dead letters.
 
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use jiff::Timestamp;
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
 use super::group::{Buried, Held};
 use super::handler::{Consequence, consequence};
@@ -20,18 +20,42 @@ const ERROR_CHARS_MAX: usize = 1_000;
 pub(super) const NO_OUTCOME: &str =
     "the attempts ended without an acknowledgement: the consumer was killed during them";
 
+type Outcome = Result<Handled, HandlerError>;
+
 impl<H: Handler> Share<H> {
-    /// One attempt, which is counted already: `held.attempts` includes it.
-    pub(super) async fn attempt(&self, stream: usize, held: &Held) -> Consequence {
+    /// One attempt of each, counted already: `held.attempts` includes it. `None` for those that the handler left undone: it
+    /// is to go on, each by itself.
+    pub(super) async fn attempt(&self, stream: usize, held: &[&Held]) -> Vec<Option<Consequence>> {
+        let mut outcomes: Vec<Option<Outcome>> = vec![None; held.len()];
+        let (mut entries, mut places) = (Vec::with_capacity(held.len()), Vec::with_capacity(held.len()));
+        for (place, held) in held.iter().enumerate() {
+            let fields = held.fields.as_deref().unwrap_or_default();
+            match Entry::read(self.name(stream), held.id, fields, held.attempts) {
+                Ok(entry) => {
+                    entries.push(entry);
+                    places.push(place);
+                }
+                Err(malformed) => outcomes[place] = Some(Err(HandlerError::Permanent(malformed.to_string()))),
+            }
+        }
+        match &entries[..] {
+            [] => {}
+            [entry] => outcomes[places[0]] = Some(self.handle(stream, entry).await),
+            several => {
+                let handled = self.handle_many(stream, several).await;
+                places.into_iter().zip(handled).for_each(|(place, outcome)| outcomes[place] = outcome);
+            }
+        }
+        let noted = held.iter().zip(outcomes);
+        noted.map(|(held, outcome)| outcome.map(|outcome| self.conclude(stream, held.attempts, outcome))).collect()
+    }
+
+    /// Counts an outcome, and says what follows from it.
+    fn conclude(&self, stream: usize, attempts: u32, outcome: Outcome) -> Consequence {
         let metrics = &self.streams[stream].metrics;
-        if held.attempts > 1 {
+        if attempts > 1 {
             metrics.retried.inc();
         }
-        let fields = held.fields.as_deref().unwrap_or_default();
-        let outcome = match Entry::read(self.name(stream), held.id, fields, held.attempts) {
-            Ok(entry) => self.handle(stream, &entry).await,
-            Err(malformed) => Err(HandlerError::Permanent(malformed.to_string())),
-        };
         match &outcome {
             Ok(_) => self.health.up(Part::Handler),
             Err(HandlerError::Retry(_)) => metrics.failed("retry"),
@@ -39,12 +63,58 @@ impl<H: Handler> Share<H> {
             Err(HandlerError::Conflict(_)) => metrics.failed("conflict"),
             Err(HandlerError::Unavailable(_)) => metrics.failed("unavailable"),
         }
-        consequence(outcome, held.attempts, self.settings.attempts_max)
+        consequence(outcome, attempts, self.settings.attempts_max)
     }
 
-    async fn handle(&self, stream: usize, entry: &Entry) -> Result<Handled, HandlerError> {
-        let metrics = &self.streams[stream].metrics;
-        let span = tracing::info_span!(
+    async fn handle(&self, stream: usize, entry: &Entry) -> Outcome {
+        let (metrics, span, started) = (&self.streams[stream].metrics, self.span(stream, entry), Instant::now());
+        let handling = AssertUnwindSafe(self.handler.handle(entry)).catch_unwind().instrument(span.clone());
+        let outcome = handling.await.unwrap_or_else(|panic| {
+            metrics.failed("panic");
+            Err(HandlerError::Retry(format!("the handler panicked: {}", words(panic.as_ref()))))
+        });
+        span.in_scope(|| self.note(stream, entry, &outcome, started));
+        outcome
+    }
+
+    async fn handle_many(&self, stream: usize, entries: &[Entry]) -> Vec<Option<Outcome>> {
+        let (name, count, started) = (self.name(stream), entries.len(), Instant::now());
+        let span = tracing::info_span!("process", stream = name, entries = count);
+        let handling = AssertUnwindSafe(self.handler.handle_many(entries)).catch_unwind().instrument(span);
+        let outcomes = match handling.await {
+            Ok(outcomes) if outcomes.len() == count => outcomes,
+            Ok(outcomes) => {
+                let got = outcomes.len();
+                tracing::error!(
+                    stream = name,
+                    count,
+                    got,
+                    "a bug in the handler: handle_many answered with more or fewer outcomes than it was given entries; each is handled by itself now"
+                );
+                vec![None; count]
+            }
+            Err(panic) => {
+                let panic = words(panic.as_ref());
+                tracing::warn!(stream = name, count, panic, "handle_many panicked; each is handled by itself now");
+                vec![None; count]
+            }
+        };
+        // A span each is for those who read what happened to it.
+        let in_detail = tracing::enabled!(tracing::Level::DEBUG);
+        for (entry, outcome) in entries.iter().zip(&outcomes) {
+            let span = if in_detail { self.span(stream, entry) } else { Span::none() };
+            let _entered = span.enter();
+            if let Some(outcome) = outcome {
+                self.note(stream, entry, outcome, started);
+            } else {
+                tracing::debug!("left undone: handled by itself next");
+            }
+        }
+        outcomes
+    }
+
+    fn span(&self, stream: usize, entry: &Entry) -> Span {
+        tracing::info_span!(
             "process",
             stream = self.name(stream),
             id = %entry.id,
@@ -53,22 +123,20 @@ impl<H: Handler> Share<H> {
             key = entry.key,
             attempt = entry.attempts,
             trace_id = entry.trace_id().unwrap_or_default(),
-        );
-        let started = Instant::now();
-        let handling = AssertUnwindSafe(self.handler.handle(entry)).catch_unwind().instrument(span.clone());
-        let outcome = handling.await.unwrap_or_else(|panic| {
-            metrics.failed("panic");
-            Err(HandlerError::Retry(format!("the handler panicked: {}", words(panic.as_ref()))))
-        });
+        )
+    }
+
+    /// Measures and logs an outcome.
+    fn note(&self, stream: usize, entry: &Entry, outcome: &Outcome, started: Instant) {
+        let metrics = &self.streams[stream].metrics;
         metrics.handling_seconds.observe(started.elapsed().as_secs_f64());
-        span.in_scope(|| match &outcome {
+        match outcome {
             Ok(handled) => tracing::debug!(outcome = ?handled, "handled"),
             Err(error) => tracing::debug!(%error, "not handled"),
-        });
-        if let (Ok(Handled::Done), Some(time)) = (&outcome, entry.time) {
+        }
+        if let (Ok(Handled::Done), Some(time)) = (outcome, entry.time) {
             metrics.event_age_seconds.observe(age(time).as_secs_f64());
         }
-        outcome
     }
 
     /// Moves an entry to the dead letters; tries until Redis has answered.

@@ -8,7 +8,8 @@ use proptest::prelude::*;
 
 use super::{EntryId, Lane, Schedule};
 
-const WORKERS: usize = 3;
+/// Entries that are out at a time.
+const ROOM: usize = 3;
 
 /// What may happen, with numbers that choose among what there is.
 #[derive(Debug, Clone, Copy)]
@@ -58,15 +59,7 @@ fn lane(key: u8) -> Lane {
 impl Model {
     fn new() -> Self {
         let (queued, waiting, running) = (BTreeMap::new(), HashMap::new(), Vec::new());
-        Self {
-            schedule: Schedule::new(WORKERS),
-            now: Instant::now(),
-            queued,
-            waiting,
-            running,
-            gate: None,
-            next_id: 1_000,
-        }
+        Self { schedule: Schedule::new(), now: Instant::now(), queued, waiting, running, gate: None, next_id: 1_000 }
     }
 
     fn apply(&mut self, event: Event) {
@@ -119,7 +112,7 @@ impl Model {
 
     fn takeable(&self) -> Vec<u8> {
         let gated = self.gate.is_some_and(|until| until > self.now || !self.running.is_empty());
-        if gated || self.running.len() == WORKERS {
+        if gated || self.running.len() == ROOM {
             return Vec::new();
         }
         let free = |key: &u8| {
@@ -132,7 +125,8 @@ impl Model {
     /// Takes one, which must be the first of a key that is free; there is one if, and only if, there should be.
     fn take(&mut self) {
         let takeable = self.takeable();
-        let Some((lane, taken, number)) = self.schedule.next(self.now) else {
+        let has_room = self.running.len() < ROOM;
+        let Some((lane, taken, number)) = self.schedule.next(self.now, |_, _| has_room) else {
             assert!(takeable.is_empty(), "idle though {takeable:?} could be taken");
             return;
         };
@@ -178,42 +172,46 @@ proptest! {
     }
 }
 
+fn next(schedule: &mut Schedule<u64>, now: Instant) -> Option<(Lane, EntryId, u64)> {
+    schedule.next(now, |_, _| true)
+}
+
 #[test]
 fn a_key_under_retry_waits_while_the_others_go_on() {
-    let (mut schedule, now) = (Schedule::new(1), Instant::now());
+    let (mut schedule, now) = (Schedule::new(), Instant::now());
     for (key, number) in [(1, 1), (1, 2), (2, 3)] {
         schedule.push(&lane(key), id(number), number);
     }
-    let (first, _, _) = schedule.next(now).expect("the first");
+    let (first, _, _) = next(&mut schedule, now).expect("the first");
     let at = now + Duration::from_secs(1);
     schedule.retry(&first, id(1), 1, at);
-    assert_eq!(schedule.next(now).map(|(_, _, number)| number), Some(3), "the other key");
-    assert_eq!(schedule.next(now), None, "one worker");
+    assert_eq!(next(&mut schedule, now).map(|(_, _, number)| number), Some(3), "the other key");
     schedule.done(&lane(2));
-    assert_eq!((schedule.next(now), schedule.due()), (None, Some(at)));
-    assert_eq!(schedule.next(at).map(|(_, _, number)| number), Some(1), "not the second of its key");
+    assert_eq!((next(&mut schedule, now), schedule.due()), (None, Some(at)));
+    assert_eq!(schedule.next(at, |_, _| false), None, "no room");
+    assert_eq!(next(&mut schedule, at).map(|(_, _, number)| number), Some(1), "not the second of its key");
 }
 
 #[test]
 fn entries_without_a_key_hold_nobody_up() {
-    let mut schedule = Schedule::new(8);
+    let mut schedule = Schedule::new();
     for number in 1..=3 {
         schedule.push(&Lane::of(0, "", id(number)), id(number), number);
     }
-    let taken = std::iter::from_fn(|| schedule.next(Instant::now())).count();
+    let taken = std::iter::from_fn(|| next(&mut schedule, Instant::now())).count();
     assert_eq!(taken, 3);
 }
 
 #[test]
 fn a_stream_that_is_gone_is_forgotten_and_the_other_is_not() {
-    let (mut schedule, now) = (Schedule::new(2), Instant::now());
+    let (mut schedule, now) = (Schedule::new(), Instant::now());
     for (stream, number) in [(0, 1), (0, 2), (1, 3), (0, 4)] {
         schedule.push(&Lane::of(stream, "k", id(number)), id(number), number);
     }
-    let (running, _, number) = schedule.next(now).expect("one");
+    let (running, _, number) = next(&mut schedule, now).expect("one");
     assert_eq!(number, 1);
     schedule.forget(0);
     schedule.done(&running);
-    let rest: Vec<u64> = std::iter::from_fn(|| schedule.next(now)).map(|(_, _, number)| number).collect();
+    let rest: Vec<u64> = std::iter::from_fn(|| next(&mut schedule, now)).map(|(_, _, number)| number).collect();
     assert_eq!(rest, [3]);
 }

@@ -13,6 +13,7 @@
 //! payment before the reservation does leaves a payment that is `void`, and nothing is taken later.
 
 mod inventory;
+mod many;
 mod order;
 mod payment;
 
@@ -80,6 +81,15 @@ impl Step {
             Self::Order => matches!(event_type, "StockRejected" | "StockReleased" | "PaymentTaken"),
         }
     }
+
+    /// Whether there are so many of these that they are handled together (many.rs).
+    fn is_often(self, event_type: &str) -> bool {
+        match self {
+            Self::Inventory => event_type == "OrderCreated",
+            Self::Payment => event_type == "StockReserved",
+            Self::Order => self.handles(event_type),
+        }
+    }
 }
 
 /// One step.
@@ -106,6 +116,15 @@ impl Saga {
     /// A step over the tables of `schema.sql` and an outbox.
     pub fn new(step: Step, rules: Rules, pool: Pool, inbox: Inbox, outbox: Outbox) -> Self {
         Self { step, rules, pool, inbox, outbox }
+    }
+
+    /// The event of an entry; `None` when it is none of this step's business.
+    fn read(&self, entry: &Entry) -> Result<Option<(Uuid, OrderEvent)>, HandlerError> {
+        if !self.step.handles(&entry.kind) {
+            return Ok(None);
+        }
+        let not_uuid = |_| HandlerError::Permanent(format!("event id {:?} is no UUID", entry.event_id));
+        Ok(Some((entry.event_id.parse().map_err(not_uuid)?, entry.json()?)))
     }
 
     async fn once(&self, event_id: Uuid, entry: &Entry, event: &OrderEvent) -> Result<Handled, Failed> {
@@ -143,13 +162,14 @@ impl Saga {
 
 impl Handler for Saga {
     async fn handle(&self, entry: &Entry) -> Result<Handled, HandlerError> {
-        if !self.step.handles(&entry.kind) {
-            return Ok(Handled::Ignored);
+        match self.read(entry)? {
+            Some((event_id, event)) => self.once(event_id, entry, &event).await.map_err(HandlerError::from),
+            None => Ok(Handled::Ignored),
         }
-        let not_uuid = |_| HandlerError::Permanent(format!("event id {:?} is no UUID", entry.event_id));
-        let event_id: Uuid = entry.event_id.parse().map_err(not_uuid)?;
-        let event: OrderEvent = entry.json()?;
-        self.once(event_id, entry, &event).await.map_err(HandlerError::from)
+    }
+
+    async fn handle_many(&self, entries: &[Entry]) -> Vec<Option<Result<Handled, HandlerError>>> {
+        self.handle_entries(entries).await
     }
 }
 
@@ -178,6 +198,13 @@ fn quantities(items: &[Item]) -> (Vec<&str>, Vec<i64>) {
 
 /// Why an event was not handled.
 struct Failed(HandlerError);
+
+impl Failed {
+    /// Events cannot be handled together, for a reason that is no fault.
+    fn undone(why: &str) -> Self {
+        Self(HandlerError::Retry(why.to_owned()))
+    }
+}
 
 impl From<Failed> for HandlerError {
     fn from(Failed(error): Failed) -> Self {

@@ -4,6 +4,7 @@ mod dead;
 mod faults;
 mod library;
 mod program;
+mod together;
 
 use std::time::Duration;
 

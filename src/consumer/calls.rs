@@ -1,0 +1,103 @@
+//! What goes into one call of the handler, and into one script: entries gather while the script before is under way.
+
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::group::Held;
+use super::id::EntryId;
+use super::schedule::Lane;
+
+/// An entry in hand. Its place in memory is given up while it waits behind one that is being retried, and its fields too.
+#[derive(Debug)]
+pub(super) struct Item {
+    pub(super) held: Held,
+    pub(super) room: Option<OwnedSemaphorePermit>,
+    /// It was in somebody's way, or somebody in its.
+    pub(super) postponed: bool,
+}
+
+/// An entry that is taken from the schedule.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) lane: Lane,
+    pub(super) item: Item,
+}
+
+/// What waits for a script of one stream that is under way: the next run takes all of it at once.
+#[derive(Debug, Default)]
+pub(super) struct Batches {
+    /// One call of the handler each.
+    pub(super) to_begin: Vec<Vec<Job>>,
+    pub(super) beginning: bool,
+    pub(super) to_acknowledge: Vec<(EntryId, String)>,
+    pub(super) acknowledging: bool,
+}
+
+impl Item {
+    /// Whether it may share a call with others. What was attempted before may be poison, deadly even: the others of its
+    /// call would have to be attempted again, and one that kills the consumer would cost each of them an attempt.
+    pub(super) fn is_sociable(&self) -> bool {
+        self.held.attempts == 0 && !self.postponed
+    }
+}
+
+impl Batches {
+    /// Whether an entry can join a call that has not begun; `most` is how many it takes.
+    pub(super) fn can_join(&self, item: &Item, most: usize) -> bool {
+        item.is_sociable() && self.joinable(most).is_some()
+    }
+
+    /// Adds an entry to a call. Returns whether that is another call.
+    pub(super) fn add(&mut self, job: Job, most: usize) -> bool {
+        let place = if job.item.is_sociable() { self.joinable(most) } else { None };
+        match place {
+            Some(place) => self.to_begin[place].push(job),
+            None => self.to_begin.push(vec![job]),
+        }
+        place.is_none()
+    }
+
+    /// The last one that has room: those before it are full, or have one that must be alone.
+    fn joinable(&self, most: usize) -> Option<usize> {
+        self.to_begin.iter().rposition(|call| call.len() < most && call.iter().all(|job| job.item.is_sociable()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Batches, EntryId, Held, Item, Job, Lane};
+
+    fn job(number: u64, attempts: u32, postponed: bool) -> Job {
+        let id = EntryId { ms: number, number: 0 };
+        let held = Held { id, key: String::new(), attempts, fields: None };
+        Job { lane: Lane::of(0, "", id), item: Item { held, room: None, postponed } }
+    }
+
+    #[test]
+    fn a_call_fills_up_and_what_was_attempted_before_is_alone() {
+        let rows = [
+            (0, false, true),
+            (0, false, false),
+            (1, false, true),
+            (0, false, false),
+            (0, false, true),
+            (0, true, true),
+            (0, false, false),
+        ];
+        assert_eq!(rows.len(), 7);
+        let mut batches = Batches::default();
+        for (number, (attempts, postponed, another)) in (0..).zip(rows) {
+            let job = job(number, attempts, postponed);
+            assert_eq!(batches.can_join(&job.item, 3), !another, "{number}");
+            assert_eq!(batches.add(job, 3), another, "{number}");
+        }
+        let numbers = |call: &Vec<Job>| call.iter().map(|job| job.item.held.id.ms).collect::<Vec<_>>();
+        let calls: Vec<_> = batches.to_begin.iter().map(numbers).collect();
+        assert_eq!(calls, [vec![0, 1, 3], vec![2], vec![4, 6], vec![5]]);
+    }
+
+    #[test]
+    fn calls_of_one_are_never_joined() {
+        let mut batches = Batches::default();
+        assert!((0..3).all(|number| batches.add(job(number, 0, false), 1)));
+    }
+}
