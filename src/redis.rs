@@ -4,11 +4,21 @@
 //! (`max_command_attempts` 3, no command timeout, an unbounded buffer). Any of these would append an event twice or
 //! hide an outage, so each is set here: one attempt, a timeout on everything, a bounded queue. Who calls decides what
 //! to do about a command that has no answer; nothing is repeated behind its back.
+//!
+//! # A cluster
+//! is served by connections to single nodes and by `cluster.rs`, which finds the node, not by fred's cluster client. That
+//! one (10.1) counts a redirection as an attempt: with one attempt it follows none, with two it also sends again what was
+//! lost with a connection. And when it follows an ASK, it takes the next reply on that connection for the one to ASKING,
+//! whoever's it is, so that commands on their way there get each other's replies (`router/utils.rs`,
+//! `send_asking_with_policy`).
 
 mod address;
+mod cluster;
+mod failure;
+mod keys;
 mod reply;
+mod way;
 
-use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -22,9 +32,13 @@ use fred::types::{ClusterHash, CustomCommand, Value};
 use secrecy::SecretString;
 
 use crate::tls;
-use address::Address;
+use address::{Address, Place};
+use cluster::Cluster;
+use way::Way;
 
 pub use address::{NAMES, files, with_parameter};
+pub use failure::{BadUrl, Failure};
+pub use keys::slot;
 pub use reply::Reply;
 
 /// How long to wait for one TCP connection and its greeting.
@@ -41,38 +55,29 @@ const QUEUE_MAX: usize = 64;
 /// A connection to Redis that reconnects by itself but never repeats a command.
 ///
 /// Cloning is cheap and shares the connection. A blocking read holds up every other command of its connection, so
-/// readers open one of their own.
+/// readers open one of their own. To a cluster it is one connection to each node that is needed.
 #[derive(Clone)]
 pub struct Redis {
+    way: Way,
+}
+
+/// A connection to one server.
+#[derive(Clone)]
+struct Node {
     client: Client,
     place: Arc<str>,
     is_tls: bool,
     last_error: Arc<Mutex<Option<String>>>,
 }
 
-/// Why a command has no reply.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Failure {
-    /// Redis answered with an error: a definite outcome, nothing of the command was done unless it says so itself.
-    #[error("Redis refused: {0}")]
-    Refused(String),
-    /// There was no connection to send it on: nothing was done.
-    #[error("no connection to Redis: {0}")]
-    NotSent(String),
-    /// It may have been done, or not, or it may still be done later: a timeout or a connection lost in between.
-    #[error("no answer from Redis: {0}")]
-    Unknown(String),
+/// How long a command may take, and whether it blocks its connection meanwhile.
+#[derive(Debug, Clone, Copy)]
+struct Patience {
+    timeout: Duration,
+    blocks: bool,
 }
 
-impl Failure {
-    /// The error code of a refusal (`WRONGTYPE`, `OOM`, `BUSYGROUP` …), which is its first word.
-    pub fn code(&self) -> Option<&str> {
-        match self {
-            Self::Refused(message) => message.split_whitespace().next(),
-            Self::NotSent(_) | Self::Unknown(_) => None,
-        }
-    }
-}
+const PATIENCE: Patience = Patience { timeout: COMMAND_TIMEOUT, blocks: false };
 
 /// The arguments of a command, in order. Strings of bytes are shared, not copied.
 #[derive(Debug, Default, Clone)]
@@ -112,6 +117,23 @@ impl Args {
         self
     }
 
+    /// The bytes of one; none when it is a number.
+    fn bytes(&self, index: usize) -> Option<&[u8]> {
+        match self.0.get(index) {
+            Some(Value::Bytes(bytes)) => Some(bytes),
+            _ => None,
+        }
+    }
+
+    /// One that is a number, also in digits.
+    fn number(&self, index: usize) -> Option<i64> {
+        match self.0.get(index)? {
+            Value::Integer(number) => Some(*number),
+            Value::Bytes(digits) => std::str::from_utf8(digits).ok()?.parse().ok(),
+            _ => None,
+        }
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.0.len()
@@ -147,40 +169,7 @@ impl Script {
     }
 }
 
-/// An address that cannot be used, with what is expected. Holds no part of the address: it may be a secret.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct BadUrl(String);
-
 impl Redis {
-    /// Checks an address without connecting.
-    ///
-    /// # Errors
-    /// [`BadUrl`] says what is wrong with it, without repeating it.
-    pub fn check_url(url: &SecretString) -> Result<(), BadUrl> {
-        config_of(url).map(drop)
-    }
-
-    /// Where an address leads, without user and password: `host:port/database`.
-    pub fn place(url: &SecretString) -> String {
-        let Some((host, port)) = address::host(url) else { return String::new() };
-        let database = address::database(url);
-        if host.contains(':') { format!("[{host}]:{port}/{database}") } else { format!("{host}:{port}/{database}") }
-    }
-
-    /// Host and port of an address.
-    pub fn host(url: &SecretString) -> Option<(String, u16)> {
-        address::host(url)
-    }
-
-    /// What connections to an address are made with; `None` for plain text.
-    ///
-    /// # Errors
-    /// [`BadUrl`] when the address cannot be used.
-    pub(crate) fn tls(url: &SecretString) -> Result<Option<rustls::ClientConfig>, BadUrl> {
-        Address::parse(url).map(|address| address.tls)
-    }
-
     /// Starts to connect in the background and returns at once. Until a connection stands, and whenever it is lost,
     /// every call fails with [`Failure::NotSent`].
     ///
@@ -189,57 +178,13 @@ impl Redis {
     /// # Errors
     /// [`BadUrl`] when the address cannot be parsed.
     pub fn open(url: &SecretString, name: &str) -> Result<Self, BadUrl> {
-        let performance =
-            PerformanceConfig { default_command_timeout: COMMAND_TIMEOUT, ..PerformanceConfig::default() };
-        let connection = ConnectionConfig {
-            connection_timeout: CONNECT_TIMEOUT,
-            internal_command_timeout: CONNECT_TIMEOUT,
-            max_command_attempts: 1,
-            max_redirections: 0,
-            max_command_buffer_len: QUEUE_MAX,
-            auto_client_setname: true,
-            // Closes a connection whose peer is silent. Safe only because attempts = 1: fred would re-send otherwise.
-            unresponsive: UnresponsiveConfig {
-                max_timeout: Some(COMMAND_TIMEOUT + BLOCKING_SLACK),
-                interval: Duration::from_secs(1),
-            },
-            tcp: TcpConfig { nodelay: Some(true), ..TcpConfig::default() },
-            ..ConnectionConfig::default()
+        let address = Address::parse(url)?;
+        let way = if address.is_cluster {
+            Way::Cluster(Arc::new(Cluster::new(address, name)?))
+        } else {
+            Way::Server(Node::open(&address, None, &Self::place(url), name)?)
         };
-        let mut reconnect = ReconnectPolicy::new_exponential(0, RECONNECT_MS.0, RECONNECT_MS.1, 2);
-        reconnect.set_jitter(RECONNECT_MS.0);
-        let mut config = config_of(url)?;
-        let is_tls = config.uses_tls();
-        // Otherwise fred gives up for good when the first attempt to connect fails.
-        config.fail_fast = false;
-        let client = Client::new(config, Some(performance), Some(connection), Some(reconnect));
-        // fred uses a client's id as its name in `CLIENT LIST`.
-        tracing::debug!(id = %client.id(), name, "opening a connection to Redis");
-        let last_error = Arc::new(Mutex::new(None));
-        let seen = Arc::clone(&last_error);
-        client.on_error(move |(error, _server)| {
-            *seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.details().to_owned());
-            std::future::ready(Ok(()))
-        });
-        client.connect();
-        Ok(Self { client, place: Self::place(url).into(), is_tls, last_error })
-    }
-
-    /// Waits until the connection stands, at most `limit`.
-    ///
-    /// # Errors
-    /// [`Failure::NotSent`] with the last reason for which connecting failed.
-    pub async fn ready(&self, limit: Duration) -> Result<(), Failure> {
-        match tokio::time::timeout(limit, self.client.wait_for_connect()).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(self.not_sent(error.details())),
-            Err(_elapsed) => Err(self.not_connected()),
-        }
-    }
-
-    /// Whether a connection stands.
-    pub fn is_connected(&self) -> bool {
-        self.client.is_connected()
+        Ok(Self { way })
     }
 
     /// Sends one command, once.
@@ -247,7 +192,7 @@ impl Redis {
     /// # Errors
     /// See [`Failure`]: only [`Failure::Refused`] and [`Failure::NotSent`] are definite.
     pub async fn call(&self, command: &'static str, args: Args) -> Result<Reply, Failure> {
-        self.send(CustomCommand::new_static(command, ClusterHash::FirstKey, false), args, COMMAND_TIMEOUT).await
+        self.send(command, args, PATIENCE).await
     }
 
     /// Sends a command that may block on the server for `block`, which the arguments must say too.
@@ -255,7 +200,7 @@ impl Redis {
     /// # Errors
     /// As [`Redis::call`].
     pub async fn call_blocking(&self, command: &'static str, args: Args, block: Duration) -> Result<Reply, Failure> {
-        self.send(CustomCommand::new_static(command, ClusterHash::FirstKey, true), args, block + BLOCKING_SLACK).await
+        self.send(command, args, Patience { timeout: block + BLOCKING_SLACK, blocks: true }).await
     }
 
     /// Runs a script by its hash; a server that does not know it (a restart, SCRIPT FLUSH) is given the source.
@@ -293,18 +238,84 @@ impl Redis {
         }
     }
 
-    /// Closes the connection.
-    pub async fn close(self) {
+    async fn send(&self, command: &'static str, args: Args, patience: Patience) -> Result<Reply, Failure> {
+        match &self.way {
+            Way::Server(node) => node.send(command, args, patience).await,
+            Way::Cluster(cluster) => cluster.send(command, args, patience).await,
+        }
+    }
+}
+
+impl Node {
+    /// Starts to connect to the server that the address names, or to this node of the cluster.
+    fn open(address: &Address, node: Option<&Place>, place: &str, name: &str) -> Result<Self, BadUrl> {
+        let performance =
+            PerformanceConfig { default_command_timeout: COMMAND_TIMEOUT, ..PerformanceConfig::default() };
+        let connection = ConnectionConfig {
+            connection_timeout: CONNECT_TIMEOUT,
+            internal_command_timeout: CONNECT_TIMEOUT,
+            max_command_attempts: 1,
+            max_redirections: 0,
+            max_command_buffer_len: QUEUE_MAX,
+            auto_client_setname: true,
+            // Closes a connection whose peer is silent. Safe only because attempts = 1: fred would re-send otherwise.
+            unresponsive: UnresponsiveConfig {
+                max_timeout: Some(COMMAND_TIMEOUT + BLOCKING_SLACK),
+                interval: Duration::from_secs(1),
+            },
+            tcp: TcpConfig { nodelay: Some(true), ..TcpConfig::default() },
+            ..ConnectionConfig::default()
+        };
+        let mut reconnect = ReconnectPolicy::new_exponential(0, RECONNECT_MS.0, RECONNECT_MS.1, 2);
+        reconnect.set_jitter(RECONNECT_MS.0);
+        let mut config = Config::from_url(&address.at(node)).map_err(|_hidden| BadUrl(address::EXPECTED.to_owned()))?;
+        config.tls = address.tls.clone().map(TlsConfig::from);
+        let is_tls = config.uses_tls();
+        // Otherwise fred gives up for good when the first attempt to connect fails.
+        config.fail_fast = false;
+        let client = Client::new(config, Some(performance), Some(connection), Some(reconnect));
+        // fred uses a client's id as its name in `CLIENT LIST`.
+        tracing::debug!(id = %client.id(), name, "opening a connection to Redis");
+        let last_error = Arc::new(Mutex::new(None));
+        let seen = Arc::clone(&last_error);
+        client.on_error(move |(error, _server)| {
+            *seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.details().to_owned());
+            std::future::ready(Ok(()))
+        });
+        client.connect();
+        Ok(Self { client, place: place.into(), is_tls, last_error })
+    }
+
+    async fn ready(&self, limit: Duration) -> Result<(), Failure> {
+        match tokio::time::timeout(limit, self.client.wait_for_connect()).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(self.not_sent(error.details())),
+            Err(_elapsed) => Err(self.not_connected()),
+        }
+    }
+
+    fn is_connected(&self) -> bool {
+        self.client.is_connected()
+    }
+
+    /// Whether it is being connected to for the first time, with nothing known against it.
+    fn is_connecting(&self) -> bool {
+        !self.is_connected() && self.last_error.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+    }
+
+    async fn close(self) {
         // An error here says that it was closed already.
         let _ = tokio::time::timeout(CONNECT_TIMEOUT, self.client.quit()).await;
     }
 
-    async fn send(&self, command: CustomCommand, args: Args, timeout: Duration) -> Result<Reply, Failure> {
+    async fn send(&self, command: &'static str, args: Args, patience: Patience) -> Result<Reply, Failure> {
         // Without this, fred would keep the command and send it after the next connect.
         if !self.client.is_connected() {
             return Err(self.not_connected());
         }
+        let Patience { timeout, blocks } = patience;
         let options = Options { max_attempts: Some(1), fail_fast: true, timeout: Some(timeout), ..Options::default() };
+        let command = CustomCommand::new_static(command, ClusterHash::FirstKey, blocks);
         let frame = self.client.with_options(&options).custom_raw(command, args.0).await;
         frame.map_err(|error| Failure::Unknown(error.details().to_owned())).and_then(reply)
     }
@@ -323,17 +334,8 @@ impl Redis {
     }
 }
 
-impl fmt::Debug for Redis {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Redis").field("connected", &self.client.is_connected()).finish_non_exhaustive()
-    }
-}
-
-fn config_of(url: &SecretString) -> Result<Config, BadUrl> {
-    let Address { rest, tls } = Address::parse(url)?;
-    let mut config = Config::from_url(&rest).map_err(|_hidden| BadUrl(address::EXPECTED.to_owned()))?;
-    config.tls = tls.map(TlsConfig::from);
-    Ok(config)
+fn slot_of(key: &[u8]) -> u16 {
+    fred::util::redis_keyslot(key)
 }
 
 /// Turns fred's frame into a reply. An error frame at the top is a refusal; inside an array it becomes its text.

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use crate::event::Batch;
 
-/// A stream name with column names in braces, such as `events.{aggregate_type}`.
+/// A stream name with column names in braces, such as `events.{aggregate_type}`. Doubled braces stand for themselves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
     parts: Vec<Part>,
@@ -30,29 +30,34 @@ impl FromStr for Template {
     type Err = BadTemplate;
 
     fn from_str(text: &str) -> Result<Self, BadTemplate> {
-        let mut parts = Vec::new();
+        let (mut parts, mut literal) = (Vec::new(), String::new());
         let mut rest = text;
-        while let Some(open) = rest.find('{') {
-            let (before, after) = (&rest[..open], &rest[open + 1..]);
-            let close = after.find('}').ok_or(BadTemplate("a brace is not closed"))?;
-            let column = &after[..close];
-            if before.contains('}') {
+        while let Some(at) = rest.find(['{', '}']) {
+            let (before, from) = rest.split_at(at);
+            literal.push_str(before);
+            if let Some(after) = from.strip_prefix("{{") {
+                literal.push('{');
+                rest = after;
+            } else if let Some(after) = from.strip_prefix("}}") {
+                literal.push('}');
+                rest = after;
+            } else if let Some(after) = from.strip_prefix('{') {
+                let (column, after) = after.split_once('}').ok_or(BadTemplate("a brace is not closed"))?;
+                if column.is_empty() || column.contains('{') {
+                    return Err(BadTemplate("the braces hold no column name"));
+                }
+                if !literal.is_empty() {
+                    parts.push(Part::Text(std::mem::take(&mut literal)));
+                }
+                parts.push(Part::Column(column.to_owned()));
+                rest = after;
+            } else {
                 return Err(BadTemplate("a brace is closed that was not opened"));
             }
-            if column.is_empty() || column.contains('{') {
-                return Err(BadTemplate("the braces hold no column name"));
-            }
-            if !before.is_empty() {
-                parts.push(Part::Text(before.to_owned()));
-            }
-            parts.push(Part::Column(column.to_owned()));
-            rest = &after[close + 1..];
         }
-        if rest.contains('}') {
-            return Err(BadTemplate("a brace is closed that was not opened"));
-        }
-        if !rest.is_empty() {
-            parts.push(Part::Text(rest.to_owned()));
+        literal.push_str(rest);
+        if !literal.is_empty() {
+            parts.push(Part::Text(literal));
         }
         if parts.is_empty() {
             return Err(BadTemplate("it is empty"));
@@ -64,7 +69,7 @@ impl FromStr for Template {
 impl fmt::Display for Template {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.parts.iter().try_for_each(|part| match part {
-            Part::Text(text) => f.write_str(text),
+            Part::Text(text) => f.write_str(&text.replace('{', "{{").replace('}', "}}")),
             Part::Column(column) => write!(f, "{{{column}}}"),
         })
     }
@@ -93,6 +98,17 @@ impl Template {
             }
         }
         Some(name)
+    }
+
+    /// What decides the slot of a Redis cluster that every stream is in: the hash tag, where the text before the first column
+    /// has one, or the whole name, where there is no column. `None`: the streams may be in different slots.
+    pub fn hash_tag(&self) -> Option<&str> {
+        let Part::Text(text) = self.parts.first()? else { return None };
+        let Some((_, tag)) = text.split_once('{') else {
+            return (self.parts.len() == 1 && !text.contains('}')).then_some(text.as_str());
+        };
+        // `{}` is no tag, and whatever comes behind it is none either.
+        tag.split_once('}').map(|(tag, _)| tag).filter(|tag| !tag.is_empty())
     }
 
     /// The pattern that every name fits, as Redis's `SCAN … MATCH` and ACLs take it.
@@ -162,7 +178,8 @@ mod tests {
 
     #[test]
     fn templates_parse_and_print_as_they_were_written() {
-        let good = ["events", "events.{aggregate_type}", "{a}", "{a}{b}", "x:{a}:y:{b}:z"];
+        let good =
+            ["events", "events.{aggregate_type}", "{a}", "{a}{b}", "x:{a}:y:{b}:z", "{{t}}.{a}", "{{{a}}}", "{{}}"];
         for text in good {
             assert_eq!(text.parse::<Template>().map(|template| template.to_string()), Ok(text.to_owned()));
         }
@@ -170,7 +187,32 @@ mod tests {
         for text in bad {
             assert!(text.parse::<Template>().is_err(), "{text:?} was taken");
         }
-        assert_eq!((good.len(), bad.len()), (5, 8));
+        assert_eq!((good.len(), bad.len()), (8, 8));
+    }
+
+    #[test]
+    fn doubled_braces_are_a_hash_tag() {
+        let table = [
+            ("{{t}}.{a}", "{t}.order", Some("t")),
+            ("events.{{t}}.{a}", "events.{t}.order", Some("t")),
+            ("events", "events", Some("events")),
+            ("events.{a}", "events.order", None),
+            // A value may have braces of its own, which come first.
+            ("{a}.{{t}}", "order.{t}", None),
+            ("{{{a}}}", "{order}", None),
+            ("{{}}.{{t}}.{a}", "{}.{t}.order", None),
+            ("a}}b", "a}b", None),
+        ];
+        for (text, name, tag) in table {
+            let template: Template = text.parse().expect(text);
+            let columns = values([Some("order")]);
+            assert_eq!(template.render(&columns).as_deref(), Some(name), "{text}");
+            assert_eq!(template.hash_tag(), tag, "{text}");
+            if let Some(tag) = tag {
+                assert_eq!(crate::redis::slot(name), crate::redis::slot(&format!("journal:{{{tag}}}")), "{text}");
+            }
+        }
+        assert_eq!(table.len(), 8);
     }
 
     #[test]

@@ -77,9 +77,19 @@ pub(super) async fn check(
 ) {
     let mut missing = Missing::default();
     for (outbox, known) in outboxes.iter().zip(known) {
-        let existing = streams_of(redis, &outbox.stream).await.unwrap_or_default();
-        let keys = keys(outbox, known, existing);
-        match allowed(redis, &keys).await {
+        // The scripts run where the streams are.
+        let tag = outbox.stream.hash_tag().filter(|_| redis.is_cluster());
+        let redis = match redis.server_of(tag.unwrap_or_default()).await {
+            Ok(server) => server,
+            Err(failure) => {
+                let what = format!("the node of {} cannot be found: {failure}", outbox.stream);
+                findings.error(&about(outbox), what, advice("see CLUSTER SLOTS, which the user must be allowed"));
+                continue;
+            }
+        };
+        let existing = streams_of(&redis, &outbox.stream).await.unwrap_or_default();
+        let keys = keys(outbox, known, existing, tag);
+        match allowed(&redis, &keys).await {
             Ok(Some(allowed)) => missing.take(denied(&keys, &allowed, outbox, user, findings)),
             Ok(None) => {
                 let all = everything(&keys);
@@ -167,14 +177,14 @@ fn everything(keys: &[Key]) -> Missing {
     }
 }
 
-fn keys(outbox: &OutboxConfig, known: &Known, existing: Vec<String>) -> Vec<Key> {
+fn keys(outbox: &OutboxConfig, known: &Known, existing: Vec<String>, tag: Option<&str>) -> Vec<Key> {
     // Before `migrate`, or without the right to read it, the journal has no name: any will do to ask about.
-    let name = |name: &str| known.journal.as_deref().map_or_else(|| journal_key(name), journal_key);
+    let name = |name: &str| journal_key(known.journal.as_deref().unwrap_or(name), tag);
     let mut keys = vec![Key { name: name(PROBE), pattern: name("*"), kind: Kind::Journal }];
     let glob = outbox.stream.glob();
     let stream = |name: String, kind| Key { name, pattern: glob.clone(), kind };
     if outbox.stream.columns().next().is_none() {
-        keys.push(stream(outbox.stream.to_string(), Kind::Stream));
+        keys.extend(outbox.stream.render(&[]).map(|name| stream(name, Kind::Stream)));
         return keys;
     }
     let streams: BTreeSet<String> = known.streams.iter().cloned().chain(existing).collect();

@@ -1,6 +1,6 @@
 //! Redis as a server: reachable, new enough, writable, and keeping what it acknowledges.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
@@ -24,7 +24,19 @@ pub(super) async fn check(config: &Config, known: &[Known], findings: &mut Findi
     if let Err(failure) = redis.ready(CONNECT_LIMIT).await {
         return unreachable(&failure, findings);
     }
-    server(&redis, findings).await;
+    let tags = config.outboxes.iter().map(|outbox| outbox.stream.hash_tag().unwrap_or_default());
+    for tag in tags.collect::<BTreeSet<_>>() {
+        match redis.server_of(tag).await {
+            Ok(node) => server(&node, redis.is_cluster(), findings).await,
+            Err(failure) if failure.to_string().contains("cluster support disabled") => {
+                return findings.error(ABOUT, "is no cluster", advice("let redis.url begin with redis://"));
+            }
+            Err(failure) => {
+                let what = format!("the cluster's nodes cannot be told: {failure}");
+                return findings.error(ABOUT, what, advice("allow +cluster|slots, and see CLUSTER INFO"));
+            }
+        }
+    }
     acl::check(&redis, &user(&config.redis), &config.outboxes, known, findings).await;
     redis.close().await;
 }
@@ -59,7 +71,7 @@ fn unreachable(failure: &Failure, findings: &mut Findings) {
 }
 
 /// Checks what `INFO` tells.
-async fn server(redis: &Redis, findings: &mut Findings) {
+async fn server(redis: &Redis, expects_cluster: bool, findings: &mut Findings) {
     let info = match redis.call("INFO", Args::default()).await {
         Ok(reply) => reply.text().map(|bytes| String::from_utf8_lossy(bytes).into_owned()).unwrap_or_default(),
         Err(failure) => {
@@ -80,8 +92,11 @@ async fn server(redis: &Redis, findings: &mut Findings) {
         findings.error(ABOUT, "is a replica and takes no writes", advice("let redis.url lead to the primary"));
     }
     if value("cluster_enabled") == "1" {
-        let what = "is a cluster, which this version does not support";
-        findings.error(ABOUT, what, advice("let redis.url lead to a standalone server"));
+        if expects_cluster {
+            findings.ok(ABOUT, "is a cluster; each outbox is in one slot of it");
+        } else {
+            findings.error(ABOUT, "is a node of a cluster", advice("let redis.url begin with redis-cluster://"));
+        }
     }
     persistence(&value, findings);
     eviction(&value, findings);

@@ -42,6 +42,9 @@ pub(super) fn validate(file: File, defaults: File) -> Result<Config, Problem> {
         return Err(Problem::new("outbox", "there is none; expected at least one [[outbox]] section"));
     }
     clashes(&outboxes)?;
+    if redis::Redis::is_cluster_url(&file.redis.url) {
+        in_one_slot(&outboxes)?;
+    }
     Ok(Config {
         postgres: file.postgres.url,
         redis: file.redis.url,
@@ -98,6 +101,18 @@ fn mapping(given: file::Columns) -> Result<Columns, Problem> {
         headers: optional(given.headers),
         time: optional(given.time),
     })
+}
+
+/// One script appends a batch with its journal, and on a cluster it reaches one slot.
+fn in_one_slot(outboxes: &[OutboxConfig]) -> Result<(), Problem> {
+    let Some(index) = outboxes.iter().position(|outbox| outbox.stream.hash_tag().is_none()) else { return Ok(()) };
+    let OutboxConfig { name, stream, .. } = &outboxes[index];
+    let message = format!(
+        "found {:?}, expected streams in one slot of the Redis cluster: put a hash tag, in doubled braces, before the first \
+         column, such as \"{{{{{name}}}}}.{stream}\"",
+        stream.to_string()
+    );
+    Err(Problem::new(format!("outbox.{index}.stream"), message))
 }
 
 fn clashes(outboxes: &[OutboxConfig]) -> Result<(), Problem> {

@@ -108,7 +108,7 @@ const GIVEN_BACK: Duration = Duration::from_hours(24 * 365);
 
 impl Group {
     pub(super) fn new(commands: Redis, waits: Redis, source: Source, settings: &Settings) -> Self {
-        let keys = format!("{}.{}.keys", source.stream, settings.group);
+        let keys = source.keys(&settings.group, commands.is_cluster());
         Self {
             commands,
             waits,

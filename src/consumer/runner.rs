@@ -49,9 +49,13 @@ impl<H: Handler> Consumer<H> {
     /// Starts to connect in the background; nothing is read before [`Consumer::run`].
     ///
     /// # Errors
-    /// [`BadUrl`] when the address of Redis cannot be used.
+    /// [`BadUrl`] when the address of Redis cannot be used; also when it is a cluster's, and a stream and its dead-letter
+    /// stream are in different slots.
     pub fn open(url: &SecretString, settings: Settings, handler: H, metrics: Metrics) -> Result<Self, BadUrl> {
         let commands = Redis::open(url, "outflow-consumer")?;
+        if commands.is_cluster() {
+            settings.streams.iter().try_for_each(|source| source.check(&settings.group))?;
+        }
         let mut streams = Vec::with_capacity(settings.streams.len());
         for (source, metrics) in settings.streams.iter().zip(metrics.streams) {
             let waits = Redis::open(url, "outflow-consumer-wait")?;

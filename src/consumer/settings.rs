@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+use secrecy::SecretString;
+
+use crate::redis::{BadUrl, Redis, slot};
+
 /// The settings of one consumer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -36,8 +40,8 @@ pub struct Settings {
     pub forget_idle: Duration,
 }
 
-/// A stream, and where its dead letters go. On a Redis cluster all keys must be in one slot: give the stream a hash tag
-/// (`{events.order}`), which its companions then share.
+/// A stream, and where its dead letters go. On a Redis cluster both must be in one slot ([`Source::at`] sees to it); the
+/// streams of one consumer need not be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
     /// The stream to read.
@@ -81,5 +85,40 @@ impl Source {
     /// A stream with dead letters to `<stream>.dead`.
     pub fn new(stream: &str) -> Self {
         Self { stream: stream.to_owned(), dead_letter_stream: format!("{stream}.dead") }
+    }
+
+    /// A stream at this address. On a cluster a stream without a hash tag has its dead letters in `{<stream>}.dead`, which
+    /// is in its slot.
+    pub fn at(url: &SecretString, stream: &str) -> Self {
+        let source = Self::new(stream);
+        if Redis::is_cluster_url(url) && slot(&source.dead_letter_stream) != slot(stream) {
+            return Self { dead_letter_stream: format!("{{{stream}}}.dead"), ..source };
+        }
+        source
+    }
+
+    /// The hash beside the stream in which read.lua remembers the keys that are being worked on.
+    pub(super) fn keys(&self, group: &str, is_cluster: bool) -> String {
+        let keys = format!("{}.{group}.keys", self.stream);
+        if is_cluster && slot(&keys) != slot(&self.stream) { format!("{{{}}}.{group}.keys", self.stream) } else { keys }
+    }
+
+    /// # Errors
+    /// When scripts would need keys in different slots of a cluster.
+    pub(super) fn check(&self, group: &str) -> Result<(), BadUrl> {
+        let Self { stream, dead_letter_stream } = self;
+        if slot(&self.keys(group, true)) != slot(stream) {
+            return Err(BadUrl::because(format!(
+                "on a Redis cluster, stream {stream:?} needs a name without braces, or one with a hash tag such as {{events}}.order"
+            )));
+        }
+        if slot(dead_letter_stream) != slot(stream) {
+            let better = Self::at(&"redis-cluster://".into(), stream).dead_letter_stream;
+            return Err(BadUrl::because(format!(
+                "stream {stream:?} and its dead-letter stream {dead_letter_stream:?} are in different slots of the Redis \
+                 cluster, and one script writes to both: call the dead-letter stream {better:?}"
+            )));
+        }
+        Ok(())
     }
 }

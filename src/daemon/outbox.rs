@@ -55,7 +55,7 @@ pub(super) async fn relay(
             "columns.order is no integer: every claim starts at the beginning of the table"
         );
     }
-    let sink = RedisSink::new(redis.clone(), &table.journal, outbox.max_len);
+    let sink = RedisSink::new(redis.clone(), &table.journal, outbox.stream.hash_tag(), outbox.max_len);
     let encoder = Encoder {
         template: outbox.stream.clone(),
         format: outbox.format,

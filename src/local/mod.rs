@@ -11,6 +11,7 @@ mod port;
 mod postgres;
 mod program;
 mod redis;
+mod redis_cluster;
 mod user;
 mod wait;
 
@@ -21,4 +22,5 @@ pub use port::free_port;
 pub use postgres::{Postgres, PostgresOptions};
 pub use program::Program;
 pub use redis::Redis;
+pub use redis_cluster::RedisCluster;
 pub use wait::{Condition, eventually};

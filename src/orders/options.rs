@@ -48,7 +48,7 @@ pub fn pool(url: &SecretString, application_name: &str, size: usize) -> Result<P
 /// Where an order consumer's stream is, as its options name it.
 #[derive(Debug, clap::Args)]
 pub struct RedisOptions {
-    /// Redis, as `redis://[user:password@]host[:port][/database]`.
+    /// Redis, as `redis://[user:password@]host[:port][/database]`, or a cluster as `redis-cluster://host:port`.
     #[arg(long, env = "ORDER_CONSUMER_REDIS_URL", hide_env_values = true, required_unless_present = "redis_url_file")]
     redis_url: Option<SecretString>,
     /// A file that holds the address of Redis.
@@ -58,7 +58,7 @@ pub struct RedisOptions {
     /// unless given.
     #[arg(long, env = "ORDER_CONSUMER_STREAM", value_delimiter = ',')]
     stream: Vec<String>,
-    /// Where entries go that cannot be handled; `<stream>.dead` unless given.
+    /// Where entries go that cannot be handled; `<stream>.dead` unless given (on a cluster `{<stream>}.dead`).
     #[arg(long, env = "ORDER_CONSUMER_DEAD_LETTER_STREAM")]
     dead_letter_stream: Option<String>,
 }
@@ -79,9 +79,10 @@ impl RedisOptions {
     pub fn sources(&self, otherwise: &[&str]) -> Result<Vec<Source>, BadOption> {
         let named: Vec<&str> = self.stream.iter().map(String::as_str).collect();
         let streams = if named.is_empty() { otherwise } else { &named };
+        let url = self.url()?;
         let mut sources: Vec<Source> = Vec::with_capacity(streams.len());
         for stream in streams {
-            let mut source = Source::new(stream);
+            let mut source = Source::at(&url, stream);
             if let Some(dead_letter_stream) = &self.dead_letter_stream {
                 source.dead_letter_stream.clone_from(dead_letter_stream);
             }

@@ -22,9 +22,12 @@ const AWAKE_PAUSE_MAX: Duration = Duration::from_millis(25);
 /// want the same processors and the same log. So a claim that was not full puts the next one off by this for each event,
 /// at most by [`LINGER_MAX`]; and by [`LINGER_MIN`] at least once events come faster than they are claimed one by one.
 /// Low traffic is never held back.
+///
+/// Measured beside 16 writers (15,000 events/s, CPU time of relay, Redis and the claims' sessions together): 15.2 us an
+/// event at a longest pause of 10 ms, 12.2 at 25 ms, 11.7 at 60 ms.
 const LINGER_FOR_EVENT: Duration = Duration::from_micros(60);
 const LINGER_MIN: Duration = Duration::from_millis(1);
-const LINGER_MAX: Duration = Duration::from_millis(10);
+const LINGER_MAX: Duration = Duration::from_millis(25);
 /// After so many claims in a row that took rows the sleep is over. One alone is an event by itself: the sleep lock is
 /// kept, and the next event notifies again.
 const BUSY: u32 = 2;

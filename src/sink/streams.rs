@@ -11,7 +11,7 @@ use crate::redis::{Args, Failure, Redis, Reply, Script};
 
 /// Error codes that Redis answers before it runs anything: nothing was appended. Any other error of a script may come
 /// from its middle and is an unknown outcome.
-const NOTHING_RAN: [&str; 13] = [
+const NOTHING_RAN: [&str; 16] = [
     "OOM",
     "READONLY",
     "LOADING",
@@ -24,6 +24,9 @@ const NOTHING_RAN: [&str; 13] = [
     "BUSY",
     "CLUSTERDOWN",
     "TRYAGAIN",
+    "CROSSSLOT",
+    "MOVED",
+    "ASK",
     "NOSCRIPT",
 ];
 
@@ -40,18 +43,23 @@ pub struct RedisSink {
     told_of_forget: AtomicBool,
 }
 
-/// Key of an outbox's journal in Redis.
-pub fn journal_key(journal: &str) -> String {
-    format!("outflow:journal:{{{journal}}}")
+/// Key of an outbox's journal in Redis. On a cluster it is in the slot of the streams, whose hash tag is `tag`.
+pub fn journal_key(journal: &str, tag: Option<&str>) -> String {
+    match tag {
+        None => format!("outflow:journal:{{{journal}}}"),
+        Some(tag) => format!("outflow:journal:{journal}:{{{tag}}}"),
+    }
 }
 
 impl RedisSink {
     /// `journal` identifies the outbox (a uuid made by `migrate`), so that two environments on one Redis cannot meet.
-    /// `max_len` trims each stream to about that many entries; 0 never trims.
-    pub fn new(redis: Redis, journal: &str, max_len: u64) -> Self {
+    /// `tag` is the hash tag of all its streams, used on a cluster only. `max_len` trims each stream to about that many
+    /// entries; 0 never trims.
+    pub fn new(redis: Redis, journal: &str, tag: Option<&str>, max_len: u64) -> Self {
+        let tag = tag.filter(|_| redis.is_cluster());
         Self {
             redis,
-            journal: journal_key(journal),
+            journal: journal_key(journal, tag),
             max_len,
             append: Script::new(include_str!("append.lua")),
             raise: Script::new(include_str!("raise.lua")),
@@ -106,7 +114,17 @@ impl Sink for RedisSink {
         entries: &Entries,
     ) -> Result<Vec<Refusal>, AppendError> {
         let args = |args: &mut Args| self.append_args(args, position, settled, batch, entries);
-        let reply = self.redis.script_of(&self.append, &[&self.journal], args).await.map_err(|failure| {
+        // On a cluster the streams are keys too: only then does a node say that one of them is on its way elsewhere. Not
+        // told, it would append to a stream of the same name that it makes anew, which the move then overwrites.
+        let with_streams: Vec<&str>;
+        let keys = if self.redis.is_cluster() {
+            let streams = entries.streams.iter().map(String::as_str);
+            with_streams = std::iter::once(self.journal.as_str()).chain(streams).collect();
+            with_streams.as_slice()
+        } else {
+            &[self.journal.as_str()]
+        };
+        let reply = self.redis.script_of(&self.append, keys, args).await.map_err(|failure| {
             let nothing_ran = failure.code().is_some_and(|code| NOTHING_RAN.contains(&code));
             match failure {
                 Failure::NotSent(_) => AppendError::Unavailable(failure.to_string()),

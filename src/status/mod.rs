@@ -138,7 +138,11 @@ async fn ask_redis(config: &Config, outboxes: &mut [OutboxStatus]) -> Result<(),
     let redis = Redis::open(&config.redis, "outflow status").map_err(|error| format!("redis.url: {error}"))?;
     redis.ready(CONNECT_LIMIT).await.map_err(|failure| failure.to_string())?;
     for (outbox, status) in config.outboxes.iter().zip(outboxes) {
-        streams::ask(&redis, &outbox.stream, status).await;
+        // On a cluster all streams of an outbox are in one slot.
+        match redis.server_of(outbox.stream.hash_tag().unwrap_or_default()).await {
+            Ok(server) => streams::ask(&server, &outbox.stream, status).await,
+            Err(failure) => status.problems.push(format!("streams: CLUSTER SLOTS: {failure}")),
+        }
     }
     redis.close().await;
     Ok(())

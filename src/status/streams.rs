@@ -37,7 +37,7 @@ pub(super) async fn ask(redis: &Redis, template: &Template, status: &mut OutboxS
 /// The names that fit, sorted, and whether these are all.
 pub(super) async fn find(redis: &Redis, template: &Template) -> Result<(Vec<String>, bool), Failure> {
     if template.columns().next().is_none() {
-        return Ok((vec![template.to_string()], true));
+        return Ok((template.render(&[]).into_iter().collect(), true));
     }
     let (glob, started) = (template.glob(), Instant::now());
     let mut names = std::collections::BTreeSet::new();

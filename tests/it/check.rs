@@ -157,7 +157,7 @@ async fn what_is_wrong_is_named() {
             "drop trigger outflow_wake on outbox",
             "warning",
             "no wake-up trigger",
-            "create trigger outflow_wake after insert on outbox for each statement execute function outflow.wake()",
+            "create trigger outflow_wake before insert on outbox for each statement execute function outflow.wake()",
         ),
         (
             "alter table outbox rename column headers to extra",

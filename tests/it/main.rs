@@ -3,6 +3,7 @@
 mod admin;
 mod api;
 mod check;
+mod cluster;
 mod commands;
 mod configuration;
 mod consumer;

@@ -88,10 +88,15 @@ impl Stage {
 
     /// Writes the configuration anew.
     pub(crate) fn configure(&self, outboxes: &str) {
+        self.configure_with(&self.redis.url(), outboxes);
+    }
+
+    /// The same, with another Redis.
+    pub(crate) fn configure_with(&self, redis_url: &str, outboxes: &str) {
         let text = format!(
             "[postgres]\nurl = \"{}\"\n[redis]\nurl = \"{}\"\n[admin]\nlisten = \"127.0.0.1:{}\"\n[log]\nlevel = \"debug\"\n{outboxes}",
             self.postgres.url(),
-            self.redis.url(),
+            redis_url,
             self.admin_port
         );
         std::fs::write(&self.config, text).expect("a file");

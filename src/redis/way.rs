@@ -1,0 +1,65 @@
+//! What a connection leads to: one server, or a cluster.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::cluster::Cluster;
+use super::{Failure, Node, Redis};
+
+#[derive(Clone)]
+pub(super) enum Way {
+    Server(Node),
+    Cluster(Arc<Cluster>),
+}
+
+impl Redis {
+    /// Waits until the connection stands, at most `limit`; to a cluster, one to any of its nodes.
+    ///
+    /// # Errors
+    /// [`Failure::NotSent`] with the last reason for which connecting failed.
+    pub async fn ready(&self, limit: Duration) -> Result<(), Failure> {
+        match &self.way {
+            Way::Server(node) => node.ready(limit).await,
+            Way::Cluster(cluster) => cluster.ready(limit).await,
+        }
+    }
+
+    /// Whether a connection stands.
+    pub fn is_connected(&self) -> bool {
+        match &self.way {
+            Way::Server(node) => node.is_connected(),
+            Way::Cluster(cluster) => cluster.is_connected(),
+        }
+    }
+
+    /// Whether the keys of one command must be in one slot.
+    pub fn is_cluster(&self) -> bool {
+        matches!(self.way, Way::Cluster(_))
+    }
+
+    /// The server that has this key, for commands that name none, such as INFO or SCAN.
+    ///
+    /// # Errors
+    /// As [`Redis::call`]; a cluster is asked by `CLUSTER SLOTS`.
+    pub async fn server_of(&self, key: &str) -> Result<Self, Failure> {
+        match &self.way {
+            Way::Server(_) => Ok(self.clone()),
+            Way::Cluster(cluster) => Ok(Self { way: Way::Server(cluster.server_of(key).await?) }),
+        }
+    }
+
+    /// Closes the connection.
+    pub async fn close(self) {
+        match self.way {
+            Way::Server(node) => node.close().await,
+            Way::Cluster(cluster) => cluster.close().await,
+        }
+    }
+}
+
+impl fmt::Debug for Redis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Redis").field("connected", &self.is_connected()).finish_non_exhaustive()
+    }
+}

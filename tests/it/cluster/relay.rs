@@ -1,0 +1,155 @@
+//! The relay on a cluster: several replicas, a slot on the move, a node that crashes; nothing lost, doubled or overtaken.
+
+use std::fmt::Write as _;
+
+use outflow::local::{RedisCluster, eventually};
+use outflow::redis::{Args, Redis};
+use secrecy::SecretString;
+
+use crate::support::{LIMIT, Stage, outbox};
+
+const STREAM: &str = "{orders}.events.order";
+
+struct Scene {
+    stage: Stage,
+    cluster: RedisCluster,
+    redis: Redis,
+    dir: tempfile::TempDir,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        let sections = outbox("batch_rows = 20").replace("\"events.", "\"{{orders}}.events.");
+        let (stage, cluster) = tokio::join!(Stage::bare(&sections), RedisCluster::start(dir.path(), 3, false, &[]));
+        let cluster = cluster.expect("a cluster");
+        let redis = Redis::open(&SecretString::from(cluster.url()), "test").expect("an address");
+        redis.ready(LIMIT).await.expect("a connection");
+        stage.configure_with(&cluster.url(), &sections);
+        stage.migrate().await;
+        Self { stage, cluster, redis, dir }
+    }
+
+    /// Events of some keys, numbered per key from `first` on.
+    async fn write(&self, keys: usize, first: usize, count: usize) {
+        let mut values = String::new();
+        for number in first..first + count {
+            for key in 0..keys {
+                let comma = if values.is_empty() { "" } else { ", " };
+                let _ = write!(values, "{comma}('order', 'k{key}', 'Numbered', '{{\"n\": {number}}}')");
+            }
+        }
+        let insert = "insert into public.outbox (aggregate_type, aggregate_id, event_type, payload) values";
+        self.stage.sql(&format!("{insert} {values}")).await;
+    }
+
+    /// The numbers of each key, in the order of the stream.
+    async fn read(&self, keys: usize) -> Vec<Vec<usize>> {
+        let entries = eventually(LIMIT, "the stream", async || {
+            self.redis.call("XRANGE", Args::from([STREAM, "-", "+"])).await.ok()
+        });
+        let entries = entries.await.expect("the stream");
+        let mut numbers = vec![Vec::new(); keys];
+        for entry in entries.items() {
+            let texts: Vec<String> = entry.items()[1]
+                .items()
+                .iter()
+                .map(|field| String::from_utf8(field.text().expect("a text").to_vec()).expect("a text"))
+                .collect();
+            let field = |name: &str| texts.chunks(2).find(|pair| pair[0] == name).map(|pair| pair[1].clone());
+            let key: usize = field("key").expect("a key")[1..].parse().expect("a number");
+            let payload: serde_json::Value = serde_json::from_str(&field("payload").expect("a payload")).expect("JSON");
+            numbers[key].push(usize::try_from(payload["n"].as_u64().expect("a number")).expect("small"));
+        }
+        numbers
+    }
+}
+
+#[tokio::test]
+async fn a_slot_moves_and_a_node_crashes_under_two_replicas() {
+    const KEYS: usize = 20;
+    let mut scene = Scene::new().await;
+    let relays = [scene.stage.member("one"), scene.stage.member("two")];
+    scene.stage.shared_by(2).await;
+    scene.write(KEYS, 0, 20).await;
+    scene.stage.drained().await;
+    let journals = scene.redis.server_of("orders").await.expect("a node");
+    let journals = journals.call("KEYS", Args::from(["outflow:journal:*:{orders}"])).await.expect("keys");
+    assert_eq!(journals.items().len(), 1, "the journal is beside the streams");
+
+    // The slot moves while events come in: half moved, the script is refused (TRYAGAIN); then sent on.
+    let from = scene.cluster.owner(STREAM).await.expect("an owner");
+    let to = (from + 1) % 3;
+    scene.cluster.begin_move(STREAM, to).await.expect("a move");
+    scene.write(KEYS, 20, 20).await;
+    scene.cluster.move_key(STREAM, from, to).await.expect("a key moved");
+    scene.write(KEYS, 40, 20).await;
+    let waiting = eventually(LIMIT, "the relay to be refused", async || {
+        ["one", "two"].iter().any(|name| {
+            let log = std::fs::read_to_string(scene.stage.path().join(format!("{name}.log")));
+            log.is_ok_and(|log| log.contains("TRYAGAIN"))
+        })
+    });
+    waiting.await.expect("a refusal while the slot is in two places");
+    scene.cluster.end_move(STREAM, from, to).await.expect("the end of a move");
+    scene.stage.drained().await;
+
+    // Its new node crashes and comes back with all that it acknowledged.
+    scene.write(KEYS, 60, 200).await;
+    let half = 100 * i64::try_from(KEYS).expect("small");
+    eventually(LIMIT, "some of it", async || {
+        scene.redis.call("XLEN", Args::from([STREAM])).await.ok().and_then(|length| length.int()) > Some(half)
+    })
+    .await
+    .expect("progress");
+    scene.cluster.server(to).kill().await.expect("an end");
+    scene.cluster.server(to).start_again().await.expect("a start");
+    scene.stage.drained().await;
+
+    let expected: Vec<usize> = (0..260).collect();
+    for (key, numbers) in scene.read(KEYS).await.iter().enumerate() {
+        assert_eq!(numbers, &expected, "k{key}: nothing lost, doubled or out of order");
+    }
+    for relay in &relays {
+        assert!(!relay.log().contains("lost acknowledged data"), "{}", relay.log_tail());
+    }
+    drop(scene.dir);
+}
+
+#[tokio::test]
+async fn lost_data_is_noticed_and_the_commands_know_their_node() {
+    let scene = Scene::new().await;
+    let check = scene.stage.asked(&["check"]).await;
+    assert!(check.stdout.contains("is a cluster; each outbox is in one slot of it"), "{}", check.stdout);
+    assert_eq!(check.code, Some(0), "{}{}", check.stdout, check.stderr);
+
+    let relay = scene.stage.relay();
+    scene.write(3, 0, 4).await;
+    scene.stage.drained().await;
+    let status = scene.stage.asked(&["status", "--json"]).await.json();
+    let streams = &status[0]["outboxes"][0]["streams"];
+    assert_eq!((&streams[0]["name"], &streams[0]["length"]), (&STREAM.into(), &12.into()), "{status:?}");
+
+    let node = scene.cluster.owner(STREAM).await.expect("an owner");
+    scene.cluster.ask(node, "FLUSHALL", &[]).await.expect("an empty node");
+    scene.write(3, 4, 4).await;
+    scene.stage.drained().await;
+    assert!(relay.log().contains("Redis lost acknowledged data"), "{}", relay.log_tail());
+    assert_eq!(scene.read(3).await, vec![vec![4, 5, 6, 7]; 3]);
+}
+
+#[tokio::test]
+async fn an_address_of_the_wrong_kind_is_told_from_the_right_one() {
+    let scene = Scene::new().await;
+    let single = scene.cluster.url().replace("redis-cluster://", "redis://");
+    let single = single.split('?').next().expect("an address").to_owned();
+    let check = scene.stage.asked_with(&["check"], &[("OUTFLOW_REDIS__URL", &single)]).await;
+    assert!(
+        check.stdout.contains("is a node of a cluster; let redis.url begin with redis-cluster://"),
+        "{}",
+        check.stdout
+    );
+    let cluster = scene.stage.redis.url().replace("redis://", "redis-cluster://");
+    let check = scene.stage.asked_with(&["check"], &[("OUTFLOW_REDIS__URL", &cluster)]).await;
+    assert!(check.stdout.contains("is no cluster; let redis.url begin with redis://"), "{}", check.stdout);
+}
