@@ -43,6 +43,8 @@ const COMMANDS: [Command; 9] = [
     command("XADD", &["*", "f", "v"], true),
 ];
 const XADD: usize = COMMANDS.len() - 1;
+/// The first of those that run scripts, which come before it.
+const EVALSHA: usize = XADD - 2;
 
 /// A key that the relay uses.
 struct Key {
@@ -50,6 +52,8 @@ struct Key {
     /// Pattern for the ACL.
     pattern: String,
     kind: Kind,
+    /// Whether scripts declare it, for which they need to read it too.
+    is_declared: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -166,6 +170,7 @@ fn cause(index: usize, key: &Key, may: &[bool; COMMANDS.len()], allowed: &[[bool
 fn wanted(key: &Key) -> std::ops::Range<usize> {
     match key.kind {
         Kind::Journal => 0..XADD,
+        Kind::Stream | Kind::Probe if key.is_declared => EVALSHA..COMMANDS.len(),
         Kind::Stream | Kind::Probe => XADD..COMMANDS.len(),
     }
 }
@@ -180,9 +185,9 @@ fn everything(keys: &[Key]) -> Missing {
 fn keys(outbox: &OutboxConfig, known: &Known, existing: Vec<String>, tag: Option<&str>) -> Vec<Key> {
     // Before `migrate`, or without the right to read it, the journal has no name: any will do to ask about.
     let name = |name: &str| journal_key(known.journal.as_deref().unwrap_or(name), tag);
-    let mut keys = vec![Key { name: name(PROBE), pattern: name("*"), kind: Kind::Journal }];
+    let mut keys = vec![Key { name: name(PROBE), pattern: name("*"), kind: Kind::Journal, is_declared: true }];
     let glob = outbox.stream.glob();
-    let stream = |name: String, kind| Key { name, pattern: glob.clone(), kind };
+    let stream = |name: String, kind| Key { name, pattern: glob.clone(), kind, is_declared: tag.is_some() };
     if outbox.stream.columns().next().is_none() {
         keys.extend(outbox.stream.render(&[]).map(|name| stream(name, Kind::Stream)));
         return keys;

@@ -153,3 +153,46 @@ async fn an_address_of_the_wrong_kind_is_told_from_the_right_one() {
     let check = scene.stage.asked_with(&["check"], &[("OUTFLOW_REDIS__URL", &cluster)]).await;
     assert!(check.stdout.contains("is no cluster; let redis.url begin with redis://"), "{}", check.stdout);
 }
+
+#[tokio::test]
+async fn the_permissions_that_check_asks_for_are_enough_also_while_a_slot_moves() {
+    let scene = Scene::new().await;
+    let on_all = async |rules: &[&str]| {
+        for node in 0..3 {
+            scene.cluster.ask(node, "ACL", &[&["SETUSER", "outflow"], rules].concat()).await.expect("a user");
+        }
+    };
+    // As deploy/redis/users.acl has it for a single server, with the other stream names.
+    let single = "on >pw resetkeys -@all +eval +evalsha +hget +hgetall +hmget +hkeys +hset +hdel +xadd +ping +info +select \
+                  +client|id +client|setname ~outflow:journal:* %W~{orders}.events.*";
+    on_all(&single.split_whitespace().collect::<Vec<_>>()).await;
+    let url = scene.cluster.url().replace("redis-cluster://", "redis-cluster://outflow:pw@");
+    let as_user = [("OUTFLOW_REDIS__URL", url.as_str())];
+    let check = scene.stage.asked_with(&["check"], &as_user).await;
+    assert!(check.stdout.contains("allow +cluster|slots"), "{}", check.stdout);
+    on_all(&["+cluster|slots", "+asking"]).await;
+    let check = scene.stage.asked_with(&["check"], &as_user).await;
+    // The streams are keys of the script here, and a script may read its keys.
+    assert!(check.stdout.contains("run in redis-cli: ACL SETUSER outflow ~{orders}.events.*"), "{}", check.stdout);
+    on_all(&["~{orders}.events.*"]).await;
+    let check = scene.stage.asked_with(&["check"], &as_user).await;
+    assert!(check.stdout.contains("user outflow has the permissions that are needed"), "{}", check.stdout);
+
+    scene.write(3, 0, 1).await;
+    let mut once = scene.stage.outflow_with("once", &["run", "--once"], &as_user);
+    assert!(once.wait(LIMIT).await.expect("an end").success(), "{}", once.log());
+    // Everything is moved, and the move not ended: every script is sent on by ASK.
+    let from = scene.cluster.owner(STREAM).await.expect("an owner");
+    let to = (from + 1) % 3;
+    scene.cluster.begin_move(STREAM, to).await.expect("a move");
+    let keys =
+        scene.cluster.ask(from, "CLUSTER", &["GETKEYSINSLOT", &outflow::redis::slot(STREAM).to_string(), "10"]).await;
+    for key in keys.expect("keys").items() {
+        let key = String::from_utf8(key.text().expect("a text").to_vec()).expect("a text");
+        scene.cluster.move_key(&key, from, to).await.expect("a key moved");
+    }
+    scene.write(3, 1, 1).await;
+    let mut once = scene.stage.outflow_with("once-more", &["run", "--once"], &as_user);
+    assert!(once.wait(LIMIT).await.expect("an end").success(), "{}", once.log());
+    assert_eq!(scene.read(3).await, vec![vec![0, 1]; 3]);
+}
