@@ -1,64 +1,104 @@
 //! Whether a consumer can work, and if not, why: for the readiness probe, and for one log line a change.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// What a consumer depends on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a consumer depends on. Redis is reached by several connections, which neither fail nor come back at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Part {
-    /// Redis, and the group in it.
-    Redis,
+    /// Redis, by the connection for commands, and the group in it.
+    Commands,
+    /// Redis, as the reader of this stream finds it.
+    Reader(usize),
     /// Whatever the handler needs.
     Handler,
 }
 
 /// What is known of a consumer's dependencies. Cloning shares it.
-#[derive(Debug, Clone)]
-pub struct Health(Arc<Mutex<Causes>>);
+#[derive(Debug, Clone, Default)]
+pub struct Health(Arc<Mutex<Known>>);
 
-#[derive(Debug)]
-struct Causes {
-    redis: Option<String>,
-    handler: Option<String>,
+#[derive(Debug, Default)]
+struct Known {
+    redis_was_tried: bool,
+    /// What does not work, and why.
+    down: BTreeMap<Part, String>,
 }
 
-/// The cause before anything was tried.
-const NOT_TRIED: &str = "not reached yet";
+impl Part {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Commands | Self::Reader(_) => "Redis",
+            Self::Handler => "handler",
+        }
+    }
+}
 
-impl Default for Health {
-    fn default() -> Self {
-        Self(Arc::new(Mutex::new(Causes { redis: Some(NOT_TRIED.to_owned()), handler: None })))
+impl Known {
+    fn is_down(&self, name: &str) -> bool {
+        self.down.keys().any(|part| part.name() == name)
     }
 }
 
 impl Health {
     /// Why entries are not being handled; empty when they are.
     pub fn causes(&self) -> Vec<String> {
-        let causes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let named = [("Redis", &causes.redis), ("handler", &causes.handler)];
-        named.iter().filter_map(|(part, cause)| cause.as_ref().map(|cause| format!("{part}: {cause}"))).collect()
+        let known = self.known();
+        let untried = (!known.redis_was_tried).then(|| "Redis: not reached yet".to_owned());
+        let mut named = BTreeMap::new();
+        for (part, cause) in &known.down {
+            named.entry(part.name()).or_insert(cause);
+        }
+        untried.into_iter().chain(named.into_iter().map(|(name, cause)| format!("{name}: {cause}"))).collect()
     }
 
-    /// Notes that a part works. Logged if it did not before.
+    /// Notes that a part works. Logged when nothing of that name is down any more.
     pub(super) fn up(&self, part: Part) {
-        if self.replace(part, None).is_some() {
-            tracing::info!(?part, "available");
+        let (name, mut known) = (part.name(), self.known());
+        let first = part != Part::Handler && !std::mem::replace(&mut known.redis_was_tried, true);
+        let was_down = known.down.remove(&part).is_some();
+        if first || (was_down && !known.is_down(name)) {
+            tracing::info!(part = %name, "available");
         }
     }
 
     /// Notes that a part does not work. Logged once an outage: its cause may change with every try.
     pub(super) fn down(&self, part: Part, cause: &str) {
-        match self.replace(part, Some(cause.to_owned())).as_deref() {
-            None | Some(NOT_TRIED) => tracing::warn!(?part, cause, "not available; trying until it is"),
-            Some(_known) => tracing::debug!(?part, cause, "still not available"),
+        let (name, mut known) = (part.name(), self.known());
+        known.redis_was_tried |= part != Part::Handler;
+        let was_down = known.is_down(name);
+        known.down.insert(part, cause.to_owned());
+        if was_down {
+            tracing::debug!(part = %name, cause, "still not available");
+        } else {
+            tracing::warn!(part = %name, cause, "not available; trying until it is");
         }
     }
 
-    fn replace(&self, part: Part, cause: Option<String>) -> Option<String> {
-        let mut causes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let slot = match part {
-            Part::Redis => &mut causes.redis,
-            Part::Handler => &mut causes.handler,
-        };
-        std::mem::replace(slot, cause)
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn redis_is_back_when_every_connection_is() {
+        let health = Health::default();
+        assert_eq!(health.causes(), ["Redis: not reached yet"]);
+        health.up(Part::Reader(0));
+        assert!(health.causes().is_empty());
+        health.down(Part::Reader(1), "refused");
+        health.down(Part::Commands, "cut");
+        assert_eq!(health.causes(), ["Redis: cut"], "one line for one server");
+        health.up(Part::Commands);
+        assert_eq!(health.causes(), ["Redis: refused"]);
+        health.down(Part::Handler, "no Postgres");
+        health.up(Part::Reader(1));
+        assert_eq!(health.causes(), ["handler: no Postgres"]);
+        health.up(Part::Handler);
+        assert!(health.causes().is_empty());
     }
 }

@@ -84,11 +84,14 @@ pub(super) async fn until_answered<T, F: Future<Output = Result<T, Failure>>>(
     loop {
         match send().await {
             Ok(answer) => {
-                health.up(Part::Redis);
+                health.up(Part::Commands);
                 return Ok(answer);
             }
-            Err(failure) if is_group_gone(&failure) => return Err(Interrupted::GroupGone),
-            Err(failure) => health.down(Part::Redis, &failure.to_string()),
+            Err(failure) if is_group_gone(&failure) => {
+                health.up(Part::Commands);
+                return Err(Interrupted::GroupGone);
+            }
+            Err(failure) => health.down(Part::Commands, &failure.to_string()),
         }
         pauses.pause(stop).await?;
     }

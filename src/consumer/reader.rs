@@ -61,7 +61,7 @@ impl<H: Handler> Reader<H> {
                 Ok(()) => pauses = Pauses::for_outage(),
                 Err(failure) if is_group_gone(&failure) => self.stream().lose_group(),
                 Err(failure) => {
-                    self.share.health.down(Part::Redis, &failure.to_string());
+                    self.share.health.down(Part::Reader(self.stream), &failure.to_string());
                     if pauses.pause(&self.share.stop).await == Err(Interrupted::Stopped) {
                         return;
                     }
@@ -88,7 +88,7 @@ impl<H: Handler> Reader<H> {
         let turn = stream.turn.lock().await;
         let from = stream.position();
         let Found { entries, gone, more } = stream.group.read(room.len(), from.cursor, settings.pending_max).await?;
-        self.share.health.up(Part::Redis);
+        self.share.health.up(Part::Reader(self.stream));
         if !gone.is_empty() {
             self.pass_over(gone, from).await?;
         }
