@@ -1,7 +1,7 @@
 //! Whether the speed depends on how much is waiting: a small, the usual and a large backlog.
 
 use super::Outcome;
-use super::ceilings::as_f64;
+use super::ceilings::{self, Cursor, as_f64};
 use super::drain::{flow, rate};
 use super::figure::{Figure, Panel, Target, Unit, ratios, thousands};
 use super::fill::{Rows, fill, refill};
@@ -24,9 +24,12 @@ pub(crate) async fn backlog(run: &mut Run) -> Outcome {
 async fn compare(run: &mut Run) -> Outcome {
     let [few, usual, many] = [run.options.backlog_small, run.options.rows, run.options.backlog_large].map(Rows::usual);
     let mut rates = [Vec::new(), Vec::new(), Vec::new()];
+    let mut deletes = [Vec::new(), Vec::new()];
     for number in run.rounds() {
         rates[0].extend(small(&run.stage, few).await?);
         run.says(&format!("backlog {number}: {} rows are drained", thousands(as_f64(few.count))));
+        refill(&run.stage, usual).await?;
+        deletes[0].push(ceilings::delete(&run.stage, usual.count, Cursor::Moves).await?);
         refill(&run.stage, usual).await?;
         rates[1].push(part(&run.stage, usual).await?);
         run.says(&format!("backlog {number}: {} rows are drained", thousands(as_f64(usual.count))));
@@ -34,28 +37,45 @@ async fn compare(run: &mut Run) -> Outcome {
     run.says(&format!("backlog: filling {} rows", thousands(as_f64(many.count))));
     refill(&run.stage, many).await?;
     for number in run.rounds() {
+        deletes[1].push(ceilings::delete(&run.stage, usual.count, Cursor::Moves).await?);
+        fill_up(&run.stage, many).await?;
         rates[2].push(part(&run.stage, usual).await?);
         run.says(&format!("backlog {number}: {} of the large backlog are drained", thousands(as_f64(usual.count))));
-        let drained = many.count - u64::try_from(run.stage.waiting().await?)?;
-        run.stage.clear_streams().await?;
-        fill(&run.stage, Rows::usual(drained)).await?;
+        fill_up(&run.stage, many).await?;
     }
-    report(run, [few, usual, many].map(|rows| rows.count), &rates);
+    report(run, [few, usual, many].map(|rows| rows.count), &rates, &deletes);
     Ok(())
 }
 
-fn report(run: &mut Run, sizes: [u64; 3], rates: &[Vec<f64>; 3]) {
+/// `deletes` are pgbench's, of the usual number of rows: of a table of that size, and of the large one.
+fn report(run: &mut Run, sizes: [u64; 3], rates: &[Vec<f64>; 3], deletes: &[Vec<f64>; 2]) {
     let shown = sizes.map(|size| thousands(as_f64(size)));
     for (size, rates) in shown.iter().zip(rates) {
         let figure = Figure::new(Group::Backlog, format!("backlog of {size}"), Unit::PerSecond, rates.clone());
         run.add(figure.drawn(Panel::Drain));
     }
-    let usual = Figure::new(Group::Backlog, "", Unit::PerSecond, rates[1].clone()).median();
+    let against = |ours: &[f64], theirs: &[f64]| {
+        let usual = Figure::new(Group::Backlog, "", Unit::PerSecond, theirs.to_vec()).median();
+        ratios(ours, &vec![usual; ours.len()])
+    };
     for at in [0, 2] {
-        let against = ratios(&rates[at], &vec![usual; rates[at].len()]);
         let name = format!("backlog of {} ÷ of {}", shown[at], shown[1]);
-        run.add(Figure::new(Group::Backlog, name, Unit::Ratio, against).target(Target::Between(0.9, 1.1)));
+        let figure = Figure::new(Group::Backlog, name, Unit::Ratio, against(&rates[at], &rates[1]));
+        run.add(figure.target(Target::Between(0.9, 1.1)));
     }
+    let name = format!("pgbench's delete, backlog of {} ÷ of {}", shown[2], shown[1]);
+    run.add(Figure::new(Group::Backlog, name, Unit::Ratio, against(&deletes[1], &deletes[0])));
+    for (size, (rates, deletes)) in shown[1..].iter().zip(rates[1..].iter().zip(deletes)) {
+        let name = format!("backlog of {size}: drain ÷ pgbench's delete");
+        run.add(Figure::new(Group::Backlog, name, Unit::Ratio, ratios(rates, deletes)));
+    }
+}
+
+/// Empties the streams, and adds as many rows as were taken.
+async fn fill_up(stage: &Stage, rows: Rows) -> Outcome {
+    stage.clear_streams().await?;
+    let waiting = u64::try_from(stage.waiting().await?)?;
+    fill(stage, Rows::usual(rows.count - waiting)).await
 }
 
 /// Small backlogs that a waiting relay meets: its start would take longer than the drain.

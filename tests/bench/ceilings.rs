@@ -24,19 +24,19 @@ pub(crate) enum Cursor {
     Stays,
 }
 
-/// Deletes all rows with the claim's own statement, on one connection, and says how many it deletes in a second,
+/// Deletes so many rows with the claim's own statement, on one connection, and says how many it deletes in a second,
 /// connecting left out. Each statement is its own transaction: the relay's other round trips are not in it.
 pub(crate) async fn delete(stage: &Stage, rows: u64, cursor: Cursor) -> Outcome<f64> {
     let file = stage.path().join("delete.sql");
     std::fs::write(&file, script(stage, cursor).await?)?;
-    let lower = stage.number("select min(id) - 1 from public.outbox").await?;
+    let (lower, before) = (stage.number("select min(id) - 1 from public.outbox").await?, stage.waiting().await?);
     let (file, lower) = (file.display().to_string(), format!("lower={lower}"));
     let transactions = (rows / BATCH_ROWS).to_string();
     let args = ["-n", "-M", "prepared", "-t", &transactions, "-f", &file, "-D", &lower, "-D", "xids={}"];
     let batches = pgbench(stage, &args, &session_options()).await?;
-    let left = stage.waiting().await?;
-    if left != 0 {
-        return Err(format!("pgbench has left {left} rows").into());
+    let deleted = before - stage.waiting().await?;
+    if deleted != i64::try_from(rows)? {
+        return Err(format!("pgbench has deleted {deleted} rows instead of {rows}").into());
     }
     Ok(batches * as_f64(BATCH_ROWS))
 }

@@ -1,5 +1,6 @@
 //! What the trigger and a running relay cost the application's inserts: pgbench on a bare table, with the trigger, and
-//! with the relay at work.
+//! with the relay at work. And what it costs them that somebody takes the rows away at all: pgbench deletes them, and
+//! nothing else is done with them.
 
 use super::Outcome;
 use super::ceilings::{as_f64, pgbench};
@@ -7,15 +8,24 @@ use super::figure::{Figure, Panel, Target, Unit, ratios, thousands};
 use super::fill::payload;
 use super::options::Group;
 use super::run::Run;
+use super::stage::Stage;
 
 /// More than this share of a run's rows left behind at its end, and the relay does not keep up.
 const LEFT_SHARE_MAX: f64 = 0.05;
+/// As the relay's longest pause between two claims under load.
+const DELETE_PAUSE_MS: u32 = 25;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Variant {
     Bare,
     Trigger,
+    /// No trigger, and the rows are deleted.
+    Deleter,
     Relay,
+}
+
+impl Variant {
+    const ALL: [Self; 4] = [Self::Bare, Self::Trigger, Self::Deleter, Self::Relay];
 }
 
 /// One variant: rows a second, and what was left behind.
@@ -27,9 +37,9 @@ struct Samples {
 
 pub(crate) async fn writers(run: &mut Run) -> Outcome {
     for clients in [1, 16] {
-        let mut samples: [Samples; 3] = Default::default();
+        let mut samples: [Samples; 4] = Default::default();
         for number in run.rounds() {
-            for (samples, variant) in samples.iter_mut().zip([Variant::Bare, Variant::Trigger, Variant::Relay]) {
+            for (samples, variant) in samples.iter_mut().zip(Variant::ALL) {
                 let (rate, left) = write(run, clients, variant).await?;
                 let (rate_shown, left_shown) = (Unit::PerSecond.show(rate), thousands(left));
                 run.says(&format!("writers {number}: {clients} clients, {variant:?}: {rate_shown}, {left_shown} left"));
@@ -45,7 +55,7 @@ pub(crate) async fn writers(run: &mut Run) -> Outcome {
 /// One run of pgbench; what the relay has left at its end.
 async fn write(run: &Run, clients: u32, variant: Variant) -> Outcome<(f64, f64)> {
     let stage = &run.stage;
-    let switch = if variant == Variant::Bare { "disable" } else { "enable" };
+    let switch = if matches!(variant, Variant::Bare | Variant::Deleter) { "disable" } else { "enable" };
     stage.clear_streams().await?;
     stage.sql("truncate public.outbox").await?;
     stage.sql(&format!("alter table public.outbox {switch} trigger outflow_wake")).await?;
@@ -57,7 +67,11 @@ async fn write(run: &Run, clients: u32, variant: Variant) -> Outcome<(f64, f64)>
     let seconds = run.options.writing.as_secs().to_string();
     let threads = if clients == "1" { "1" } else { "2" };
     let args = ["-n", "-M", "prepared", "-c", &clients, "-j", threads, "-T", &seconds, "-f", &file];
-    let rate = pgbench(stage, &args, "").await?;
+    let rate = if variant == Variant::Deleter {
+        tokio::try_join!(pgbench(stage, &args, ""), delete(stage, &seconds))?.0
+    } else {
+        pgbench(stage, &args, "").await?
+    };
     let left = as_f64(u64::try_from(stage.waiting().await?)?);
     if let Some(relay) = relay {
         relay.asleep().await?;
@@ -70,6 +84,21 @@ async fn write(run: &Run, clients: u32, variant: Variant) -> Outcome<(f64, f64)>
     Ok((rate, if variant == Variant::Relay { left } else { 0.0 }))
 }
 
+/// Deletes what is there, again and again. As the relay's claims, without their other round trips and without the rows.
+async fn delete(stage: &Stage, seconds: &str) -> Outcome<f64> {
+    let file = stage.path().join("take.sql");
+    // A little behind the last row: others commit late.
+    let script = format!(
+        "with taken as (delete from public.outbox where ctid = any(array(select ctid from public.outbox \
+         where id > :lower - 1000 order by id limit 1000 for update skip locked)) returning id) \
+         select coalesce(max(id), :lower) as lower from taken \\gset\n\\sleep {DELETE_PAUSE_MS} ms\n"
+    );
+    std::fs::write(&file, script)?;
+    let lower = format!("lower={}", stage.number("select last_value from public.outbox_id_seq").await?);
+    let file = file.display().to_string();
+    pgbench(stage, &["-n", "-M", "prepared", "-c", "1", "-T", seconds, "-f", &file, "-D", &lower], "").await
+}
+
 /// One row a transaction: the least that a business transaction does, so that what is added weighs most.
 fn script() -> String {
     let payload = payload(260).replace('\'', "''");
@@ -80,8 +109,8 @@ fn script() -> String {
     )
 }
 
-fn report(run: &mut Run, clients: u32, samples: [Samples; 3]) {
-    let [bare, trigger, relay] = samples;
+fn report(run: &mut Run, clients: u32, samples: [Samples; 4]) {
+    let [bare, trigger, bare_delete, relay] = samples;
     let figure = |name: &str, unit, samples| {
         let plural = if clients == 1 { "" } else { "s" };
         Figure::new(Group::Writers, format!("{clients} writer{plural}: {name}"), unit, samples)
@@ -89,8 +118,12 @@ fn report(run: &mut Run, clients: u32, samples: [Samples; 3]) {
     let target = |figure: Figure, least| if clients == 16 { figure.target(Target::AtLeast(least)) } else { figure };
     run.add(figure("bare table", Unit::PerSecond, bare.rates.clone()).drawn(Panel::Writers).ceiling());
     run.add(figure("with trigger", Unit::PerSecond, trigger.rates.clone()).drawn(Panel::Writers));
+    let deleted = figure("with a bare delete of the rows", Unit::PerSecond, bare_delete.rates.clone());
+    run.add(deleted.drawn(Panel::Writers).ceiling());
     run.add(figure("with trigger and relay", Unit::PerSecond, relay.rates.clone()).drawn(Panel::Writers));
     run.add(target(figure("trigger ÷ bare", Unit::Ratio, ratios(&trigger.rates, &bare.rates)), 0.95));
+    run.add(figure("a bare delete ÷ bare", Unit::Ratio, ratios(&bare_delete.rates, &bare.rates)));
+    run.add(figure("trigger and relay ÷ a bare delete", Unit::Ratio, ratios(&relay.rates, &bare_delete.rates)));
     let with_relay = figure("trigger and relay ÷ bare", Unit::Ratio, ratios(&relay.rates, &bare.rates));
     let behind = relay.left.iter().any(|share| *share > LEFT_SHARE_MAX);
     let with_relay = if behind { with_relay.note("the relay does not keep up") } else { with_relay };
