@@ -77,6 +77,8 @@ pub(super) struct Outbox {
     #[serde(default, with = "humantime_serde::option")]
     pub(super) poll_interval: Option<Duration>,
     #[serde(default, with = "humantime_serde::option")]
+    pub(super) linger: Option<Duration>,
+    #[serde(default, with = "humantime_serde::option")]
     pub(super) park_max: Option<Duration>,
     pub(super) settle: Option<SettleKind>,
     pub(super) max_len: Option<u64>,
@@ -133,6 +135,7 @@ impl Outbox {
                 batch_bytes,
                 in_flight,
                 poll_interval,
+                linger,
                 park_max,
                 settle,
                 max_len,

@@ -13,6 +13,8 @@ const IN_FLIGHT: RangeInclusive<usize> = 1..=16;
 const BATCH_BYTES: RangeInclusive<u64> = 1_024..=64 << 20;
 /// Redis takes a value of 512 MiB at most, and a stream's entry must fit one node.
 const EVENT_BYTES_MAX: RangeInclusive<u64> = 1..=256 << 20;
+/// Longer, and events would wait for nothing that is worth it.
+const LINGER: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(1);
 const POLL_INTERVAL: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_hours(1);
 
 pub(super) fn validate(file: File, defaults: File) -> Result<Config, Problem> {
@@ -81,6 +83,7 @@ fn outbox(given: file::Outbox) -> Result<OutboxConfig, Problem> {
         batch_bytes: bytes(given.batch_bytes, BATCH_BYTES, "batch_bytes")?,
         in_flight: within(given.in_flight, IN_FLIGHT, "in_flight")?,
         poll_interval: duration(given.poll_interval, POLL_INTERVAL, "poll_interval")?,
+        linger: duration(given.linger, LINGER, "linger")?,
         park_max: given.park_max.filter(|max| !max.is_zero()),
         settle,
         max_len: given.max_len.unwrap_or(0),

@@ -62,8 +62,8 @@ pub(super) async fn relay(
         event_bytes_max: outbox.event_bytes_max,
         source: Bytes::from(format!("/{}", outbox.name)),
     };
-    let OutboxConfig { in_flight, poll_interval, park_max, .. } = outbox;
-    let (name, limits) = (outbox.name.clone(), Limits { in_flight, poll_interval, park_max });
+    let OutboxConfig { in_flight, poll_interval, linger, park_max, .. } = outbox;
+    let (name, limits) = (outbox.name.clone(), Limits { in_flight, poll_interval, linger, park_max });
     // Ends with this function.
     let _gauge = (mode == Mode::Daemon)
         .then(|| AbortOnDropHandle::new(tokio::spawn(gauge::keep(server.clone(), outbox.clone(), metrics.clone()))));

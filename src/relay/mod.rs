@@ -47,6 +47,8 @@ pub struct Limits {
     pub in_flight: usize,
     /// How soon a row is found that nothing told of.
     pub poll_interval: Duration,
+    /// How long a claim may be put off under load, at most; zero: never.
+    pub linger: Duration,
     /// How long a stream may refuse its events before they go to the dead letters; `None`: for ever.
     pub park_max: Option<Duration>,
 }

@@ -170,7 +170,7 @@ fn relay<S: Sink>(sink: S) -> Relay<Scripted, S> {
         source: Bytes::new(),
     };
     let metrics = Metrics::new().expect("metrics").outbox("test");
-    let limits = Limits { in_flight: 2, poll_interval: Duration::from_secs(1), park_max: None };
+    let limits = Limits { in_flight: 2, poll_interval: Duration::from_secs(1), linger: Duration::ZERO, park_max: None };
     Relay::new("test", Scripted::default(), sink, encoder, limits, metrics)
 }
 

@@ -34,7 +34,7 @@ struct Latencies {
 }
 
 pub(crate) async fn latency(run: &mut Run) -> Outcome {
-    for rate in [200, 2_000] {
+    for rate in [200, 2_000, 5_000] {
         let mut all = Vec::new();
         for number in run.rounds() {
             let one = look(&run.stage, rate, run.options.latency).await?;

@@ -78,6 +78,7 @@ fn wrong() -> Vec<(String, Vec<&'static str>)> {
         (outbox("batch_bytes = \"1B\""), vec!["outbox.0.batch_bytes", "expected a size from"]),
         (outbox("in_flight = 99"), vec!["outbox.0.in_flight", "found 99", "1 to 16"]),
         (outbox("poll_interval = \"0s\""), vec!["outbox.0.poll_interval", "10ms"]),
+        (outbox("linger = \"2s\""), vec!["outbox.0.linger", "found 2s", "0s to 1s"]),
         (outbox("settle = \"forget\""), vec!["outbox.0.settle", "forget", "delete", "mark"]),
         (outbox("settle = \"mark\""), vec!["outbox.0.columns.settled", "mark"]),
         (columns("settled = \"x\""), vec!["outbox.0.columns.settled", "mark"]),
@@ -103,7 +104,7 @@ async fn a_wrong_configuration_exits_78_and_says_what_to_do() {
         }
         assert!(!output.contains(SECRET), "{text:?} printed the secret: {output}");
     }
-    assert_eq!(table.len(), 49);
+    assert_eq!(table.len(), 50);
 }
 
 #[tokio::test]
