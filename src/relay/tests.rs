@@ -1,5 +1,7 @@
 //! The pipeline over a scripted outbox and sink: what must not happen when a batch fails while another is being claimed.
 
+mod sleep;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -26,7 +28,25 @@ struct Scripted {
 
 struct OneRow {
     batch: Batch,
-    let_go: Arc<Notify>,
+    /// Told when it is to be settled, which then fails.
+    let_go: Option<Arc<Notify>>,
+}
+
+impl OneRow {
+    fn new(let_go: Option<Arc<Notify>>) -> Self {
+        let text = |text: &'static str| Bytes::from_static(text.as_bytes());
+        let event = Event {
+            row: text("1"),
+            order: Some(1),
+            id: text("e"),
+            key: None,
+            kind: text("T"),
+            time: None,
+            payload: text("{}"),
+            headers: None,
+        };
+        Self { batch: Batch { events: vec![event], route: Vec::new(), route_width: 0 }, let_go }
+    }
 }
 
 struct Counting(Arc<AtomicUsize>);
@@ -41,7 +61,8 @@ impl Claim for OneRow {
     }
 
     async fn settle(self, _: &Entries) -> Result<(), OutboxError> {
-        self.let_go.notify_one();
+        let Some(let_go) = self.let_go else { return Ok(()) };
+        let_go.notify_one();
         Err(OutboxError::Postgres("terminated".to_owned()))
     }
 
@@ -58,19 +79,7 @@ impl Outbox for Scripted {
         if self.claims.fetch_add(1, Ordering::Relaxed) > 0 {
             self.let_go.notified().await;
         }
-        let text = |text: &'static str| Bytes::from_static(text.as_bytes());
-        let event = Event {
-            row: text("1"),
-            order: Some(1),
-            id: text("e"),
-            key: None,
-            kind: text("T"),
-            time: None,
-            payload: text("{}"),
-            headers: None,
-        };
-        let batch = Batch { events: vec![event], route: Vec::new(), route_width: 0 };
-        Ok(Some(OneRow { batch, let_go: Arc::clone(&self.let_go) }))
+        Ok(Some(OneRow::new(Some(Arc::clone(&self.let_go)))))
     }
 
     async fn join(&self) -> Result<i32, OutboxError> {
@@ -162,7 +171,7 @@ impl Sink for Counting {
     }
 }
 
-fn relay<S: Sink>(sink: S) -> Relay<Scripted, S> {
+fn relay<O: Outbox, S: Sink>(outbox: O, sink: S, in_flight: usize) -> Relay<O, S> {
     let encoder = Encoder {
         template: "s".parse().expect("a template"),
         format: Format::Fields,
@@ -170,14 +179,14 @@ fn relay<S: Sink>(sink: S) -> Relay<Scripted, S> {
         source: Bytes::new(),
     };
     let metrics = Metrics::new().expect("metrics").outbox("test");
-    let limits = Limits { in_flight: 2, poll_interval: Duration::from_secs(1), linger: Duration::ZERO, park_max: None };
-    Relay::new("test", Scripted::default(), sink, encoder, limits, metrics)
+    let limits = Limits { in_flight, poll_interval: Duration::from_secs(1), linger: Duration::ZERO, park_max: None };
+    Relay::new("test", outbox, sink, encoder, limits, metrics)
 }
 
 /// A claim that may still be open hides its rows: the next claims would take what follows them, and nobody would know.
 #[tokio::test]
 async fn a_rollback_without_an_answer_is_a_doubt_although_nothing_was_appended() {
-    let relay = relay(Full);
+    let relay = relay(Scripted::default(), Full, 2);
     let outcome = relay.deliver_once(&Session::new(1, 1), &CancellationToken::new()).await;
     assert!(matches!(outcome, Err(Trouble::Doubt { cause: Cause::Postgres, .. })), "{outcome:?}");
 }
@@ -186,7 +195,7 @@ async fn a_rollback_without_an_answer_is_a_doubt_although_nothing_was_appended()
 #[tokio::test]
 async fn a_row_that_a_failed_settle_let_go_is_not_appended_again() {
     let appended = Arc::new(AtomicUsize::new(0));
-    let relay = relay(Counting(Arc::clone(&appended)));
+    let relay = relay(Scripted::default(), Counting(Arc::clone(&appended)), 2);
     let outcome = relay.drain(&Session::new(1, 1), Mode::Daemon, &CancellationToken::new()).await;
     assert!(matches!(outcome, Err(Trouble::Doubt { cause: Cause::Postgres, .. })), "{outcome:?}");
     assert_eq!(appended.load(Ordering::Relaxed), 1, "appended again");
