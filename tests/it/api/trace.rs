@@ -1,4 +1,4 @@
-//! One trace: an order followed by its trace id through the logs of all programs.
+//! One trace: from the request into the event, and an order followed by its trace id through the logs of all programs.
 
 use std::path::Path;
 
@@ -6,6 +6,7 @@ use outflow::local::{Program, eventually, free_port};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
+use super::Api;
 use crate::support::{LIMIT, Stage, outbox};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -79,4 +80,33 @@ async fn an_order_is_followed_through_all_logs_by_its_trace() {
         let before = appended.iter().find(|line| line["event_type"] == handled).expect("it");
         assert_eq!(line["span"]["event_id"], before["event_id"]);
     }
+}
+
+#[tokio::test]
+async fn the_trace_of_a_request_goes_into_its_event() {
+    let api = Api::ready().await;
+    let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let rows: [(&[(&str, &str)], Value); 2] = [
+        (&[("traceparent", parent)], json!({ "traceparent": parent })),
+        (
+            &[("traceparent", parent), ("tracestate", "a=1"), ("tracestate", "b=2")],
+            json!({ "traceparent": parent, "tracestate": "a=1,b=2" }),
+        ),
+    ];
+    assert_eq!(rows.len(), 2);
+    for (headers, expected) in rows {
+        assert_eq!(api.traced(headers).await, expected);
+    }
+    // Without one that is valid, a new trace begins.
+    let fresh: [&[(&str, &str)]; 3] =
+        [&[], &[("traceparent", "00-broken"), ("tracestate", "a=1")], &[("tracestate", "a=1")]];
+    let mut ids = std::collections::HashSet::new();
+    for headers in fresh {
+        let found = api.traced(headers).await;
+        assert_eq!(found.as_object().expect("headers").len(), 1, "{found}");
+        let parent: Vec<&str> = found["traceparent"].as_str().expect("a parent").split('-').collect();
+        assert_eq!(parent.iter().map(|part| part.len()).collect::<Vec<_>>(), [2, 32, 16, 2], "{found}");
+        ids.insert(parent[1].to_owned());
+    }
+    assert_eq!(ids.len(), 3, "each its own");
 }
