@@ -133,6 +133,8 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
     ) -> Result<Option<Session>, String> {
         let seat = self.outbox.join().await.map_err(in_words)?;
         self.metrics.seated(seat);
+        // Whoever holds the fence keeps all others from claiming: not while it waits for a Redis that is silent.
+        self.sink.answers().await?;
         let recovery = self.outbox.recover().await.map_err(in_words)?;
         let known = recovery.generation();
         let (raise, slots) = match recovery.standing() {

@@ -23,6 +23,7 @@ use crate::sink::{AppendError, Position, Raised, Refusal, Sink};
 #[derive(Default)]
 struct Scripted {
     claims: AtomicUsize,
+    recoveries: Arc<AtomicUsize>,
     let_go: Arc<Notify>,
 }
 
@@ -95,6 +96,7 @@ impl Outbox for Scripted {
     }
 
     async fn recover(&self) -> Result<NoRecovery, OutboxError> {
+        self.recoveries.fetch_add(1, Ordering::Relaxed);
         Ok(NoRecovery)
     }
 
@@ -115,12 +117,21 @@ impl Outbox for Scripted {
 
 struct NoRecovery;
 
-/// Takes nothing.
-struct Full;
+/// Takes nothing, and may be silent altogether: whoever asks then is stopped.
+#[derive(Default)]
+struct Full {
+    silent: Option<CancellationToken>,
+}
 
 impl Sink for Full {
     async fn append(&self, _: Position, _: &[u64], _: &Batch, _: &Entries) -> Result<Vec<Refusal>, AppendError> {
         Err(AppendError::Unavailable("OOM".to_owned()))
+    }
+
+    async fn answers(&self) -> Result<(), String> {
+        let Some(asked) = &self.silent else { return Ok(()) };
+        asked.cancel();
+        Err("no answer".to_owned())
     }
 
     async fn raise(&self, _: i64) -> Result<Raised, String> {
@@ -162,6 +173,10 @@ impl Sink for Counting {
         Ok(Vec::new())
     }
 
+    async fn answers(&self) -> Result<(), String> {
+        Ok(())
+    }
+
     async fn raise(&self, known: i64) -> Result<Raised, String> {
         Ok(Raised { generation: known + 1, previous: Some(known), appended: Vec::new() })
     }
@@ -186,7 +201,7 @@ fn relay<O: Outbox, S: Sink>(outbox: O, sink: S, in_flight: usize) -> Relay<O, S
 /// A claim that may still be open hides its rows: the next claims would take what follows them, and nobody would know.
 #[tokio::test]
 async fn a_rollback_without_an_answer_is_a_doubt_although_nothing_was_appended() {
-    let relay = relay(Scripted::default(), Full, 2);
+    let relay = relay(Scripted::default(), Full::default(), 2);
     let outcome = relay.deliver_once(&Session::new(1, 1), &CancellationToken::new()).await;
     assert!(matches!(outcome, Err(Trouble::Doubt { cause: Cause::Postgres, .. })), "{outcome:?}");
 }
@@ -199,4 +214,15 @@ async fn a_row_that_a_failed_settle_let_go_is_not_appended_again() {
     let outcome = relay.drain(&Session::new(1, 1), Mode::Daemon, &CancellationToken::new()).await;
     assert!(matches!(outcome, Err(Trouble::Doubt { cause: Cause::Postgres, .. })), "{outcome:?}");
     assert_eq!(appended.load(Ordering::Relaxed), 1, "appended again");
+}
+
+/// The fence would keep all other members from claiming for as long as Redis is waited for.
+#[tokio::test]
+async fn no_recovery_is_begun_while_redis_is_silent() {
+    let (stop, recoveries) = (CancellationToken::new(), Arc::new(AtomicUsize::new(0)));
+    let outbox = Scripted { recoveries: Arc::clone(&recoveries), ..Scripted::default() };
+    let relay = relay(outbox, Full { silent: Some(stop.clone()) }, 1);
+    relay.run(Mode::Daemon, &stop).await;
+    assert!(stop.is_cancelled(), "it was not asked");
+    assert_eq!(recoveries.load(Ordering::Relaxed), 0);
 }

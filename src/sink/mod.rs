@@ -81,6 +81,12 @@ pub trait Sink: Send + Sync {
         entries: &Entries,
     ) -> impl Future<Output = Result<Vec<Refusal>, AppendError>> + Send;
 
+    /// Whether it answers at all.
+    ///
+    /// # Errors
+    /// Why it does not.
+    fn answers(&self) -> impl Future<Output = Result<(), String>> + Send;
+
     /// Starts a new generation, above both `known` (Postgres's) and the journal's.
     ///
     /// # Errors

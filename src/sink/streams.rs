@@ -135,6 +135,11 @@ impl Sink for RedisSink {
         outcome(&reply)
     }
 
+    async fn answers(&self) -> Result<(), String> {
+        let generation = Args::from([self.journal.as_str(), "generation"]);
+        self.redis.call("HGET", generation).await.map(drop).map_err(|failure| failure.to_string())
+    }
+
     async fn raise(&self, known: i64) -> Result<Raised, String> {
         let mut args = Args::with_capacity(1);
         args.int(known);
