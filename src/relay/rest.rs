@@ -26,6 +26,9 @@ const BUSY: u32 = 2;
 /// are claimed one by one, a claim that was not full puts the next one off by this for each of its events, at least by
 /// [`LINGER_MIN`] and up to [`LINGER_SHORT`], which bounds that cost to a tenth of a processor. Pause and batch feed each
 /// other: below some 3,000 events/s they settle at a millisecond or two. Low traffic is never held back.
+///
+/// Measured beside one writer (4,000 events/s, CPU time of relay, Redis and the claims' sessions together): 40 to 51 us an
+/// event, with 60 us here 71 to 100. Without the bend at 5 ms it is 22 to 38, for three times the latency at 5,000/s.
 const LINGER_FOR_EVENT: Duration = Duration::from_micros(200);
 const LINGER_MIN: Duration = Duration::from_millis(1);
 const LINGER_SHORT: Duration = Duration::from_millis(5);
