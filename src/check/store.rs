@@ -73,7 +73,7 @@ fn unreachable(failure: &Failure, findings: &mut Findings) {
 /// Checks what `INFO` tells.
 async fn server(redis: &Redis, expects_cluster: bool, findings: &mut Findings) {
     let info = match redis.call("INFO", Args::default()).await {
-        Ok(reply) => reply.text().map(|bytes| String::from_utf8_lossy(bytes).into_owned()).unwrap_or_default(),
+        Ok(reply) => reply.string().unwrap_or_default(),
         Err(failure) => {
             let what = format!("version, persistence and eviction cannot be told: {failure}");
             return findings.warning(ABOUT, what, advice("allow +info, or see to them yourself"));

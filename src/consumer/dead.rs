@@ -125,7 +125,7 @@ impl DeadLetters {
         }
         let keys = [self.stream.as_str(), &letter.stream];
         let reply = self.redis.script(&self.replay, &keys, [letter.id.as_str()].into()).await?;
-        Ok(match text(&reply) {
+        Ok(match reply.string() {
             None => Replayed::Gone,
             Some(id) if id.is_empty() => Replayed::NotWhole,
             Some(id) => Replayed::As(id),
@@ -145,7 +145,7 @@ impl DeadLetters {
 fn letter(entry: &Reply) -> Option<DeadLetter> {
     let [id, fields] = entry.items() else { return None };
     let mut letter = DeadLetter {
-        id: text(id)?,
+        id: id.string()?,
         died_at: None,
         stream: String::new(),
         entry_id: String::new(),
@@ -155,7 +155,7 @@ fn letter(entry: &Reply) -> Option<DeadLetter> {
         fields: Map::new(),
     };
     for pair in fields.items().chunks_exact(2) {
-        let (name, value) = (text(&pair[0])?, text(&pair[1])?);
+        let (name, value) = (pair[0].string()?, pair[1].string()?);
         match name.strip_prefix(ADDED) {
             None => drop(letter.fields.insert(name, value.into())),
             Some("at") => letter.died_at = value.parse().ok(),
@@ -168,8 +168,4 @@ fn letter(entry: &Reply) -> Option<DeadLetter> {
         }
     }
     Some(letter)
-}
-
-fn text(reply: &Reply) -> Option<String> {
-    Some(String::from_utf8_lossy(reply.text()?).into_owned())
 }

@@ -198,7 +198,7 @@ impl Group {
         let reply = self.commands.script(&self.reclaim, &[&self.source.stream], args).await?;
         let [taken, gone, consumers] = reply.items() else { return Err(unexpected("the reclaim script")) };
         let number = |reply: &Reply| reply.int().and_then(|number| u64::try_from(number).ok()).unwrap_or_default();
-        let consumers = consumers.items().iter().filter_map(text).collect();
+        let consumers = consumers.items().iter().filter_map(Reply::string).collect();
         Ok(Reclaimed { taken: number(taken), gone: number(gone), consumers })
     }
 
@@ -215,7 +215,7 @@ impl Group {
         let mut args = self.member();
         args.int(millis(forget_idle));
         let reply = self.commands.script(&self.forget, &[&self.source.stream], args).await?;
-        Ok(reply.items().iter().filter_map(text).collect())
+        Ok(reply.items().iter().filter_map(Reply::string).collect())
     }
 
     /// How the group stands.
@@ -224,9 +224,9 @@ impl Group {
         let groups = self.commands.call("XINFO", ["GROUPS", stream].into()).await?;
         let value = |about: &Reply, name: &str| {
             let pairs = about.items().chunks_exact(2);
-            pairs.into_iter().find(|pair| text(&pair[0]).as_deref() == Some(name)).map(|pair| pair[1].clone())
+            pairs.into_iter().find(|pair| pair[0].string().as_deref() == Some(name)).map(|pair| pair[1].clone())
         };
-        let ours = |about: &&Reply| value(about, "name").and_then(|name| text(&name)).as_deref() == Some(&self.name);
+        let ours = |about: &&Reply| value(about, "name").and_then(|name| name.string()).as_deref() == Some(&self.name);
         let about = groups.items().iter().find(ours).ok_or_else(|| Failure::Refused("NOGROUP no such group".into()))?;
         let summary = self.commands.call("XPENDING", [stream, &self.name].into()).await?;
         Ok(Standing {
@@ -250,7 +250,7 @@ impl Group {
         }
         let keys = [self.source.stream.as_str(), &self.source.dead_letter_stream, &self.keys];
         let reply = self.commands.script(&self.dead_letter, &keys, args).await?;
-        match (&reply, text(&reply)) {
+        match (&reply, reply.string()) {
             (Reply::Nil, _) => Ok(Buried::NotOurs),
             (_, Some(id)) if id.is_empty() => Ok(Buried::Gone),
             (_, Some(id)) => Ok(Buried::As(id)),
@@ -277,12 +277,8 @@ fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
-fn text(reply: &Reply) -> Option<String> {
-    Some(String::from_utf8_lossy(reply.text()?).into_owned())
-}
-
 fn id(reply: &Reply) -> Option<EntryId> {
-    text(reply)?.parse().ok()
+    reply.string()?.parse().ok()
 }
 
 fn begun(reply: &Reply) -> Option<Begun> {
@@ -300,7 +296,7 @@ fn fields_of(fields: &[Reply]) -> Option<Vec<Bytes>> {
 /// `[[[id, attempts, [name, value, …]], …], more]`
 fn found(reply: &Reply) -> Option<Found> {
     let [entries, more] = reply.items() else { return None };
-    let more = match text(more)?.as_str() {
+    let more = match more.string()?.as_str() {
         "now" => More::Now,
         "full" => More::Full,
         last => More::Behind(last.to_owned()),

@@ -63,7 +63,7 @@ impl RedisCluster {
         for number in masters..count {
             let linked = eventually(AGREE_LIMIT, "a replica to be in step", async || {
                 let info = cluster.nodes[number].ask("INFO", &["replication"]).await.ok()?;
-                text(&info).contains("master_link_status:up").then_some(())
+                info.string().unwrap_or_default().contains("master_link_status:up").then_some(())
             });
             linked.await.map_err(|_late| cluster.failure("a replica is not in step"))?;
         }
@@ -142,7 +142,7 @@ impl RedisCluster {
                 break;
             }
             for key in keys.items() {
-                self.move_key(&text(key), from, to).await?;
+                self.move_key(&key.string().unwrap_or_default(), from, to).await?;
             }
         }
         // The new one first: the other way round nobody would have the slot for a moment.
@@ -156,7 +156,7 @@ impl RedisCluster {
         for node in &self.nodes {
             let agreed = eventually(AGREE_LIMIT, what, async || {
                 let info = node.ask("CLUSTER", &["INFO"]).await.ok()?;
-                text(&info).lines().any(|known| known == line).then_some(())
+                info.string().unwrap_or_default().lines().any(|known| known == line).then_some(())
             });
             agreed.await.map_err(|late| node.failure(&late.to_string()))?;
         }
@@ -178,7 +178,7 @@ impl Node {
         let client = client.map_err(|error| failed(error.to_string()))?;
         client.ready(AGREE_LIMIT).await.map_err(|failure| failed(failure.to_string()))?;
         let mut node = Self { server, client, id: String::new() };
-        node.id = text(&node.ask("CLUSTER", &["MYID"]).await?);
+        node.id = node.ask("CLUSTER", &["MYID"]).await?.string().unwrap_or_default();
         // Otherwise they all begin with the same one, and settle that among themselves first.
         node.ask("CLUSTER", &["SET-CONFIG-EPOCH", &(number + 1).to_string()]).await?;
         Ok(node)
@@ -196,8 +196,4 @@ impl Node {
     fn failure(&self, what: &str) -> Error {
         Error::Failed { what: what.to_owned(), log: self.server.log() }
     }
-}
-
-fn text(reply: &Reply) -> String {
-    reply.text().map(|bytes| String::from_utf8_lossy(bytes).into_owned()).unwrap_or_default()
 }

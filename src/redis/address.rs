@@ -1,5 +1,6 @@
 //! An address of Redis: one server or a cluster, with the parameters for TLS that redis-py has, which fred does not know.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -86,11 +87,10 @@ impl Address {
     /// What fred is told: the server that the address names, or this node of the cluster.
     pub(super) fn at(&self, node: Option<&Place>) -> String {
         let mut url = self.rest.clone();
-        if let Some(Place { host, port }) = node {
-            let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+        if let Some(node) = node {
             // Both fail only for an address without a host, which `parse` refuses.
-            let _ = url.set_host(Some(&host));
-            let _ = url.set_port(Some(*port));
+            let _ = url.set_host(Some(&node.bracketed()));
+            let _ = url.set_port(Some(node.port));
         }
         url.to_string()
     }
@@ -144,6 +144,11 @@ impl Place {
         (!host.is_empty()).then(|| Self { host: host.to_owned(), port })
     }
 
+    /// The host as addresses have it: an IPv6 address in brackets.
+    fn bracketed(&self) -> Cow<'_, str> {
+        if self.host.contains(':') { format!("[{}]", self.host).into() } else { self.host.as_str().into() }
+    }
+
     fn of_text(url: &SecretString) -> Option<Self> {
         Self::of(&Url::parse(url.expose_secret()).ok()?)
     }
@@ -156,8 +161,7 @@ impl Place {
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { host, port } = self;
-        if host.contains(':') { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }
+        write!(f, "{}:{}", self.bracketed(), self.port)
     }
 }
 

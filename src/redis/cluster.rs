@@ -115,7 +115,7 @@ impl Cluster {
         let owner = slots.items().iter().find_map(|range| {
             let [first, last, master, ..] = range.items() else { return None };
             let [host, port, ..] = master.items() else { return None };
-            let host = host.text().map(|host| String::from_utf8_lossy(host).into_owned()).unwrap_or_default();
+            let host = host.string().unwrap_or_default();
             let is_it = first.int()? <= wanted && wanted <= last.int()?;
             is_it.then(|| Place::parse(&format!("{host}:{}", port.int()?), &asked.host)).flatten()
         });

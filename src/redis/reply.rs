@@ -24,6 +24,11 @@ impl Reply {
         }
     }
 
+    /// A text as a string; what is no UTF-8 in it is replaced.
+    pub fn string(&self) -> Option<String> {
+        self.text().map(|bytes| String::from_utf8_lossy(bytes).into_owned())
+    }
+
     /// An integer, or a text of decimal digits.
     pub fn int(&self) -> Option<i64> {
         match self {

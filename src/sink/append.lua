@@ -12,7 +12,8 @@
 --          then for each run of events of one stream and one shape: how many they are, number of the stream, number of
 --          the shape, and the values of each.
 --
--- Streams are not declared as keys (on a single server; on a cluster they are KEYS 2…, see streams.rs): one that the ACL forbids would fail the call as a whole, without saying which.
+-- Streams are not declared as keys: one that the ACL forbids would fail the call as a whole, without saying which. On a
+-- cluster they must be, as KEYS 2 and so on: see streams.rs.
 -- Values are never unpacked for a whole batch: Lua's limit there is about 8,000. Each argument costs: Redis's Lua hashes
 -- every byte of every string that it makes, so that nothing is glued together here which could be sent as it is.
 local journal = KEYS[1]

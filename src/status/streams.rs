@@ -46,8 +46,8 @@ pub(super) async fn find(redis: &Redis, template: &Template) -> Result<(Vec<Stri
         let args = Args::from([&cursor, "MATCH", &glob, "COUNT", SCAN_STEP, "TYPE", "stream"]);
         let reply = redis.call("SCAN", args).await?;
         let [next, keys] = reply.items() else { break };
-        names.extend(keys.items().iter().filter_map(text));
-        cursor = text(next).unwrap_or_else(|| "0".to_owned());
+        names.extend(keys.items().iter().filter_map(Reply::string));
+        cursor = next.string().unwrap_or_else(|| "0".to_owned());
         if cursor == "0" || names.len() > STREAMS_MAX || started.elapsed() > SCAN_LIMIT {
             break;
         }
@@ -75,13 +75,9 @@ fn group(reply: &Reply) -> Group {
     };
     let number = |name: &str| value(name).and_then(Reply::int);
     Group {
-        name: value("name").and_then(text).unwrap_or_default(),
+        name: value("name").and_then(Reply::string).unwrap_or_default(),
         consumers: number("consumers").unwrap_or(0),
         pending: number("pending").unwrap_or(0),
         lag: number("lag"),
     }
-}
-
-fn text(reply: &Reply) -> Option<String> {
-    reply.text().map(|bytes| String::from_utf8_lossy(bytes).into_owned())
 }
