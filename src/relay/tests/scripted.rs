@@ -1,0 +1,222 @@
+//! An outbox and sinks that do what a test's script says.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::encode::Entries;
+use crate::event::{AppendedRow, Batch, Event};
+use crate::outbox::{Claim, Outbox, OutboxError, Recovery, Standing, Woken};
+use crate::sink::{AppendError, Position, Raised, Refusal, Sink};
+
+/// Claims as a script says, and remembers what was done: `0` takes nothing, `R` a row, `F` a row that cannot be settled, `W`
+/// waits until that was tried and gets the same row. When the script is over, it is asked to stop.
+pub(super) struct Scripted {
+    script: Mutex<VecDeque<char>>,
+    calls: Mutex<String>,
+    let_go: Arc<Notify>,
+    pub(super) stop: CancellationToken,
+}
+
+impl Scripted {
+    pub(super) fn new(script: &str) -> Self {
+        Self {
+            script: Mutex::new(script.chars().collect()),
+            calls: Mutex::default(),
+            let_go: Arc::default(),
+            stop: CancellationToken::new(),
+        }
+    }
+
+    /// The claims of the script, and between them `l`: the sleep lock is taken or known to be held, `z`: sleep, `u`: the lock
+    /// is given up, `r`: a recovery is begun.
+    pub(super) fn calls(&self) -> String {
+        self.calls.lock().expect("no panic").clone()
+    }
+
+    fn note(&self, call: char) {
+        self.calls.lock().expect("no panic").push(call);
+    }
+}
+
+pub(super) struct OneRow {
+    batch: Batch,
+    /// Told when it is to be settled, which then fails.
+    let_go: Option<Arc<Notify>>,
+}
+
+impl OneRow {
+    fn new(let_go: Option<Arc<Notify>>) -> Self {
+        let text = |text: &'static str| Bytes::from_static(text.as_bytes());
+        let event = Event {
+            row: text("1"),
+            order: Some(1),
+            id: text("e"),
+            key: None,
+            kind: text("T"),
+            time: None,
+            payload: text("{}"),
+            headers: None,
+        };
+        Self { batch: Batch { events: vec![event], route: Vec::new(), route_width: 0 }, let_go }
+    }
+}
+
+/// Counts what it takes.
+pub(super) struct Counting(pub(super) Arc<AtomicUsize>);
+
+impl Claim for OneRow {
+    fn batch(&self) -> &Batch {
+        &self.batch
+    }
+
+    fn is_full(&self) -> bool {
+        false
+    }
+
+    async fn settle(self, _: &Entries) -> Result<(), OutboxError> {
+        let Some(let_go) = self.let_go else { return Ok(()) };
+        let_go.notify_one();
+        Err(OutboxError::Postgres("terminated".to_owned()))
+    }
+
+    async fn roll_back(self) -> Result<(), OutboxError> {
+        Err(OutboxError::Postgres("no answer".to_owned()))
+    }
+}
+
+impl Outbox for &Scripted {
+    type Claim = OneRow;
+    type Recovery = NoRecovery;
+
+    async fn claim(&self, _: &[String]) -> Result<Option<OneRow>, OutboxError> {
+        let next = self.script.lock().expect("no panic").pop_front();
+        match next {
+            Some(next) => self.note(next),
+            None => self.stop.cancel(),
+        }
+        Ok(match next {
+            Some('R') => Some(OneRow::new(None)),
+            Some('F') => Some(OneRow::new(Some(Arc::clone(&self.let_go)))),
+            Some('W') => {
+                self.let_go.notified().await;
+                Some(OneRow::new(None))
+            }
+            _ => None,
+        })
+    }
+
+    async fn join(&self) -> Result<i32, OutboxError> {
+        Ok(1)
+    }
+
+    async fn changed(&self) {}
+
+    async fn leave(&self) {}
+
+    async fn sweep(&self, _: &[String]) -> Duration {
+        Duration::MAX
+    }
+
+    async fn recover(&self) -> Result<NoRecovery, OutboxError> {
+        self.note('r');
+        Ok(NoRecovery)
+    }
+
+    fn rewind(&self) {}
+
+    /// The lock is free: nobody is between insert and commit.
+    async fn fall_asleep(&self) -> Result<bool, OutboxError> {
+        self.note('l');
+        Ok(true)
+    }
+
+    async fn woken(&self, _: Duration) -> Woken {
+        if self.stop.is_cancelled() {
+            std::future::pending::<()>().await;
+        }
+        self.note('z');
+        Woken::Notified
+    }
+
+    async fn get_up(&self) -> Result<(), OutboxError> {
+        self.note('u');
+        Ok(())
+    }
+}
+
+pub(super) struct NoRecovery;
+
+/// Takes nothing, and may be silent altogether: whoever asks then is stopped.
+#[derive(Default)]
+pub(super) struct Full {
+    pub(super) silent: Option<CancellationToken>,
+}
+
+impl Sink for Full {
+    async fn append(&self, _: Position, _: &[u64], _: &Batch, _: &Entries) -> Result<Vec<Refusal>, AppendError> {
+        Err(AppendError::Unavailable("OOM".to_owned()))
+    }
+
+    async fn answers(&self) -> Result<(), String> {
+        let Some(asked) = &self.silent else { return Ok(()) };
+        asked.cancel();
+        Err("no answer".to_owned())
+    }
+
+    async fn raise(&self, _: i64) -> Result<Raised, String> {
+        Err("OOM".to_owned())
+    }
+
+    async fn forget(&self, _: i64, _: i32, _: &[u64]) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+impl Recovery for NoRecovery {
+    fn generation(&self) -> i64 {
+        1
+    }
+
+    fn standing(&self) -> Standing {
+        Standing::InForce
+    }
+
+    fn slots_owned(&self) -> usize {
+        64
+    }
+
+    async fn adopt(self) -> Result<(), OutboxError> {
+        Ok(())
+    }
+
+    async fn finish(self, _: i64, _: &[AppendedRow]) -> Result<u64, OutboxError> {
+        Ok(0)
+    }
+}
+
+impl Sink for Counting {
+    async fn append(&self, _: Position, _: &[u64], batch: &Batch, _: &Entries) -> Result<Vec<Refusal>, AppendError> {
+        self.0.fetch_add(batch.events.len(), Ordering::Relaxed);
+        // The other lane begins its claim meanwhile.
+        tokio::task::yield_now().await;
+        Ok(Vec::new())
+    }
+
+    async fn answers(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    async fn raise(&self, known: i64) -> Result<Raised, String> {
+        Ok(Raised { generation: known + 1, previous: Some(known), appended: Vec::new() })
+    }
+
+    async fn forget(&self, _: i64, _: i32, _: &[u64]) -> Result<(), String> {
+        Ok(())
+    }
+}
