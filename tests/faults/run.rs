@@ -157,6 +157,11 @@ impl Run {
         self.tell(&format!("recovered in {:.1} s; {delivered} events so far", took.as_secs_f64()));
     }
 
+    /// What the checker says of what has been delivered so far; the rest counts as lost.
+    pub(crate) async fn verdict(&self) -> Verdict {
+        verdict(&self.stage).await
+    }
+
     /// Stops the writers, lets the members finish, and reads everything. The files of a run that was not clean stay.
     pub(crate) async fn finish(mut self) -> Outcome {
         self.recovered().await;
@@ -182,9 +187,7 @@ impl Run {
             }
         }
         complaints.extend(journal(&stage).await);
-        let redis = stage.redis_client();
-        redis.ready(LIMIT).await.expect("a connection");
-        let mut verdict = check(&stage.client().await.expect("a connection"), &redis).await;
+        let mut verdict = verdict(&stage).await;
         verdict.complaints = complaints;
         let length = started.elapsed();
         let mut summary = format!(
@@ -218,6 +221,12 @@ impl Run {
 
 fn tell(started: Instant, line: &str) {
     say(&format!("{:7.1} s  {line}", started.elapsed().as_secs_f64()));
+}
+
+async fn verdict(stage: &Stage) -> Verdict {
+    let redis = stage.redis_client();
+    redis.ready(LIMIT).await.expect("a connection");
+    check(&stage.client().await.expect("a connection"), &redis).await
 }
 
 /// After a clean end the journals hold no batch.
