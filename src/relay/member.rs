@@ -9,7 +9,7 @@ use super::outage::Outage;
 use super::session::Session;
 use super::trouble::{Cause, Trouble};
 use crate::outbox::{Outbox, OutboxError, Recovery, Standing};
-use crate::sink::Sink;
+use crate::sink::{GENERATIONS_KEPT, Sink};
 
 /// Pause of a standby before it looks again after a change.
 const STANDBY_PAUSE: Duration = Duration::from_millis(200);
@@ -142,23 +142,48 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
             Standing::InForce => (doubted.is_some_and(|doubted| doubted >= known), recovery.slots_owned()),
             Standing::Changes => (true, recovery.slots_owned()),
         };
-        let generation = if raise {
+        let (generation, told) = if raise {
             self.raise(cause, recovery, seat).await?
         } else {
             recovery.adopt().await.map_err(in_words)?;
             self.metrics.recovered(cause, 0, known);
-            known
+            (known, cause == Cause::RolledBack)
         };
+        let same = |left: &Session| (left.generation, left.member) == (generation, seat);
+        // Only now: had Redis failed over before the generation was raised, an older question would not have seen it.
+        if let Some(old) = left.as_ref().filter(|left| !same(left)) {
+            if !told {
+                self.compare(old, generation).await?;
+            }
+            *left = None;
+        }
         self.metrics.owns(slots);
         tracing::info!(outbox = self.name, generation, slots, "at work");
         if slots == 0 {
             return Ok(None);
         }
-        let same = left.take().filter(|left| (left.generation, left.member) == (generation, seat));
-        Ok(Some(same.unwrap_or_else(|| Session::new(generation, seat))))
+        Ok(Some(left.take().unwrap_or_else(|| Session::new(generation, seat))))
     }
 
-    async fn raise(&self, cause: Cause, recovery: O::Recovery, seat: i32) -> Result<i64, String> {
+    /// Redis must still know what this member appended in the generation that it left. The first append of a session that
+    /// goes on would notice; after a doubt there is none.
+    async fn compare(&self, left: &Session, generation: i64) -> Result<(), String> {
+        let acknowledged = left.acknowledged();
+        if acknowledged == 0 || generation - left.generation > GENERATIONS_KEPT {
+            return Ok(());
+        }
+        let known = self.sink.last_batch(left.generation, left.member).await?;
+        if known < acknowledged {
+            self.rolled_back(&format!(
+                "the last batch of generation {} was {known}, not {acknowledged}",
+                left.generation
+            ));
+        }
+        Ok(())
+    }
+
+    /// The new generation, and whether a loss was told.
+    async fn raise(&self, cause: Cause, recovery: O::Recovery, seat: i32) -> Result<(i64, bool), String> {
         let known = recovery.generation();
         let raised = self.sink.raise(known).await?;
         let lost = match raised.previous {
@@ -166,7 +191,8 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
             None => known > 0,
         };
         // One loss is told once: if an append found it, that was told already.
-        if lost && cause != Cause::RolledBack {
+        let told = cause == Cause::RolledBack;
+        if lost && !told {
             self.rolled_back(&format!("Postgres is at generation {known}, the journal was at {:?}", raised.previous));
         }
         let settled = recovery.finish(raised.generation, &raised.appended).await.map_err(in_words)?;
@@ -177,7 +203,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
         self.metrics.recovered(cause, settled, raised.generation);
         let (cause, generation) = (cause.as_str(), raised.generation);
         tracing::info!(outbox = self.name, cause, generation, settled, "recovered");
-        Ok(generation)
+        Ok((generation, lost || told))
     }
 
     /// Delivers until it is done, in doubt, or asked to stop.

@@ -36,8 +36,12 @@ impl Session {
     }
 
     pub(super) fn position(&self, batch: u64) -> Position {
-        let previous = self.last_appended.load(Ordering::Acquire);
-        Position { generation: self.generation, member: self.member, batch, previous }
+        Position { generation: self.generation, member: self.member, batch, previous: self.acknowledged() }
+    }
+
+    /// The last batch that is known to have been appended; 0: none.
+    pub(super) fn acknowledged(&self) -> u64 {
+        self.last_appended.load(Ordering::Acquire)
     }
 
     /// A batch was appended, and these records are gone from the journal.

@@ -10,6 +10,9 @@ use crate::event::{AppendedRow, Batch};
 
 pub use streams::{RedisSink, journal_key};
 
+/// For so many generations a member can still ask for the number of its last batch.
+pub const GENERATIONS_KEPT: i64 = 16;
+
 /// Which batch this is: what the fence and the journal compare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Position {
@@ -92,6 +95,13 @@ pub trait Sink: Send + Sync {
     /// # Errors
     /// Why it could not; repeating it is safe.
     fn raise(&self, known: i64) -> impl Future<Output = Result<Raised, String>> + Send;
+
+    /// Number of the last batch that a member appended in one of the last [`GENERATIONS_KEPT`] generations, as far as the
+    /// journal knows; 0: of none.
+    ///
+    /// # Errors
+    /// Why it could not be asked.
+    fn last_batch(&self, generation: i64, member: i32) -> impl Future<Output = Result<u64, String>> + Send;
 
     /// Drops the records of older generations and of these settled batches.
     ///

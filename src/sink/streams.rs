@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 
-use super::{AppendError, Position, Raised, Refusal, Sink, journal};
+use super::{AppendError, GENERATIONS_KEPT, Position, Raised, Refusal, Sink, journal};
 use crate::encode::{Entries, Entry};
 use crate::event::Batch;
 use crate::redis::{Args, Failure, Redis, Reply, Script};
@@ -154,9 +154,15 @@ impl Sink for RedisSink {
         Ok(Raised { generation, previous: previous.int(), appended })
     }
 
+    async fn last_batch(&self, generation: i64, member: i32) -> Result<u64, String> {
+        let last = Args::from([self.journal.as_str(), &format!("last:{generation}:{member}")]);
+        let reply = self.redis.call("HGET", last).await.map_err(|failure| failure.to_string())?;
+        Ok(reply.int().and_then(|number| u64::try_from(number).ok()).unwrap_or(0))
+    }
+
     async fn forget(&self, generation: i64, member: i32, settled: &[u64]) -> Result<(), String> {
-        let mut args = Args::with_capacity(3 + settled.len());
-        args.int(generation).int(member);
+        let mut args = Args::with_capacity(4 + settled.len());
+        args.int(generation).int(member).int(GENERATIONS_KEPT);
         push_numbers(&mut args, settled);
         let outcome = self.redis.script(&self.forget, &[&self.journal], args).await;
         let Err(failure) = outcome else { return Ok(()) };

@@ -1,8 +1,9 @@
 //! Crashes in the middle of a drain: of the relay, of Redis, of Postgres. Nothing lost, nothing doubled, order kept.
 
 use outflow::config::{self, Source};
-use outflow::local::Signal;
+use outflow::local::{Signal, eventually};
 use outflow::outbox::table::Table;
+use outflow::redis::Reply;
 use tokio_postgres::types::ToSql;
 
 use crate::support::{LIMIT, Numbered, Stage, outbox};
@@ -145,6 +146,26 @@ async fn a_redis_that_lost_its_data_is_noticed() {
     relay.terminate();
     assert!(relay.wait(LIMIT).await.expect("an end").success());
     assert!(relay.log().contains("Redis lost data that it had acknowledged"), "{}", relay.log_tail());
+}
+
+/// After a fail-over a doubt comes before the next append, and the new generation knows nothing of what was lost: the member
+/// itself compares, also when somebody else has raised the generation.
+#[tokio::test]
+async fn a_loss_is_noticed_when_the_generation_has_changed_since() {
+    let stage = Stage::new(&outbox("")).await;
+    let relay = stage.member("one");
+    Numbered { rows: 10, keys: 2 }.insert(&stage).await;
+    stage.drained().await;
+    let journal = stage.command("KEYS", &["outflow:journal:*"]).await;
+    let journal = journal.items()[0].string().expect("a key");
+    let fields = stage.command("HKEYS", &[&journal]).await;
+    let last = fields.items().iter().filter_map(Reply::string).find(|field| field.starts_with("last:"));
+    stage.command("HDEL", &[&journal, &last.expect("the number of its last batch")]).await;
+    let other = stage.member("two");
+    stage.shared_by(2).await;
+    let noticed = eventually(LIMIT, "the loss", async || relay.log().contains("Redis lost data"));
+    assert!(noticed.await.is_ok(), "{}", relay.log_tail());
+    assert!(!other.log().contains("Redis lost data"), "it has appended nothing: {}", other.log_tail());
 }
 
 /// The statements of a claim are sent together: had `begin` failed, each would commit by itself, and the delete with it.

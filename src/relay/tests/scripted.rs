@@ -173,6 +173,10 @@ impl Sink for Full {
         Err("OOM".to_owned())
     }
 
+    async fn last_batch(&self, _: i64, _: i32) -> Result<u64, String> {
+        Ok(u64::MAX)
+    }
+
     async fn forget(&self, _: i64, _: i32, _: &[u64]) -> Result<(), String> {
         Ok(())
     }
@@ -214,6 +218,10 @@ impl Sink for Counting {
 
     async fn raise(&self, known: i64) -> Result<Raised, String> {
         Ok(Raised { generation: known + 1, previous: Some(known), appended: Vec::new() })
+    }
+
+    async fn last_batch(&self, _: i64, _: i32) -> Result<u64, String> {
+        Ok(u64::MAX)
     }
 
     async fn forget(&self, _: i64, _: i32, _: &[u64]) -> Result<(), String> {
