@@ -11,12 +11,20 @@
 //! lost with a connection. And when it follows an ASK, it takes the next reply on that connection for the one to ASKING,
 //! whoever's it is, so that commands on their way there get each other's replies (`router/utils.rs`,
 //! `send_asking_with_policy`).
+//!
+//! # Sentinels
+//! are asked by `sentinel.rs`, not by fred's sentinel client. After its first connection that one forgets the sentinels that
+//! it was told of in favour of those that they announce (addresses of containers, or of a network inside), and it believes
+//! the first that answers (`router/sentinel.rs`, `update_cached_client_state`, `connect_to_sentinel`).
 
 mod address;
 mod cluster;
 mod failure;
 mod keys;
+mod place;
+mod replicas;
 mod reply;
+mod sentinel;
 mod way;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,8 +40,9 @@ use fred::types::{ClusterHash, CustomCommand, Value};
 use secrecy::SecretString;
 
 use crate::tls;
-use address::{Address, Place};
+use address::{Address, Kind};
 use cluster::Cluster;
+use sentinel::Sentinel;
 use way::Way;
 
 pub use address::{NAMES, files, with_parameter};
@@ -59,6 +68,8 @@ const QUEUE_MAX: usize = 64;
 #[derive(Clone)]
 pub struct Redis {
     way: Way,
+    /// How many replicas must have what a script writes.
+    replicas: usize,
 }
 
 /// A connection to one server.
@@ -68,16 +79,20 @@ struct Node {
     place: Arc<str>,
     is_tls: bool,
     last_error: Arc<Mutex<Option<String>>>,
+    mark: Arc<Mutex<Option<String>>>,
 }
 
-/// How long a command may take, and whether it blocks its connection meanwhile.
+/// What a command may take.
 #[derive(Debug, Clone, Copy)]
 struct Patience {
     timeout: Duration,
+    /// It blocks its connection meanwhile.
     blocks: bool,
+    /// How many replicas must have what it writes.
+    replicas: usize,
 }
 
-const PATIENCE: Patience = Patience { timeout: COMMAND_TIMEOUT, blocks: false };
+const PATIENCE: Patience = Patience { timeout: COMMAND_TIMEOUT, blocks: false, replicas: 0 };
 
 /// The arguments of a command, in order. Strings of bytes are shared, not copied.
 #[derive(Debug, Default, Clone)]
@@ -179,12 +194,18 @@ impl Redis {
     /// [`BadUrl`] when the address cannot be parsed.
     pub fn open(url: &SecretString, name: &str) -> Result<Self, BadUrl> {
         let address = Address::parse(url)?;
-        let way = if address.is_cluster {
-            Way::Cluster(Arc::new(Cluster::new(address, name)?))
-        } else {
-            Way::Server(Node::open(&address, None, &Self::place(url), name)?)
+        let way = match address.kind {
+            Kind::Server => Way::Server(Node::open(&address.at(None), address.tls, &Self::place(url), name)?),
+            Kind::Cluster => Way::Cluster(Arc::new(Cluster::new(address, name)?)),
+            Kind::Sentinels(_) => Way::Sentinel(Arc::new(Sentinel::new(address, name)?)),
         };
-        Ok(Self { way })
+        Ok(Self { way, replicas: 0 })
+    }
+
+    /// The same connection, on which what a script has written counts only when so many replicas have it too.
+    #[must_use]
+    pub fn waiting_for(self, replicas: usize) -> Self {
+        Self { replicas, ..self }
     }
 
     /// Sends one command, once.
@@ -200,7 +221,7 @@ impl Redis {
     /// # Errors
     /// As [`Redis::call`].
     pub async fn call_blocking(&self, command: &'static str, args: Args, block: Duration) -> Result<Reply, Failure> {
-        self.send(command, args, Patience { timeout: block + BLOCKING_SLACK, blocks: true }).await
+        self.send(command, args, Patience { timeout: block + BLOCKING_SLACK, blocks: true, ..PATIENCE }).await
     }
 
     /// Runs a script by its hash; a server that does not know it (a restart, SCRIPT FLUSH) is given the source.
@@ -232,8 +253,11 @@ impl Redis {
             fill(&mut args);
             args
         };
-        match self.call("EVALSHA", args(&script.sha1)).await {
-            Err(failure) if failure.code() == Some("NOSCRIPT") => self.call("EVAL", args(script.source)).await,
+        let patience = Patience { replicas: self.replicas, ..PATIENCE };
+        match self.send("EVALSHA", args(&script.sha1), patience).await {
+            Err(failure) if failure.code() == Some("NOSCRIPT") => {
+                self.send("EVAL", args(script.source), patience).await
+            }
             outcome => outcome,
         }
     }
@@ -242,13 +266,14 @@ impl Redis {
         match &self.way {
             Way::Server(node) => node.send(command, args, patience).await,
             Way::Cluster(cluster) => cluster.send(command, args, patience).await,
+            Way::Sentinel(sentinel) => sentinel.master()?.send(command, args, patience).await,
         }
     }
 }
 
 impl Node {
-    /// Starts to connect to the server that the address names, or to this node of the cluster.
-    fn open(address: &Address, node: Option<&Place>, place: &str, name: &str) -> Result<Self, BadUrl> {
+    /// Starts to connect to a server; `place` is what messages call it.
+    fn open(url: &str, tls: Option<rustls::ClientConfig>, place: &str, name: &str) -> Result<Self, BadUrl> {
         let performance =
             PerformanceConfig { default_command_timeout: COMMAND_TIMEOUT, ..PerformanceConfig::default() };
         let connection = ConnectionConfig {
@@ -268,8 +293,8 @@ impl Node {
         };
         let mut reconnect = ReconnectPolicy::new_exponential(0, RECONNECT_MS.0, RECONNECT_MS.1, 2);
         reconnect.set_jitter(RECONNECT_MS.0);
-        let mut config = Config::from_url(&address.at(node)).map_err(|_hidden| BadUrl(address::EXPECTED.to_owned()))?;
-        config.tls = address.tls.clone().map(TlsConfig::from);
+        let mut config = Config::from_url(url).map_err(|_hidden| BadUrl(address::EXPECTED.to_owned()))?;
+        config.tls = tls.map(TlsConfig::from);
         let is_tls = config.uses_tls();
         // Otherwise fred gives up for good when the first attempt to connect fails.
         config.fail_fast = false;
@@ -282,8 +307,14 @@ impl Node {
             *seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.details().to_owned());
             std::future::ready(Ok(()))
         });
+        let mark = Arc::new(Mutex::new(None));
+        let known = Arc::clone(&mark);
+        client.on_reconnect(move |_server| {
+            *known.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            std::future::ready(Ok(()))
+        });
         client.connect();
-        Ok(Self { client, place: place.into(), is_tls, last_error })
+        Ok(Self { client, place: place.into(), is_tls, last_error, mark })
     }
 
     async fn ready(&self, limit: Duration) -> Result<(), Failure> {
@@ -313,7 +344,10 @@ impl Node {
         if !self.client.is_connected() {
             return Err(self.not_connected());
         }
-        let Patience { timeout, blocks } = patience;
+        let Patience { timeout, blocks, replicas } = patience;
+        if replicas > 0 {
+            return self.send_and_wait(command, args, patience).await;
+        }
         let options = Options { max_attempts: Some(1), fail_fast: true, timeout: Some(timeout), ..Options::default() };
         let command = CustomCommand::new_static(command, ClusterHash::FirstKey, blocks);
         let frame = self.client.with_options(&options).custom_raw(command, args.0).await;

@@ -4,6 +4,7 @@ mod acl;
 mod database;
 mod event_table;
 mod horizon;
+mod replication;
 mod store;
 mod transport;
 

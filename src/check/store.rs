@@ -6,7 +6,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::transport::{self, Route};
-use super::{Findings, Known, Level, Remedy, acl, advice, split};
+use super::{Findings, Known, Level, Remedy, acl, advice, replication, split};
 use crate::config::Config;
 use crate::redis::{self, Args, Failure, Redis};
 
@@ -27,7 +27,7 @@ pub(super) async fn check(config: &Config, known: &[Known], findings: &mut Findi
     let tags = config.outboxes.iter().map(|outbox| outbox.stream.hash_tag().unwrap_or_default());
     for tag in tags.collect::<BTreeSet<_>>() {
         match redis.server_of(tag).await {
-            Ok(node) => server(&node, redis.is_cluster(), findings).await,
+            Ok(node) => server(&node, redis.is_cluster(), config, findings).await,
             Err(failure) if failure.to_string().contains("cluster support disabled") => {
                 return findings.error(ABOUT, "is no cluster", advice("let redis.url begin with redis://"));
             }
@@ -71,7 +71,7 @@ fn unreachable(failure: &Failure, findings: &mut Findings) {
 }
 
 /// Checks what `INFO` tells.
-async fn server(redis: &Redis, expects_cluster: bool, findings: &mut Findings) {
+async fn server(redis: &Redis, expects_cluster: bool, config: &Config, findings: &mut Findings) {
     let info = match redis.call("INFO", Args::default()).await {
         Ok(reply) => reply.string().unwrap_or_default(),
         Err(failure) => {
@@ -100,6 +100,8 @@ async fn server(redis: &Redis, expects_cluster: bool, findings: &mut Findings) {
     }
     persistence(&value, findings);
     eviction(&value, findings);
+    let replicas = value("connected_slaves").parse().unwrap_or(0);
+    replication::check(redis, ABOUT, &user(&config.redis), (replicas, config.wait_replicas), findings).await;
 }
 
 fn persistence<'a>(value: &impl Fn(&str) -> &'a str, findings: &mut Findings) {

@@ -42,6 +42,7 @@ pub(super) struct Redis {
     pub(super) ssl_ca_certs: String,
     pub(super) ssl_certfile: String,
     pub(super) ssl_keyfile: String,
+    pub(super) wait_replicas: usize,
 }
 
 #[derive(Debug, Deserialize)]

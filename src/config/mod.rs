@@ -31,6 +31,8 @@ pub struct Config {
     pub postgres: SecretString,
     /// Address of Redis, with the password if there is one, and with its parameters for TLS.
     pub redis: SecretString,
+    /// How many replicas must have an event before its row is settled.
+    pub wait_replicas: usize,
     /// Files that addresses were read from; nobody else can read them.
     pub secret_files: Vec<PathBuf>,
     /// Where the probes and metrics are served.

@@ -15,6 +15,8 @@ const BATCH_BYTES: RangeInclusive<u64> = 1_024..=64 << 20;
 const EVENT_BYTES_MAX: RangeInclusive<u64> = 1..=256 << 20;
 /// Longer, and events would wait for nothing that is worth it.
 const LINGER: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(1);
+/// More than anybody has of one server.
+const WAIT_REPLICAS: RangeInclusive<usize> = 0..=16;
 const POLL_INTERVAL: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_hours(1);
 
 pub(super) fn validate(file: File, defaults: File) -> Result<Config, Problem> {
@@ -47,9 +49,11 @@ pub(super) fn validate(file: File, defaults: File) -> Result<Config, Problem> {
     if redis::Redis::is_cluster_url(&file.redis.url) {
         in_one_slot(&outboxes)?;
     }
+    let wait_replicas = within(Some(file.redis.wait_replicas), WAIT_REPLICAS, "redis.wait_replicas")?;
     Ok(Config {
         postgres: file.postgres.url,
         redis: file.redis.url,
+        wait_replicas,
         secret_files: Vec::new(),
         admin_listen,
         log_level: file.log.level,

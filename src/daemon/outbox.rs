@@ -38,7 +38,8 @@ pub(super) async fn relay(
         .map_err(|error| DaemonError::Configuration(format!("postgres.url: {error}")))?;
     let Some(table) = inspected(&server, &outbox, &metrics, mode, &stop).await? else { return Ok(()) };
     let redis = Redis::open(&config.redis, "outflow")
-        .map_err(|error| DaemonError::Configuration(format!("redis.url: {error}")))?;
+        .map_err(|error| DaemonError::Configuration(format!("redis.url: {error}")))?
+        .waiting_for(config.wait_replicas);
     let ready = redis.ready(ONCE_CONNECT_LIMIT).await;
     if let (Err(failure), Mode::Once) = (ready, mode) {
         return Err(DaemonError::Unavailable(failure.to_string()));

@@ -12,6 +12,7 @@ mod postgres;
 mod program;
 mod redis;
 mod redis_cluster;
+mod redis_sentinel;
 mod user;
 mod wait;
 
@@ -23,4 +24,5 @@ pub use postgres::{Postgres, PostgresOptions};
 pub use program::Program;
 pub use redis::Redis;
 pub use redis_cluster::RedisCluster;
+pub use redis_sentinel::RedisSentinel;
 pub use wait::{Condition, eventually};

@@ -103,7 +103,7 @@ async fn launch(dir: &Path, port: u16, extra_args: &[String]) -> Result<Program,
 
 /// Whether the server answers a PING with anything but LOADING. A refusal (a password was asked for in `extra_args`)
 /// is an answer too.
-async fn answers(port: u16) -> std::io::Result<bool> {
+pub(super) async fn answers(port: u16) -> std::io::Result<bool> {
     let mut connection = TcpStream::connect(("127.0.0.1", port)).await?;
     connection.write_all(b"PING\r\n").await?;
     let mut start = [0; 5];

@@ -1,22 +1,28 @@
-//! An address of Redis: one server or a cluster, with the parameters for TLS that redis-py has, which fred does not know.
+//! An address of Redis: one server, a cluster, or the master that sentinels name, with the parameters for TLS that redis-py
+//! has, which fred does not know.
 
-use std::borrow::Cow;
-use std::fmt;
 use std::path::PathBuf;
 
 use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
+use super::place::Place;
 use super::{BadUrl, Redis};
 use crate::tls::{self, Files, Names, Verify};
 
 /// What the certificates' parameters are called.
 pub const NAMES: Names = Names { authorities: "ssl_ca_certs", certificate: "ssl_certfile", key: "ssl_keyfile" };
 pub(super) const EXPECTED: &str = "expected redis://[user:password@]host[:port][/database], or rediss:// for TLS; \
-    redis-cluster:// or rediss-cluster:// for a cluster, which needs one of its nodes, and more as ?node=host:port";
-const DEFAULT_PORT: u16 = 6379;
-/// Another node of a cluster: where to ask when the first one is down.
+    redis-cluster:// or rediss-cluster:// for a cluster, which needs one of its nodes, and more as ?node=host:port; \
+    redis-sentinel:// or rediss-sentinel:// for the master that sentinels name: one of them, more as ?node=host:port, and \
+    service_name=NAME";
+/// Another node of a cluster, or another sentinel: where to ask when the first one is down.
 const NODE: &str = "node";
+/// What sentinels call their master: redis-py's word for it.
+pub(super) const SERVICE: &str = "service_name";
+/// Who we are to the sentinels, if they ask; user and password of the address are for the master.
+const SENTINEL_USER: &str = "sentinel_username";
+const SENTINEL_PASSWORD: &str = "sentinel_password";
 
 /// An address taken apart.
 pub(super) struct Address {
@@ -24,76 +30,163 @@ pub(super) struct Address {
     rest: Url,
     /// What a connection over TLS is made with; `None`: plain text.
     pub(super) tls: Option<rustls::ClientConfig>,
-    /// The nodes that it names; more than one for a cluster only.
+    /// The servers that it names: nodes of the cluster, or sentinels. One unless it is of those.
     pub(super) places: Vec<Place>,
-    pub(super) is_cluster: bool,
+    pub(super) kind: Kind,
 }
 
-/// Where one server listens.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Place {
-    pub(super) host: String,
-    pub(super) port: u16,
+/// What an address leads to.
+pub(super) enum Kind {
+    Server,
+    Cluster,
+    Sentinels(Sentinels),
+}
+
+/// To the master that sentinels know by a name.
+pub(super) struct Sentinels {
+    pub(super) service: String,
+    /// What fred is told of a sentinel, but for its place.
+    rest: Url,
+}
+
+/// What the query of an address says.
+#[derive(Default)]
+struct Parameters {
+    files: Files,
+    nodes: Vec<String>,
+    service: Option<String>,
+    sentinel_user: Option<String>,
+    sentinel_password: Option<String>,
+    /// Names of those that nobody knows.
+    others: Vec<String>,
+}
+
+/// Where servers listen when an address does not say it.
+pub(super) fn default_port(scheme: &str) -> u16 {
+    if scheme.ends_with("-sentinel") { 26_379 } else { 6_379 }
 }
 
 impl Address {
-    /// `rediss://` and `rediss-cluster://` always verify authority and host name.
+    /// `rediss://` and its like always verify authority and host name.
     pub(super) fn parse(url: &SecretString) -> Result<Self, BadUrl> {
         let text = url.expose_secret();
         let scheme = text.split("://").next().unwrap_or_default();
-        let (is_tls, is_cluster) = match scheme {
-            "redis" => (false, false),
-            "rediss" => (true, false),
-            "redis-cluster" => (false, true),
-            "rediss-cluster" => (true, true),
-            "redis-sentinel" | "rediss-sentinel" => {
-                return Err(BadUrl(format!("{scheme}:// is not supported by this version; {EXPECTED}")));
-            }
+        let (is_tls, of) = match scheme.split_once('-').unwrap_or((scheme, "")) {
+            ("redis", of @ ("" | "cluster" | "sentinel")) => (false, of),
+            ("rediss", of @ ("" | "cluster" | "sentinel")) => (true, of),
             _ => return Err(BadUrl(EXPECTED.to_owned())),
         };
         let url = Url::parse(text).map_err(|_hidden| BadUrl(EXPECTED.to_owned()))?;
-        let (files, nodes, others) = parameters(&url);
-        if let Some(other) = others.first() {
-            let Names { authorities, certificate, key } = NAMES;
-            return Err(BadUrl(format!(
-                "unknown parameter {other:?}; known ones are {authorities}, {certificate}, {key}, and {NODE} for a cluster"
-            )));
-        }
-        if !is_tls && files != Files::default() {
+        let given = Parameters::of(&url);
+        given.check(of)?;
+        if !is_tls && given.files != Files::default() {
             return Err(BadUrl(format!("{} and the like are used with rediss:// only", NAMES.authorities)));
         }
-        if !is_cluster && !nodes.is_empty() {
-            return Err(BadUrl(format!("{NODE} is used with redis-cluster:// only")));
-        }
-        if is_cluster && !matches!(url.path().trim_matches('/'), "" | "0") {
+        if of == "cluster" && !matches!(url.path().trim_matches('/'), "" | "0") {
             return Err(BadUrl("a cluster has database 0 only; leave the database out of the address".to_owned()));
         }
         let mut places = vec![Place::of(&url).ok_or_else(|| BadUrl(EXPECTED.to_owned()))?];
-        for node in nodes {
+        for node in &given.nodes {
             let bad = || BadUrl(format!("{NODE}={node}: expected {NODE}=host:port"));
-            let place = Place::parse(&node, "").ok_or_else(bad)?;
+            let place = Place::parse(node, "").ok_or_else(bad)?;
             if !places.contains(&place) {
                 places.push(place);
             }
         }
-        let tls = is_tls.then(|| tls::client(Verify::AuthorityAndName, &files, &NAMES).map_err(BadUrl)).transpose()?;
+        let tls =
+            is_tls.then(|| tls::client(Verify::AuthorityAndName, &given.files, &NAMES).map_err(BadUrl)).transpose()?;
         // Not set_scheme: it takes no other scheme of an unknown kind.
         let rest = text.replacen(scheme, "redis", 1);
         let mut rest = Url::parse(&rest).map_err(|_hidden| BadUrl(EXPECTED.to_owned()))?;
         rest.set_query(None);
-        Ok(Self { rest, tls, places, is_cluster })
+        let kind = match (of, given.service) {
+            ("sentinel", Some(service)) => {
+                let mut rest = rest.clone();
+                rest.set_path("");
+                // As in `put`.
+                let _ = rest.set_username(given.sentinel_user.as_deref().unwrap_or_default());
+                let _ = rest.set_password(given.sentinel_password.as_deref());
+                Kind::Sentinels(Sentinels { service, rest })
+            }
+            ("cluster", _) => Kind::Cluster,
+            _ => Kind::Server,
+        };
+        Ok(Self { rest, tls, places, kind })
     }
 
-    /// What fred is told: the server that the address names, or this node of the cluster.
-    pub(super) fn at(&self, node: Option<&Place>) -> String {
+    /// What fred is told: the server that the address names, or another one with its user, password and database.
+    pub(super) fn at(&self, place: Option<&Place>) -> String {
         let mut url = self.rest.clone();
-        if let Some(node) = node {
-            // Both fail only for an address without a host, which `parse` refuses.
-            let _ = url.set_host(Some(&node.bracketed()));
-            let _ = url.set_port(Some(node.port));
+        if let Some(place) = place {
+            put(&mut url, place);
         }
         url.to_string()
     }
+}
+
+impl Sentinels {
+    /// What fred is told of one of them.
+    pub(super) fn at(&self, place: &Place) -> String {
+        let mut url = self.rest.clone();
+        put(&mut url, place);
+        url.to_string()
+    }
+}
+
+impl Parameters {
+    fn of(url: &Url) -> Self {
+        let mut given = Self::default();
+        for (name, value) in url.query_pairs() {
+            let file = Some(PathBuf::from(value.as_ref())).filter(|file| !file.as_os_str().is_empty());
+            let text = Some(value.as_ref().to_owned()).filter(|text| !text.is_empty());
+            match name.as_ref() {
+                name if name == NAMES.authorities => given.files.authorities = file,
+                name if name == NAMES.certificate => given.files.certificate = file,
+                name if name == NAMES.key => given.files.key = file,
+                NODE => given.nodes.push(value.into_owned()),
+                SERVICE => given.service = text,
+                SENTINEL_USER => given.sentinel_user = text,
+                SENTINEL_PASSWORD => given.sentinel_password = text,
+                other => given.others.push(other.to_owned()),
+            }
+        }
+        given
+    }
+
+    /// Whether they make sense for a server (`of` is empty), a cluster, or sentinels.
+    fn check(&self, of: &str) -> Result<(), BadUrl> {
+        if let Some(other) = self.others.first() {
+            let Names { authorities, certificate, key } = NAMES;
+            return Err(BadUrl(format!(
+                "unknown parameter {other:?}; known ones are {authorities}, {certificate}, {key}, {NODE} for a cluster or \
+                 sentinels, and for sentinels {SERVICE}, {SENTINEL_USER} and {SENTINEL_PASSWORD}"
+            )));
+        }
+        if of.is_empty() && !self.nodes.is_empty() {
+            return Err(BadUrl(format!("{NODE} is used with redis-cluster:// and redis-sentinel:// only")));
+        }
+        let for_sentinels = [
+            (SERVICE, &self.service),
+            (SENTINEL_USER, &self.sentinel_user),
+            (SENTINEL_PASSWORD, &self.sentinel_password),
+        ];
+        match (of, &self.service) {
+            ("sentinel", None) => Err(BadUrl(format!(
+                "redis-sentinel:// needs {SERVICE}=NAME, what the sentinels call their master (SENTINEL MASTERS lists them)"
+            ))),
+            ("sentinel", Some(_)) => Ok(()),
+            _ => match for_sentinels.into_iter().find(|(_, given)| given.is_some()) {
+                Some((name, _)) => Err(BadUrl(format!("{name} is used with redis-sentinel:// only"))),
+                None => Ok(()),
+            },
+        }
+    }
+}
+
+fn put(url: &mut Url, place: &Place) {
+    // Both fail only for an address without a host, which `parse` refuses.
+    let _ = url.set_host(Some(&place.bracketed()));
+    let _ = url.set_port(Some(place.port));
 }
 
 impl Redis {
@@ -105,11 +198,21 @@ impl Redis {
         Address::parse(url).map(drop)
     }
 
-    /// Where an address leads, without user and password: `host:port/database`, or `host:port/cluster` with the first node
-    /// that it names.
+    /// Where an address leads, without user and password: `host:port/database`; `host:port/cluster` with the first node that
+    /// it names, `host:port/service/database` with the first sentinel.
     pub fn place(url: &SecretString) -> String {
-        let Some(place) = Place::of_text(url) else { return String::new() };
-        format!("{place}/{}", if Self::is_cluster_url(url) { "cluster".to_owned() } else { database(url) })
+        let (Some(place), Ok(parsed)) = (Place::of_text(url), Url::parse(url.expose_secret())) else {
+            return String::new();
+        };
+        let database = match parsed.path().trim_matches('/') {
+            "" => "0",
+            database => database,
+        };
+        match Parameters::of(&parsed).service {
+            Some(service) => format!("{place}/{service}/{database}"),
+            None if Self::is_cluster_url(url) => format!("{place}/cluster"),
+            None => format!("{place}/{database}"),
+        }
     }
 
     /// Host and port of an address; for a cluster those of the first node that it names.
@@ -131,59 +234,9 @@ impl Redis {
     }
 }
 
-impl Place {
-    /// `host:port`, also with an IPv6 address in brackets or without. Nothing before the colon, or a question mark, stands
-    /// for `own_host`: a node that does not know its own name.
-    pub(super) fn parse(text: &str, own_host: &str) -> Option<Self> {
-        let (host, port) = text.rsplit_once(':')?;
-        let host = match host.trim_matches(['[', ']']) {
-            "" | "?" => own_host,
-            host => host,
-        };
-        let port = port.parse().ok().filter(|port| *port > 0)?;
-        (!host.is_empty()).then(|| Self { host: host.to_owned(), port })
-    }
-
-    /// The host as addresses have it: an IPv6 address in brackets.
-    fn bracketed(&self) -> Cow<'_, str> {
-        if self.host.contains(':') { format!("[{}]", self.host).into() } else { self.host.as_str().into() }
-    }
-
-    fn of_text(url: &SecretString) -> Option<Self> {
-        Self::of(&Url::parse(url.expose_secret()).ok()?)
-    }
-
-    fn of(url: &Url) -> Option<Self> {
-        let host = url.host_str()?.trim_matches(['[', ']']).to_owned();
-        Some(Self { host, port: url.port().unwrap_or(DEFAULT_PORT) })
-    }
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.bracketed(), self.port)
-    }
-}
-
 /// The files that an address names.
 pub fn files(url: &SecretString) -> Vec<PathBuf> {
-    Url::parse(url.expose_secret()).map(|url| parameters(&url).0.paths()).unwrap_or_default()
-}
-
-/// The certificates, the further nodes, and the names of all other parameters.
-fn parameters(url: &Url) -> (Files, Vec<String>, Vec<String>) {
-    let (mut files, mut nodes, mut others) = (Files::default(), Vec::new(), Vec::new());
-    for (name, value) in url.query_pairs() {
-        let file = Some(PathBuf::from(value.as_ref())).filter(|file| !file.as_os_str().is_empty());
-        match name.as_ref() {
-            name if name == NAMES.authorities => files.authorities = file,
-            name if name == NAMES.certificate => files.certificate = file,
-            name if name == NAMES.key => files.key = file,
-            NODE => nodes.push(value.into_owned()),
-            other => others.push(other.to_owned()),
-        }
-    }
-    (files, nodes, others)
+    Url::parse(url.expose_secret()).map(|url| Parameters::of(&url).files.paths()).unwrap_or_default()
 }
 
 /// An address with one more parameter; `None` if it has that one already, or cannot be understood.
@@ -194,12 +247,6 @@ pub fn with_parameter(url: &SecretString, name: &str, value: &str) -> Option<Sec
     }
     longer.query_pairs_mut().append_pair(name, value);
     Some(SecretString::from(longer.to_string()))
-}
-
-/// The database's number, as it is written.
-fn database(url: &SecretString) -> String {
-    let path = Url::parse(url.expose_secret()).map(|url| url.path().trim_matches('/').to_owned()).unwrap_or_default();
-    if path.is_empty() { "0".to_owned() } else { path }
 }
 
 #[cfg(test)]
@@ -234,31 +281,36 @@ mod tests {
     }
 
     #[test]
-    fn a_node_is_understood_as_nodes_write_it() {
-        let table = [
-            ("10.0.0.1:6379", Some("10.0.0.1:6379")),
-            ("redis-2.redis:6380", Some("redis-2.redis:6380")),
-            ("::1:6379", Some("[::1]:6379")),
-            (":6381", Some("own:6381")),
-            ("?:6381", Some("own:6381")),
-            ("host", None),
-            ("host:0", None),
-        ];
-        for (text, expected) in table {
-            assert_eq!(Place::parse(text, "own").map(|place| place.to_string()).as_deref(), expected, "{text}");
-        }
-        assert_eq!(table.len(), 7);
+    fn sentinels_have_their_own_user_and_no_database() {
+        let url =
+            "redis-sentinel://u:p%40@one/3?node=two:8&service_name=orders&sentinel_username=s&sentinel_password=q%40";
+        let address = Address::parse(&SecretString::from(url)).expect("an address");
+        let Kind::Sentinels(sentinels) = &address.kind else { panic!("not of sentinels") };
+        assert_eq!(sentinels.service, "orders");
+        let told: Vec<String> = address.places.iter().map(|place| sentinels.at(place)).collect();
+        assert_eq!(told, ["redis://s:q%40@one:26379", "redis://s:q%40@two:8"]);
+        let master = Place { host: "10.0.0.1".to_owned(), port: 6379 };
+        assert_eq!(address.at(Some(&master)), "redis://u:p%40@10.0.0.1:6379/3");
+        assert_eq!(Redis::place(&SecretString::from(url)), "one:26379/orders/3");
+        let without = Address::parse(&SecretString::from("redis-sentinel://u:p@one?service_name=orders"));
+        let Ok(Address { kind: Kind::Sentinels(without), places, .. }) = without else { panic!("not of sentinels") };
+        assert_eq!(without.at(&places[0]), "redis://one:26379", "the master's user is none of theirs");
     }
 
     #[test]
     fn what_is_not_understood_is_refused() {
         let table = [
             ("http://h", "expected redis://"),
-            ("redis-sentinel://h", "not supported"),
+            ("redis-sentry://h", "expected redis://"),
+            ("redis-sentinel://h", "needs service_name=NAME"),
+            ("redis-sentinel://h?service_name=", "needs service_name=NAME"),
+            ("redis-sentinel://h?service_name=m&node=two", "expected node=host:port"),
+            ("redis://h?service_name=m", "service_name is used with redis-sentinel:// only"),
+            ("redis-cluster://h?sentinel_password=m", "sentinel_password is used with redis-sentinel:// only"),
             ("redis-cluster://", "expected redis://"),
             ("redis-cluster://h/1", "database 0 only"),
             ("redis-cluster://h?node=two", "expected node=host:port"),
-            ("redis://h?node=two:1", "redis-cluster:// only"),
+            ("redis://h?node=two:1", "redis-cluster:// and redis-sentinel:// only"),
             ("redis://h?ssl_ca_certs=/ca", "rediss:// only"),
             ("rediss://h?ssl_cert_reqs=none", "unknown parameter \"ssl_cert_reqs\""),
             ("rediss://h?ssl_ca_certs=/nowhere.pem", "/nowhere.pem: there is no such file"),
@@ -267,6 +319,6 @@ mod tests {
             let error = Address::parse(&SecretString::from(text)).err().unwrap_or_else(|| panic!("{text} is taken"));
             assert!(error.to_string().contains(words), "{text}: {error}");
         }
-        assert_eq!(table.len(), 9);
+        assert_eq!(table.len(), 14);
     }
 }

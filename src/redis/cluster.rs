@@ -15,8 +15,9 @@ use std::time::Duration;
 use futures_util::future::select_ok;
 use tokio::sync::Mutex as AsyncMutex;
 
-use super::address::{Address, Place};
+use super::address::Address;
 use super::keys::{self, slot_of_command};
+use super::place::Place;
 use super::{Args, BadUrl, CONNECT_TIMEOUT, Failure, Node, PATIENCE, Patience, Reply};
 
 /// How often one command is sent on: more than a cluster that knows what it is doing ever needs.
@@ -208,7 +209,7 @@ impl Cluster {
     }
 
     fn open(&self, place: &Place) -> Result<Node, BadUrl> {
-        Node::open(&self.address, Some(place), &place.to_string(), &self.name)
+        Node::open(&self.address.at(Some(place)), self.address.tls.clone(), &place.to_string(), &self.name)
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {

@@ -1,16 +1,18 @@
-//! What a connection leads to: one server, or a cluster.
+//! What a connection leads to: one server, a cluster, or the master that sentinels name.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::cluster::Cluster;
+use super::sentinel::Sentinel;
 use super::{Failure, Node, Redis};
 
 #[derive(Clone)]
 pub(super) enum Way {
     Server(Node),
     Cluster(Arc<Cluster>),
+    Sentinel(Arc<Sentinel>),
 }
 
 impl Redis {
@@ -22,6 +24,7 @@ impl Redis {
         match &self.way {
             Way::Server(node) => node.ready(limit).await,
             Way::Cluster(cluster) => cluster.ready(limit).await,
+            Way::Sentinel(sentinel) => sentinel.ready(limit).await,
         }
     }
 
@@ -30,6 +33,7 @@ impl Redis {
         match &self.way {
             Way::Server(node) => node.is_connected(),
             Way::Cluster(cluster) => cluster.is_connected(),
+            Way::Sentinel(sentinel) => sentinel.master().is_ok_and(|master| master.is_connected()),
         }
     }
 
@@ -45,7 +49,8 @@ impl Redis {
     pub async fn server_of(&self, key: &str) -> Result<Self, Failure> {
         match &self.way {
             Way::Server(_) => Ok(self.clone()),
-            Way::Cluster(cluster) => Ok(Self { way: Way::Server(cluster.server_of(key).await?) }),
+            Way::Cluster(cluster) => Ok(Self { way: Way::Server(cluster.server_of(key).await?), ..*self }),
+            Way::Sentinel(sentinel) => Ok(Self { way: Way::Server(sentinel.master()?), ..*self }),
         }
     }
 
@@ -54,6 +59,7 @@ impl Redis {
         match self.way {
             Way::Server(node) => node.close().await,
             Way::Cluster(cluster) => cluster.close().await,
+            Way::Sentinel(sentinel) => sentinel.close().await,
         }
     }
 }

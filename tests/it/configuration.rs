@@ -15,14 +15,13 @@ fn wrong() -> Vec<(String, Vec<&'static str>)> {
         ("[redis]\nurll = \"x\"".into(), vec!["outflow.toml", "redis.urll", "did you mean \"url\"?"]),
         ("[redis]\nurl = 6379".into(), vec!["redis.url", "expected a string"]),
         ("[redis]\nurl = \"http://:hunter2@h\"".into(), vec!["redis.url", "expected redis://"]),
-        (
-            "[redis]\nurl = \"redis-sentinel://:hunter2@h\"".into(),
-            vec!["redis.url", "redis-sentinel:// is not supported"],
-        ),
+        ("[redis]\nurl = \"redis-sentinel://:hunter2@h\"".into(), vec!["redis.url", "needs service_name=NAME"]),
         (
             "[redis]\nurl = \"redis-cluster://:hunter2@h\"".into(),
             vec!["outbox.0.stream", "in one slot of the Redis cluster", "\"{{orders}}.events.{aggregate_type}\""],
         ),
+        ("[redis]\nwait_replicas = 17".into(), vec!["redis.wait_replicas", "0 to 16"]),
+        ("[redis]\nwait_replicas = -1".into(), vec!["redis.wait_replicas", "expected usize"]),
         ("[redis]\nurl = \"redis-cluster://:hunter2@h/1\"".into(), vec!["redis.url", "database 0 only"]),
         (
             "[redis]\nurl = \"rediss://:hunter2@h\"\nssl_ca_certs = \"/nowhere\"".into(),
@@ -104,7 +103,7 @@ async fn a_wrong_configuration_exits_78_and_says_what_to_do() {
         }
         assert!(!output.contains(SECRET), "{text:?} printed the secret: {output}");
     }
-    assert_eq!(table.len(), 50);
+    assert_eq!(table.len(), 52);
 }
 
 #[tokio::test]

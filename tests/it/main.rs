@@ -20,6 +20,7 @@ mod order;
 mod refusals;
 mod reload;
 mod run;
+mod sentinel;
 mod servers;
 mod sleep;
 mod status;

@@ -1,12 +1,10 @@
 //! The relay on a cluster: several replicas, a slot on the move, a node that crashes; nothing lost, doubled or overtaken.
 
-use std::fmt::Write as _;
-
 use outflow::local::{RedisCluster, eventually};
 use outflow::redis::{Args, Redis};
 use secrecy::SecretString;
 
-use crate::support::{LIMIT, Stage, outbox};
+use crate::support::{LIMIT, Stage, outbox, read_rounds, write_rounds};
 
 const STREAM: &str = "{orders}.events.order";
 
@@ -30,38 +28,12 @@ impl Scene {
         Self { stage, cluster, redis, dir }
     }
 
-    /// Events of some keys, numbered per key from `first` on.
     async fn write(&self, keys: usize, first: usize, count: usize) {
-        let mut values = String::new();
-        for number in first..first + count {
-            for key in 0..keys {
-                let comma = if values.is_empty() { "" } else { ", " };
-                let _ = write!(values, "{comma}('order', 'k{key}', 'Numbered', '{{\"n\": {number}}}')");
-            }
-        }
-        let insert = "insert into public.outbox (aggregate_type, aggregate_id, event_type, payload) values";
-        self.stage.sql(&format!("{insert} {values}")).await;
+        write_rounds(&self.stage, keys, first..first + count).await;
     }
 
-    /// The numbers of each key, in the order of the stream.
     async fn read(&self, keys: usize) -> Vec<Vec<usize>> {
-        let entries = eventually(LIMIT, "the stream", async || {
-            self.redis.call("XRANGE", Args::from([STREAM, "-", "+"])).await.ok()
-        });
-        let entries = entries.await.expect("the stream");
-        let mut numbers = vec![Vec::new(); keys];
-        for entry in entries.items() {
-            let texts: Vec<String> = entry.items()[1]
-                .items()
-                .iter()
-                .map(|field| String::from_utf8(field.text().expect("a text").to_vec()).expect("a text"))
-                .collect();
-            let field = |name: &str| texts.chunks(2).find(|pair| pair[0] == name).map(|pair| pair[1].clone());
-            let key: usize = field("key").expect("a key")[1..].parse().expect("a number");
-            let payload: serde_json::Value = serde_json::from_str(&field("payload").expect("a payload")).expect("JSON");
-            numbers[key].push(usize::try_from(payload["n"].as_u64().expect("a number")).expect("small"));
-        }
-        numbers
+        read_rounds(&self.redis, STREAM, keys).await
     }
 }
 
@@ -111,7 +83,7 @@ async fn a_slot_moves_and_a_node_crashes_under_two_replicas() {
         assert_eq!(numbers, &expected, "k{key}: nothing lost, doubled or out of order");
     }
     for relay in &relays {
-        assert!(!relay.log().contains("lost acknowledged data"), "{}", relay.log_tail());
+        assert!(!relay.log().contains("Redis lost data"), "{}", relay.log_tail());
     }
     drop(scene.dir);
 }

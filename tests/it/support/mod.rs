@@ -4,10 +4,12 @@ mod certificates;
 mod events;
 mod pooler;
 mod python;
+mod rounds;
 mod stage;
 
 pub(crate) use certificates::{Authority, Identity, Valid};
 pub(crate) use events::{Numbered, check_numbered};
 pub(crate) use pooler::Pooler;
 pub(crate) use python::{python_environment, python_tool};
+pub(crate) use rounds::{read_rounds, write_rounds};
 pub(crate) use stage::{Asked, Entry, LIMIT, Stage, outbox};

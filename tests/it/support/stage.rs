@@ -292,7 +292,8 @@ impl Stage {
     }
 }
 
-fn entry(item: &Reply) -> Entry {
+/// One entry of XRANGE.
+pub(super) fn entry(item: &Reply) -> Entry {
     let [_id, fields] = item.items() else { panic!("no entry: {item:?}") };
     let texts = fields.items().iter().map(|field| {
         let bytes = field.text().expect("a text");

@@ -1,0 +1,75 @@
+//! A consumer through a fail-over: what it has not acknowledged comes again, in order, and nothing is left out.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use outflow::consumer::{Consumer, Entry, Handled, Handler, HandlerError, Metrics, Settings, Source};
+use outflow::local::{RedisSentinel, eventually};
+use outflow::redis::{Args, Redis};
+use secrecy::SecretString;
+use tokio_util::sync::CancellationToken;
+
+use crate::support::LIMIT;
+
+const STREAM: &str = "events.order";
+
+/// The events of one key, without repetitions.
+#[derive(Debug, Clone, Default)]
+struct Seen(Arc<Mutex<Vec<String>>>);
+
+impl Handler for Seen {
+    async fn handle(&self, entry: &Entry) -> Result<Handled, HandlerError> {
+        let mut seen = self.0.lock().expect("no panic");
+        if seen.contains(&entry.event_id) {
+            return Ok(Handled::Duplicate);
+        }
+        seen.push(entry.event_id.clone());
+        Ok(Handled::Done)
+    }
+}
+
+async fn write(redis: &Redis, numbers: std::ops::Range<usize>) {
+    for number in numbers {
+        let number = number.to_string();
+        let fields = Args::from([STREAM, "*", "id", &number, "type", "Numbered", "key", "k", "payload", "{}"]);
+        redis.call("XADD", fields).await.expect("an entry");
+    }
+}
+
+#[tokio::test]
+async fn a_consumer_goes_on_with_the_new_master() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut servers = RedisSentinel::start(dir.path(), 1, &[]).await.expect("servers");
+    let url = SecretString::from(servers.url());
+    let redis = Redis::open(&url, "test").expect("an address");
+    redis.ready(LIMIT).await.expect("a connection");
+    let settings = Settings {
+        streams: vec![Source::at(&url, STREAM)],
+        retry_delay: Duration::from_millis(20),
+        ..Settings::new("", "readers", "one")
+    };
+    let (seen, stop) = (Seen::default(), CancellationToken::new());
+    let metrics = Metrics::new(&prometheus::Registry::new(), &settings).expect("metrics");
+    let consumer = Consumer::open(&url, settings, seen.clone(), metrics).expect("a consumer");
+    let running = tokio::spawn(consumer.run(stop.clone()));
+    let handled = async |count: usize| {
+        let all = eventually(LIMIT, "all to be handled", async || seen.0.lock().expect("no panic").len() >= count);
+        all.await.expect("an end");
+    };
+    write(&redis, 0..50).await;
+    handled(50).await;
+    let in_step = redis.call("WAIT", Args::from(["1", "0"])).await.expect("a replica");
+    assert_eq!(in_step.int(), Some(1));
+
+    servers.server(0).kill().await.expect("its end");
+    servers.agreed(0, 1).await.expect("another master");
+    redis.ready(LIMIT).await.expect("a connection");
+    let moved = eventually(LIMIT, "the new master", async || redis.call("PING", Args::default()).await.is_ok());
+    moved.await.expect("it answers");
+    write(&redis, 50..100).await;
+    handled(100).await;
+    let expected: Vec<String> = (0..100).map(|number| number.to_string()).collect();
+    assert_eq!(*seen.0.lock().expect("no panic"), expected);
+    stop.cancel();
+    running.await.expect("no panic");
+}
