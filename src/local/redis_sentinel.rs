@@ -99,6 +99,27 @@ impl RedisSentinel {
         named.await.map_err(|late| sentinel.program.failure(&late.to_string()))
     }
 
+    /// Lets one server follow another, as the sentinels do a while after it has come back, and waits until it is in step.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] after a minute.
+    pub async fn follows(&self, replica: usize, master: usize) -> Result<(), Error> {
+        let port = self.servers[master].port().to_string();
+        let failed = |what: String| Error::Failed { what, log: self.servers[replica].log() };
+        let url = SecretString::from(self.servers[replica].url());
+        let client = redis::Redis::open(&url, "local sentinel").map_err(|error| failed(error.to_string()))?;
+        let following = eventually(AGREE_LIMIT, "a replica to be in step", async || {
+            let role = client.call("ROLE", Args::default()).await.ok()?;
+            if role.items().get(2).and_then(Reply::int).map(|port| port.to_string()).as_deref() != Some(&port) {
+                client.call("REPLICAOF", Args::from(["127.0.0.1", &port])).await.ok()?;
+            }
+            (role.items().get(3)?.string()? == "connected").then_some(())
+        });
+        let outcome = following.await.map_err(|late| failed(late.to_string()));
+        client.close().await;
+        outcome
+    }
+
     /// One command, sent to one sentinel.
     ///
     /// # Errors

@@ -14,6 +14,9 @@ use crate::sink::{GENERATIONS_KEPT, Sink};
 /// Pause of a standby before it looks again after a change.
 const STANDBY_PAUSE: Duration = Duration::from_millis(200);
 
+/// For so many generations a member compares what Redis knows: fewer than are kept, because others may begin one meanwhile.
+const GENERATIONS_COMPARED: i64 = GENERATIONS_KEPT / 2;
+
 /// When to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
@@ -169,7 +172,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
     /// goes on would notice; after a doubt there is none.
     async fn compare(&self, left: &Session, generation: i64) -> Result<(), String> {
         let acknowledged = left.acknowledged();
-        if acknowledged == 0 || generation - left.generation > GENERATIONS_KEPT {
+        if acknowledged == 0 || generation - left.generation > GENERATIONS_COMPARED {
             return Ok(());
         }
         let known = self.sink.last_batch(left.generation, left.member).await?;

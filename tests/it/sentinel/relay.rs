@@ -1,6 +1,6 @@
 //! The relay through fail-overs: in order, nothing doubled, and what is lost with a master is noticed.
 
-use outflow::local::{RedisSentinel, Signal, eventually};
+use outflow::local::{Program, RedisSentinel, Signal, eventually, free_port};
 use outflow::redis::{Args, Redis};
 use secrecy::SecretString;
 
@@ -119,6 +119,63 @@ async fn a_fail_over_loses_nothing_when_replicas_are_waited_for() {
     let expected: Vec<usize> = (0..12).collect();
     assert_eq!(read_rounds(&scene.redis, STREAM, KEYS).await, vec![expected; KEYS]);
     assert!(!relay.log().contains("Redis lost data"), "{}", relay.log_tail());
+}
+
+/// Masters die in the middle of everything, one after the other. Returns how many rounds were written, and the relays.
+async fn fail_overs(scene: &mut Scene, wait_replicas: &str) -> (usize, [Program; 2]) {
+    const FAIL_OVERS: usize = 3;
+    let relays = ["one", "two"].map(|name| {
+        let admin = format!("127.0.0.1:{}", free_port().expect("a port"));
+        let envs = [("OUTFLOW_REDIS__WAIT_REPLICAS", wait_replicas), ("OUTFLOW_ADMIN__LISTEN", &admin)];
+        scene.stage.outflow_with(name, &["run"], &envs)
+    });
+    scene.stage.shared_by(2).await;
+    let (mut written, mut master) = (0, 0);
+    for _ in 0..FAIL_OVERS {
+        // More than is delivered before the master dies.
+        write_rounds(&scene.stage, KEYS, written..written + 1_000).await;
+        written += 1_000;
+        let length = async || scene.redis.call("XLEN", Args::from([STREAM])).await.ok()?.int();
+        let before = eventually(LIMIT, "the stream", length).await.expect("its length");
+        let begun = eventually(LIMIT, "progress", async || length().await.is_some_and(|now| now > before));
+        begun.await.expect("progress");
+        scene.servers.server(master).kill().await.expect("its end");
+        scene.servers.agreed(0, 1 - master).await.expect("another master");
+        scene.servers.server(master).start_again().await.expect("a start");
+        scene.servers.follows(master, 1 - master).await.expect("a replica");
+        master = 1 - master;
+    }
+    write_rounds(&scene.stage, KEYS, written..written + 1).await;
+    scene.stage.drained().await;
+    (written + 1, relays)
+}
+
+#[tokio::test]
+async fn fail_overs_under_load_lose_double_and_disorder_nothing() {
+    let mut scene = Scene::new().await;
+    let (written, relays) = fail_overs(&mut scene, "1").await;
+    let expected: Vec<usize> = (0..written).collect();
+    for (key, rounds) in read_rounds(&scene.redis, STREAM, KEYS).await.iter().enumerate() {
+        assert_eq!(rounds, &expected, "k{key}: nothing lost, doubled or out of order");
+    }
+    for relay in &relays {
+        assert!(!relay.log().contains("Redis lost data"), "{}", relay.log_tail());
+    }
+}
+
+/// Replication is fast on one machine: about one run in three loses something.
+#[tokio::test]
+async fn what_fail_overs_lose_is_noticed_and_the_rest_is_in_order() {
+    let mut scene = Scene::new().await;
+    let (written, relays) = fail_overs(&mut scene, "0").await;
+    let keys = read_rounds(&scene.redis, STREAM, KEYS).await;
+    for (key, rounds) in keys.iter().enumerate() {
+        assert!(rounds.is_sorted_by(|one, next| one < next), "k{key}: nothing doubled or out of order: {rounds:?}");
+    }
+    let is_lost = keys.iter().any(|rounds| rounds.len() < written);
+    let logs = relays.map(|relay| relay.log());
+    let is_noticed = logs.iter().any(|log| log.contains("Redis lost data"));
+    assert!(is_noticed || !is_lost, "{}", logs.join("\n"));
 }
 
 #[tokio::test]
