@@ -18,6 +18,7 @@
 //! the first that answers (`router/sentinel.rs`, `update_cached_client_state`, `connect_to_sentinel`).
 
 mod address;
+mod args;
 mod cluster;
 mod failure;
 mod keys;
@@ -46,6 +47,7 @@ use sentinel::Sentinel;
 use way::Way;
 
 pub use address::{NAMES, files, with_parameter};
+pub use args::Args;
 pub use failure::{BadUrl, Failure};
 pub use keys::slot;
 pub use reply::Reply;
@@ -93,82 +95,6 @@ struct Patience {
 }
 
 const PATIENCE: Patience = Patience { timeout: COMMAND_TIMEOUT, blocks: false, replicas: 0 };
-
-/// The arguments of a command, in order. Strings of bytes are shared, not copied.
-#[derive(Debug, Default, Clone)]
-pub struct Args(Vec<Value>);
-
-impl Args {
-    /// No arguments yet, with room for `count`.
-    pub fn with_capacity(count: usize) -> Self {
-        Self(Vec::with_capacity(count))
-    }
-
-    /// Adds bytes without copying them.
-    pub fn push(&mut self, bytes: Bytes) -> &mut Self {
-        self.0.push(Value::Bytes(bytes));
-        self
-    }
-
-    /// Adds a text.
-    pub fn text(&mut self, text: impl Into<String>) -> &mut Self {
-        self.push(Bytes::from(text.into()))
-    }
-
-    /// Adds a text that lives as long as the program, without copying it.
-    pub fn word(&mut self, text: &'static str) -> &mut Self {
-        self.push(Bytes::from_static(text.as_bytes()))
-    }
-
-    /// Adds an integer in decimal digits.
-    pub fn int(&mut self, number: impl Into<i64>) -> &mut Self {
-        self.0.push(Value::Integer(number.into()));
-        self
-    }
-
-    /// Makes room for `count` more.
-    pub fn reserve(&mut self, count: usize) -> &mut Self {
-        self.0.reserve(count);
-        self
-    }
-
-    /// The bytes of one; none when it is a number.
-    fn bytes(&self, index: usize) -> Option<&[u8]> {
-        match self.0.get(index) {
-            Some(Value::Bytes(bytes)) => Some(bytes),
-            _ => None,
-        }
-    }
-
-    /// One that is a number, also in digits.
-    fn number(&self, index: usize) -> Option<i64> {
-        match self.0.get(index)? {
-            Value::Integer(number) => Some(*number),
-            Value::Bytes(digits) => std::str::from_utf8(digits).ok()?.parse().ok(),
-            _ => None,
-        }
-    }
-
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
-impl<const N: usize> From<[&str; N]> for Args {
-    fn from(words: [&str; N]) -> Self {
-        let mut args = Self::with_capacity(N);
-        for word in words {
-            args.text(word);
-        }
-        args
-    }
-}
 
 /// A Lua script and the hash that Redis knows it by.
 #[derive(Debug, Clone)]

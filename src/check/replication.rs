@@ -32,10 +32,7 @@ pub(super) async fn check(
     }
     let mut missing = Vec::new();
     for (command, words, rule) in NEEDED {
-        let mut args = Args::with_capacity(words.len());
-        for word in words {
-            args.word(word);
-        }
+        let args: Args = words.iter().copied().collect();
         if redis.call(command, args).await.is_err_and(|failure| failure.code() == Some("NOPERM")) {
             missing.push(rule);
         }

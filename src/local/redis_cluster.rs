@@ -185,10 +185,7 @@ impl Node {
     }
 
     async fn ask(&self, command: &'static str, args: &[&str]) -> Result<Reply, Error> {
-        let mut all = Args::with_capacity(args.len());
-        for arg in args {
-            all.text(*arg);
-        }
+        let all: Args = args.iter().copied().collect();
         let reply = self.client.call(command, all).await;
         reply.map_err(|failure: Failure| self.failure(&format!("{command} {}: {failure}", args.join(" "))))
     }

@@ -152,10 +152,7 @@ impl Watcher {
     }
 
     async fn ask(&self, args: &[&str]) -> Result<Reply, Failure> {
-        let mut all = Args::with_capacity(args.len());
-        for arg in args {
-            all.text(*arg);
-        }
+        let all: Args = args.iter().copied().collect();
         self.client.call("SENTINEL", all).await
     }
 

@@ -164,10 +164,7 @@ impl Stage {
         let what = format!("{command} {args:?}");
         let asked = eventually(LIMIT, &what, async || {
             redis.ready(LIMIT).await.ok()?;
-            let mut all = Args::default();
-            for arg in args {
-                all.text(*arg);
-            }
+            let all: Args = args.iter().copied().collect();
             match redis.call(command, all).await {
                 Ok(reply) => Some(Ok(reply)),
                 Err(failure) if failure.code().is_some_and(|code| code != "LOADING") => Some(Err(failure.to_string())),

@@ -102,11 +102,7 @@ async fn sentinels_may_want_to_know_who_asks() {
             "SETUSER default off",
         ];
         for rule in rules {
-            let words = rule.split_whitespace().fold(Args::default(), |mut args, word| {
-                args.text(word);
-                args
-            });
-            sentinel.call("ACL", words).await.expect("a rule");
+            sentinel.call("ACL", rule.split_whitespace().collect()).await.expect("a rule");
         }
         sentinel.close().await;
     }

@@ -196,13 +196,7 @@ async fn check_says_what_a_fail_over_may_lose_and_what_waiting_needs() {
 
     let rules = "SETUSER outflow on >pw resetkeys -@all +eval +evalsha +hget +hgetall +hmget +hkeys +hset +hdel +xadd +ping \
                  +info +select +client|id +client|setname ~outflow:journal:* %W~events.*";
-    let user = scene.redis.call(
-        "ACL",
-        rules.split_whitespace().fold(Args::default(), |mut args, word| {
-            args.text(word);
-            args
-        }),
-    );
+    let user = scene.redis.call("ACL", rules.split_whitespace().collect());
     user.await.expect("a user");
     let url = scene.servers.url().replace("redis-sentinel://", "redis-sentinel://outflow:pw@");
     let as_user = [("OUTFLOW_REDIS__URL", url.as_str()), WAITING];

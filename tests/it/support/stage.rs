@@ -199,10 +199,7 @@ impl Stage {
     pub(crate) async fn command(&self, command: &'static str, args: &[&str]) -> Reply {
         let redis = self.redis_client();
         redis.ready(LIMIT).await.expect("a connection");
-        let mut all = Args::default();
-        for arg in args {
-            all.text(*arg);
-        }
+        let all: Args = args.iter().copied().collect();
         let reply = redis.call(command, all).await.expect(command);
         redis.close().await;
         reply
@@ -212,10 +209,7 @@ impl Stage {
     pub(crate) async fn run_in_redis(&self, command: &'static str, args: &[&str]) {
         let redis = self.redis_client();
         redis.ready(LIMIT).await.expect("a connection");
-        let mut all = Args::default();
-        for arg in args {
-            all.text(*arg);
-        }
+        let all: Args = args.iter().copied().collect();
         if let Err(failure) = redis.call(command, all).await {
             assert!(failure.to_string().contains("after the * pattern"), "{command} {args:?}: {failure}");
         }
