@@ -23,12 +23,11 @@ pub(super) async fn check(
         return;
     }
     if wait_replicas > replicas {
-        let what = format!(
-            "redis.wait_replicas is {wait_replicas}, and {replicas} replicas are connected: nothing is delivered"
-        );
+        let what =
+            format!("redis.wait_replicas is {wait_replicas}, replicas connected: {replicas}; nothing is delivered");
         findings.error(about, what, advice("see to the replicas, or set it lower"));
     } else {
-        findings.ok(about, format!("{replicas} replicas; {wait_replicas} of them must have an event"));
+        findings.ok(about, format!("replicas connected: {replicas}; an event must be on {wait_replicas} of them"));
     }
     let mut missing = Vec::new();
     for (command, words, rule) in NEEDED {

@@ -53,7 +53,7 @@ impl Node {
             return Err(unknown("the connection was replaced before the replicas had answered".to_owned()));
         }
         if reached < wanted {
-            return Err(unknown(format!("only {reached} of {wanted} replicas have it after {LIMIT:?}")));
+            return Err(unknown(format!("not on {wanted} replicas after {LIMIT:?}, but on {reached}")));
         }
         Ok(())
     }

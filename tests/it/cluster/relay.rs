@@ -1,6 +1,6 @@
 //! The relay on a cluster: several replicas, a slot on the move, a node that crashes; nothing lost, doubled or overtaken.
 
-use outflow::local::{RedisCluster, eventually};
+use outflow::local::{RedisCluster, Signal, eventually};
 use outflow::redis::{Args, Redis};
 use secrecy::SecretString;
 
@@ -17,9 +17,13 @@ struct Scene {
 
 impl Scene {
     async fn new() -> Self {
+        Self::with(false).await
+    }
+
+    async fn with(replicas: bool) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let sections = outbox("batch_rows = 20").replace("\"events.", "\"{{orders}}.events.");
-        let (stage, cluster) = tokio::join!(Stage::bare(&sections), RedisCluster::start(dir.path(), 3, false, &[]));
+        let (stage, cluster) = tokio::join!(Stage::bare(&sections), RedisCluster::start(dir.path(), 3, replicas, &[]));
         let cluster = cluster.expect("a cluster");
         let redis = Redis::open(&SecretString::from(cluster.url()), "test").expect("an address");
         redis.ready(LIMIT).await.expect("a connection");
@@ -108,6 +112,26 @@ async fn lost_data_is_noticed_and_the_commands_know_their_node() {
     scene.stage.drained().await;
     assert!(relay.log().contains("Redis lost acknowledged data"), "{}", relay.log_tail());
     assert_eq!(scene.read(3).await, vec![vec![4, 5, 6, 7]; 3]);
+}
+
+/// The replica of the node that has the streams is the one that counts.
+#[tokio::test]
+async fn an_event_counts_when_its_nodes_replica_has_it() {
+    let mut scene = Scene::with(true).await;
+    let waiting = [("OUTFLOW_REDIS__WAIT_REPLICAS", "1")];
+    let relay = scene.stage.outflow_with("relay", &["run"], &waiting);
+    scene.write(3, 0, 4).await;
+    scene.stage.drained().await;
+    let node = scene.cluster.owner(STREAM).await.expect("an owner");
+    scene.cluster.server(3 + node).signal(Signal::SIGSTOP);
+    scene.write(3, 4, 4).await;
+    let words = "not on 1 replicas after 5s, but on 0";
+    let told = eventually(LIMIT, words, async || relay.log().contains(words));
+    assert!(told.await.is_ok(), "{}", relay.log_tail());
+    assert_eq!(scene.stage.number("select count(*) from public.outbox").await, 12);
+    scene.cluster.server(3 + node).signal(Signal::SIGCONT);
+    scene.stage.drained().await;
+    assert_eq!(scene.read(3).await, vec![(0..8).collect::<Vec<_>>(); 3]);
 }
 
 #[tokio::test]

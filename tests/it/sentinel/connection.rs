@@ -170,7 +170,7 @@ async fn a_write_counts_when_its_replica_has_it_and_its_connection_stood() {
     assert!(matches!(written, Err(Failure::Unknown(_))), "{written:?}");
     redis.ready(LIMIT).await.expect("a new connection");
     let Err(Failure::Unknown(reason)) = write().await else { panic!("the replica is frozen") };
-    assert!(reason.contains("only 0 of 1 replicas have it"), "{reason}");
+    assert!(reason.contains("not on 1 replicas after 5s, but on 0"), "{reason}");
     servers.server(1).signal(Signal::SIGCONT);
     let counted = eventually(LIMIT, "the replica", async || write().await.ok());
     assert!(counted.await.expect("an answer").int() > Some(3), "each was carried out once");
