@@ -1,6 +1,6 @@
 //! Redis over TLS: authority and host name are verified always.
 
-use outflow::local::eventually;
+use outflow::local::{Program, eventually, find, free_port};
 use outflow::redis::{Args, Redis};
 use secrecy::SecretString;
 
@@ -55,6 +55,33 @@ async fn what_is_wrong_is_named_and_nothing_falls_back_to_plain_text() {
     let hosts = ["localhost", "127.0.0.1"];
     secured.serve_redis(&secured.authority.sign("old", &hosts, Valid::NoMore), "no").await;
     pings(&format!("rediss://{place}?ssl_ca_certs={ours}"), Err("has expired; renew it")).await;
+}
+
+/// To the sentinels as to the master.
+#[tokio::test]
+async fn sentinels_and_their_master_speak_tls() {
+    let secured = Secured::new().await;
+    let identity = secured.authority.sign("sentinel", &["127.0.0.1"], Valid::Now);
+    let (port, ours) = (free_port().expect("a port"), secured.authority.file.display());
+    let config = format!(
+        "port 0\ntls-port {port}\nbind 127.0.0.1\ntls-cert-file {}\ntls-key-file {}\ntls-ca-cert-file {ours}\n\
+         tls-auth-clients no\ntls-replication yes\nsentinel monitor orders 127.0.0.1 {} 1\n",
+        identity.certificate.display(),
+        identity.key.display(),
+        secured.redis_port
+    );
+    std::fs::write(secured.stage.path().join("sentinel.conf"), config).expect("a file");
+    let server = find("redis-server").expect("Redis");
+    let args = ["sentinel.conf", "--sentinel"];
+    let _sentinel = Program::start("sentinel", &server, &args, &[], secured.stage.path()).expect("a sentinel");
+    let url = format!("rediss-sentinel://127.0.0.1:{port}?service_name=orders");
+    pings(&format!("{url}&ssl_ca_certs={ours}"), Ok(())).await;
+    let others = secured.stranger.file.display();
+    pings(&format!("{url}&ssl_ca_certs={others}"), Err("signed by nobody who is trusted here")).await;
+    let check = format!("{url}&ssl_ca_certs={ours}");
+    let check = secured.stage.asked_with(&["check"], &[("OUTFLOW_REDIS__URL", &check)]).await;
+    assert_eq!(check.code, Some(0), "{}{}", check.stdout, check.stderr);
+    assert!(check.stdout.contains("user default has the permissions that are needed"), "{}", check.stdout);
 }
 
 #[tokio::test]
