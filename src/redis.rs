@@ -51,6 +51,7 @@ pub use args::Args;
 pub use failure::{BadUrl, Failure};
 pub use keys::slot;
 pub use reply::Reply;
+pub(crate) use sentinel::CORRECTABLE;
 
 /// How long to wait for one TCP connection and its greeting.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::transport::{self, Route};
 use super::{Findings, Known, Level, Remedy, acl, advice, replication, split};
 use crate::config::Config;
-use crate::redis::{self, Args, Failure, Redis};
+use crate::redis::{self, Args, CORRECTABLE, Failure, Redis};
 
 const ABOUT: &str = "redis";
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
@@ -59,11 +59,12 @@ async fn is_reached_as_asked(url: &SecretString, findings: &mut Findings) -> boo
 /// A wrong password is nothing that waiting helps against.
 fn unreachable(failure: &Failure, findings: &mut Findings) {
     let reason = failure.to_string();
-    if ["WRONGPASS", "NOAUTH", "NOPERM"].iter().any(|code| reason.contains(code)) {
-        findings.error(ABOUT, reason, advice("correct the user or the password in redis.url"));
-    } else if reason.contains("client certificate") || reason.contains("our certificate") {
+    let names_its_remedy = reason.contains("client certificate") || reason.contains("our certificate");
+    if names_its_remedy || CORRECTABLE.iter().any(|name| reason.ends_with(name)) {
         let (what, remedy) = split(&reason);
         findings.error(ABOUT, what, advice(remedy));
+    } else if ["WRONGPASS", "NOAUTH", "NOPERM"].iter().any(|code| reason.contains(code)) {
+        findings.error(ABOUT, reason, advice("correct the user or the password in redis.url"));
     } else {
         let remedy = advice("check that it runs, and that redis.url has its host and port");
         findings.add(Level::Unreachable, ABOUT, format!("cannot be reached: {reason}"), Some(remedy));

@@ -22,7 +22,7 @@ const NODE: &str = "node";
 pub(super) const SERVICE: &str = "service_name";
 /// Who we are to the sentinels, if they ask; user and password of the address are for the master.
 const SENTINEL_USER: &str = "sentinel_username";
-const SENTINEL_PASSWORD: &str = "sentinel_password";
+pub(super) const SENTINEL_PASSWORD: &str = "sentinel_password";
 
 /// An address taken apart.
 pub(super) struct Address {

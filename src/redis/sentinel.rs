@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::address::{Address, Kind, SERVICE};
+use super::address::{Address, Kind, SENTINEL_PASSWORD, SERVICE};
 use super::place::Place;
 use super::{Args, BadUrl, Failure, Node, PATIENCE, Patience, Reply};
 
@@ -25,6 +25,9 @@ const ROUND: Duration = Duration::from_secs(1);
 const ROUND_WITHOUT_MASTER: Duration = Duration::from_millis(100);
 /// How long one answer may take.
 const ANSWER: Patience = Patience { timeout: Duration::from_secs(1), ..PATIENCE };
+
+/// What a reason ends with that waiting does not help against.
+pub(crate) const CORRECTABLE: [&str; 2] = [SERVICE, SENTINEL_PASSWORD];
 
 /// A connection to the master, whichever it is.
 pub(super) struct Sentinel {
@@ -142,7 +145,9 @@ impl Watcher {
             return Ok(newest.place);
         }
         let reasons: Vec<String> = failures.into_iter().filter_map(Result::err).collect();
-        Err(Failure::NotSent(reasons.join("; ")))
+        // What can be corrected matters more than who is away.
+        let said = reasons.iter().find(|reason| CORRECTABLE.iter().any(|name| reason.ends_with(name)));
+        Err(Failure::NotSent(said.cloned().unwrap_or_else(|| reasons.join("; "))))
     }
 
     async fn answer(&self, sentinel: &Node) -> Result<Answer, String> {
@@ -155,7 +160,7 @@ impl Watcher {
         match asked.await {
             Ok(reply) => Answer::parse(&reply).ok_or_else(|| format!("{} answers {reply:?}", sentinel.place)),
             Err(Failure::NotSent(reason)) if reason.contains("NOAUTH") => {
-                Err(format!("{reason}; give sentinel_password, and sentinel_username if there are users"))
+                Err(format!("{reason}; give sentinel_username, if there are users, and sentinel_password"))
             }
             Err(Failure::NotSent(reason)) => Err(reason),
             Err(Failure::Refused(reason)) if reason.contains("No such master") => {

@@ -112,7 +112,7 @@ async fn sentinels_may_want_to_know_who_asks() {
     let unknown = open(&url);
     let told = eventually(LIMIT, "the reason", async || {
         let failure = unknown.call("PING", Args::default()).await.expect_err("nobody answers");
-        failure.to_string().contains("give sentinel_password").then_some(())
+        failure.to_string().contains("give sentinel_username, if there are users, and sentinel_password").then_some(())
     });
     told.await.expect("the reason");
     for redis in [redis, known, unknown] {

@@ -198,6 +198,11 @@ async fn check_says_what_a_fail_over_may_lose_and_what_waiting_needs() {
     );
     assert_eq!((without.code, with.code, more.code), (Some(0), Some(0), Some(78)));
 
+    let wrong = scene.servers.url().replace("=orders", "=other");
+    let wrong = check(&[("OUTFLOW_REDIS__URL", &wrong)]).await;
+    assert!(wrong.stdout.contains("knows no master \"other\"; correct service_name"), "{}", wrong.stdout);
+    assert_eq!(wrong.code, Some(78));
+
     let rules = "SETUSER outflow on >pw resetkeys -@all +eval +evalsha +hget +hgetall +hmget +hkeys +hset +hdel +xadd +ping \
                  +info +select +client|id +client|setname ~outflow:journal:* %W~events.*";
     let user = scene.redis.call("ACL", rules.split_whitespace().collect());
