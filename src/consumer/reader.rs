@@ -18,6 +18,8 @@ use crate::redis::Failure;
 const WAIT_LONGEST: Duration = Duration::from_secs(5);
 /// How long to wait for the connections before looking whether that is still worth it.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(1);
+/// Until the other connection has noticed as well that the server is gone: what is sent on it before is answered by its timeout.
+const CUT_PAUSE: Duration = Duration::from_millis(100);
 /// How long a full group is left alone, unless something of ours is acknowledged before.
 const FULL_PAUSE: Duration = Duration::from_millis(100);
 
@@ -107,12 +109,26 @@ impl<H: Handler> Reader<H> {
             More::Now => Ok(()),
             More::Full => self.wait_for(tokio::time::sleep(FULL_PAUSE)).await,
             More::Behind(last) => {
-                let waiting =
-                    wait.get_or_insert_with(|| Box::pin(async move { stream.group.wait(&last, WAIT_LONGEST).await }));
+                let waiting = wait.get_or_insert_with(|| {
+                    Box::pin(async move {
+                        // After a restart of the server this connection may come back after the one that has just read.
+                        stream.group.ready(CONNECT_PATIENCE).await?;
+                        stream.group.wait(&last, WAIT_LONGEST).await
+                    })
+                });
                 tokio::select! {
                     waited = waiting => {
                         *wait = None;
-                        waited
+                        match waited {
+                            Err(failure @ Failure::Refused(_)) => Err(failure),
+                            // A wait that was cut off had no effect, and may be told of it long after: whether there is an outage,
+                            // the next step shows.
+                            Err(Failure::NotSent(_) | Failure::Unknown(_)) => {
+                                tokio::time::sleep(CUT_PAUSE).await;
+                                Ok(())
+                            }
+                            Ok(()) => Ok(()),
+                        }
                     }
                     () = stream.nudge.notified() => Ok(()),
                 }
