@@ -1,9 +1,10 @@
 //! Crashes in the middle of a drain: of the relay, of Redis, of Postgres. Nothing lost, nothing doubled, order kept.
 
 use outflow::config::{self, Source};
-use outflow::local::{Signal, eventually};
+use outflow::local::{Redis, Signal, eventually};
 use outflow::outbox::table::Table;
-use outflow::redis::Reply;
+use outflow::redis::{self, Args, Reply};
+use outflow::sink::{GENERATIONS_KEPT, RedisSink, Sink as _};
 use tokio_postgres::types::ToSql;
 
 use crate::support::{LIMIT, Numbered, Stage, outbox};
@@ -166,6 +167,28 @@ async fn a_loss_is_noticed_when_the_generation_has_changed_since() {
     let noticed = eventually(LIMIT, "the loss", async || relay.log().contains("Redis lost data"));
     assert!(noticed.await.is_ok(), "{}", relay.log_tail());
     assert!(!other.log().contains("Redis lost data"), "it has appended nothing: {}", other.log_tail());
+}
+
+/// By these numbers a member that comes late still sees a loss; but a journal must not grow with every recovery.
+#[tokio::test]
+async fn the_journal_keeps_the_last_numbers_of_some_generations() {
+    const RAISED: i64 = GENERATIONS_KEPT + 10;
+    let dir = tempfile::tempdir().expect("a directory");
+    let server = Redis::start(dir.path(), &[]).await.expect("Redis");
+    let redis = redis::Redis::open(&server.url().into(), "test").expect("an address");
+    redis.ready(LIMIT).await.expect("a connection");
+    let sink = RedisSink::new(redis.clone(), "test", None, 0);
+    for generation in 1..=RAISED {
+        assert_eq!(sink.raise(generation - 1).await.expect("a generation").generation, generation);
+        let last = Args::from([sink.journal_key(), &format!("last:{generation}:1"), "7"]);
+        redis.call("HSET", last).await.expect("a number");
+        sink.forget(generation, 1, &[]).await.expect("an answer");
+    }
+    for generation in 1..=RAISED {
+        let kept = if generation >= RAISED - GENERATIONS_KEPT { 7 } else { 0 };
+        assert_eq!(sink.last_batch(generation, 1).await, Ok(kept), "generation {generation} of {RAISED}");
+    }
+    redis.close().await;
 }
 
 /// The statements of a claim are sent together: had `begin` failed, each would commit by itself, and the delete with it.
