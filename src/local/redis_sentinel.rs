@@ -13,8 +13,8 @@ use crate::redis::{self, Args, Failure, Reply};
 
 /// Covers an election on a loaded machine.
 const AGREE_LIMIT: Duration = Duration::from_mins(1);
-/// How long a server may be silent before a sentinel takes it for dead.
-const DOWN_AFTER_MS: &str = "1500";
+/// How long a server may be silent before a sentinel takes it for dead: longer than a busy machine's disk stalls.
+const DOWN_AFTER_MS: &str = "3000";
 const FAILOVER_TIMEOUT_MS: &str = "5000";
 const SENTINELS: usize = 3;
 const QUORUM: usize = 2;
