@@ -36,6 +36,11 @@ impl State {
         })
     }
 
+    /// Whether it has an answer that it has not received.
+    pub(crate) fn has_answer(&self, m: usize) -> bool {
+        self.members[m].batches.iter().any(|batch| matches!(batch.stage, Stage::Answered { .. }))
+    }
+
     /// Redis gets to it.
     pub(crate) fn run(&mut self, m: usize, fate: Fate, bounds: &Bounds) -> Option<()> {
         let (at, append) = self.script_of(m)?;
@@ -55,7 +60,10 @@ impl State {
         };
         let reply = match fate {
             Fate::Outage => Reply::Unavailable,
-            Fate::Runs | Fate::Refused(_) => self.redis.append(append, &self.postgres.table, refused, bounds),
+            Fate::Runs | Fate::Refused(_) => {
+                self.lag();
+                self.redis.append(append, &self.postgres.table, refused, bounds)
+            }
         };
         self.members[m].batches[at].stage = Stage::Answered { reply, settled: append.settled };
         // Without further faults nothing that matters can come between the script and its answer.
@@ -75,11 +83,12 @@ impl State {
             member.last_appended = member.batches[at].number;
             member.settled &= !settled;
         }
+        self.heard(m, reply);
         match reply {
             Reply::Appended => self.appended(m, at, bounds),
             Reply::Refused(_) if bounds.is(Mutant::RefusalIgnored) => self.appended(m, at, bounds),
             Reply::Refused(stream) => {
-                member.parked |= 1 << stream;
+                self.members[m].parked |= 1 << stream;
                 self.not_appended(m, at, Trouble::Doubt, bounds);
             }
             Reply::Fenced | Reply::RolledBack => self.not_appended(m, at, Trouble::Doubt, bounds),
@@ -217,6 +226,7 @@ impl State {
 
     /// Back to where it is decided what follows. In doubt, nothing goes on; the generation is the one that is doubted.
     pub(crate) fn end_session(&mut self, m: usize, doubt: bool) {
+        self.leave_behind(m);
         let member = &mut self.members[m];
         member.phase = Phase::Joining { doubt };
         if doubt {

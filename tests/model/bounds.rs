@@ -80,10 +80,12 @@ pub(crate) enum Fault {
     Outage,
     /// A member stops cleanly.
     Leave,
+    /// Redis goes on as a replica that lacks the last script. Not one of "any": it loses what it acknowledged.
+    FailOver,
 }
 
 impl Fault {
-    pub(crate) const COUNT: usize = 9;
+    pub(crate) const COUNT: usize = 10;
     pub(crate) const ALL: [Self; Self::COUNT] = [
         Self::Crash,
         Self::Freeze,
@@ -94,6 +96,7 @@ impl Fault {
         Self::Refusal,
         Self::Outage,
         Self::Leave,
+        Self::FailOver,
     ];
 }
 
@@ -138,10 +141,12 @@ pub(crate) enum Mutant {
     NumbersAgain,
     /// A rollback does not set the cursor back.
     NoRewind,
+    /// A member that comes to another generation does not ask for its last batch.
+    NotCompared,
 }
 
 impl Mutant {
-    pub(crate) const ALL: [Self; 19] = [
+    pub(crate) const ALL: [Self; 20] = [
         Self::NoFence,
         Self::NoJournal,
         Self::SharedRecovery,
@@ -161,6 +166,7 @@ impl Mutant {
         Self::DoubtIgnored,
         Self::NumbersAgain,
         Self::NoRewind,
+        Self::NotCompared,
     ];
 }
 
@@ -198,6 +204,7 @@ impl Bounds {
     /// Any faults, `max` altogether.
     pub(crate) const fn with_any(mut self, max: u8) -> Self {
         self.faults = [max; Fault::COUNT];
+        self.faults[Fault::FailOver as usize] = 0;
         self.faults_max = max;
         self
     }

@@ -43,6 +43,7 @@ impl State {
         let waits = |stage| matches!(stage, Stage::Sent { .. } | Stage::Answered { .. });
         let at = self.members[m].batches.iter().position(|batch| waits(batch.stage))?;
         self.spend(Fault::LostReply)?;
+        self.answer_of_before(m);
         if let Some((_, append)) = self.script_of(m) {
             self.send_late(Script::Append(append));
         }

@@ -15,6 +15,9 @@
 //! | late commits, two members | 17,271 | 0.8 |
 //! | late commits in two batches (ignored by default) | 666,834 | 27.6 |
 //! | ids before numbers | 496,993 | 18.5 |
+//! | a fail-over that loses the last script, one more fault | 22,323 | 0.6 |
+//! | such a fail-over, two members | 77,730 | 2.7 |
+//! | such a fail-over, two members of one key, one more fault | 244,712 | 5.4 |
 //!
 //! Two members of one key with any two faults did not end in 40 s.
 
@@ -24,6 +27,7 @@ mod bounds;
 mod check;
 mod claim;
 mod cursor;
+mod failover;
 mod faults;
 mod liveness;
 mod mutants;

@@ -2,7 +2,7 @@
 
 use crate::bounds::{Bounds, Claims, Fault, Mutant, Writers};
 use crate::check::counterexample;
-use crate::properties::{DELIVERED, JOURNAL, NO_DOUBLE, NO_FALSE_ALARM, NO_LOSS, ORDER};
+use crate::properties::{DELIVERED, JOURNAL, NO_DOUBLE, NO_FALSE_ALARM, NO_LOSS, NOTICED, ORDER};
 
 /// What goes wrong, and in which configuration.
 fn caught(mutant: Mutant) -> (Bounds, &'static str) {
@@ -31,6 +31,7 @@ fn caught(mutant: Mutant) -> (Bounds, &'static str) {
         Mutant::RefusalIgnored => (fault(one, Fault::Refusal), NO_LOSS),
         Mutant::NumbersAgain => (fault(Bounds { events: [2, 1], ..two }, Fault::Crash), NO_FALSE_ALARM),
         Mutant::NoRewind => (fault(one, Fault::Outage), DELIVERED),
+        Mutant::NotCompared => (one.with(&[(Fault::FailOver, 1), (Fault::LostReply, 1)], 2), NOTICED),
         Mutant::DoubtIgnored => (fault(one, Fault::LostReply), NO_FALSE_ALARM),
     }
 }

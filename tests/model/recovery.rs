@@ -54,7 +54,7 @@ impl State {
         // In the same generation the session goes on: a batch number is never used twice, neither for what the journal
         // knows nor for what it still holds.
         if self.members[m].generation != self.postgres.generation || bounds.is(Mutant::NumbersAgain) {
-            self.begin_session(m, self.postgres.generation);
+            self.begin_session(m, self.postgres.generation, bounds);
         }
         self.members[m].phase = Phase::Working;
         Some(())
@@ -82,7 +82,9 @@ impl State {
 
     pub(crate) fn raise(&mut self, m: usize, bounds: &Bounds) -> Option<()> {
         let Phase::Fenced { known } = self.members[m].phase else { return None };
+        let is_behind = self.redis.generation < known;
         let (generation, appended) = self.run_raise(known, bounds);
+        self.raised_since(is_behind);
         if bounds.is(Mutant::ForgetEarly) {
             self.redis.forget(generation);
         }
@@ -111,7 +113,7 @@ impl State {
             return Some(());
         }
         self.commit_recovery(generation, appended, bounds)?;
-        self.begin_session(m, generation);
+        self.begin_session(m, generation, bounds);
         self.members[m].phase = Phase::Forgetting;
         if self.faults_left == 0 {
             self.forget(m)?;
@@ -182,6 +184,7 @@ impl State {
         }
         match self.late.remove(at) {
             Script::Append(append) => {
+                self.lag();
                 self.redis.append(append, &self.postgres.table, None, bounds);
             }
             Script::Raise { known } => {
@@ -205,7 +208,8 @@ impl State {
     }
 
     fn run_raise(&mut self, known: u8, bounds: &Bounds) -> (u8, Rows) {
-        let raised = self.redis.raise(known);
+        self.lag();
+        let raised = self.redis.raise(known, bounds.faults[Fault::FailOver as usize] > 0);
         let generation = self.redis.generation;
         // These would do nothing from here on, whenever they are run.
         self.late.retain(|script| match script {
@@ -232,7 +236,8 @@ impl State {
         Some(())
     }
 
-    fn begin_session(&mut self, m: usize, generation: u8) {
+    fn begin_session(&mut self, m: usize, generation: u8, bounds: &Bounds) {
+        self.compare(m, bounds);
         let share = &self.postgres.share;
         let member = &mut self.members[m];
         let mine = |slot: &usize| share.get(slot % share.len().max(1)) == Some(&member.number);

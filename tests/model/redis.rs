@@ -45,9 +45,12 @@ impl Redis {
     }
 
     /// The new generation, and every row in the journal.
-    pub(crate) fn raise(&mut self, known: u8) -> (u8, Rows) {
-        self.generation = known.max(self.generation) + 1;
-        self.last.clear();
+    pub(crate) fn raise(&mut self, known: u8, keeps_last: bool) -> (u8, Rows) {
+        let (generation, last) = (self.generation, std::mem::take(&mut self.last));
+        if keeps_last {
+            self.older.extend(last.into_iter().map(|(number, batch)| (generation, number, batch)));
+        }
+        self.generation = known.max(generation) + 1;
         self.raised_since_forgotten += 1;
         (self.generation, self.records.iter().fold(0, |rows, record| rows | record.rows))
     }

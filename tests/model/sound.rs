@@ -3,7 +3,7 @@
 //! Those that are ignored are too large for an unoptimised build. All of them:
 //! `cargo test --config 'profile.dev.package.outflow.opt-level=2' --test model -- --include-ignored --nocapture`
 
-use crate::bounds::{Bounds, Claims, Writers};
+use crate::bounds::{Bounds, Claims, Fault, Writers};
 use crate::check::{delivers, holds};
 
 /// One member at work, two batches of one row in flight.
@@ -59,6 +59,18 @@ fn late_commits_and_two_members() {
 #[test]
 fn ids_before_numbers() {
     holds("ids before numbers", UNNUMBERED);
+}
+
+/// Connections are lost with the master: answers do not come, sessions are ended meanwhile.
+#[test]
+fn a_fail_over_that_loses_the_last_script() {
+    let faults = [(Fault::FailOver, 1), (Fault::LostReply, 1), (Fault::LostCommit, 1), (Fault::Kill, 1)];
+    holds("a fail-over and one more", Bounds { events: [2, 2], ..ONE }.with(&faults, 2));
+    holds("a fail-over and two members", TWO.with(&faults, 1));
+    holds(
+        "a fail-over and one more, two members of one key",
+        Bounds { events: [0, 2], in_flight: 1, ..TWO }.with(&faults, 2),
+    );
 }
 
 #[test]

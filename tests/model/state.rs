@@ -2,6 +2,7 @@
 
 use crate::bounds::{Bounds, Fault, KEYS, Writers};
 use crate::cursor::{Cursor, Snapshot};
+use crate::failover::FailOver;
 
 /// Rows as bits, the row of id n being bit n; id 0 is none.
 pub(crate) type Rows = u16;
@@ -21,6 +22,7 @@ pub(crate) struct State {
     pub(crate) rollbacks: u8,
     pub(crate) faults: [u8; Fault::COUNT],
     pub(crate) faults_left: u8,
+    pub(crate) fail_over: FailOver,
 }
 
 /// The application's writer of one key: one transaction after another, as DESIGN §2 asks of it.
@@ -101,8 +103,10 @@ pub(crate) struct Redis {
     /// Ids in the order in which they were appended.
     pub(crate) streams: [Vec<u8>; KEYS],
     pub(crate) generation: u8,
-    /// `last:<g>:<member>` of the generation in force; those of older ones are never asked for.
+    /// `last:<g>:<member>` of the generation in force.
     pub(crate) last: Vec<(u8, u8)>,
+    /// Those of older ones, with their generations: asked for after a fail-over only, and kept where one may happen.
+    pub(crate) older: Vec<(u8, u8, u8)>,
     /// `batch:<g>:<member>:<n>`.
     pub(crate) records: Vec<Record>,
     /// Raised since older records were dropped (asked by a property only).
@@ -149,6 +153,8 @@ pub(crate) enum Reply {
 pub(crate) struct Member {
     /// Its number among all incarnations; 0 before it first joins.
     pub(crate) number: u8,
+    /// Generation, number and last batch of the session that it left (kept where a fail-over may happen).
+    pub(crate) left: (u8, u8, u8),
     pub(crate) phase: Phase,
     pub(crate) frozen: bool,
     /// Session (`relay/session.rs`).
@@ -267,6 +273,7 @@ impl State {
             rollbacks: bounds.rollbacks,
             faults: bounds.faults,
             faults_left: bounds.faults_max,
+            fail_over: FailOver::default(),
         };
         if bounds.writers == Writers::Done {
             let most = bounds.events.into_iter().max().unwrap_or_default();

@@ -60,6 +60,7 @@ pub(crate) enum Step {
     KillSeat(usize),
     Cut(usize),
     Leave(usize),
+    FailOver,
 }
 
 impl Step {
@@ -75,6 +76,7 @@ impl Step {
             Self::Run(_, Fate::Refused(_)) => Some(Fault::Refusal),
             Self::Run(_, Fate::Outage) => Some(Fault::Outage),
             Self::Leave(_) => Some(Fault::Leave),
+            Self::FailOver => Some(Fault::FailOver),
             _ => None,
         }
     }
@@ -139,6 +141,7 @@ impl Step {
             Self::KillSeat(m) => to.kill_seat(m),
             Self::Cut(place) => to.cut(place),
             Self::Leave(m) => to.leave(m),
+            Self::FailOver => to.fail_over(),
         }?;
         Some(state)
     }
@@ -248,6 +251,9 @@ impl Model for Bounds {
             if state.may(Fault::Cut) {
                 steps.push(Step::Cut(place));
             }
+        }
+        if state.may(Fault::FailOver) {
+            steps.push(Step::FailOver);
         }
         steps.extend((0..state.late.len()).map(Step::RunLate));
         steps.extend(state.postgres.seats.iter().map(|number| Step::ExpireSeat(*number)));
