@@ -36,9 +36,9 @@ impl State {
         })
     }
 
-    /// Whether it has an answer that it has not received.
-    pub(crate) fn has_answer(&self, m: usize) -> bool {
-        self.members[m].batches.iter().any(|batch| matches!(batch.stage, Stage::Answered { .. }))
+    /// The batch whose answer it has not received.
+    pub(crate) fn answered(&self, m: usize) -> Option<usize> {
+        self.members[m].batches.iter().position(|batch| matches!(batch.stage, Stage::Answered { .. }))
     }
 
     /// Redis gets to it.
@@ -83,7 +83,7 @@ impl State {
             member.last_appended = member.batches[at].number;
             member.settled &= !settled;
         }
-        self.heard(m, reply);
+        self.heard(m, reply, bounds);
         match reply {
             Reply::Appended => self.appended(m, at, bounds),
             Reply::Refused(_) if bounds.is(Mutant::RefusalIgnored) => self.appended(m, at, bounds),

@@ -25,6 +25,8 @@ pub(crate) struct Bounds {
     pub(crate) faults: [u8; Fault::COUNT],
     /// How many faults may happen altogether.
     pub(crate) faults_max: u8,
+    /// An answer counts only when the replica has what was written (`redis.wait_replicas`).
+    pub(crate) waits: bool,
     /// What is left out.
     pub(crate) mutant: Option<Mutant>,
 }
@@ -143,10 +145,12 @@ pub(crate) enum Mutant {
     NoRewind,
     /// A member that comes to another generation does not ask for its last batch.
     NotCompared,
+    /// A recovery takes the answer to its raise before the replica has it.
+    RaiseNotWaitedFor,
 }
 
 impl Mutant {
-    pub(crate) const ALL: [Self; 20] = [
+    pub(crate) const ALL: [Self; 21] = [
         Self::NoFence,
         Self::NoJournal,
         Self::SharedRecovery,
@@ -167,6 +171,7 @@ impl Mutant {
         Self::NumbersAgain,
         Self::NoRewind,
         Self::NotCompared,
+        Self::RaiseNotWaitedFor,
     ];
 }
 
@@ -186,6 +191,7 @@ impl Bounds {
             claims: Claims::Atomic,
             faults: [0; Fault::COUNT],
             faults_max: 0,
+            waits: false,
             mutant: None,
         }
     }

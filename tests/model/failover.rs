@@ -1,7 +1,7 @@
 //! A fail-over to a replica that lacks the last script, and who notices what went with it (`Relay::compare`).
 
 use crate::bounds::{Bounds, Fault, Mutant};
-use crate::state::{Phase, Redis, Reply, State};
+use crate::state::{Phase, Redis, Reply, State, Trouble};
 
 /// What is remembered for a fail-over; nothing where none may happen.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
@@ -24,21 +24,35 @@ impl State {
         }
     }
 
-    pub(crate) fn fail_over(&mut self) -> Option<()> {
+    /// The replica has everything.
+    fn in_step(&mut self) {
+        self.fail_over.replica = None;
+    }
+
+    pub(crate) fn fail_over(&mut self, bounds: &Bounds) -> Option<()> {
         let replica = self.fail_over.replica.take()?;
         self.spend(Fault::FailOver)?;
         self.redis = *replica;
         self.fail_over.happened = true;
         for m in 0..self.members.len() {
-            if self.has_answer(m) {
-                self.fail_over.answered_before |= 1 << m;
+            match self.answered(m) {
+                // It still waits for the replica, on a connection that is gone.
+                Some(at) if bounds.waits => {
+                    self.not_appended(m, at, Trouble::Doubt, bounds);
+                    self.calm(m, bounds);
+                }
+                Some(_) => self.fail_over.answered_before |= 1 << m,
+                None => {}
             }
         }
         Some(())
     }
 
     /// An append was answered.
-    pub(crate) fn heard(&mut self, m: usize, reply: Reply) {
+    pub(crate) fn heard(&mut self, m: usize, reply: Reply, bounds: &Bounds) {
+        if bounds.waits {
+            self.in_step();
+        }
         let is_old = self.answer_of_before(m);
         if !self.fail_over.happened || is_old || matches!(reply, Reply::Fenced | Reply::Unavailable) {
             return;
@@ -55,7 +69,10 @@ impl State {
     }
 
     /// A recovery heard that Redis is at an older generation than Postgres.
-    pub(crate) fn raised_since(&mut self, is_behind: bool) {
+    pub(crate) fn raised_since(&mut self, is_behind: bool, bounds: &Bounds) {
+        if bounds.waits && !bounds.is(Mutant::RaiseNotWaitedFor) {
+            self.in_step();
+        }
         self.fail_over.told |= self.fail_over.happened && is_behind;
     }
 
@@ -80,6 +97,11 @@ impl State {
         let known = known.find(|(of, by, _)| (*of, *by) == (generation, number)).map_or(0, |(_, _, batch)| batch);
         self.fail_over.told |= known < acknowledged && !bounds.is(Mutant::NotCompared);
         self.fail_over.back |= 1 << m;
+    }
+
+    /// Whether Redis may have lost what it acknowledged.
+    pub(crate) fn may_have_lost(&self, bounds: &Bounds) -> bool {
+        self.fail_over.happened && !bounds.waits
     }
 
     /// Everybody has met the new master, and nobody has said that something is missing.

@@ -18,6 +18,9 @@
 //! | a fail-over that loses the last script, one more fault | 22,323 | 0.6 |
 //! | such a fail-over, two members | 77,730 | 2.7 |
 //! | such a fail-over, two members of one key, one more fault | 244,712 | 5.4 |
+//! | a fail-over with `wait_replicas`, one more fault | 41,410 | 1.4 |
+//! | such a fail-over, two members | 73,659 | 3.1 |
+//! | such a fail-over, two members of one key, one more fault | 685,596 | 11.9 |
 //!
 //! Two members of one key with any two faults did not end in 40 s.
 

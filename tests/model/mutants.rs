@@ -32,6 +32,10 @@ fn caught(mutant: Mutant) -> (Bounds, &'static str) {
         Mutant::NumbersAgain => (fault(Bounds { events: [2, 1], ..two }, Fault::Crash), NO_FALSE_ALARM),
         Mutant::NoRewind => (fault(one, Fault::Outage), DELIVERED),
         Mutant::NotCompared => (one.with(&[(Fault::FailOver, 1), (Fault::LostReply, 1)], 2), NOTICED),
+        Mutant::RaiseNotWaitedFor => {
+            let waits = Bounds { waits: true, ..one };
+            (waits.with(&[(Fault::FailOver, 1), (Fault::Kill, 1)], 2), NO_FALSE_ALARM)
+        }
         Mutant::DoubtIgnored => (fault(one, Fault::LostReply), NO_FALSE_ALARM),
     }
 }

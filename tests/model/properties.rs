@@ -16,7 +16,7 @@ pub(crate) const DELIVERED: &str = "everything is delivered";
 
 pub(crate) fn all() -> Vec<Property<Bounds>> {
     vec![
-        Property::always(NO_LOSS, |_, state: &State| state.fail_over.happened || !is_lost(state)),
+        Property::always(NO_LOSS, |bounds: &Bounds, state: &State| state.may_have_lost(bounds) || !is_lost(state)),
         Property::always(NOTICED, |_, state: &State| !(state.is_unaware() && is_lost(state))),
         Property::always(NO_DOUBLE, |_, state: &State| {
             state.redis.streams.iter().all(|stream| is_without_doubles(stream))
@@ -25,13 +25,13 @@ pub(crate) fn all() -> Vec<Property<Bounds>> {
             let committed = |id: &u8| matches!(state.postgres.row(*id).status, Status::Committed | Status::Deleted);
             state.redis.streams.iter().flatten().all(committed)
         }),
-        Property::always(ORDER, |_, state: &State| {
-            state.fail_over.happened || state.redis.streams.iter().all(|stream| is_in_order(state, stream))
+        Property::always(ORDER, |bounds: &Bounds, state: &State| {
+            state.may_have_lost(bounds) || state.redis.streams.iter().all(|stream| is_in_order(state, stream))
         }),
         Property::always(JOURNAL, is_journal_bounded),
-        Property::always(NO_FALSE_ALARM, |_, state: &State| {
+        Property::always(NO_FALSE_ALARM, |bounds: &Bounds, state: &State| {
             let told = |stage| matches!(stage, Stage::Answered { reply: Reply::RolledBack, .. });
-            state.fail_over.happened
+            state.may_have_lost(bounds)
                 || !state.members.iter().flat_map(|member| &member.batches).any(|batch| told(batch.stage))
         }),
         Property::sometimes(DELIVERED, |bounds, state: &State| state.is_delivered(bounds)),

@@ -84,7 +84,7 @@ impl State {
         let Phase::Fenced { known } = self.members[m].phase else { return None };
         let is_behind = self.redis.generation < known;
         let (generation, appended) = self.run_raise(known, bounds);
-        self.raised_since(is_behind);
+        self.raised_since(is_behind, bounds);
         if bounds.is(Mutant::ForgetEarly) {
             self.redis.forget(generation);
         }

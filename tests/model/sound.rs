@@ -73,6 +73,19 @@ fn a_fail_over_that_loses_the_last_script() {
     );
 }
 
+/// With `redis.wait_replicas` a fail-over is as any other fault: every promise holds.
+#[test]
+fn a_fail_over_that_replicas_were_waited_for() {
+    let faults =
+        [(Fault::FailOver, 1), (Fault::LostReply, 1), (Fault::LostCommit, 1), (Fault::Kill, 1), (Fault::Crash, 1)];
+    let one = Bounds { waits: true, ..ONE };
+    holds("waited for: a fail-over and one more", Bounds { events: [2, 2], ..one }.with(&faults, 2));
+    let two = Bounds { members: 2, ..one };
+    holds("waited for: a fail-over and two members", two.with(&faults, 1));
+    let one_key = Bounds { events: [0, 2], in_flight: 1, ..two };
+    holds("waited for: a fail-over and one more, two members of one key", one_key.with(&faults, 2));
+}
+
 #[test]
 #[ignore = "large"]
 fn one_member_and_any_three_faults() {

@@ -141,7 +141,7 @@ impl Step {
             Self::KillSeat(m) => to.kill_seat(m),
             Self::Cut(place) => to.cut(place),
             Self::Leave(m) => to.leave(m),
-            Self::FailOver => to.fail_over(),
+            Self::FailOver => to.fail_over(bounds),
         }?;
         Some(state)
     }
