@@ -6,7 +6,7 @@ use crate::state::{Phase, Redis, Reply, State, Trouble};
 /// What is remembered for a fail-over; nothing where none may happen.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub(crate) struct FailOver {
-    /// What the replica has.
+    /// What the replica has; `None`: everything.
     replica: Option<Box<Redis>>,
     pub(crate) happened: bool,
     /// Members with an answer of the old master that they have not received yet, as bits.
