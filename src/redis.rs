@@ -67,7 +67,8 @@ const QUEUE_MAX: usize = 64;
 /// A connection to Redis that reconnects by itself but never repeats a command.
 ///
 /// Cloning is cheap and shares the connection. A blocking read holds up every other command of its connection, so
-/// readers open one of their own. To a cluster it is one connection to each node that is needed.
+/// readers open one of their own. To a cluster it is one connection to each node that is needed;
+/// with sentinels, one to each of them and one to the master.
 #[derive(Clone)]
 pub struct Redis {
     way: Way,

@@ -10,10 +10,11 @@ use crate::outbox::table::{Table, TableError};
 use crate::postgres;
 use crate::redis;
 
-/// What connections are made of: addresses, and the certificates that they name.
+/// What connections are made of: addresses, the certificates that they name, and what is waited for on them.
 #[derive(PartialEq, Eq)]
 pub(super) struct Connections {
     addresses: [String; 2],
+    wait_replicas: usize,
     /// Files and what they hold: a certificate is renewed under its old name.
     files: Vec<(PathBuf, Option<Vec<u8>>)>,
 }
@@ -23,6 +24,7 @@ impl Connections {
         let files = postgres::files(&config.postgres).into_iter().chain(redis::files(&config.redis));
         Self {
             addresses: [&config.postgres, &config.redis].map(|url| url.expose_secret().to_owned()),
+            wait_replicas: config.wait_replicas,
             files: files.map(|file| (file.clone(), std::fs::read(file).ok())).collect(),
         }
     }
@@ -98,6 +100,17 @@ mod tests {
             })
             .collect();
         config
+    }
+
+    #[test]
+    fn connections_are_made_anew_for_another_address_or_another_number_of_replicas() {
+        let base = config(&[("a", 1)]);
+        let address = Config { redis: "redis://elsewhere".into(), ..base.clone() };
+        let replicas = Config { wait_replicas: 1, ..base.clone() };
+        assert!(Connections::of(&base) == Connections::of(&base.clone()));
+        for other in [address, replicas] {
+            assert!(Connections::of(&base) != Connections::of(&other));
+        }
     }
 
     #[test]

@@ -71,9 +71,13 @@ impl Address {
     pub(super) fn parse(url: &SecretString) -> Result<Self, BadUrl> {
         let text = url.expose_secret();
         let scheme = text.split("://").next().unwrap_or_default();
-        let (is_tls, of) = match scheme.split_once('-').unwrap_or((scheme, "")) {
-            ("redis", of @ ("" | "cluster" | "sentinel")) => (false, of),
-            ("rediss", of @ ("" | "cluster" | "sentinel")) => (true, of),
+        let (is_tls, of) = match scheme {
+            "redis" => (false, ""),
+            "rediss" => (true, ""),
+            "redis-cluster" => (false, "cluster"),
+            "rediss-cluster" => (true, "cluster"),
+            "redis-sentinel" => (false, "sentinel"),
+            "rediss-sentinel" => (true, "sentinel"),
             _ => return Err(BadUrl(EXPECTED.to_owned())),
         };
         let url = Url::parse(text).map_err(|_hidden| BadUrl(EXPECTED.to_owned()))?;
@@ -302,6 +306,7 @@ mod tests {
         let table = [
             ("http://h", "expected redis://"),
             ("redis-sentry://h", "expected redis://"),
+            ("redis-://h", "expected redis://"),
             ("redis-sentinel://h", "needs service_name=NAME"),
             ("redis-sentinel://h?service_name=", "needs service_name=NAME"),
             ("redis-sentinel://h?service_name=m&node=two", "expected node=host:port"),
@@ -319,6 +324,6 @@ mod tests {
             let error = Address::parse(&SecretString::from(text)).err().unwrap_or_else(|| panic!("{text} is taken"));
             assert!(error.to_string().contains(words), "{text}: {error}");
         }
-        assert_eq!(table.len(), 14);
+        assert_eq!(table.len(), 15);
     }
 }

@@ -66,9 +66,28 @@ async fn a_master_that_is_replaced_while_it_answers_is_left() {
     redis.close().await;
 }
 
-/// Its master is the one of before, until it hears of the others again.
+/// It is the first of the address, and names the master of another time: nobody has told it of a fail-over.
 #[tokio::test]
 async fn a_sentinel_that_was_cut_off_is_not_believed() {
+    let (dir, past) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
+    let (mut servers, past) = tokio::join!(start(&dir, 1), RedisSentinel::start(past.path(), 0, &[]));
+    let (past, new) = (past.expect("servers"), servers.0.server(1).port());
+    servers.0.ask(0, &["FAILOVER", "orders"]).await.expect("a fail-over");
+    for sentinel in 0..3 {
+        servers.0.agreed(sentinel, 1).await.expect("all agree");
+    }
+    let (first, others) = (past.url(), servers.0.url());
+    let first = first.split('&').next().expect("a sentinel");
+    let others = others.replace("redis-sentinel://", "node=").replace("?service_name=orders", "");
+    let redis = open(&format!("{first}&{others}"));
+    redis.ready(LIMIT).await.expect("a connection");
+    assert_eq!(port(&redis).await, Ok(new.to_string()));
+    redis.close().await;
+    servers.1.close().await;
+}
+
+#[tokio::test]
+async fn a_sentinel_that_is_frozen_holds_up_nobody() {
     let dir = tempfile::tempdir().expect("a directory");
     let (mut servers, redis) = start(&dir, 1).await;
     let new = servers.server(1).port();
@@ -174,5 +193,10 @@ async fn a_write_counts_when_its_replica_has_it_and_its_connection_stood() {
     servers.server(1).signal(Signal::SIGCONT);
     let counted = eventually(LIMIT, "the replica", async || write().await.ok());
     assert!(counted.await.expect("an answer").int() > Some(3), "each was carried out once");
+    // Under another name it is another connection, as far as anybody can tell.
+    redis.call("CLIENT", Args::from(["SETNAME", "another"])).await.expect("a name");
+    let Err(Failure::Unknown(reason)) = write().await else { panic!("WAIT was asked on another connection") };
+    assert!(reason.contains("the connection was replaced"), "{reason}");
+    assert!(write().await.is_ok(), "named anew");
     redis.close().await;
 }
