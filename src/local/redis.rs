@@ -78,6 +78,15 @@ impl Redis {
         self.server.wait(STOP_LIMIT).await.map(drop)
     }
 
+    /// Stops it cleanly (SIGTERM) and waits until it is gone.
+    ///
+    /// # Errors
+    /// When it still runs after 30 s.
+    pub async fn stop(&mut self) -> Result<(), Error> {
+        self.server.terminate();
+        self.server.wait(STOP_LIMIT).await.map(drop)
+    }
+
     /// Starts a stopped server again, with the same data on the same port.
     ///
     /// # Errors

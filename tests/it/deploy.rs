@@ -6,5 +6,6 @@
 mod files;
 mod install;
 mod privileges;
+mod restart;
 mod series;
 mod tools;

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use outflow::local::{Postgres, Program, Redis, eventually, free_port};
 use secrecy::SecretString;
 use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpStream;
 use tokio_postgres::{Client, NoTls};
 
 use crate::support::LIMIT;
@@ -125,6 +127,25 @@ impl Install {
             client.query_one(&query, &[]).await.is_ok_and(|row| row.get::<_, bool>(0))
         });
         waited.await.expect("it to become true");
+    }
+
+    /// What Redis answers to PING without a password.
+    pub(super) async fn anonymous_ping(&self) -> String {
+        let mut connection = TcpStream::connect(("127.0.0.1", self.redis.port())).await.expect("a connection");
+        connection.write_all(b"PING\r\n").await.expect("a PING");
+        let mut line = String::new();
+        BufReader::new(connection).read_line(&mut line).await.expect("an answer");
+        line.trim_end().to_owned()
+    }
+
+    /// Ends Redis, cleanly or as in a crash, and starts it again with its data.
+    pub(super) async fn restart_redis(&mut self, cleanly: bool) {
+        if cleanly {
+            self.redis.stop().await.expect("a stop");
+        } else {
+            self.redis.kill().await.expect("its end");
+        }
+        self.redis.start_again().await.expect("a start");
     }
 
     /// A connection of a user of the ACL file.

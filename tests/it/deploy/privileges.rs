@@ -192,10 +192,9 @@ async fn no_user_may_do_more_in_redis() {
             other => panic!("{user}: {command} {words:?}: {other:?}"),
         }
     }
-    // Whoever has no password may say PING, and cannot even name the connection as our client does.
+    // Whoever has no password may not even say PING.
+    assert_eq!(install.anonymous_ping().await, "-NOAUTH Authentication required.");
     let admin = install.redis("admin").await;
-    let tried = admin.call("ACL", ["DRYRUN", "default", "XLEN", "events.order"].into()).await.expect("an answer");
-    assert!(format!("{tried:?}").contains("no permissions"), "{tried:?}");
     // What KEDA asks.
     let monitor = install.redis("monitor").await;
     admin.call("XGROUP", ["CREATE", "events.order", "inventory", "0", "MKSTREAM"].into()).await.expect("a group");
