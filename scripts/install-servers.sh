@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs Postgres and Redis where they are missing: through apt when root on Debian or Ubuntu, else it says what to do.
+# Installs Postgres, Redis and PgBouncer (which only the tests need) where they are missing: through apt when root on
+# Debian or Ubuntu, else it says what to do.
 set -euo pipefail
 
 has_postgres() {
@@ -13,10 +14,12 @@ has_postgres() {
 missing=()
 has_postgres || missing+=(postgresql)
 command -v redis-server >/dev/null || missing+=(redis-server)
+# The tests run the commands through it; Debian keeps it out of a user's PATH.
+command -v pgbouncer >/dev/null || [[ -x /usr/sbin/pgbouncer ]] || missing+=(pgbouncer)
 if ((${#missing[@]} == 0)); then exit 0; fi
 
 if ! command -v apt-get >/dev/null; then
-  echo "missing: ${missing[*]}. Install Postgres (postgres, initdb) and Redis (redis-server) of this system, so that" \
+  echo "missing: ${missing[*]}. Install Postgres (postgres, initdb), Redis (redis-server) and PgBouncer (pgbouncer) of this system, so that" \
     "they are in PATH, and try again." >&2
   exit 1
 fi

@@ -107,8 +107,10 @@ impl ConnectError {
 pub async fn connect(server: &postgres::Server) -> Result<Client, ConnectError> {
     let (client, connection) = server.connect().await.map_err(|error| {
         let reason = format!("{}: {}", server.place(), postgres::describe(&error));
-        // 28: authorization, 3D: no such database.
-        let refused = error.code().is_some_and(|code| code.code().starts_with("28") || code.code().starts_with("3D"));
+        // 28: authorization, 3D: no such database, 08P01: what a pooler answers to parameters and names that it does not know.
+        let refused = error.code().is_some_and(|code| {
+            code.code().starts_with("28") || code.code().starts_with("3D") || code.code() == "08P01"
+        });
         if refused {
             ConnectError::Refused(format!("postgres.url: {reason}"))
         } else if postgres::is_insecure(&error) {

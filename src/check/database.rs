@@ -1,24 +1,21 @@
 //! Postgres as a server: reachable, new enough, set up safely, and reached directly.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
-use tokio_postgres::{Client, SimpleQueryMessage};
+use tokio_postgres::Client;
 
 use super::transport::{self, Route};
 use super::{Findings, Known, Level, advice, event_table, horizon, split};
 use crate::config::Config;
 use crate::daemon::{ConnectError, connect};
-use crate::postgres::{self, Mode, describe};
+use crate::postgres::{self, Mode, describe, scoped};
 
 const ABOUT: &str = "postgres";
 /// `idle_session_timeout`, which ends a frozen relay's session, is new in 14.
 const VERSION_MIN: i32 = 140_000;
 /// Clocks that differ by more make the age of events and `delivery_seconds` wrong.
 const CLOCK_DIFFERENCE_MAX: f64 = 2.0;
-const SESSION: &str = "set statement_timeout = '10s'; set lock_timeout = '1s'";
-/// A session that waits this long for another one of ours shares a server connection with it.
-const POOLER_LIMIT: Duration = Duration::from_secs(3);
+/// For each question's own transaction: a session may belong to an application, behind a pooler.
+pub(super) const BEGIN: &str = "begin read only; set local statement_timeout = '10s'; set local lock_timeout = '1s'";
 
 /// Checks the server and each table. Returns what Redis must be asked about, one for each outbox.
 pub(super) async fn check(config: &Config, findings: &mut Findings) -> Vec<Known> {
@@ -52,11 +49,11 @@ pub(super) async fn check(config: &Config, findings: &mut Findings) -> Vec<Known
             return nothing();
         }
     };
+    pooler(&client, &server, findings).await;
     if let Err(error) = server_itself(&client, findings).await {
         findings.error(ABOUT, format!("cannot be asked: {}", describe(&error)), advice("see the server's log"));
         return nothing();
     }
-    pooler(&client, &server, findings).await;
     horizon::check(&client, findings).await;
     let mut known = Vec::new();
     for outbox in &config.outboxes {
@@ -78,9 +75,16 @@ fn route<'a>(server: &'a postgres::Server, host: &'a str, port: u16) -> Route<'a
     }
 }
 
+/// One question, in a transaction of its own.
+pub(super) async fn looking<T>(
+    client: &Client,
+    question: impl Future<Output = Result<T, tokio_postgres::Error>>,
+) -> Result<T, tokio_postgres::Error> {
+    scoped::looking(client, BEGIN, question).await?
+}
+
 async fn server_itself(client: &Client, findings: &mut Findings) -> Result<(), tokio_postgres::Error> {
-    client.batch_execute(SESSION).await?;
-    let row = client.query_one(include_str!("sql/server.sql"), &[]).await?;
+    let row = looking(client, client.query_one(include_str!("sql/server.sql"), &[])).await?;
     let (version, role): (String, String) = (row.get("version"), row.get("role"));
     if row.get::<_, i32>("version_number") >= VERSION_MIN {
         findings.ok(ABOUT, format!("version {version}, as role {role}"));
@@ -106,45 +110,15 @@ async fn server_itself(client: &Client, findings: &mut Findings) -> Result<(), t
     Ok(())
 }
 
-/// Whether a session keeps its server process while another one is busy. A transaction pooler hands it to whoever
-/// begins next; the control connection (session locks, LISTEN) would not work behind it.
+/// The control connection (session locks, LISTEN) does not work behind a transaction pooler.
 async fn pooler(client: &Client, server: &postgres::Server, findings: &mut Findings) {
-    let direct = async {
-        let mark = client.simple_query("select pg_backend_pid(), set_config('outflow.check', 'mine', false)").await;
-        let before = text(&mark.map_err(|error| describe(&error))?, 0);
-        let other = connect(server).await.map_err(|error| error.reason().to_owned())?;
-        let begun = other.simple_query("begin; select coalesce(current_setting('outflow.check', true), '')").await;
-        let leaked = text(&begun.map_err(|error| describe(&error))?, 0);
-        let asked =
-            client.simple_query("select pg_backend_pid(), coalesce(current_setting('outflow.check', true), '')");
-        let answer = match tokio::time::timeout(POOLER_LIMIT, asked).await {
-            Ok(answer) => answer.map_err(|error| describe(&error))?,
-            Err(_elapsed) => return Ok(false),
-        };
-        Ok::<bool, String>(
-            text(&answer, 0) == before && text(&answer, 1).as_deref() == Some("mine") && leaked.as_deref() == Some(""),
-        )
-    };
-    match direct.await {
-        Ok(true) => findings.ok(ABOUT, "sessions are direct"),
-        Ok(false) => findings.error(
-            ABOUT,
-            "a transaction pooler is in between: session locks and LISTEN do not work behind it",
-            advice("let postgres.url lead to the server itself, or to a pool in session mode"),
-        ),
+    match postgres::shares_sessions(server, client).await {
+        Ok(false) => findings.ok(ABOUT, "sessions are direct"),
+        Ok(true) => findings.error(ABOUT, postgres::POOLED, advice(postgres::UNPOOLED)),
         Err(reason) => findings.warning(
             ABOUT,
             format!("whether a transaction pooler is in between cannot be told: {reason}"),
-            advice("the relay needs several sessions at once: in_flight + 3 for each outbox"),
+            advice("the relay needs several sessions at once: in_flight + 4 for each outbox"),
         ),
     }
-}
-
-/// A column of the first row.
-fn text(messages: &[SimpleQueryMessage], column: usize) -> Option<String> {
-    let row = messages.iter().find_map(|message| match message {
-        SimpleQueryMessage::Row(row) => Some(row),
-        _ => None,
-    });
-    row?.get(column).map(str::to_owned)
 }

@@ -2,10 +2,11 @@
 
 use tokio_postgres::Client;
 
+use super::database::{BEGIN, looking};
 use super::{Findings, Known, Remedy, about, advice};
 use crate::config::{OutboxConfig, Settle};
 use crate::outbox::table::{Problem, Table};
-use crate::postgres::describe;
+use crate::postgres::{describe, scoped};
 use crate::table_name::quote_identifier;
 
 /// Rows in line whose streams are looked at.
@@ -15,7 +16,9 @@ const ROWS_MAX: i64 = 1_000;
 pub(super) async fn check(client: &Client, outbox: &OutboxConfig, findings: &mut Findings) -> Known {
     let about = &about(outbox);
     let mut known = Known { journal: None, streams: Vec::new() };
-    let examined = match Table::examine(client, outbox).await {
+    // Examined as a whole: its reasons are texts already.
+    let examined = scoped::looking(client, BEGIN, Table::examine(client, outbox)).await;
+    let examined = match examined.map_err(|error| describe(&error)).flatten() {
         Ok(examined) => examined,
         Err(reason) => {
             findings.error(about, format!("{} cannot be looked at: {reason}", outbox.table), advice("see there"));
@@ -59,7 +62,8 @@ pub(super) async fn check(client: &Client, outbox: &OutboxConfig, findings: &mut
 
 async fn order_column(client: &Client, outbox: &OutboxConfig, findings: &mut Findings, about: &str) {
     let names = [outbox.table.schema(), outbox.table.table(), &outbox.columns.order];
-    let row = match client.query_one(include_str!("sql/order.sql"), &[&names[0], &names[1], &names[2]]).await {
+    let asked = async { client.query_one(include_str!("sql/order.sql"), &[&names[0], &names[1], &names[2]]).await };
+    let row = match looking(client, asked).await {
         Ok(row) => row,
         Err(error) => {
             let what = format!("index and sequence of the order column cannot be told: {}", describe(&error));
@@ -114,5 +118,6 @@ async fn waiting(client: &Client, outbox: &OutboxConfig) -> Result<Vec<String>, 
         "select distinct stream from (select {stream} as stream from {} {unsettled} order by {order} limit {ROWS_MAX}) as rows",
         outbox.table.quoted()
     );
-    Ok(client.query(&query, &[]).await?.iter().map(|row| row.get(0)).collect())
+    let rows = looking(client, async { client.query(&query, &[]).await }).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
 }

@@ -2,13 +2,14 @@
 
 use tokio_postgres::Client;
 
+use super::database::looking;
 use super::{Findings, Remedy, advice};
 use crate::postgres::describe;
 
 const ABOUT: &str = "postgres";
 
 pub(super) async fn check(client: &Client, findings: &mut Findings) {
-    let rows = match client.query(include_str!("sql/horizon.sql"), &[]).await {
+    let rows = match looking(client, client.query(include_str!("sql/horizon.sql"), &[])).await {
         Ok(rows) => rows,
         Err(error) => {
             let what = format!("who holds back the vacuum horizon cannot be told: {}", describe(&error));

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use bytes::Bytes;
+use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -88,7 +89,7 @@ async fn inspected(
     let mut known = None;
     while !stop.is_cancelled() {
         let reason = match connect(server).await {
-            Ok(client) => match Table::inspect(&client, outbox).await {
+            Ok(client) => match looked_up(server, &client, outbox).await {
                 Ok(table) => return Ok(Some(table)),
                 Err(unfit @ TableError::Unfit { .. }) => return Err(DaemonError::Configuration(unfit.to_string())),
                 Err(TableError::Unreachable(reason)) => reason,
@@ -114,4 +115,17 @@ async fn inspected(
         }
     }
     Ok(None)
+}
+
+/// Over sessions of its own, before anything is set in one, and the table with all that it needs.
+pub(super) async fn looked_up(
+    server: &postgres::Server,
+    client: &Client,
+    outbox: &OutboxConfig,
+) -> Result<Table, TableError> {
+    if postgres::shares_sessions(server, client).await.map_err(TableError::Unreachable)? {
+        let message = format!("postgres.url: {}; {}", postgres::POOLED, postgres::UNPOOLED);
+        return Err(TableError::Unfit { outbox: outbox.name.clone(), message });
+    }
+    Table::inspect(client, outbox).await
 }

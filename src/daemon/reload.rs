@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use secrecy::ExposeSecret as _;
 
+use super::outbox::looked_up;
 use super::{ConnectError, connect};
 use crate::config::{Config, OutboxConfig};
-use crate::outbox::table::{Table, TableError};
+use crate::outbox::table::TableError;
 use crate::postgres;
 use crate::redis;
 
@@ -74,7 +75,7 @@ pub(super) async fn try_out(config: &Config, exchange: &Exchange) -> Result<(), 
         Err(ConnectError::Unreachable(_)) => return Ok(()),
     };
     for outbox in &exchange.started {
-        match Table::inspect(&client, outbox).await {
+        match looked_up(&server, &client, outbox).await {
             Ok(_) | Err(TableError::Unreachable(_)) => {}
             Err(unfit @ TableError::Unfit { .. }) => return Err(unfit.to_string()),
         }

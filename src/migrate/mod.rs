@@ -66,10 +66,11 @@ pub async fn run(client: &Client, outboxes: &[OutboxConfig], triggers: Triggers)
 }
 
 async fn version(client: &Client) -> Result<Option<i32>, String> {
-    let there = client.query_one("select to_regclass('outflow.migration') is not null", &[]).await;
+    // Nothing is prepared, because behind a transaction pooler the next statement may be in another session.
+    let there = client.query_typed_one("select to_regclass('outflow.migration') is not null", &[]).await;
     if !there.map_err(|error| describe(&error))?.get::<_, bool>(0) {
         return Ok(None);
     }
-    let version = client.query_one("select max(version) from outflow.migration", &[]).await;
+    let version = client.query_typed_one("select max(version) from outflow.migration", &[]).await;
     Ok(version.map_err(|error| describe(&error))?.get(0))
 }

@@ -42,7 +42,7 @@ pub fn secret(name: &str, value: Option<SecretString>, file: Option<PathBuf>) ->
 pub fn pool(url: &SecretString, application_name: &str, size: usize) -> Result<Pool, BadOption> {
     let server =
         postgres::server(url, application_name).map_err(|error| BadOption(format!("--postgres-url: {error}")))?;
-    Ok(postgres::pool(server, size, SESSION))
+    Ok(postgres::pool_of_own_sessions(server, size, SESSION))
 }
 
 /// Where an order consumer's stream is, as its options name it.

@@ -1,12 +1,16 @@
 //! Connections to Postgres with every limit set: what tokio-postgres and deadpool leave unlimited by default.
 
 mod address;
+mod pooler;
+pub mod scoped;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod};
 use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::OnceCell;
 use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 use tokio_postgres::error::{DbError, SqlState};
 use tokio_postgres::tls::MakeTlsConnect;
@@ -17,6 +21,7 @@ use crate::tls::{self, Verify};
 use address::Address;
 
 pub use address::{MODE, Mode, NAMES, files, with_parameter};
+pub use pooler::{POOLED, UNPOOLED, shares_sessions};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A dead host is noticed after idle + interval × retries = 25 s without an answer, unsent data after 15 s.
@@ -142,11 +147,35 @@ impl fmt::Debug for Server {
 /// A pool of `size` connections, each of which runs `session` (one or more `set` statements) when it is opened.
 /// Connects when first used.
 pub fn pool(server: Server, size: usize, session: &'static str) -> Pool {
-    let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-    let manager = Manager::from_config(server.config, server.tls, recycling);
     let prepare = Hook::async_fn(move |client: &mut deadpool_postgres::ClientWrapper, _| {
         Box::pin(async move { client.batch_execute(session).await.map_err(HookError::Backend) })
     });
+    pool_with(server, size, prepare)
+}
+
+/// As [`pool`], but before anything is set in a session it makes sure that sessions are its own: behind a transaction
+/// pooler the settings would be somebody else's. Every connection is refused then.
+pub fn pool_of_own_sessions(server: Server, size: usize, session: &'static str) -> Pool {
+    let (is_direct, to) = (Arc::new(OnceCell::new()), server.clone());
+    let prepare = Hook::async_fn(move |client: &mut deadpool_postgres::ClientWrapper, _| {
+        let (is_direct, to) = (Arc::clone(&is_direct), to.clone());
+        Box::pin(async move {
+            let refused = |reason: String| HookError::Message(reason.into());
+            let make_sure = async || match shares_sessions(&to, client).await {
+                Ok(false) => Ok(()),
+                Ok(true) => Err(refused(format!("{POOLED}; {UNPOOLED}"))),
+                Err(reason) => Err(refused(reason)),
+            };
+            is_direct.get_or_try_init(make_sure).await?;
+            client.batch_execute(session).await.map_err(HookError::Backend)
+        })
+    });
+    pool_with(server, size, prepare)
+}
+
+fn pool_with(server: Server, size: usize, prepare: Hook) -> Pool {
+    let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+    let manager = Manager::from_config(server.config, server.tls, recycling);
     Pool::builder(manager)
         .max_size(size)
         .runtime(deadpool_postgres::Runtime::Tokio1)
@@ -188,6 +217,7 @@ pub fn describe_pool(error: &deadpool_postgres::PoolError) -> String {
     match error {
         deadpool_postgres::PoolError::Backend(error)
         | deadpool_postgres::PoolError::PostCreateHook(HookError::Backend(error)) => describe(error),
+        deadpool_postgres::PoolError::PostCreateHook(HookError::Message(reason)) => reason.to_string(),
         other => other.to_string(),
     }
 }

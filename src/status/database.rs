@@ -11,13 +11,11 @@ use crate::config::{Config, OutboxConfig};
 use crate::daemon::connect;
 use crate::metrics::{ParkedStream, Report};
 use crate::outbox::lock;
-use crate::postgres::{self, describe};
+use crate::postgres::{self, describe, scoped};
 
 /// Plans as the relay does; a look at a table with many dead rows is cut short.
-const SESSION: &str = concat!(
-    include_str!("../outbox/sql/session.sql"),
-    "set statement_timeout = '10s'; set lock_timeout = '1s'; set default_transaction_read_only = on;"
-);
+const SESSION: &str =
+    concat!(include_str!("../outbox/sql/session.sql"), "set statement_timeout = '10s'; set lock_timeout = '1s';");
 
 /// A member writes its pace every ten seconds at the latest, while it has one.
 const PACE_AGE_MAX: SignedDuration = SignedDuration::from_secs(20);
@@ -27,12 +25,17 @@ pub(super) async fn ask(config: &Config, outboxes: &mut [OutboxStatus]) -> Resul
     let server =
         postgres::server(&config.postgres, "outflow status").map_err(|error| format!("postgres.url: {error}"))?;
     let client = connect(&server).await.map_err(|error| error.reason().to_owned())?;
-    client.batch_execute(SESSION).await.map_err(|error| describe(&error))?;
+    // Each part in a transaction of its own: one that fails ends no other, and nothing is left in the session.
+    let begin = scoped::begin("read only", SESSION);
+    let lost = |error: tokio_postgres::Error| describe(&error);
     for (outbox, status) in config.outboxes.iter().zip(outboxes) {
+        let backlog = scoped::looking(&client, &begin, backlog(&client, outbox, status)).await.map_err(lost)?;
+        let members = scoped::looking(&client, &begin, members(&client, outbox, status)).await.map_err(lost)?;
+        let dead = scoped::looking(&client, &begin, dead_letters(&client, outbox, status)).await.map_err(lost)?;
         let parts = [
-            backlog(&client, outbox, status).await.map_err(|reason| format!("backlog: {reason}")),
-            members(&client, outbox, status).await.map_err(|reason| format!("members: {reason}")),
-            dead_letters(&client, outbox, status).await.map_err(|reason| format!("dead letters: {reason}")),
+            backlog.map_err(|reason| format!("backlog: {reason}")),
+            members.map_err(|reason| format!("members: {reason}")),
+            dead.map_err(|reason| format!("dead letters: {reason}")),
         ];
         status.problems.extend(parts.into_iter().filter_map(Result::err));
     }

@@ -17,6 +17,7 @@ mod members;
 mod migrate;
 mod notify;
 mod order;
+mod poolers;
 mod refusals;
 mod reload;
 mod run;

@@ -13,23 +13,24 @@ use super::output;
 use crate::config::Config;
 use crate::daemon::DaemonError;
 use crate::dead::{self, Chosen, Filter};
+use crate::postgres::scoped;
 
 pub(super) use args::DeadCommand;
 
 /// Rows that `list` shows unless told otherwise.
 const LIST_LIMIT: i64 = 100;
-const SESSION: &str = "set statement_timeout = '5min'; set lock_timeout = '10s'";
+/// For a transaction, never for the session: behind a pooler that is somebody else's next.
+const SETTINGS: &str = "set local statement_timeout = '5min'; set local lock_timeout = '10s';";
 
 pub(super) async fn run(command: DeadCommand, config: Config) -> Result<(), DaemonError> {
     let mut client = to_postgres(&config, "outflow dead").await?;
-    client.batch_execute(SESSION).await.map_err(failed)?;
     match command {
         DeadCommand::List(args) => {
             let limit = args.filter.limit.unwrap_or(LIST_LIMIT);
             let unlimited = args.filter.limit.is_none();
             // One more than is shown tells whether there are more.
             let filter = Filter { limit: Some(limit + i64::from(unlimited)), ..args.filter.into() };
-            let mut letters = dead::list(&client, &filter, false).await.map_err(failed)?;
+            let mut letters = looking(&client, dead::list(&client, &filter, false)).await?;
             let shown = usize::try_from(limit).unwrap_or(usize::MAX);
             if letters.len() > shown {
                 letters.truncate(shown);
@@ -39,13 +40,22 @@ pub(super) async fn run(command: DeadCommand, config: Config) -> Result<(), Daem
         }
         DeadCommand::Show(args) => {
             let filter = Filter { ids: Some(args.ids.clone()), ..Filter::default() };
-            let letters = dead::list(&client, &filter, true).await.map_err(failed)?;
+            let letters = looking(&client, dead::list(&client, &filter, true)).await?;
             letters.iter().try_for_each(|letter| if args.json { output::json(letter) } else { shown(letter) })?;
             missing(&args.ids, letters.iter().map(|letter| letter.id))
         }
         DeadCommand::Retry(args) => act(&mut client, &config, &args, Act::Retry).await,
         DeadCommand::Discard(args) => act(&mut client, &config, &args, Act::Discard).await,
     }
+}
+
+/// What only looks, in a transaction of its own.
+async fn looking<T>(
+    client: &tokio_postgres::Client,
+    look: impl Future<Output = Result<T, tokio_postgres::Error>>,
+) -> Result<T, DaemonError> {
+    let begin = scoped::begin("read only", SETTINGS);
+    scoped::looking(client, &begin, look).await.map_err(failed)?.map_err(failed)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,7 +81,7 @@ async fn act(
     act: Act,
 ) -> Result<(), DaemonError> {
     let (verb, done) = act.words();
-    let chosen = dead::choose(client, &Filter::from(args)).await.map_err(failed)?;
+    let chosen = looking(client, dead::choose(client, &Filter::from(args))).await?;
     missing(&args.ids, chosen.iter().map(|letter| letter.id))?;
     for (outbox, reason, count) in counted(&chosen) {
         eprintln!("outflow: {outbox}: {count} × {reason}");
@@ -97,6 +107,7 @@ async fn act(
 /// All or nothing, in one transaction.
 async fn retry(client: &mut tokio_postgres::Client, config: &Config, chosen: &[Chosen]) -> Result<u64, DaemonError> {
     let transaction = client.transaction().await.map_err(failed)?;
+    transaction.batch_execute(SETTINGS).await.map_err(failed)?;
     let mut of_outbox: BTreeMap<&str, Vec<i64>> = BTreeMap::new();
     for letter in chosen {
         of_outbox.entry(&letter.outbox).or_default().push(letter.id);
@@ -121,6 +132,7 @@ async fn retry(client: &mut tokio_postgres::Client, config: &Config, chosen: &[C
 async fn discard(client: &mut tokio_postgres::Client, chosen: &[Chosen]) -> Result<u64, DaemonError> {
     let ids: Vec<i64> = chosen.iter().map(|letter| letter.id).collect();
     let transaction = client.transaction().await.map_err(failed)?;
+    transaction.batch_execute(SETTINGS).await.map_err(failed)?;
     let discarded = dead::discard(&transaction, &ids).await.map_err(failed)?;
     transaction.commit().await.map_err(failed)?;
     Ok(discarded)

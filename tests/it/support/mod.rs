@@ -2,6 +2,7 @@
 
 mod certificates;
 mod events;
+mod pgbouncer;
 mod pooler;
 mod python;
 mod rounds;
@@ -9,6 +10,7 @@ mod stage;
 
 pub(crate) use certificates::{Authority, Identity, Valid};
 pub(crate) use events::{Numbered, check_numbered};
+pub(crate) use pgbouncer::PgBouncer;
 pub(crate) use pooler::Pooler;
 pub(crate) use python::{python_environment, python_tool};
 pub(crate) use rounds::{read_rounds, write_rounds};
