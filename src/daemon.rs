@@ -44,6 +44,8 @@ pub enum DaemonError {
 /// See [`DaemonError`]. An outage is no error: it is waited out.
 pub async fn run(start: Start, stop: CancellationToken, hangups: mpsc::Receiver<()>) -> Result<(), DaemonError> {
     let metrics = Metrics::new().map_err(|error| DaemonError::Failed(error.to_string()))?;
+    let counted = start.log.count_dropped("outflow_log_lines_dropped_total", metrics.registry());
+    counted.map_err(|error| DaemonError::Failed(error.to_string()))?;
     let (roster, closed, mut background) = (Roster::default(), CancellationToken::new(), JoinSet::new());
     let listen = start.config.admin_listen;
     let listener = match start.mode {

@@ -6,6 +6,8 @@ use signal_hook_tokio::Signals;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::telemetry::Log;
+
 /// What a shell reports for a process that died of SIGINT; used when a second signal cuts a drain short.
 const EXIT_ABORTED: i32 = 130;
 
@@ -13,10 +15,10 @@ const EXIT_ABORTED: i32 = 130;
 ///
 /// # Errors
 /// When the handlers cannot be installed.
-pub fn stop_token() -> std::io::Result<CancellationToken> {
+pub fn stop_token(log: &Log) -> std::io::Result<CancellationToken> {
     let mut signals = Signals::new([SIGTERM, SIGINT])?;
     let stop = CancellationToken::new();
-    let token = stop.clone();
+    let (token, log) = (stop.clone(), log.clone());
     tokio::spawn(async move {
         if signals.next().await.is_some() {
             tracing::info!("stop asked for: draining (a second signal aborts)");
@@ -24,6 +26,7 @@ pub fn stop_token() -> std::io::Result<CancellationToken> {
         }
         if signals.next().await.is_some() {
             tracing::error!("second signal: aborting");
+            log.flush();
             std::process::exit(EXIT_ABORTED);
         }
     });

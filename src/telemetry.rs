@@ -1,9 +1,22 @@
-//! Logs: to stderr, text on a terminal and JSON otherwise.
+//! Logs: to stderr, text on a terminal and JSON otherwise. A log that cannot be written holds up nothing.
 
-use std::io::IsTerminal;
+mod dropped;
+mod panics;
+mod writer;
 
+use std::fmt::Display;
+use std::io::{IsTerminal, Write as _};
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus::Registry;
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
+
+use writer::LossyWriter;
+
+/// How long the end of a program waits for its last lines to be written.
+const FLUSH_LIMIT: Duration = Duration::from_secs(1);
 
 /// How log lines are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
@@ -18,43 +31,55 @@ pub enum LogFormat {
     Json,
 }
 
-/// Starts logging. `level` is a level (`info`) or a filter (`info,outflow=debug`).
+/// Starts logging, panics included. `level` is a level (`info`) or a filter (`info,outflow=debug`).
 ///
 /// # Errors
 /// When `level` is neither; the message says what is expected.
 pub fn start(level: &str, format: LogFormat) -> Result<Log, String> {
     let filter = filter(level)?;
     let terminal = std::io::stderr().is_terminal();
-    let lines = tracing_subscriber::fmt().with_writer(std::io::stderr).with_target(false);
+    let writer = LossyWriter::start(std::io::stderr(), |lines| {
+        tracing::warn!(lines, "log lines were dropped: stderr could not be written, or its reader was too slow");
+    });
+    let writer = writer.map_err(|error| format!("no thread for the log: {error}"))?;
+    let lines = tracing_subscriber::fmt().with_writer(writer.clone()).with_target(false);
     let json = match format {
         LogFormat::Auto => !terminal,
         LogFormat::Text => false,
         LogFormat::Json => true,
     };
     // A second start (two tests in one process) keeps the first.
-    Ok(if json {
+    let log = if json {
         let lines = lines.json().flatten_event(true).with_env_filter(filter).with_filter_reloading();
         let handle = lines.reload_handle();
         let _ = lines.try_init();
-        Log::new(move |filter| handle.reload(filter))
+        Log::new(writer, move |filter| handle.reload(filter))
     } else {
         let lines = lines.with_ansi(terminal).with_env_filter(filter).with_filter_reloading();
         let handle = lines.reload_handle();
         let _ = lines.try_init();
-        Log::new(move |filter| handle.reload(filter))
-    })
+        Log::new(writer, move |filter| handle.reload(filter))
+    };
+    panics::log();
+    Ok(log)
 }
 
-/// The running log.
-pub struct Log {
+/// The running log. Cloning shares it; the last one to be dropped waits a moment for the last lines to be written.
+#[derive(Clone)]
+pub struct Log(Arc<Running>);
+
+struct Running {
+    writer: LossyWriter,
     reload: Box<dyn Fn(EnvFilter) -> Result<(), String> + Send + Sync>,
 }
 
 impl Log {
     fn new(
+        writer: LossyWriter,
         reload: impl Fn(EnvFilter) -> Result<(), tracing_subscriber::reload::Error> + Send + Sync + 'static,
     ) -> Self {
-        Self { reload: Box::new(move |filter| reload(filter).map_err(|error| error.to_string())) }
+        let reload = Box::new(move |filter| reload(filter).map_err(|error| error.to_string()));
+        Self(Arc::new(Running { writer, reload }))
     }
 
     /// Logs at another level, or by another filter, from here on.
@@ -62,7 +87,32 @@ impl Log {
     /// # Errors
     /// When it is neither; the message says what is expected.
     pub fn set_level(&self, level: &str) -> Result<(), String> {
-        (self.reload)(filter(level)?)
+        (self.0.reload)(filter(level)?)
+    }
+
+    /// Writes a line as it is, behind those that were logged before: a program's last words.
+    pub fn say(&self, text: impl Display) {
+        // Never fails: what cannot be written is dropped.
+        let _ = self.0.writer.clone().write_all(format!("{text}\n").as_bytes());
+    }
+
+    /// Waits a moment for the lines so far to be written: before an exit that drops nothing.
+    pub fn flush(&self) {
+        self.0.writer.flush_within(FLUSH_LIMIT);
+    }
+
+    /// Registers a counter of the lines that were dropped.
+    ///
+    /// # Errors
+    /// If another series has that name.
+    pub fn count_dropped(&self, name: &str, registry: &Registry) -> prometheus::Result<()> {
+        dropped::register(self.0.writer.clone(), name, registry)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.writer.flush_within(FLUSH_LIMIT);
     }
 }
 
@@ -76,7 +126,7 @@ pub fn check_level(level: &str) -> Result<(), String> {
 
 /// Below the level that was asked for: fred repeats every reconnect, tokio-postgres prints parameters, which are
 /// customers' data. A filter that names them has its way.
-const QUIET: &str = "fred=error,tokio_postgres=info";
+const QUIET: &str = "fred=error,tokio_postgres=warn";
 
 fn filter(level: &str) -> Result<EnvFilter, String> {
     EnvFilter::try_new(format!("{QUIET},{level}"))

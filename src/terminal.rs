@@ -8,12 +8,22 @@ use jiff::Timestamp;
 
 /// Writes a text and a line end to stdout. A reader that has seen enough (`| head`) is no error.
 pub(crate) fn line(text: impl Display) -> Result<()> {
-    match writeln!(std::io::stdout().lock(), "{text}") {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(Error::new(error.kind(), format!("stdout: {error}")))
-        }
-        _ => Ok(()),
+    line_is_read(text).map(drop)
+}
+
+/// As [`line`], and says whether there is still a reader: without one, there is no use in going on.
+pub(crate) fn line_is_read(text: impl Display) -> Result<bool> {
+    let mut stdout = std::io::stdout().lock();
+    match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Error::new(error.kind(), format!("stdout: {error}"))),
     }
+}
+
+/// Writes a message and a line end to stderr. Unlike `eprintln!`, does not panic if nobody reads it.
+pub(crate) fn say(text: impl Display) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
 /// A table without lines, as wide as it must be.

@@ -13,7 +13,7 @@ use outflow::orders::store::Store;
 use outflow::orders::{api, idempotency, probes, server};
 use outflow::producer::Outbox;
 use outflow::signals;
-use outflow::telemetry::{self, LogFormat};
+use outflow::telemetry::{Log, LogFormat};
 use secrecy::SecretString;
 
 /// Takes orders over HTTP, and writes each with its event in one Postgres transaction.
@@ -51,19 +51,24 @@ struct Options {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    options::exit("order-api", Box::pin(run(Options::parse())).await)
+    let options = Options::parse();
+    match options::log(&options.log_level, options.log_format) {
+        Ok(log) => options::exit("order-api", Some(&log), Box::pin(run(options, &log)).await),
+        Err(bad) => options::exit("order-api", None, Err(bad.into())),
+    }
 }
 
-async fn run(options: Options) -> Result<(), Box<dyn Error>> {
-    telemetry::start(&options.log_level, options.log_format).map_err(BadOption)?;
+async fn run(options: Options, log: &Log) -> Result<(), Box<dyn Error>> {
     let url = options::secret("postgres-url", options.postgres_url, options.postgres_url_file)?;
     let pool = options::pool(&url, "order-api", options.postgres_connections.into())?;
     let outbox = Outbox::new(&options.outbox_table).map_err(|error| BadOption(format!("--outbox-table: {error}")))?;
-    let stop = signals::stop_token()?;
+    let stop = signals::stop_token(log)?;
     let schema = Schema::default();
     let store = Store::new(pool.clone(), outbox, options.idempotency_keep);
     let requests_max = options.requests_max.into();
-    let router = api::router(store, schema.clone(), probes::registry(), requests_max, stop.clone())?;
+    let registry = probes::registry();
+    log.count_dropped("order_api_log_lines_dropped_total", &registry)?;
+    let router = api::router(store, schema.clone(), registry, requests_max, stop.clone())?;
     let listener = server::listen(options.listen).await?;
     let serving = async {
         let served = server::serve(listener, router, stop.clone()).await;

@@ -16,7 +16,7 @@ use outflow::orders::schema::Schema;
 use outflow::orders::{probes, server};
 use outflow::producer::Outbox;
 use outflow::signals;
-use outflow::telemetry::{self, LogFormat};
+use outflow::telemetry::{Log, LogFormat};
 use rust_decimal::Decimal;
 use secrecy::SecretString;
 
@@ -106,15 +106,16 @@ enum Command {
 #[tokio::main]
 async fn main() -> ExitCode {
     let mut options = Options::parse();
-    let outcome = match options.command.take() {
-        Some(Command::Dead(command)) => Box::pin(dead::run(command)).await,
-        None => Box::pin(run(options)).await,
-    };
-    options::exit("order-consumer", outcome)
+    if let Some(Command::Dead(command)) = options.command.take() {
+        return options::exit("order-consumer", None, Box::pin(dead::run(command)).await);
+    }
+    match options::log(&options.log_level, options.log_format) {
+        Ok(log) => options::exit("order-consumer", Some(&log), Box::pin(run(options, &log)).await),
+        Err(bad) => options::exit("order-consumer", None, Err(bad.into())),
+    }
 }
 
-async fn run(options: Options) -> Result<(), Box<dyn Error>> {
-    telemetry::start(&options.log_level, options.log_format).map_err(BadOption)?;
+async fn run(options: Options, log: &Log) -> Result<(), Box<dyn Error>> {
     let settings = settings(&options)?;
     let redis_url = options.redis.url()?;
     let postgres_url = options::secret("postgres-url", options.postgres_url, options.postgres_url_file)?;
@@ -124,12 +125,13 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
     let rules = Rules { new_sku_on_hand: options.new_sku_on_hand, payment_max: options.payment_max };
     let saga = Saga::new(options.step, rules, pool.clone(), inbox.clone(), outbox);
     let registry = probes::registry();
+    log.count_dropped("order_consumer_log_lines_dropped_total", &registry)?;
     let metrics = Metrics::new(&registry, &settings)?;
     let consumer = Consumer::open(&redis_url, settings, saga, metrics)
         .map_err(|error| BadOption(format!("--redis-url: {error}")))?;
     let schema = Schema::default();
     let router = probes(registry, &consumer.health(), &schema);
-    let stop = signals::stop_token()?;
+    let stop = signals::stop_token(log)?;
     let listener = server::listen(options.listen).await?;
     let serving = async {
         let served = server::serve(listener, router, stop.clone()).await;

@@ -1,10 +1,9 @@
 //! `outflow migrate`.
 
-use std::io::Write as _;
-
 use clap::Args;
 
 use super::connect::to_postgres;
+use super::output;
 use crate::config::Config;
 use crate::daemon::DaemonError;
 use crate::migrate::{self, Triggers};
@@ -23,7 +22,7 @@ pub(super) async fn run(args: MigrateArgs, config: Config) -> Result<(), DaemonE
     let triggers = if args.triggers { Triggers::AllTables } else { Triggers::OwnTable };
     if args.print {
         let script = migrate::script(&config.outboxes, triggers);
-        return std::io::stdout().write_all(script.as_bytes()).map_err(|error| DaemonError::Failed(error.to_string()));
+        return output::line(script.trim_end());
     }
     let client = to_postgres(&config, "outflow migrate").await?;
     let before = migrate::run(&client, &config.outboxes, triggers).await.map_err(DaemonError::Failed)?;

@@ -18,7 +18,8 @@ use clap::{Parser, Subcommand};
 
 use crate::config::{Config, Source, load};
 use crate::daemon::DaemonError;
-use crate::telemetry::Log;
+use crate::telemetry::{self, Log};
+use crate::terminal;
 
 /// A server cannot be reached (`EX_UNAVAILABLE`).
 const EXIT_UNAVAILABLE: u8 = 69;
@@ -71,7 +72,7 @@ enum Command {
 pub fn main() -> ExitCode {
     let Cli { config, command } = Cli::parse();
     let source = Source { file: config };
-    let done = |outcome: Result<(), DaemonError>| exit(outcome.map(|()| ExitCode::SUCCESS));
+    let done = |outcome: Result<(), DaemonError>| exit(outcome.map(|()| ExitCode::SUCCESS), terminal::say);
     // What needs no valid configuration, or looks at it itself.
     match &command {
         Command::Completions(args) => return done(about::completions(args)),
@@ -84,24 +85,21 @@ pub fn main() -> ExitCode {
         Ok(config) => config,
         Err(problem) => {
             if let Command::Check(args) = &command {
-                return exit(check::unreadable(args, &problem));
+                return exit(check::unreadable(args, &problem), terminal::say);
             }
-            eprintln!("outflow: configuration: {problem}");
-            return ExitCode::from(EXIT_CONFIGURATION);
+            return done(Err(DaemonError::Configuration(format!("configuration: {problem}"))));
         }
     };
-    match crate::telemetry::start(&config.log_level, config.log_format) {
-        Ok(log) => exit(in_runtime(command, config, source, log)),
-        Err(problem) => {
-            eprintln!("outflow: configuration: log.level: {problem}");
-            ExitCode::from(EXIT_CONFIGURATION)
-        }
+    match telemetry::start(&config.log_level, config.log_format) {
+        Ok(log) => exit(in_runtime(command, config, source, log.clone()), |last_words| log.say(last_words)),
+        Err(problem) => done(Err(DaemonError::Configuration(format!("configuration: log.level: {problem}")))),
     }
 }
 
-fn exit(outcome: Result<ExitCode, DaemonError>) -> ExitCode {
+/// The exit code, and why it is not 0.
+fn exit(outcome: Result<ExitCode, DaemonError>, say: impl Fn(String)) -> ExitCode {
     outcome.unwrap_or_else(|error| {
-        eprintln!("outflow: {error}");
+        say(format!("outflow: {error}"));
         ExitCode::from(match error {
             DaemonError::Configuration(_) => EXIT_CONFIGURATION,
             DaemonError::Unavailable(_) => EXIT_UNAVAILABLE,

@@ -14,9 +14,19 @@ pub(super) fn line(text: impl Display) -> Result<(), DaemonError> {
     terminal::line(text).map_err(failed)
 }
 
+/// As [`terminal::line_is_read`].
+pub(super) fn line_is_read(text: impl Display) -> Result<bool, DaemonError> {
+    terminal::line_is_read(text).map_err(failed)
+}
+
 /// Writes one JSON document on a line of its own.
 pub(super) fn json(value: &impl Serialize) -> Result<(), DaemonError> {
-    line(serde_json::to_string(value).map_err(|error| DaemonError::Failed(format!("as JSON: {error}")))?)
+    json_is_read(value).map(drop)
+}
+
+/// The same, and says whether there is still a reader.
+pub(super) fn json_is_read(value: &impl Serialize) -> Result<bool, DaemonError> {
+    line_is_read(serde_json::to_string(value).map_err(|error| DaemonError::Failed(format!("as JSON: {error}")))?)
 }
 
 /// As [`terminal::confirm`].

@@ -17,7 +17,7 @@ pub(super) struct RunArgs {
 
 pub(super) async fn run(args: RunArgs, config: Config, source: Source, log: Log) -> Result<(), DaemonError> {
     let failed = |error: std::io::Error| DaemonError::Failed(format!("signals: {error}"));
-    let (stop, hangups) = (signals::stop_token().map_err(failed)?, signals::hangups().map_err(failed)?);
+    let (stop, hangups) = (signals::stop_token(&log).map_err(failed)?, signals::hangups().map_err(failed)?);
     let mode = if args.once { Mode::Once } else { Mode::Daemon };
     tracing::info!(version = env!("CARGO_PKG_VERSION"), outboxes = config.outboxes.len(), "outflow starts");
     daemon::run(Start { config, source, mode, log }, stop, hangups).await

@@ -1,6 +1,6 @@
 //! `outflow status`: how things stand, for people and for programs.
 
-use std::io::{IsTerminal, Write as _};
+use std::io::IsTerminal;
 use std::time::Duration;
 
 use clap::Args;
@@ -31,17 +31,18 @@ pub(super) struct StatusArgs {
 pub(super) async fn run(args: StatusArgs, config: Config) -> Result<(), DaemonError> {
     loop {
         let status = status::ask(&config).await;
-        if args.json {
-            output::json(&status)?;
+        let is_read = if args.json {
+            output::json_is_read(&status)?
         } else {
             let clear = if args.watch && std::io::stdout().is_terminal() { CLEAR } else { "" };
-            output::line(format_args!("{clear}{}", text(&status)))?;
-        }
+            output::line_is_read(format_args!("{clear}{}", text(&status)))?
+        };
         if !args.watch {
             return reached(&status);
         }
-        // A block-buffered pipe would show nothing for long.
-        std::io::stdout().flush().map_err(|error| DaemonError::Failed(format!("stdout: {error}")))?;
+        if !is_read {
+            return Ok(());
+        }
         tokio::time::sleep(args.interval).await;
     }
 }

@@ -195,7 +195,6 @@ fn line(text: impl Display) -> Result<(), Box<dyn Error>> {
     Ok(terminal::line(text)?)
 }
 
-#[expect(clippy::print_stderr, reason = "what is no data goes there")]
 fn complain(text: impl Display) {
-    eprintln!("order-consumer: {text}");
+    terminal::say(format_args!("order-consumer: {text}"));
 }

@@ -1,5 +1,6 @@
 //! What both companions do with their options before any work starts.
 
+use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -7,7 +8,8 @@ use deadpool_postgres::Pool;
 use secrecy::SecretString;
 
 use crate::consumer::Source;
-use crate::{postgres, secret_file};
+use crate::telemetry::{self, Log, LogFormat};
+use crate::{postgres, secret_file, terminal};
 
 /// A companion's exit code for options that cannot be used (`EX_CONFIG`).
 const EXIT_CONFIG: u8 = 78;
@@ -98,10 +100,21 @@ impl RedisOptions {
     }
 }
 
+/// Starts the log of a companion.
+///
+/// # Errors
+/// [`BadOption`] when the level is none.
+pub fn log(level: &str, format: LogFormat) -> Result<Log, BadOption> {
+    telemetry::start(level, format).map_err(|error| BadOption(format!("--log-level: {error}")))
+}
+
 /// Says on stderr why the program ends, and with which code: 78 for options, 1 for the rest.
-#[expect(clippy::print_stderr, reason = "the last words, also when logging did not start")]
-pub fn exit(program: &str, outcome: Result<(), Box<dyn std::error::Error>>) -> ExitCode {
+pub fn exit(program: &str, log: Option<&Log>, outcome: Result<(), Box<dyn Error>>) -> ExitCode {
     let Err(error) = outcome else { return ExitCode::SUCCESS };
-    eprintln!("{program}: {error}");
+    let last_words = format!("{program}: {error}");
+    match log {
+        Some(log) => log.say(last_words),
+        None => terminal::say(last_words),
+    }
     if error.is::<BadOption>() { ExitCode::from(EXIT_CONFIG) } else { ExitCode::FAILURE }
 }

@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::daemon::DaemonError;
 use crate::dead::{self, Chosen, Filter};
 use crate::postgres::scoped;
+use crate::terminal;
 
 pub(super) use args::DeadCommand;
 
@@ -34,7 +35,7 @@ pub(super) async fn run(command: DeadCommand, config: Config) -> Result<(), Daem
             let shown = usize::try_from(limit).unwrap_or(usize::MAX);
             if letters.len() > shown {
                 letters.truncate(shown);
-                eprintln!("outflow: the first {limit} are shown; --limit shows more");
+                terminal::say(format_args!("outflow: the first {limit} are shown; --limit shows more"));
             }
             if args.json { letters.iter().try_for_each(output::json) } else { listed(&letters) }
         }
@@ -84,7 +85,7 @@ async fn act(
     let chosen = looking(client, dead::choose(client, &Filter::from(args))).await?;
     missing(&args.ids, chosen.iter().map(|letter| letter.id))?;
     for (outbox, reason, count) in counted(&chosen) {
-        eprintln!("outflow: {outbox}: {count} × {reason}");
+        terminal::say(format_args!("outflow: {outbox}: {count} × {reason}"));
     }
     let total = chosen.len();
     let (what, mut count) =

@@ -3,10 +3,11 @@
 use crate::cli::output;
 use crate::daemon::DaemonError;
 use crate::dead::Letter;
+use crate::terminal;
 
 pub(super) fn listed(letters: &[Letter]) -> Result<(), DaemonError> {
     if letters.is_empty() {
-        eprintln!("outflow: no dead letters");
+        terminal::say("outflow: no dead letters");
         return Ok(());
     }
     let mut table = output::table(["ID", "DIED", "OUTBOX", "REASON", "STREAM", "TYPE", "KEY", "EVENT ID", "BYTES"]);
