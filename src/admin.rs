@@ -11,6 +11,7 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::http::{self, Purpose};
 use crate::metrics::{Metrics, Standing};
 use crate::roster::Roster;
 
@@ -43,10 +44,8 @@ pub async fn serve(listener: TcpListener, admin: Admin, closed: CancellationToke
         .route("/metrics", get(metrics))
         .route("/status", get(status))
         .with_state(admin);
-    let served = axum::serve(listener, routes).with_graceful_shutdown(closed.cancelled_owned()).await;
-    if let Err(error) = served {
-        tracing::error!(%error, "the admin endpoint has ended");
-    }
+    // Cut-off probes are no error.
+    let _ = http::serve(listener, Purpose::Probes, routes, closed).await;
 }
 
 /// Alive as long as every loop makes progress. Never asks the databases: a relay that waits for one is alive, and

@@ -35,7 +35,7 @@
 //!
 //! [`event`] the nouns · [`relay`] the life of a batch · [`outbox`] the Postgres side, with its contract · [`sink`] the
 //! Redis side, with its contract · [`route`] and [`encode`], pure · [`daemon`] wires them together · [`config`], [`cli`],
-//! [`admin`], [`health`], [`metrics`], [`migrate`], [`notify`] (systemd), [`roster`], [`signals`], [`summary`],
+//! [`admin`] over [`http`], [`health`], [`metrics`], [`migrate`], [`notify`] (systemd), [`roster`], [`signals`], [`summary`],
 //! [`telemetry`], [`spans`] around it, `terminal` for all commands · for operators [`check`], [`status`], [`dead`] letters, [`backlog`] and the [`gauge`] that follows it · [`postgres`]
 //! and [`redis`] the connections, [`tls`] and [`secret_file`] for them, [`columns`] of a table, [`table_name`] ·
 //! [`producer`], [`consumer`] for applications · [`orders`] the companions' small domain · [`local`] private servers for
@@ -54,6 +54,7 @@ pub mod encode;
 pub mod event;
 pub mod gauge;
 pub mod health;
+pub mod http;
 pub mod local;
 pub mod metrics;
 pub mod migrate;

@@ -133,11 +133,6 @@ impl Metrics {
         })
     }
 
-    /// Where further series can be registered.
-    pub(crate) fn registry(&self) -> &Registry {
-        &self.registry
-    }
-
     /// The series of one outbox, each of them there from the start.
     pub fn outbox(&self, name: &str) -> OutboxMetrics {
         for cause in Cause::ALL {

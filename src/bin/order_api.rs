@@ -7,14 +7,16 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use outflow::http::{self, Purpose};
 use outflow::orders::options::{self, BadOption};
 use outflow::orders::schema::Schema;
 use outflow::orders::store::Store;
-use outflow::orders::{api, idempotency, probes, server};
+use outflow::orders::{api, idempotency, probes};
 use outflow::producer::Outbox;
 use outflow::signals;
 use outflow::telemetry::{Log, LogFormat};
 use secrecy::SecretString;
+use tokio_util::sync::CancellationToken;
 
 /// Takes orders over HTTP, and writes each with its event in one Postgres transaction.
 #[derive(Debug, Parser)]
@@ -23,6 +25,9 @@ struct Options {
     /// Where to listen.
     #[arg(long, env = "ORDER_API_LISTEN", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
+    /// Where `/livez`, `/readyz` and `/metrics` are served; unless given, they are served beside the orders.
+    #[arg(long, env = "ORDER_API_ADMIN_LISTEN")]
+    admin_listen: Option<SocketAddr>,
     /// Postgres, as `postgres://user[:password]@host[:port]/database`.
     #[arg(long, env = "ORDER_API_POSTGRES_URL", hide_env_values = true, required_unless_present = "postgres_url_file")]
     postgres_url: Option<SecretString>,
@@ -65,18 +70,33 @@ async fn run(options: Options, log: &Log) -> Result<(), Box<dyn Error>> {
     let stop = signals::stop_token(log)?;
     let schema = Schema::default();
     let store = Store::new(pool.clone(), outbox, options.idempotency_keep);
-    let requests_max = options.requests_max.into();
     let registry = probes::registry();
     log.count_dropped("order_api_log_lines_dropped_total", &registry)?;
-    let router = api::router(store, schema.clone(), registry, requests_max, stop.clone())?;
-    let listener = server::listen(options.listen).await?;
+    let probes = api::probes(store.clone(), schema.clone(), registry.clone(), stop.clone());
+    let (beside, admin) = match options.admin_listen {
+        None => (Some(probes), None),
+        Some(address) => (None, Some((http::listen(address).await?, probes))),
+    };
+    let router = api::router(store, &registry, options.requests_max.into(), beside, stop.clone())?;
+    let listener = http::listen(options.listen).await?;
+    tracing::info!(address = %options.listen, "listening");
+    // Probes are answered until the last request is.
+    let served_all = CancellationToken::new();
     let serving = async {
-        let served = server::serve(listener, router, stop.clone()).await;
+        let served = http::serve(listener, Purpose::Requests, router, stop.clone()).await;
         stop.cancel();
+        served_all.cancel();
         served
     };
-    let (served, (), ()) = tokio::join!(
+    let probing = async {
+        if let Some((listener, probes)) = admin {
+            // Cut-off probes are no error.
+            let _ = http::serve(listener, Purpose::Probes, probes, served_all.clone()).await;
+        }
+    };
+    let (served, (), (), ()) = tokio::join!(
         serving,
+        probing,
         schema.create(&pool, &stop),
         idempotency::keep_clean(&pool, options.idempotency_keep, &stop),
     );

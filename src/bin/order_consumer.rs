@@ -9,11 +9,12 @@ use std::time::Duration;
 use axum::Router;
 use clap::{Parser, Subcommand};
 use outflow::consumer::{Consumer, Health, Inbox, Metrics, Settings};
+use outflow::http::{self, Purpose};
 use outflow::orders::dead::{self, DeadCommand};
 use outflow::orders::options::{self, BadOption, RedisOptions};
+use outflow::orders::probes;
 use outflow::orders::saga::{INBOX, Rules, Saga, Step};
 use outflow::orders::schema::Schema;
-use outflow::orders::{probes, server};
 use outflow::producer::Outbox;
 use outflow::signals;
 use outflow::telemetry::{Log, LogFormat};
@@ -132,9 +133,10 @@ async fn run(options: Options, log: &Log) -> Result<(), Box<dyn Error>> {
     let schema = Schema::default();
     let router = probes(registry, &consumer.health(), &schema);
     let stop = signals::stop_token(log)?;
-    let listener = server::listen(options.listen).await?;
+    let listener = http::listen(options.listen).await?;
+    tracing::info!(address = %options.listen, "listening");
     let serving = async {
-        let served = server::serve(listener, router, stop.clone()).await;
+        let served = http::serve(listener, Purpose::Probes, router, stop.clone()).await;
         stop.cancel();
         served
     };

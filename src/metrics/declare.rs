@@ -2,6 +2,8 @@
 
 use prometheus::{GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry};
 
+use super::Metrics;
+
 /// Declares series of an outbox: prefix and first label are always the same.
 pub(super) struct Declare<'a> {
     pub(super) registry: &'a Registry,
@@ -36,4 +38,11 @@ impl Declare<'_> {
 
 fn with_outbox<'a>(labels: &[&'a str]) -> Vec<&'a str> {
     std::iter::once("outbox").chain(labels.iter().copied()).collect()
+}
+
+impl Metrics {
+    /// Where further series can be registered.
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.registry
+    }
 }

@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
-use axum::extract::{DefaultBodyLimit, Extension, Path, RawQuery, State};
+use axum::extract::{Extension, Path, RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
@@ -28,8 +27,6 @@ use super::schema::Schema;
 use super::store::{Cancelled, Created, Store, StoreError};
 use super::trace::Trace;
 
-/// The largest body of a request, in bytes.
-pub const BODY_BYTES_MAX: usize = 64 * 1024;
 /// What the API promises, for machines. Kept by hand; tests hold it against the answers.
 const OPENAPI: &str = include_str!("openapi.json");
 const JSON: &str = "application/json";
@@ -44,29 +41,19 @@ struct Api {
     metrics: Metrics,
 }
 
-/// All routes of the API, its probes included.
+/// All routes of the API; with `probes`, those of [`probes`] beside them.
 ///
 /// # Errors
 /// When `registry` has its metrics already.
 pub fn router(
     store: Store,
-    schema: Schema,
-    registry: Registry,
+    registry: &Registry,
     requests_max: usize,
+    probes: Option<Router>,
     stop: CancellationToken,
 ) -> Result<Router, prometheus::Error> {
-    let metrics = Metrics::new(&registry)?;
-    let asked = store.clone();
-    let probes = probes::router(registry, move || {
-        let (store, schema, stopping) = (asked.clone(), schema.clone(), stop.is_cancelled());
-        Box::pin(async move {
-            if stopping {
-                return vec!["stopping".to_owned()];
-            }
-            unready(&store, &schema).await.into_iter().collect()
-        })
-    });
-    let observer = Observer::new(metrics.clone(), requests_max);
+    let metrics = Metrics::new(registry)?;
+    let observer = Observer::new(metrics.clone(), requests_max, stop);
     let api = Arc::new(Api { store, metrics });
     Ok(Router::new()
         .route("/orders", get(list).post(create))
@@ -74,25 +61,36 @@ pub fn router(
         .route("/orders/{id}", get(find))
         .route("/orders/{id}/cancel", post(cancel))
         .with_state(api)
-        .merge(probes)
+        .merge(probes.unwrap_or_default())
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "there is nothing at this address"))
         .method_not_allowed_fallback(async || {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this address has another method: see the Allow header")
         })
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn_with_state(observer, observe)))
+}
+
+/// `/livez`, `/readyz` and `/metrics`.
+pub fn probes(store: Store, schema: Schema, registry: Registry, stop: CancellationToken) -> Router {
+    probes::router(registry, move || {
+        let (store, schema, stopping) = (store.clone(), schema.clone(), stop.is_cancelled());
+        Box::pin(async move {
+            if stopping {
+                return vec!["stopping".to_owned()];
+            }
+            unready(&store, &schema).await.into_iter().collect()
+        })
+    })
 }
 
 async fn create(
     State(api): State<Arc<Api>>,
     Extension(trace): Extension<Trace>,
     headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    body: Bytes,
 ) -> Result<Response, Problem> {
     if !is_json(&headers) {
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "expected Content-Type: application/json"));
     }
-    let body = body.map_err(|rejection| unread(&rejection))?;
     let new = request::parse(&body).map_err(refusal)?;
     let once = once(&headers, &body)?;
     match api.store.create(new, once, trace.event_headers()).await.map_err(|error| failure(&error))? {
@@ -186,15 +184,6 @@ fn order_id(text: &str) -> Result<Uuid, Problem> {
 
 fn no_such_order() -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "there is no order of this id")
-}
-
-fn unread(rejection: &BytesRejection) -> Problem {
-    match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => {
-            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body has more than {BODY_BYTES_MAX} bytes"))
-        }
-        status => Problem::new(status, "the body cannot be read"),
-    }
 }
 
 fn refusal(error: BadOrder) -> Problem {

@@ -8,6 +8,7 @@
 //! ```
 
 pub mod api;
+pub mod body;
 pub mod dead;
 pub mod idempotency;
 mod json;
@@ -22,6 +23,5 @@ pub mod problem;
 pub mod request;
 pub mod saga;
 pub mod schema;
-pub mod server;
 pub mod store;
 pub mod trace;

@@ -8,14 +8,16 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 use uuid::Uuid;
 
+use super::body;
 use super::metrics::Metrics;
 use super::problem::Problem;
 use super::trace::Trace;
 
-/// How long a request may take, its body included.
+/// How long a request may take once its body is there.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const REQUEST_ID: &str = "x-request-id";
 const REQUEST_ID_CHARS_MAX: usize = 128;
@@ -26,11 +28,12 @@ pub(super) struct Observer {
     metrics: Metrics,
     /// Requests that may be under way.
     room: Arc<Semaphore>,
+    stop: CancellationToken,
 }
 
 impl Observer {
-    pub(super) fn new(metrics: Metrics, requests_max: usize) -> Self {
-        Self { metrics, room: Arc::new(Semaphore::new(requests_max)) }
+    pub(super) fn new(metrics: Metrics, requests_max: usize, stop: CancellationToken) -> Self {
+        Self { metrics, room: Arc::new(Semaphore::new(requests_max)), stop }
     }
 }
 
@@ -45,6 +48,11 @@ pub(super) async fn observe(State(observer): State<Observer>, mut request: Reque
     let span = tracing::info_span!("request", %method, route, request_id = %id, trace_id = trace.id());
     request.extensions_mut().insert(trace);
     let answering = async {
+        // First, so that a slow client takes nothing that others need.
+        let request = match body::read(request, &observer.stop).await {
+            Ok(request) => request,
+            Err(refused) => return refused,
+        };
         // Probes must get through whatever else is going on.
         let _room = match observer.room.try_acquire() {
             Ok(room) => Some(room),

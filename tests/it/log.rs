@@ -21,7 +21,7 @@ impl Piped {
     fn start(binary: &str, args: &[&str], envs: &[(&str, &str)], is_full: bool) -> (Self, PipeReader) {
         let (reader, mut writer) = pipe().expect("a pipe");
         if is_full {
-            writer.write_all(&[b'\n'; PIPE_BYTES]).expect("room for as much");
+            writer.write_all(&vec![b'\n'; PIPE_BYTES]).expect("room for as much");
         }
         let mut command = Command::new(binary);
         command.args(args).envs(envs.iter().copied()).stdin(Stdio::null());

@@ -13,6 +13,7 @@ mod demo;
 mod deploy;
 mod entries;
 mod examples;
+mod http;
 mod log;
 mod members;
 mod migrate;

@@ -50,6 +50,15 @@ fn the_two_sides_do_not_know_each_other() {
     assert!(outbox.is_empty() && sink.is_empty(), "{outbox:?} {sink:?}");
 }
 
+/// They panic when nobody reads their output; `terminal::line` and `terminal::say` do not.
+#[test]
+fn nothing_is_printed_by_macros_that_panic() {
+    let prints =
+        |line: &str| !line.trim_start().starts_with("//") && (line.contains("println!(") || line.contains("print!("));
+    let printing = offenders("src", |_, text| text.lines().any(prints));
+    assert!(printing.is_empty(), "{printing:?}");
+}
+
 #[test]
 fn files_stay_small() {
     let long = offenders("src", |_, text| text.lines().count() > 400);

@@ -1,0 +1,99 @@
+//! One connection of a client, from its first byte to its last.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_io_timeout::TimeoutStream;
+use tokio_util::sync::CancellationToken;
+
+/// How long the head of a request may take, the time between two requests included.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a client may take nothing of an answer.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a client may take to read an answer once its connection is no longer wanted.
+const LAST_ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
+/// A head, or what is read of a body at a time.
+const BUFFER_BYTES_MAX: usize = 32 * 1024;
+
+/// What a connection is at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    /// No request has come.
+    Fresh,
+    /// A request is in hand.
+    Busy,
+    /// The last request was answered then; whether the client has read the answer is not known.
+    Answered(Instant),
+}
+
+/// Serves a client until it leaves or is too slow. Once `leave` is cancelled, it gets the answer to its request, if one is in
+/// hand, and no other.
+pub(super) async fn serve(stream: TcpStream, router: Router, state: watch::Sender<State>, leave: CancellationToken) {
+    // Answers are written whole.
+    let _ = stream.set_nodelay(true);
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(WRITE_TIMEOUT));
+    let mut seen = state.subscribe();
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(|request: hyper::Request<Incoming>| {
+        let in_hand = InHand::new(state.clone());
+        let answer = router.call(request);
+        async move {
+            let answer = answer.await;
+            drop(in_hand);
+            answer
+        }
+    });
+    let mut connection = pin!(
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIMEOUT)
+            .max_buf_size(BUFFER_BYTES_MAX)
+            .serve_connection(TokioIo::new(Box::pin(stream)), service)
+    );
+    tokio::select! {
+        // A client that breaks off, or speaks no HTTP, is its own fault.
+        _ended = connection.as_mut() => return,
+        () = leave.cancelled() => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    tokio::select! {
+        biased;
+        _ended = connection.as_mut() => {}
+        () = until_read(&mut seen) => {}
+    }
+}
+
+/// Waits for the request in hand, and a moment for its answer to be read. Half a request is not waited for.
+async fn until_read(seen: &mut watch::Receiver<State>) {
+    // Fails only without a sender, which the connection has.
+    let state = seen.wait_for(|state| *state != State::Busy).await.map_or(State::Fresh, |state| *state);
+    if let State::Answered(at) = state {
+        tokio::time::sleep_until(at + LAST_ANSWER_TIMEOUT).await;
+    }
+}
+
+/// Says that a request is in hand for as long as it lives.
+struct InHand(watch::Sender<State>);
+
+impl InHand {
+    fn new(state: watch::Sender<State>) -> Self {
+        state.send_replace(State::Busy);
+        Self(state)
+    }
+}
+
+impl Drop for InHand {
+    fn drop(&mut self) {
+        self.0.send_replace(State::Answered(Instant::now()));
+    }
+}
