@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use backon::{BackoffBuilder, ExponentialBuilder};
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use bytes::Bytes;
 use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
@@ -16,18 +16,21 @@ use crate::gauge;
 use crate::metrics::OutboxMetrics;
 use crate::outbox::PgOutbox;
 use crate::outbox::table::{Table, TableError};
-use crate::postgres;
+use crate::postgres::{self, Server};
 use crate::redis::Redis;
 use crate::relay::{Limits, Mode, Relay};
 use crate::sink::RedisSink;
 
-/// Pauses between looks at a server that is down at start-up.
-const START_PAUSE_MIN: Duration = Duration::from_millis(100);
-const START_PAUSE_MAX: Duration = Duration::from_secs(5);
+/// Pauses between looks at a server that is down at the start, or at a table that has changed.
+const PAUSE_MIN: Duration = Duration::from_millis(100);
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// Between looks at a table of which something is missing: somebody may be at work on it.
+const MISSING_PAUSE: Duration = Duration::from_millis(500);
 /// How long `--once` waits for its servers.
 const ONCE_CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
-/// Relays one outbox until it is stopped, or empty.
+/// Relays one outbox until it is stopped, or empty. A table that changes meanwhile is examined again, and a new relay goes
+/// on with what it is then.
 pub(super) async fn relay(
     config: Arc<Config>,
     outbox: OutboxConfig,
@@ -37,7 +40,8 @@ pub(super) async fn relay(
 ) -> Result<(), DaemonError> {
     let server = postgres::server(&config.postgres, "outflow")
         .map_err(|error| DaemonError::Configuration(format!("postgres.url: {error}")))?;
-    let Some(table) = inspected(&server, &outbox, &metrics, mode, &stop).await? else { return Ok(()) };
+    let mut look = Look { server: &server, outbox: &outbox, metrics: &metrics, mode, stop: &stop, pauses: pauses() };
+    let Some(mut table) = look.first().await? else { return Ok(()) };
     let redis = Redis::open(&config.redis, "outflow")
         .map_err(|error| DaemonError::Configuration(format!("redis.url: {error}")))?
         .waiting_for(config.wait_replicas);
@@ -45,6 +49,33 @@ pub(super) async fn relay(
     if let (Err(failure), Mode::Once) = (ready, mode) {
         return Err(DaemonError::Unavailable(failure.to_string()));
     }
+    // Ends with this function.
+    let _gauge = (mode == Mode::Daemon)
+        .then(|| AbortOnDropHandle::new(tokio::spawn(gauge::keep(server.clone(), outbox.clone(), metrics.clone()))));
+    let place = Redis::place(&config.redis);
+    loop {
+        let relay = relay_of(&outbox, table.clone(), &server, &redis, &place, &metrics);
+        let Some(changed) = Box::pin(relay.run(mode, &stop)).await else { break };
+        drop(relay);
+        let Some(found) = look.again(&changed).await? else { break };
+        // Another table indeed. The same one would be refused again, and is tried at growing pauses.
+        if found != table {
+            look.pauses = pauses();
+        }
+        table = found;
+    }
+    redis.close().await;
+    Ok(())
+}
+
+fn relay_of(
+    outbox: &OutboxConfig,
+    table: Table,
+    server: &Server,
+    redis: &Redis,
+    place: &str,
+    metrics: &OutboxMetrics,
+) -> Relay<PgOutbox, RedisSink> {
     if !table.has_trigger {
         tracing::warn!(
             outbox = outbox.name,
@@ -64,65 +95,95 @@ pub(super) async fn relay(
         event_bytes_max: outbox.event_bytes_max,
         source: Bytes::from(format!("/{}", outbox.name)),
     };
-    let OutboxConfig { in_flight, poll_interval, linger, park_max, .. } = outbox;
-    let (name, limits) = (outbox.name.clone(), Limits { in_flight, poll_interval, linger, park_max });
-    // Ends with this function.
-    let _gauge = (mode == Mode::Daemon)
-        .then(|| AbortOnDropHandle::new(tokio::spawn(gauge::keep(server.clone(), outbox.clone(), metrics.clone()))));
-    let source = PgOutbox::new(outbox, table, &server, &Redis::place(&config.redis));
-    let relay = Relay::new(&name, source, sink, encoder, limits, metrics);
-    Box::pin(relay.run(mode, &stop)).await;
-    redis.close().await;
-    Ok(())
+    let OutboxConfig { in_flight, poll_interval, linger, park_max, .. } = *outbox;
+    let limits = Limits { in_flight, poll_interval, linger, park_max };
+    let source = PgOutbox::new(outbox.clone(), table, server, place);
+    Relay::new(&outbox.name, source, sink, encoder, limits, metrics.clone())
 }
 
-/// Looks the table up, as long as it takes; `None` when asked to stop.
-async fn inspected(
-    server: &postgres::Server,
-    outbox: &OutboxConfig,
-    metrics: &OutboxMetrics,
+/// Looks at a table, as long as it takes.
+struct Look<'a> {
+    server: &'a Server,
+    outbox: &'a OutboxConfig,
+    metrics: &'a OutboxMetrics,
     mode: Mode,
-    stop: &CancellationToken,
-) -> Result<Option<Table>, DaemonError> {
-    let pauses = ExponentialBuilder::default().with_min_delay(START_PAUSE_MIN).with_max_delay(START_PAUSE_MAX);
-    let mut pauses = pauses.with_jitter().without_max_times().build();
-    let mut known = None;
-    while !stop.is_cancelled() {
-        let reason = match connect(server).await {
-            Ok(client) => match looked_up(server, &client, outbox).await {
-                Ok(table) => return Ok(Some(table)),
-                Err(unfit @ TableError::Unfit { .. }) => return Err(DaemonError::Configuration(unfit.to_string())),
-                Err(TableError::Unreachable(reason)) => reason,
-            },
-            Err(ConnectError::Refused(reason)) => return Err(DaemonError::Configuration(reason)),
-            // A certificate is renewed, and then it works: no reason to end for a daemon.
-            Err(ConnectError::Insecure(reason)) if mode == Mode::Once => {
-                return Err(DaemonError::Configuration(reason));
+    stop: &'a CancellationToken,
+    /// They grow while what is found does not last.
+    pauses: ExponentialBackoff,
+}
+
+impl Look<'_> {
+    /// At the start: what is missing is told at once. `None` when asked to stop.
+    async fn first(&mut self) -> Result<Option<Table>, DaemonError> {
+        self.examine(false).await
+    }
+
+    /// After a change. A daemon ends for nothing that somebody may be at work on: it says what is missing, and waits.
+    async fn again(&mut self, changed: &str) -> Result<Option<Table>, DaemonError> {
+        tracing::warn!(outbox = self.outbox.name, changed, "the table has changed: examining it again");
+        self.metrics.down(changed);
+        self.pause().await;
+        let table = self.examine(self.mode == Mode::Daemon).await?;
+        if let Some(table) = &table {
+            tracing::info!(outbox = self.outbox.name, oid = table.oid, "going on with the table as it is now");
+        }
+        Ok(table)
+    }
+
+    async fn examine(&mut self, waits: bool) -> Result<Option<Table>, DaemonError> {
+        let mut known = None;
+        while !self.stop.is_cancelled() {
+            let mut is_missing = false;
+            let (reason, what) = match connect(self.server).await {
+                Ok(client) => match looked_up(self.server, &client, self.outbox).await {
+                    Ok(table) => return Ok(Some(table)),
+                    Err(unfit @ TableError::Unfit { .. }) if waits => {
+                        is_missing = true;
+                        (unfit.to_string(), "cannot go on")
+                    }
+                    Err(unfit @ TableError::Unfit { .. }) => return Err(DaemonError::Configuration(unfit.to_string())),
+                    Err(TableError::Unreachable(reason)) => (reason, "cannot reach Postgres"),
+                },
+                Err(ConnectError::Refused(reason)) if !waits => return Err(DaemonError::Configuration(reason)),
+                // A certificate is renewed, and then it works: no reason to end for a daemon.
+                Err(ConnectError::Insecure(reason)) if self.mode == Mode::Once => {
+                    return Err(DaemonError::Configuration(reason));
+                }
+                Err(error) => (error.reason().to_owned(), "cannot reach Postgres"),
+            };
+            if self.mode == Mode::Once {
+                return Err(DaemonError::Unavailable(format!("{what}: {reason}")));
             }
-            Err(ConnectError::Insecure(reason) | ConnectError::Unreachable(reason)) => reason,
-        };
-        if mode == Mode::Once {
-            return Err(DaemonError::Unavailable(format!("cannot reach Postgres: {reason}")));
+            self.metrics.down(&reason);
+            if known.as_ref() != Some(&reason) {
+                tracing::warn!(outbox = self.outbox.name, reason, "{what}: trying again until it works");
+                known = Some(reason);
+            }
+            if is_missing { self.rest(MISSING_PAUSE).await } else { self.pause().await }
         }
-        metrics.down(&reason);
-        if known.as_ref() != Some(&reason) {
-            tracing::warn!(outbox = outbox.name, reason, "cannot reach Postgres: trying again until it works");
-            known = Some(reason);
-        }
+        Ok(None)
+    }
+
+    async fn pause(&mut self) {
+        let length = self.pauses.next().unwrap_or(PAUSE_MAX);
+        self.rest(length).await;
+    }
+
+    async fn rest(&self, length: Duration) {
         tokio::select! {
-            () = tokio::time::sleep(pauses.next().unwrap_or(START_PAUSE_MAX)) => {}
-            () = stop.cancelled() => {}
+            () = tokio::time::sleep(length) => {}
+            () = self.stop.cancelled() => {}
         }
     }
-    Ok(None)
+}
+
+fn pauses() -> ExponentialBackoff {
+    let pauses = ExponentialBuilder::default().with_min_delay(PAUSE_MIN).with_max_delay(PAUSE_MAX);
+    pauses.with_jitter().without_max_times().build()
 }
 
 /// Over sessions of its own, before anything is set in one, and the table with all that it needs.
-pub(super) async fn looked_up(
-    server: &postgres::Server,
-    client: &Client,
-    outbox: &OutboxConfig,
-) -> Result<Table, TableError> {
+pub(super) async fn looked_up(server: &Server, client: &Client, outbox: &OutboxConfig) -> Result<Table, TableError> {
     if postgres::shares_sessions(server, client).await.map_err(TableError::Unreachable)? {
         let message = format!("postgres.url: {}; {}", postgres::POOLED, postgres::UNPOOLED);
         return Err(TableError::Unfit { outbox: outbox.name.clone(), message });

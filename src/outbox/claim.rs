@@ -9,6 +9,7 @@ use tokio_postgres::Statement;
 use tokio_postgres::types::ToSql;
 
 use super::cursor::{Look, Snapshot};
+use super::identity::{is_another, is_unregistered, same_types};
 use super::lease::Lease;
 use super::row::Rows;
 use super::source::{PgOutbox, State, failed, locked, within};
@@ -19,9 +20,6 @@ const BEGIN: &str = "begin isolation level read committed read write";
 /// The setting lives as long as the transaction, and the delete asks for it: had `begin` failed, each of the statements
 /// sent behind it would commit by itself, and this one would set it for nobody.
 const FENCE: &str = "select pg_advisory_xact_lock_shared($1, $2), set_config('outflow.claim', 'open', true)";
-/// A statement of its own, behind the lock, so that its snapshot is taken after it. The snapshot it returns is older
-/// than the one that selects the rows, which errs on the safe side both ways: see `cursor`.
-const GENERATION: &str = "select generation, pg_current_snapshot()::text from outflow.outbox where relation = $1::oid";
 
 /// An open claim: its transaction and its rows.
 pub struct PgClaim {
@@ -72,7 +70,7 @@ impl PgOutbox {
                     roll_back(client).await?;
                     return Err(error);
                 }
-                Err(error @ OutboxError::Postgres(_)) => return Err(error),
+                Err(error @ (OutboxError::Postgres(_) | OutboxError::Changed(_))) => return Err(error),
             };
             return self.hold(client, batch, &look).await;
         }
@@ -122,7 +120,7 @@ impl PgOutbox {
         let ((), _, known, rows) = future::try_join4(
             client.batch_execute(BEGIN),
             client.execute(&fence, &[&lock::FENCE, &lock::key(oid)]),
-            client.query_one(&ask, &[&oid]),
+            client.query_opt(&ask, &[&oid]),
             client.query_raw(&claim, params),
         )
         .await
@@ -134,6 +132,11 @@ impl PgOutbox {
             if taken.bytes() > self.config.batch_bytes && taken.len() > 1 {
                 return Ok(Looked::TooLarge(taken.len() - 1));
             }
+        }
+        let known = known.ok_or_else(|| is_unregistered(&self.config.table))?;
+        // Rows of another table were not taken: the delete asks too. But that there are none would be believed.
+        if !known.get::<_, bool>(2) {
+            return Err(is_another(&self.config.table));
         }
         let in_force: i64 = known.get(0);
         if in_force != generation {
@@ -149,9 +152,11 @@ impl PgOutbox {
     }
 
     async fn prepared(&self, client: &Object) -> Result<(Statement, Statement, Statement), OutboxError> {
-        let (fence, ask) = (client.prepare_cached(FENCE), client.prepare_cached(GENERATION));
+        let (fence, ask) = (client.prepare_cached(FENCE), client.prepare_cached(&self.table.sql.generation));
         let claim = client.prepare_cached(&self.table.sql.claim);
-        future::try_join3(fence, ask, claim).await.map_err(|error| failed(&error))
+        let prepared = future::try_join3(fence, ask, claim).await.map_err(|error| failed(&error))?;
+        same_types(&prepared.2, &self.table.layout.types, &self.config.table)?;
+        Ok(prepared)
     }
 
     /// Opens the connections that the batches in flight will use, so that the first events do not wait for them.

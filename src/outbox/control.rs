@@ -27,7 +27,7 @@ const PING_PAUSE: Duration = Duration::from_secs(3);
 /// One statement, so that the seat is taken before the member's row can be seen: whoever sees it without its lock takes
 /// the member for dead.
 const TAKE_SEAT: &str = "with joined as (insert into outflow.member (relation, host, pid, version, mapping) \
-    values ($1::oid, $2, $3, $4, $5) returning number) select number, pg_try_advisory_lock($6, number) from joined";
+    select $1::oid, $2, $3, $4, $5 from outflow.outbox where relation = $1::oid returning number) select number, pg_try_advisory_lock($6, number) from joined";
 const TRY_LOCK: &str = "select pg_try_advisory_lock($1, $2)";
 const UNLOCK: &str = "select pg_advisory_unlock($1, $2)";
 const IN_FORCE: &str = "select generation from outflow.outbox where relation = $1::oid";
@@ -218,7 +218,8 @@ async fn take_seat(client: &Client, oid: u32, mapping: &str) -> Result<i32, Outb
     ];
     match query(client, TAKE_SEAT, &params).await?.first() {
         Some(row) if row.get(1) => Ok(row.get(0)),
-        Some(_) | None => Err(OutboxError::Postgres("the seat is taken: two schemas share a database".to_owned())),
+        None => Err(OutboxError::Changed("the table is no longer registered".to_owned())),
+        Some(_) => Err(OutboxError::Postgres("the seat is taken: two schemas share a database".to_owned())),
     }
 }
 

@@ -3,6 +3,7 @@
 mod claim;
 mod control;
 pub mod cursor;
+mod identity;
 mod in_flight;
 mod lease;
 pub mod lock;
@@ -36,6 +37,9 @@ pub enum OutboxError {
     /// A row that is in flight here was claimed again: one of our claims was rolled back behind our back.
     #[error("row {0} is in flight already")]
     InFlight(String),
+    /// The table is not as it was when it was examined. Whoever drains it must stop, examine it again, and begin anew.
+    #[error("{0}")]
+    Changed(String),
 }
 
 /// What a recovery finds.
@@ -94,6 +98,12 @@ pub trait Outbox: Send + Sync {
     /// # Errors
     /// See [`OutboxError`]; repeating it is safe.
     fn recover(&self) -> impl Future<Output = Result<Self::Recovery, OutboxError>> + Send;
+
+    /// Why the table must be examined again, once a step has failed with [`OutboxError::Changed`]: nothing is to be done
+    /// here any more but to [`leave`](Outbox::leave).
+    fn outdated(&self) -> Option<String> {
+        None
+    }
 
     /// Looks at every row again, for example when a stream is no longer parked.
     fn rewind(&self);

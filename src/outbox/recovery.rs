@@ -7,11 +7,13 @@ use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 
 use super::claim::abandon;
+use super::identity::{is_another, is_unregistered, noted};
 use super::lease::Lease;
 use super::slots::{ShareOut, share_out};
 use super::source::{PgOutbox, State, failed, locked, within};
 use super::{OutboxError, Recovery, Standing, lock};
 use crate::event::AppendedRow;
+use crate::table_name::TableName;
 
 /// How long open claims may take to end by themselves.
 /// A member that is frozen in its own recovery holds nobody up for long: Redis has answered or not by then.
@@ -24,7 +26,6 @@ const TERMINATE: &str = "select count(pg_terminate_backend(pid)) from pg_locks \
     where locktype = 'advisory' and granted and mode = 'ShareLock' and pid <> pg_backend_pid() \
     and database = (select oid from pg_database where datname = current_database()) \
     and classid = $1::integer::oid and objid = $2::integer::oid and objsubid = 2";
-const RAISE: &str = "update outflow.outbox set generation = $2, slots = $3, mapping = $4 where relation = $1::oid";
 const NOTIFY: &str = "select pg_notify('outflow_members_' || $1::oid::text, '')";
 /// Attempts to get the fence, each after those who held it were terminated.
 const FENCE_ATTEMPTS: usize = 5;
@@ -39,7 +40,9 @@ pub struct PgRecovery {
     standing: Standing,
     live: Vec<i32>,
     mapping: String,
+    table: TableName,
     settle: String,
+    raise: String,
     state: Arc<Mutex<State>>,
 }
 
@@ -49,6 +52,7 @@ struct Found {
     slots: ShareOut,
     mapping: String,
     live: Vec<(i32, String)>,
+    is_as_it_was: bool,
 }
 
 impl PgOutbox {
@@ -57,8 +61,10 @@ impl PgOutbox {
         let seat = self.seat().await?;
         for _ in 0..FENCE_ATTEMPTS {
             let client = Lease::new(self.connection().await?);
-            match fence(&client, keys, self.table.oid).await {
-                Ok(found) if found.live.iter().any(|(number, _)| *number == seat) => {
+            match fence(&client, keys, self.table.oid, &self.table.sql.is_as_it_was).await {
+                Ok(None) => return Err(is_unregistered(&self.config.table)),
+                Ok(Some(found)) if !found.is_as_it_was => return Err(is_another(&self.config.table)),
+                Ok(Some(found)) if found.live.iter().any(|(number, _)| *number == seat) => {
                     return Ok(self.plan(client.release(), seat, found));
                 }
                 Ok(_) => {
@@ -101,19 +107,27 @@ impl PgOutbox {
             standing,
             live: found.live.into_iter().map(|(number, _)| number).collect(),
             mapping: mine,
+            table: self.config.table.clone(),
             settle: self.table.sql.settle_recovered.clone(),
+            raise: self.table.sql.raise.clone(),
             state: Arc::clone(&self.state),
         }
     }
 }
 
-async fn fence(client: &Object, keys: (i32, i32), oid: u32) -> Result<Found, tokio_postgres::Error> {
+async fn fence(
+    client: &Object,
+    keys: (i32, i32),
+    oid: u32,
+    is_as_it_was: &str,
+) -> Result<Option<Found>, tokio_postgres::Error> {
     client.batch_execute(BEGIN).await?;
     client.execute(FENCE, &[&keys.0, &keys.1]).await?;
-    let row = client.query_one(IN_FORCE, &[&oid]).await?;
+    let Some(row) = client.query_opt(IN_FORCE, &[&oid]).await? else { return Ok(None) };
+    let is_as_it_was = client.query_one(is_as_it_was, &[]).await?.get(0);
     let live = client.query(include_str!("sql/live.sql"), &[&oid, &lock::SEAT]).await?;
     let live = live.iter().map(|row: &Row| (row.get(0), row.get(1))).collect();
-    Ok(Found { generation: row.get(0), slots: row.get(1), mapping: row.get(2), live })
+    Ok(Some(Found { generation: row.get(0), slots: row.get(1), mapping: row.get(2), live, is_as_it_was }))
 }
 
 impl PgRecovery {
@@ -149,13 +163,20 @@ impl Recovery for PgRecovery {
         let Some(client) = self.client.take() else { return Ok(0) };
         let work = async {
             let settled = client.execute(&self.settle, &[&rows, &ids]).await?;
-            client.execute(RAISE, &[&self.oid, &generation, &self.slots, &self.mapping]).await?;
+            // After the settling, which has locked whatever the name means: it stays what it is until the commit.
+            if client.execute(&self.raise, &[&self.oid, &generation, &self.slots, &self.mapping]).await? == 0 {
+                return Ok(None);
+            }
             client.execute(include_str!("sql/bury_members.sql"), &[&self.oid, &lock::SEAT]).await?;
             client.execute(NOTIFY, &[&self.oid]).await?;
             client.batch_execute("commit").await?;
-            Ok(settled)
+            Ok(Some(settled))
         };
-        match within(async { work.await.map_err(|error: tokio_postgres::Error| failed(&error)) }).await {
+        let outcome = within(async {
+            let settled = work.await.map_err(|error: tokio_postgres::Error| failed(&error))?;
+            settled.ok_or_else(|| is_another(&self.table))
+        });
+        match noted(&self.state, outcome.await) {
             Ok(settled) => {
                 self.enter(generation);
                 Ok(settled)

@@ -50,6 +50,8 @@ pub struct Field {
 /// Where each field of an event is in a returned row. Position 0 is the claim's own transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
+    /// The type of each column that is returned: any other would be read wrongly.
+    pub types: Vec<Type>,
     /// Order column, if it is an integer.
     pub order: Option<Field>,
     /// Primary key.

@@ -5,6 +5,7 @@ use serde_json::Value;
 use tokio_postgres::types::ToSql;
 
 use super::claim::{PgClaim, abandon, roll_back};
+use super::identity::noted;
 use super::lease::Lease;
 use super::source::{failed, locked, within};
 use super::{Claim, OutboxError};
@@ -28,7 +29,7 @@ impl Claim for PgClaim {
                 self.settled = true;
                 Ok(())
             }
-            Err(error) => Err(abandon(client, error)),
+            Err(error) => noted(&self.state, Err(abandon(client, error))),
         }
     }
 

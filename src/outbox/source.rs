@@ -9,13 +9,14 @@ use tokio::sync::Mutex as AsyncMutex;
 use super::claim::PgClaim;
 use super::control::{Control, Seen, Waiter};
 use super::cursor::Cursor;
+use super::identity::{self, noted};
 use super::in_flight::InFlight;
 use super::recovery::PgRecovery;
 use super::slots::{self, ALL};
 use super::table::Table;
 use super::{Outbox, OutboxError, Woken};
 use crate::config::OutboxConfig;
-use crate::postgres::{Server, describe, describe_pool, pool};
+use crate::postgres::{Server, describe_pool, pool};
 
 /// Longer than the statement timeout of the sessions: what still has no answer then has lost its server.
 pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(40);
@@ -54,6 +55,8 @@ pub(super) struct State {
     pub(super) limit: usize,
     /// The control session's, whose lock need not be waited for.
     waiter: Option<Waiter>,
+    /// Why the table must be examined again.
+    pub(super) outdated: Option<String>,
 }
 
 impl PgOutbox {
@@ -70,6 +73,7 @@ impl PgOutbox {
             live: Vec::new(),
             limit: config.batch_rows,
             waiter: None,
+            outdated: None,
         };
         Self {
             pool: pool(server.clone(), size, include_str!("sql/session.sql")),
@@ -139,7 +143,7 @@ impl Outbox for PgOutbox {
             return Ok(open.seat());
         }
         *control = None;
-        let open = Control::connect(&self.server, self.table.oid, &self.mapping).await?;
+        let open = noted(&self.state, Control::connect(&self.server, self.table.oid, &self.mapping).await)?;
         let seat = open.seat();
         locked(&self.state).waiter = Some(open.waiter());
         *control = Some(open);
@@ -177,14 +181,18 @@ impl Outbox for PgOutbox {
         if !self.waiter().is_some_and(|waiter| waiter.is_alive()) {
             return Err(lost());
         }
-        within(self.take(parked)).await
+        noted(&self.state, within(self.take(parked)).await)
     }
 
     async fn recover(&self) -> Result<PgRecovery, OutboxError> {
-        let recovery = within(self.begin_recovery()).await?;
+        let recovery = noted(&self.state, within(self.begin_recovery()).await)?;
         // After the members were read: whoever goes from here on is missed, and there is another recovery.
         self.with_control(Control::learn_who_sleeps).await?;
         Ok(recovery)
+    }
+
+    fn outdated(&self) -> Option<String> {
+        locked(&self.state).outdated.clone()
     }
 
     fn rewind(&self) {
@@ -258,7 +266,7 @@ pub(super) async fn within<T>(step: impl Future<Output = Result<T, OutboxError>>
 }
 
 pub(super) fn failed(error: &tokio_postgres::Error) -> OutboxError {
-    OutboxError::Postgres(describe(error))
+    identity::refused(error)
 }
 
 fn lost() -> OutboxError {

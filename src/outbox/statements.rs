@@ -1,18 +1,30 @@
 //! The statements that depend on the table, made once from its columns and types. Pure.
 
+use tokio_postgres::types::Type;
+
+use super::identity::{is_as_it_was, is_ours};
 use super::row::{Decode, Field, Layout};
 use crate::config::{OutboxConfig, Settle};
 use crate::table_name::quote_identifier;
 
 /// The statements that depend on the table. Parameters are described where they are built.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Statements {
     /// Takes nothing unless its transaction has set `outflow.claim` to `open`. `$1` cursor, `$2` listed transactions,
     /// `$3` their floors, `$4` limit, `$5` parked streams or null, `$6` the member's slots as bits, or null for all, `$7`
     /// and `$8` what the cursor has not seen and its floor, or null, `$9` the member's generation.
     pub claim: String,
+    /// `$1` the table's oid: its generation, the snapshot, and whether the table is the one that was examined. A statement
+    /// of its own, behind the fence lock, so that its snapshot is taken after it. That snapshot is older than the one that
+    /// selects the rows, which errs on the safe side both ways: see `cursor`.
+    pub generation: String,
+    /// Whether the table is the one that was examined.
+    pub is_as_it_was: String,
     /// `$1` primary keys as text, `$2` event ids as text.
     pub settle_recovered: String,
+    /// `$1` the table's oid, `$2` the new generation, `$3` the share-out, `$4` the mapping: nothing, if the name means
+    /// another table.
+    pub raise: String,
     /// The lowest order value up to `$1`; `$2` and `$3` as `$5` and `$6` of the claim.
     pub sweep: Option<String>,
 }
@@ -29,6 +41,8 @@ struct List<'a> {
     columns: &'a [Column],
     table: String,
     sql: Vec<String>,
+    /// The type of each.
+    types: Vec<Type>,
 }
 
 impl List<'_> {
@@ -38,23 +52,34 @@ impl List<'_> {
             format!("{key} names {name:?}, but {} has only the columns {}", self.table, known.join(", "))
         })?;
         let quoted = format!("t.{}", quote_identifier(name));
-        let (sql, decode) = match column.kind.as_str() {
-            "smallint" => (quoted, Decode::Int2),
-            "integer" => (quoted, Decode::Int4),
-            "bigint" => (quoted, Decode::Int8),
-            "uuid" => (quoted, Decode::Uuid),
-            "text" | "character varying" | "name" | "json" | "bytea" => (quoted, Decode::Raw),
-            "jsonb" => (quoted, Decode::Jsonb),
-            "timestamp with time zone" => (quoted, Decode::Timestamp),
+        let (sql, kind, decode) = match column.kind.as_str() {
+            "smallint" => (quoted, Type::INT2, Decode::Int2),
+            "integer" => (quoted, Type::INT4, Decode::Int4),
+            "bigint" => (quoted, Type::INT8, Decode::Int8),
+            "uuid" => (quoted, Type::UUID, Decode::Uuid),
+            "text" => (quoted, Type::TEXT, Decode::Raw),
+            "character varying" => (quoted, Type::VARCHAR, Decode::Raw),
+            "name" => (quoted, Type::NAME, Decode::Raw),
+            "json" => (quoted, Type::JSON, Decode::Raw),
+            "bytea" => (quoted, Type::BYTEA, Decode::Raw),
+            "jsonb" => (quoted, Type::JSONB, Decode::Jsonb),
+            "timestamp with time zone" => (quoted, Type::TIMESTAMPTZ, Decode::Timestamp),
             // Without a zone it is taken as UTC.
-            "timestamp without time zone" => (format!("{quoted} at time zone 'UTC'"), Decode::Timestamp),
-            _ => (format!("{quoted}::text"), Decode::Raw),
+            "timestamp without time zone" => {
+                (format!("{quoted} at time zone 'UTC'"), Type::TIMESTAMPTZ, Decode::Timestamp)
+            }
+            _ => (format!("{quoted}::text"), Type::TEXT, Decode::Raw),
         };
+        Ok(self.returned(sql, kind, decode))
+    }
+
+    fn returned(&mut self, sql: String, kind: Type, decode: Decode) -> Field {
         let position = self.sql.iter().position(|known| *known == sql).unwrap_or_else(|| {
             self.sql.push(sql);
+            self.types.push(kind);
             self.sql.len() - 1
         });
-        Ok(Field { position, decode })
+        Field { position, decode }
     }
 
     /// As [`List::add`], but never raw bytes: what goes into the journal is text.
@@ -64,8 +89,7 @@ impl List<'_> {
         if !is_bytes {
             return Ok(field);
         }
-        self.sql.push(format!("t.{}::text", quote_identifier(name)));
-        Ok(Field { position: self.sql.len() - 1, decode: Decode::Raw })
+        Ok(self.returned(format!("t.{}::text", quote_identifier(name)), Type::TEXT, Decode::Raw))
     }
 
     fn add_optional(&mut self, key: &str, name: Option<&String>) -> Result<Option<Field>, String> {
@@ -77,14 +101,16 @@ impl List<'_> {
 pub(super) fn layout(config: &OutboxConfig, columns: &[Column]) -> Result<(Layout, Vec<String>), String> {
     // The claim's own transaction number comes first: evaluated once, when the first row has been taken.
     let own = "(select pg_current_xact_id_if_assigned())".to_owned();
-    let mut list = List { columns, table: config.table.to_string(), sql: vec![own] };
+    let (table, sql, types) = (config.table.to_string(), vec![own], vec![Type::XID8]);
+    let mut list = List { columns, table, sql, types };
     let names = &config.columns;
     let order = list.add("columns.order", &names.order)?;
     let route = config.stream.columns().map(|column| list.add("stream", column)).collect::<Result<_, _>>()?;
     if let Settle::Mark(column) = &config.settle {
         list.add("columns.settled", column)?;
     }
-    let layout = Layout {
+    let mut layout = Layout {
+        types: Vec::new(),
         order: order.decode.is_integer().then_some(order),
         row: list.add_text("columns.id", &names.id)?,
         id: list.add_text("columns.event_id", &names.event_id)?,
@@ -95,6 +121,7 @@ pub(super) fn layout(config: &OutboxConfig, columns: &[Column]) -> Result<(Layou
         headers: list.add_optional("columns.headers", names.headers.as_ref())?,
         route,
     };
+    layout.types = list.types;
     Ok((layout, list.sql))
 }
 
@@ -107,11 +134,11 @@ pub(super) fn statements(
     plain: bool,
     has_cursor: bool,
 ) -> Statements {
-    let table = config.table.quoted();
+    // A child that comes while the relay runs is not looked into before the table has been examined again.
+    let table = if plain { format!("only {}", config.table.quoted()) } else { config.table.quoted() };
     let names = &config.columns;
     let (id, order) = (quote_identifier(&names.id), quote_identifier(&names.order));
-    // By ctid is the fastest way on a plain table; on a partitioned or inherited one a ctid is not unique.
-    let target = if plain { "ctid".to_owned() } else { id.clone() };
+    let (ours, is_as_it_was) = (is_ours(&config.table, oid), is_as_it_was(&config.table, oid, plain));
     let (verb, unsettled) = match &config.settle {
         Settle::Delete => (format!("delete from {table} as t"), String::new()),
         Settle::Mark(column) => {
@@ -131,7 +158,7 @@ pub(super) fn statements(
         Some(key) => format!("coalesce(c.{}::text, c.{id}::text)", quote_identifier(key)),
         None => format!("c.{id}::text"),
     };
-    let ours = |parked: &str, slots: &str| {
+    let wanted = |parked: &str, slots: &str| {
         format!(
             "({parked}::text[] is null or {stream} <> all ({parked})) \
              and ({slots}::bigint is null or ({slots} >> (hashtextextended({key}, 0) & 63)::integer) & 1 = 1){unsettled}"
@@ -140,13 +167,22 @@ pub(super) fn statements(
     // In the delete itself, so that a claim of an older generation locks no row: the claims of the slots' new owner would
     // skip it and take what follows.
     let in_force = format!("(select generation from outflow.outbox where relation = {oid}::oid) = $9::bigint");
-    let take = format!(
-        "{verb} where t.{target} = any (array(\
-         select c.{target} from {table} as c \
-         where {above} and {} and (select current_setting('outflow.claim', true)) = 'open' and {in_force} \
-         order by c.{order} limit $4 for update skip locked))",
-        ours("$5", "$6")
+    let next = format!(
+        "from {table} as c \
+         where {above} and {} and (select current_setting('outflow.claim', true)) = 'open' and {in_force} and {ours} \
+         order by c.{order} limit $4 for update skip locked",
+        wanted("$5", "$6")
     );
+    let take = if plain {
+        format!("{verb} where t.ctid = any (array(select c.ctid {next}))")
+    } else {
+        // Children have ctids, and even primary keys, in common.
+        format!(
+            "with next as materialized (select c.tableoid as child, c.ctid as place {next}) \
+             {verb} where t.ctid = any (array(select place from next)) \
+             and (t.tableoid, t.ctid) in (select child, place from next)"
+        )
+    };
     let claim = if has_cursor {
         format!("{take} returning {}", list.join(", "))
     } else {
@@ -165,13 +201,21 @@ pub(super) fn statements(
     let event_id = quote_identifier(&names.event_id);
     let settle_recovered = format!(
         "{verb} {} unnest($1::text[], $2::text[]) as j (id, event_id) \
-         where t.{id} = j.id::{id_type} and t.{event_id}::text = j.event_id{}",
+         where {ours} and t.{id} = j.id::{id_type} and t.{event_id}::text = j.event_id{}",
         if matches!(config.settle, Settle::Delete) { "using" } else { "from" },
         unsettled.replace("c.", "t."),
     );
     let sweep = has_cursor.then(|| {
-        let ours = ours("$2", "$3");
-        format!("select min(c.{order})::bigint from {table} as c where c.{order} <= $1::bigint and {ours}")
+        let wanted = wanted("$2", "$3");
+        format!("select min(c.{order})::bigint from {table} as c where c.{order} <= $1::bigint and {wanted}")
     });
-    Statements { claim, settle_recovered, sweep }
+    let generation = format!(
+        "with known as (select generation, pg_current_snapshot()::text from outflow.outbox where relation = $1::oid) \
+         select known.*, {is_as_it_was} from known"
+    );
+    let raise = format!(
+        "update outflow.outbox set generation = $2, slots = $3, mapping = $4 where relation = $1::oid and {is_as_it_was}"
+    );
+    let is_as_it_was = format!("select {is_as_it_was}");
+    Statements { claim, generation, is_as_it_was, settle_recovered, raise, sweep }
 }

@@ -25,7 +25,7 @@ pub enum TableError {
 }
 
 /// An event table, ready to be drained.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Table {
     /// Its identity.
     pub oid: u32,

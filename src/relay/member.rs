@@ -35,8 +35,9 @@ enum Ended {
 }
 
 impl<O: Outbox, S: Sink> Relay<O, S> {
-    /// Relays until `stop`, or until the outbox is empty ([`Mode::Once`]). No outage ends it.
-    pub async fn run(&self, mode: Mode, stop: &CancellationToken) {
+    /// Relays until `stop`, or until the outbox is empty ([`Mode::Once`]). No outage ends it. What is returned says why the
+    /// outbox must be examined again, and another relay made for it.
+    pub async fn run(&self, mode: Mode, stop: &CancellationToken) -> Option<String> {
         let (mut cause, mut doubted, mut left) = (Cause::Start, None, None);
         while let Some(session) = self.recovered(cause, doubted, &mut left, stop).await {
             match self.shift(&session, mode, stop).await {
@@ -50,7 +51,11 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
             left = Some(session);
         }
         self.outbox.leave().await;
-        tracing::info!(outbox = self.name, "stopped");
+        let outdated = self.outbox.outdated().filter(|_| !stop.is_cancelled());
+        if outdated.is_none() {
+            tracing::info!(outbox = self.name, "stopped");
+        }
+        outdated
     }
 
     /// Works until it is done, in doubt, or the share-out changes; sweeps meanwhile.
@@ -79,7 +84,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
         }
     }
 
-    /// Recovers, however long that takes; `None` when asked to stop.
+    /// Recovers, however long that takes; `None` when asked to stop, or when the outbox must be examined again.
     async fn recovered(
         &self,
         cause: Cause,
@@ -89,7 +94,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
     ) -> Option<Session> {
         let mut outage = Outage::new(&self.name);
         let mut standing_by = false;
-        while !stop.is_cancelled() {
+        while !stop.is_cancelled() && self.outbox.outdated().is_none() {
             match self.recover(cause, doubted, left).await {
                 Ok(Some(session)) => {
                     outage.over();

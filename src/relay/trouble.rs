@@ -75,7 +75,8 @@ impl Cause {
 impl From<OutboxError> for Trouble {
     fn from(error: OutboxError) -> Self {
         let cause = match &error {
-            OutboxError::Postgres(_) => Cause::Postgres,
+            // What has changed is looked at before anything else is done; then there is a recovery in any case.
+            OutboxError::Postgres(_) | OutboxError::Changed(_) => Cause::Postgres,
             OutboxError::Stale(_) => Cause::Stale,
             OutboxError::InFlight(_) => Cause::InFlight,
         };

@@ -8,6 +8,7 @@ mod commands;
 mod configuration;
 mod consumer;
 mod crash;
+mod ddl;
 mod dead;
 mod demo;
 mod deploy;
