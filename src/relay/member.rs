@@ -9,13 +9,10 @@ use super::outage::Outage;
 use super::session::Session;
 use super::trouble::{Cause, Trouble};
 use crate::outbox::{Outbox, OutboxError, Recovery, Standing};
-use crate::sink::{GENERATIONS_KEPT, Sink};
+use crate::sink::Sink;
 
 /// Pause of a standby before it looks again after a change.
 const STANDBY_PAUSE: Duration = Duration::from_millis(200);
-
-/// For so many generations a member compares what Redis knows: fewer than are kept, because others may begin one meanwhile.
-const GENERATIONS_COMPARED: i64 = GENERATIONS_KEPT / 2;
 
 /// When to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,10 +106,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
                         standing_by = true;
                     }
                     self.metrics.up();
-                    tokio::select! {
-                        () = self.outbox.changed() => {}
-                        () = stop.cancelled() => {}
-                    }
+                    self.stand_by(&mut outage, stop).await;
                     // A change that is seen at once must not become a busy loop.
                     pause(STANDBY_PAUSE, stop).await;
                 }
@@ -161,7 +155,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
         // Only now: had Redis failed over before the generation was raised, an older question would not have seen it.
         if let Some(old) = left.as_ref().filter(|left| !same(left)) {
             if !told {
-                self.compare(old, generation).await?;
+                self.compare(old).await?;
             }
             *left = None;
         }
@@ -175,13 +169,10 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
 
     /// Redis must still know what this member appended in the generation that it left. The first append of a session that
     /// goes on would notice; after a doubt there is none.
-    async fn compare(&self, left: &Session, generation: i64) -> Result<(), String> {
+    async fn compare(&self, left: &Session) -> Result<(), String> {
         let acknowledged = left.acknowledged();
-        if acknowledged == 0 || generation - left.generation > GENERATIONS_COMPARED {
-            return Ok(());
-        }
         let known = self.sink.last_batch(left.generation, left.member).await?;
-        if known < acknowledged {
+        if let Some(known) = known.filter(|known| *known < acknowledged) {
             self.rolled_back(&format!(
                 "the last batch of generation {} was {known}, not {acknowledged}",
                 left.generation
@@ -205,7 +196,8 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
         }
         let settled = recovery.finish(raised.generation, &raised.appended).await.map_err(in_words)?;
         // Only now that the commit is known. What stays behind does no harm: the next recovery drops it.
-        if let Err(reason) = self.sink.forget(raised.generation, seat, &[]).await {
+        let begun = Session::new(raised.generation, seat);
+        if let Err(reason) = self.sink.forget(begun.standstill(), &[]).await {
             tracing::debug!(outbox = self.name, reason, "old journal records stay for now");
         }
         self.metrics.recovered(cause, settled, raised.generation);
@@ -264,13 +256,13 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
 
     /// Leaves no settled batch in the journal.
     pub(super) async fn forget(&self, session: &Session) {
-        let settled = session.to_drop();
-        if settled.is_empty() {
+        let (records, at) = session.drop_settled();
+        if records.is_empty() {
             return;
         }
-        match self.sink.forget(session.generation, session.member, &settled).await {
-            Ok(()) => session.dropped(&settled),
-            Err(reason) => tracing::debug!(outbox = self.name, reason, "settled journal records stay for now"),
+        if let Err(reason) = self.sink.forget(at, &records).await {
+            session.kept(&records);
+            tracing::debug!(outbox = self.name, reason, "settled journal records stay for now");
         }
     }
 

@@ -3,6 +3,8 @@
 mod member;
 mod outage;
 mod parked;
+mod readiness;
+mod records;
 mod rest;
 mod session;
 #[cfg(test)]
@@ -131,14 +133,13 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
         }
         if !entries.entries.is_empty() {
             let started = Instant::now();
-            let settled = drain.session.to_drop();
             let position = drain.session.position(number);
-            let refused = self.sink.append(position, &settled, claim.batch(), entries).await;
+            let refused = self.sink.append(position, claim.batch(), entries).await;
             let refused = refused.map_err(|error| {
                 self.metrics.append_failed(&error);
                 Some(error.into())
             })?;
-            drain.session.appended(number, &settled);
+            drain.session.appended(position);
             if !refused.is_empty() {
                 return Err(Some(self.park(&refused)));
             }

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use futures_util::future::join;
 use tokio_util::sync::CancellationToken;
 
-use super::session::Drain;
+use super::readiness::ASK_PAUSE;
+use super::session::{Drain, Session};
 use super::trouble::Trouble;
 use super::{Mode, Relay};
 use crate::outbox::{Claim, Outbox, OutboxError, Woken};
@@ -91,6 +92,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
                 return Ok(Some(claim));
             }
             rest.busy = 0;
+            self.ready(drain.session, stop).await?;
             self.metrics.up();
             if drain.mode == Mode::Once {
                 drain.end();
@@ -128,13 +130,14 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
             std::future::pending().await
         };
         let woken = tokio::select! {
-            woken = self.outbox.woken(self.limits.poll_interval) => Some(woken),
+            woken = self.rest(drain.session, stop) => Some(woken),
             never = idle => never,
             () = drain.ended() => None,
             () = stop.cancelled() => None,
         };
         self.metrics.asleep(false);
         let Some(woken) = woken else { return Ok(()) };
+        let woken = woken?;
         self.metrics.woken(woken);
         match woken {
             Woken::Notified => Ok(()),
@@ -144,6 +147,19 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
                 Ok(())
             }
             Woken::Disconnected => Err(OutboxError::Postgres("the control connection is lost".into()).into()),
+        }
+    }
+
+    /// Rests for `poll_interval` at most, and asks Redis meanwhile whether it is still there.
+    async fn rest(&self, session: &Session, stop: &CancellationToken) -> Result<Woken, Trouble> {
+        let until = Instant::now() + self.limits.poll_interval;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let woken = self.outbox.woken(left.min(ASK_PAUSE)).await;
+            if woken != Woken::Elapsed || left <= ASK_PAUSE {
+                return Ok(woken);
+            }
+            self.ready(session, stop).await?;
         }
     }
 }

@@ -1,12 +1,14 @@
 //! What a member remembers while it works in one generation.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Mutex as AsyncMutex, Notify};
 use tokio_util::sync::CancellationToken;
 
 use super::Mode;
+use super::records::Records;
 use super::rest::Rest;
 use super::trouble::Trouble;
 use super::turnstile::Turnstile;
@@ -20,8 +22,10 @@ pub(super) struct Session {
     next: AtomicU64,
     /// The last batch that was appended. Changed in the turn to append only.
     last_appended: AtomicU64,
-    /// Batches that are settled while their journal records may still stand.
-    settled: Mutex<Vec<u64>>,
+    /// Its records in the journal.
+    records: Mutex<Records>,
+    /// When Redis was last heard to take what this session appends.
+    heard: Mutex<Instant>,
 }
 
 impl Session {
@@ -31,12 +35,19 @@ impl Session {
             member,
             next: AtomicU64::new(1),
             last_appended: AtomicU64::new(0),
-            settled: Mutex::new(Vec::new()),
+            records: Mutex::default(),
+            heard: Mutex::new(Instant::now()),
         }
     }
 
     pub(super) fn position(&self, batch: u64) -> Position {
-        Position { generation: self.generation, member: self.member, batch, previous: self.acknowledged() }
+        let (generation, member, record) = (self.generation, self.member, self.records().next());
+        Position { generation, member, batch, previous: self.acknowledged(), record }
+    }
+
+    /// The position of a batch that is no other than the last one.
+    pub(super) fn standstill(&self) -> Position {
+        self.position(self.acknowledged())
     }
 
     /// The last batch that is known to have been appended; 0: none.
@@ -44,24 +55,41 @@ impl Session {
         self.last_appended.load(Ordering::Acquire)
     }
 
-    /// A batch was appended, and these records are gone from the journal.
-    pub(super) fn appended(&self, batch: u64, dropped: &[u64]) {
-        self.last_appended.store(batch, Ordering::Release);
-        self.dropped(dropped);
+    /// A batch was appended. Called in the turn to append only, as [`Session::position`] is.
+    pub(super) fn appended(&self, at: Position) {
+        self.records().appended(at.batch, at.record);
+        self.last_appended.store(at.batch, Ordering::Release);
+        self.heard();
     }
 
     /// A batch is settled.
     pub(super) fn settled(&self, batch: u64) {
-        self.settled.lock().unwrap_or_else(PoisonError::into_inner).push(batch);
+        self.records().settled(batch);
     }
 
-    /// Batches whose records may be dropped.
-    pub(super) fn to_drop(&self) -> Vec<u64> {
-        self.settled.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Records that may be dropped from the journal, as long as no batch was appended after the last one.
+    pub(super) fn drop_settled(&self) -> (Vec<u64>, Position) {
+        let records = self.records().drop_settled();
+        (records, self.standstill())
     }
 
-    pub(super) fn dropped(&self, batches: &[u64]) {
-        self.settled.lock().unwrap_or_else(PoisonError::into_inner).retain(|batch| !batches.contains(batch));
+    /// These were not dropped.
+    pub(super) fn kept(&self, records: &[u64]) {
+        self.records().kept(records);
+    }
+
+    /// Redis takes what this session appends.
+    pub(super) fn heard(&self) {
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// For how long Redis was not heard.
+    pub(super) fn silence(&self) -> Duration {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+    }
+
+    fn records(&self) -> MutexGuard<'_, Records> {
+        self.records.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

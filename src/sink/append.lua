@@ -3,10 +3,12 @@
 -- KEYS  1  the journal: a hash with
 --            generation             the share-out of slots in force
 --            last:<g>:<member>      number of the last batch that this member appended in generation g
---            batch:<g>:<member>:<n> the rows of an appended batch that may not be settled
--- ARGV     generation, member, batch, previous batch (0: none), max_len (0: never trim),
---          how many batches are settled, their numbers,
---          the packed rows of this batch, behind a semicolon,
+--            batch:<g>:<member>:<r> the rows of an appended batch that may not be settled. r numbers the record, not the
+--                                   batch: a record whose rows are settled is written over, so that there are never more
+--                                   of them than batches in flight, whatever else Redis may refuse
+-- ARGV     generation, member, batch, previous batch (0: none), max_len (0: never trim), record,
+--          the packed rows of this batch, behind a semicolon; empty for a batch of no rows, which only asks whether an
+--          append is possible,
 --          how many streams, their names,
 --          how many shapes, and for each how many field names and the names,
 --          then for each run of events of one stream and one shape: how many they are, number of the stream, number of
@@ -16,13 +18,17 @@
 -- cluster they must be, as KEYS 2 and so on: see streams.rs.
 -- Values are never unpacked for a whole batch: Lua's limit there is about 8,000. Each argument costs: Redis's Lua hashes
 -- every byte of every string that it makes, so that nothing is glued together here which could be sent as it is.
+-- Every call is caught: an error in the middle would leave behind what was done so far, and say nothing of it.
 local journal = KEYS[1]
 local generation, member, batch, previous, max_len = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local mine = generation .. ':' .. member
-local last_field = 'last:' .. mine
+local last_field, record, rows = 'last:' .. mine, 'batch:' .. mine .. ':' .. ARGV[6], ARGV[7]
 
 -- Fence. A generation that Redis has gone past is refused; one that Redis does not know yet means that Redis lost it.
-local known = redis.call('HMGET', journal, 'generation', last_field)
+local known = redis.pcall('HMGET', journal, 'generation', last_field)
+if known.err then
+  return {'REFUSED', known.err}
+end
 if not known[1] then
   return {'ROLLED_BACK', 'the journal is gone'}
 end
@@ -36,23 +42,11 @@ if (known[2] or '0') ~= previous then
   return {'ROLLED_BACK', 'the last batch was ' .. (known[2] or '0') .. ', not ' .. previous}
 end
 
--- The first write. A server that is full, read-only or without its replicas says so here, before anything is appended;
--- after it a script can no longer be refused. Hence unconditional, and caught, so that the answer names the cause.
-local written = redis.pcall('HSET', journal, last_field, batch)
-if type(written) == 'table' and written.err then
-  return {'REFUSED', written.err}
-end
-
-local at = 6
+local at = 8
 local function take()
   at = at + 1
   return ARGV[at - 1]
 end
-
-for _ = 1, tonumber(take()) do
-  redis.call('HDEL', journal, 'batch:' .. mine .. ':' .. take())
-end
-local rows = take()
 
 local streams = {}
 for i = 0, tonumber(take()) - 1 do
@@ -73,6 +67,22 @@ for i = 0, tonumber(take()) - 1 do
     command[first + 2 * field] = ''
   end
   shapes[tostring(i)] = {command, first, count, #command}
+end
+
+-- The first write. A server that is full, read-only or without its replicas says so here, before anything is appended;
+-- after it a script can no longer be refused. Hence unconditional. The record comes with it, for it must never be missing
+-- once something is appended: all rows count as appended until a stream refuses, and then it is written anew.
+local written
+if rows == '' then
+  written = redis.pcall('HSET', journal, last_field, batch)
+else
+  written = redis.pcall('HSET', journal, last_field, batch, record, rows)
+end
+if type(written) == 'table' and written.err then
+  return {'REFUSED', written.err}
+end
+if rows == '' then
+  return {'OK'}
 end
 
 -- A stream's first error leaves out the rest of that stream, so that nothing overtakes what was refused.
@@ -105,7 +115,7 @@ while at <= total do
 end
 
 if #skipped > 0 then
-  rows = table.concat(skipped, ',') .. rows
+  -- The same command on the same key as the first write: nothing can refuse it now.
+  redis.pcall('HSET', journal, record, table.concat(skipped, ',') .. rows)
 end
-redis.call('HSET', journal, 'batch:' .. mine .. ':' .. batch, rows)
 return answer

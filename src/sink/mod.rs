@@ -10,7 +10,7 @@ use crate::event::{AppendedRow, Batch};
 
 pub use streams::{RedisSink, journal_key};
 
-/// For so many generations a member can still ask for the number of its last batch.
+/// For so many generations the journal keeps the number of each member's last batch.
 pub const GENERATIONS_KEPT: i64 = 16;
 
 /// Which batch this is: what the fence and the journal compare.
@@ -24,6 +24,8 @@ pub struct Position {
     pub batch: u64,
     /// Number of the batch this member appended before it in this generation; 0 for the first.
     pub previous: u64,
+    /// Number of the journal's record for it: a new one, or one whose rows are settled and which is written over.
+    pub record: u64,
 }
 
 /// A stream that did not take its events, for a reason of its own.
@@ -61,28 +63,48 @@ pub struct Raised {
     pub previous: Option<i64>,
     /// Every row that was appended and may not be settled.
     pub appended: Vec<AppendedRow>,
+    /// What the journal knows of each member's last batch, in the last [`GENERATIONS_KEPT`] generations.
+    pub last: Vec<Acknowledged>,
+}
+
+/// The last batch that a member had an answer for in a generation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Acknowledged {
+    /// The generation.
+    pub generation: i64,
+    /// The member's number.
+    pub member: i32,
+    /// Number of the batch; 0: none.
+    pub batch: u64,
 }
 
 /// Where events go.
 ///
 /// # The contract
 /// * [`append`](Sink::append) is atomic against every other call on the same journal. After `Ok`, and after
-///   `Unknown`, the journal holds exactly the rows that were appended until they are passed to `settled`.
+///   `Unknown`, the journal holds exactly the rows that were appended until their record is used again or forgotten.
 ///   After any other error nothing was appended.
+/// * The journal never holds more records of a member and generation than that member has used, whatever is refused.
 /// * Entries of one stream are appended in their order; behind the first one that is refused, none is.
 /// * A position of another generation than the journal's appends nothing.
 /// * [`raise`](Sink::raise) makes every earlier position stale, at once, also for calls that are still on their way.
 /// * The caller never repeats an append: after `Unknown` it raises the generation and asks what was appended.
 pub trait Sink: Send + Sync {
-    /// Appends a batch. `settled` are batches of this member and generation whose rows are gone from Postgres: their
-    /// records are dropped on the way. Returns the streams that refused.
+    /// Appends a batch. The rows of an older batch in the same record are gone from Postgres. Returns the streams that
+    /// refused.
     fn append(
         &self,
         position: Position,
-        settled: &[u64],
         batch: &Batch,
         entries: &Entries,
     ) -> impl Future<Output = Result<Vec<Refusal>, AppendError>> + Send;
+
+    /// Whether an append at this position, whose batch is the last one that was appended, would be let through: all that
+    /// an append does except for the entries. Without an answer it is no doubt: it changes nothing, however late it comes.
+    ///
+    /// # Errors
+    /// As [`Sink::append`].
+    fn is_ready(&self, position: Position) -> impl Future<Output = Result<(), AppendError>> + Send;
 
     /// Whether it answers at all.
     ///
@@ -96,16 +118,17 @@ pub trait Sink: Send + Sync {
     /// Why it could not; repeating it is safe.
     fn raise(&self, known: i64) -> impl Future<Output = Result<Raised, String>> + Send;
 
-    /// Number of the last batch that a member appended in one of the last [`GENERATIONS_KEPT`] generations, as far as the
-    /// journal knows; 0: of none.
+    /// Number of the last batch that a member appended in a generation, as far as the journal knows; 0: of none. `None` if
+    /// the journal keeps no numbers of that generation any more.
     ///
     /// # Errors
     /// Why it could not be asked.
-    fn last_batch(&self, generation: i64, member: i32) -> impl Future<Output = Result<u64, String>> + Send;
+    fn last_batch(&self, generation: i64, member: i32) -> impl Future<Output = Result<Option<u64>, String>> + Send;
 
-    /// Drops the records of older generations and of these settled batches.
+    /// Drops the records of older generations and these ones, whose rows are settled. If a batch was appended after `at`,
+    /// which may be in one of them, it drops none of these, however late it comes.
     ///
     /// # Errors
-    /// Why it could not; the records stay, and do no harm.
-    fn forget(&self, generation: i64, member: i32, settled: &[u64]) -> impl Future<Output = Result<(), String>> + Send;
+    /// Why it did not; the records stay, and do no harm.
+    fn forget(&self, at: Position, records: &[u64]) -> impl Future<Output = Result<(), String>> + Send;
 }

@@ -4,13 +4,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 
-use super::{AppendError, GENERATIONS_KEPT, Position, Raised, Refusal, Sink, journal};
+use super::{Acknowledged, AppendError, GENERATIONS_KEPT, Position, Raised, Refusal, Sink, journal};
 use crate::encode::{Entries, Entry};
 use crate::event::Batch;
 use crate::redis::{Args, Failure, Redis, Reply, Script};
 
-/// Error codes that Redis answers before it runs anything: nothing was appended. Any other error of a script may come
-/// from its middle and is an unknown outcome.
+/// Error codes that Redis answers before it runs anything: nothing was appended. Scripts catch what is refused in their
+/// middle and answer with it; any other error counts as an unknown outcome.
 const NOTHING_RAN: [&str; 16] = [
     "OOM",
     "READONLY",
@@ -74,15 +74,16 @@ impl RedisSink {
     }
 
     /// What `append.lua` takes.
-    fn append_args(&self, args: &mut Args, at: Position, settled: &[u64], batch: &Batch, entries: &Entries) {
+    fn append_args(&self, args: &mut Args, at: Position, batch: &Batch, entries: &Entries) {
         let names: usize = entries.shapes.iter().map(|shape| shape.len() + 1).sum();
-        args.reserve(
-            16 + settled.len() + entries.streams.len() + names + 3 * entries.entries.len() + entries.values.len(),
-        );
+        args.reserve(16 + entries.streams.len() + names + 3 * entries.entries.len() + entries.values.len());
         args.int(at.generation).int(at.member).int(signed(at.batch)).int(signed(at.previous));
-        args.int(signed(self.max_len));
-        push_numbers(args, settled);
-        args.push(journal::pack(entries.entries.iter().map(|entry| &batch.events[entry.event])));
+        args.int(signed(self.max_len)).int(signed(at.record));
+        if entries.entries.is_empty() {
+            args.text("");
+        } else {
+            args.push(journal::pack(entries.entries.iter().map(|entry| &batch.events[entry.event])));
+        }
         args.int(count(entries.streams.len()));
         for stream in &entries.streams {
             args.text(stream.as_str());
@@ -106,14 +107,8 @@ impl RedisSink {
 }
 
 impl Sink for RedisSink {
-    async fn append(
-        &self,
-        position: Position,
-        settled: &[u64],
-        batch: &Batch,
-        entries: &Entries,
-    ) -> Result<Vec<Refusal>, AppendError> {
-        let args = |args: &mut Args| self.append_args(args, position, settled, batch, entries);
+    async fn append(&self, position: Position, batch: &Batch, entries: &Entries) -> Result<Vec<Refusal>, AppendError> {
+        let args = |args: &mut Args| self.append_args(args, position, batch, entries);
         // On a cluster the streams are keys too: only then does a node say that one of them is on its way elsewhere. Not
         // told, it would append to a stream of the same name that it makes anew, which the move then overwrites.
         let with_streams: Vec<&str>;
@@ -135,6 +130,10 @@ impl Sink for RedisSink {
         outcome(&reply)
     }
 
+    async fn is_ready(&self, position: Position) -> Result<(), AppendError> {
+        self.append(position, &Batch::default(), &Entries::default()).await.map(drop)
+    }
+
     async fn answers(&self) -> Result<(), String> {
         let generation = Args::from([self.journal.as_str(), "generation"]);
         self.redis.call("HGET", generation).await.map(drop).map_err(|failure| failure.to_string())
@@ -144,34 +143,42 @@ impl Sink for RedisSink {
         let mut args = Args::with_capacity(1);
         args.int(known);
         let reply = self.redis.script(&self.raise, &[&self.journal], args).await.map_err(|f| f.to_string())?;
-        let [generation, previous, batches] = reply.items() else { return Err(unexpected(&reply)) };
+        let [generation, previous, batches, last] = reply.items() else { return Err(unexpected(&reply)) };
         let mut appended = Vec::new();
         for record in batches.items() {
             let record = record.text().ok_or_else(|| unexpected(&reply))?;
             appended.extend(journal::unpack(record).map_err(|error| error.to_string())?);
         }
         let generation = generation.int().ok_or_else(|| unexpected(&reply))?;
-        Ok(Raised { generation, previous: previous.int(), appended })
+        let last = last.items().chunks_exact(2).filter_map(|pair| acknowledged(&pair[0].string()?, &pair[1])).collect();
+        Ok(Raised { generation, previous: previous.int(), appended, last })
     }
 
-    async fn last_batch(&self, generation: i64, member: i32) -> Result<u64, String> {
-        let last = Args::from([self.journal.as_str(), &format!("last:{generation}:{member}")]);
-        let reply = self.redis.call("HGET", last).await.map_err(|failure| failure.to_string())?;
-        Ok(reply.int().and_then(|number| u64::try_from(number).ok()).unwrap_or(0))
+    async fn last_batch(&self, generation: i64, member: i32) -> Result<Option<u64>, String> {
+        // In one answer, for the numbers go when the generation rises.
+        let fields = Args::from([self.journal.as_str(), "generation", &format!("last:{generation}:{member}")]);
+        let reply = self.redis.call("HMGET", fields).await.map_err(|failure| failure.to_string())?;
+        let [known, last] = reply.items() else { return Err(unexpected(&reply)) };
+        let is_kept = known.int().is_none_or(|known| generation >= known - GENERATIONS_KEPT);
+        Ok(is_kept.then(|| number(last)))
     }
 
-    async fn forget(&self, generation: i64, member: i32, settled: &[u64]) -> Result<(), String> {
-        let mut args = Args::with_capacity(4 + settled.len());
-        args.int(generation).int(member).int(GENERATIONS_KEPT);
-        push_numbers(&mut args, settled);
-        let outcome = self.redis.script(&self.forget, &[&self.journal], args).await;
-        let Err(failure) = outcome else { return Ok(()) };
+    async fn forget(&self, at: Position, records: &[u64]) -> Result<(), String> {
+        let mut args = Args::with_capacity(5 + records.len());
+        args.int(at.generation).int(at.member).int(signed(at.batch)).int(GENERATIONS_KEPT);
+        push_numbers(&mut args, records);
+        let failure = match self.redis.script(&self.forget, &[&self.journal], args).await {
+            Ok(Reply::Int(1)) => return Ok(()),
+            Ok(Reply::Text(refused)) => Failure::Refused(lossy(&refused).trim_start_matches('-').to_owned()),
+            Ok(Reply::Int(_) | Reply::Nil | Reply::List(_)) => return Err("the journal has moved on".to_owned()),
+            Err(failure) => failure,
+        };
         // Nothing is lost by it, but nobody would ever learn that a permission is missing.
         if matches!(failure, Failure::Refused(_)) && !self.told_of_forget.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 journal = self.journal,
                 reason = %failure,
-                "Redis refuses to clear the journal: records of settled batches stay until the next recovery; `outflow check` tells which permission is missing"
+                "Redis refuses to clear the journal: records of settled batches stay until they are used again; `outflow check` tells which permission is missing"
             );
         }
         Err(failure.to_string())
@@ -195,6 +202,17 @@ fn outcome(reply: &Reply) -> Result<Vec<Refusal>, AppendError> {
         }
         _ => Err(AppendError::Unknown(unexpected(reply))),
     }
+}
+
+/// What a field `last:<generation>:<member>` says.
+fn acknowledged(field: &str, batch: &Reply) -> Option<Acknowledged> {
+    let (generation, member) = field.strip_prefix("last:")?.split_once(':')?;
+    Some(Acknowledged { generation: generation.parse().ok()?, member: member.parse().ok()?, batch: number(batch) })
+}
+
+/// A batch's number; 0 where there is none.
+fn number(reply: &Reply) -> u64 {
+    reply.int().and_then(|number| u64::try_from(number).ok()).unwrap_or(0)
 }
 
 fn push_numbers(args: &mut Args, numbers: &[u64]) {

@@ -4,7 +4,7 @@ use outflow::config::{self, Source};
 use outflow::local::{Redis, Signal, eventually};
 use outflow::outbox::table::Table;
 use outflow::redis::{self, Args, Reply};
-use outflow::sink::{GENERATIONS_KEPT, RedisSink, Sink as _};
+use outflow::sink::{GENERATIONS_KEPT, Position, RedisSink, Sink as _};
 use tokio_postgres::types::ToSql;
 
 use crate::support::{LIMIT, Numbered, Stage, outbox};
@@ -182,12 +182,24 @@ async fn the_journal_keeps_the_last_numbers_of_some_generations() {
         assert_eq!(sink.raise(generation - 1).await.expect("a generation").generation, generation);
         let last = Args::from([sink.journal_key(), &format!("last:{generation}:1"), "7"]);
         redis.call("HSET", last).await.expect("a number");
-        sink.forget(generation, 1, &[]).await.expect("an answer");
+        let at = Position { generation, member: 1, batch: 7, previous: 7, record: 0 };
+        sink.forget(at, &[]).await.expect("an answer");
     }
     for generation in 1..=RAISED {
-        let kept = if generation >= RAISED - GENERATIONS_KEPT { 7 } else { 0 };
+        let kept = (generation >= RAISED - GENERATIONS_KEPT).then_some(7);
         assert_eq!(sink.last_batch(generation, 1).await, Ok(kept), "generation {generation} of {RAISED}");
     }
+    // One that comes late drops no record that is in use again.
+    let record = format!("batch:{RAISED}:1:0");
+    redis.call("HSET", [sink.journal_key(), &record, ";x"].into()).await.expect("a record");
+    for (batch, is_dropped) in [(6, false), (8, false), (7, true)] {
+        let at = Position { generation: RAISED, member: 1, batch, previous: batch, record: 0 };
+        assert_eq!(sink.forget(at, &[0]).await.is_ok(), is_dropped, "after batch {batch}");
+        let left = redis.call("HEXISTS", [sink.journal_key(), &record].into()).await.expect("an answer").int();
+        assert_eq!(left, Some(i64::from(!is_dropped)), "after batch {batch}");
+    }
+    let fields = redis.call("HLEN", [sink.journal_key()].into()).await.expect("a length").int();
+    assert_eq!(fields, Some(GENERATIONS_KEPT + 2), "those, and the generation");
     redis.close().await;
 }
 

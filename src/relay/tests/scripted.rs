@@ -159,7 +159,11 @@ pub(super) struct Full {
 }
 
 impl Sink for Full {
-    async fn append(&self, _: Position, _: &[u64], _: &Batch, _: &Entries) -> Result<Vec<Refusal>, AppendError> {
+    async fn append(&self, _: Position, _: &Batch, _: &Entries) -> Result<Vec<Refusal>, AppendError> {
+        Err(AppendError::Unavailable("OOM".to_owned()))
+    }
+
+    async fn is_ready(&self, _: Position) -> Result<(), AppendError> {
         Err(AppendError::Unavailable("OOM".to_owned()))
     }
 
@@ -173,11 +177,11 @@ impl Sink for Full {
         Err("OOM".to_owned())
     }
 
-    async fn last_batch(&self, _: i64, _: i32) -> Result<u64, String> {
-        Ok(u64::MAX)
+    async fn last_batch(&self, _: i64, _: i32) -> Result<Option<u64>, String> {
+        Ok(None)
     }
 
-    async fn forget(&self, _: i64, _: i32, _: &[u64]) -> Result<(), String> {
+    async fn forget(&self, _: Position, _: &[u64]) -> Result<(), String> {
         Ok(())
     }
 }
@@ -205,11 +209,15 @@ impl Recovery for NoRecovery {
 }
 
 impl Sink for Counting {
-    async fn append(&self, _: Position, _: &[u64], batch: &Batch, _: &Entries) -> Result<Vec<Refusal>, AppendError> {
+    async fn append(&self, _: Position, batch: &Batch, _: &Entries) -> Result<Vec<Refusal>, AppendError> {
         self.0.fetch_add(batch.events.len(), Ordering::Relaxed);
         // The other lane begins its claim meanwhile.
         tokio::task::yield_now().await;
         Ok(Vec::new())
+    }
+
+    async fn is_ready(&self, _: Position) -> Result<(), AppendError> {
+        Ok(())
     }
 
     async fn answers(&self) -> Result<(), String> {
@@ -217,14 +225,14 @@ impl Sink for Counting {
     }
 
     async fn raise(&self, known: i64) -> Result<Raised, String> {
-        Ok(Raised { generation: known + 1, previous: Some(known), appended: Vec::new() })
+        Ok(Raised { generation: known + 1, previous: Some(known), appended: Vec::new(), last: Vec::new() })
     }
 
-    async fn last_batch(&self, _: i64, _: i32) -> Result<u64, String> {
-        Ok(u64::MAX)
+    async fn last_batch(&self, _: i64, _: i32) -> Result<Option<u64>, String> {
+        Ok(None)
     }
 
-    async fn forget(&self, _: i64, _: i32, _: &[u64]) -> Result<(), String> {
+    async fn forget(&self, _: Position, _: &[u64]) -> Result<(), String> {
         Ok(())
     }
 }
