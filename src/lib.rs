@@ -51,6 +51,7 @@ pub mod consumer;
 pub mod daemon;
 pub mod dead;
 pub mod encode;
+mod escape;
 pub mod event;
 pub mod gauge;
 pub mod health;

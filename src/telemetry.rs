@@ -4,15 +4,19 @@ mod dropped;
 mod panics;
 mod writer;
 
-use std::fmt::Display;
+use std::fmt::{Debug, Display};
 use std::io::{IsTerminal, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus::Registry;
 use serde::{Deserialize, Serialize};
+use tracing::field::Field;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::field::MakeExt as _;
+use tracing_subscriber::fmt::format::{Writer, debug_fn};
 
+use crate::escape::{self, WHOLE, printable};
 use writer::LossyWriter;
 
 /// How long the end of a program waits for its last lines to be written.
@@ -55,6 +59,7 @@ pub fn start(level: &str, format: LogFormat) -> Result<Log, String> {
         let _ = lines.try_init();
         Log::new(writer, move |filter| handle.reload(filter))
     } else {
+        let lines = lines.fmt_fields(debug_fn(field).delimited(" "));
         let lines = lines.with_ansi(terminal).with_env_filter(filter).with_filter_reloading();
         let handle = lines.reload_handle();
         let _ = lines.try_init();
@@ -62,6 +67,16 @@ pub fn start(level: &str, format: LogFormat) -> Result<Log, String> {
     };
     panics::log();
     Ok(log)
+}
+
+/// One field of a line for people. Values quote what others wrote (keys, errors of servers): a line stays one line, and does
+/// nothing to the terminal.
+fn field(writer: &mut Writer<'_>, field: &Field, value: &dyn Debug) -> std::fmt::Result {
+    let value = printable(&format!("{value:?}"), WHOLE);
+    match field.name() {
+        "message" => writer.write_str(&value),
+        name => write!(writer, "{name}={value}"),
+    }
 }
 
 /// The running log. Cloning shares it; the last one to be dropped waits a moment for the last lines to be written.
@@ -90,10 +105,10 @@ impl Log {
         (self.0.reload)(filter(level)?)
     }
 
-    /// Writes a line as it is, behind those that were logged before: a program's last words.
+    /// Writes a line, with nothing in it that acts on a terminal, behind those that were logged before: a program's last words.
     pub fn say(&self, text: impl Display) {
         // Never fails: what cannot be written is dropped.
-        let _ = self.0.writer.clone().write_all(format!("{text}\n").as_bytes());
+        let _ = self.0.writer.clone().write_all(format!("{}\n", escape::lines(&text.to_string())).as_bytes());
     }
 
     /// Waits a moment for the lines so far to be written: before an exit that drops nothing.

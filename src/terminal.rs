@@ -6,6 +6,8 @@ use std::io::{Error, ErrorKind, IsTerminal, Result, Write};
 use comfy_table::{ContentArrangement, Table, presets};
 use jiff::Timestamp;
 
+use crate::escape::{self, CELL, printable};
+
 /// Writes a text and a line end to stdout. A reader that has seen enough (`| head`) is no error.
 pub(crate) fn line(text: impl Display) -> Result<()> {
     line_is_read(text).map(drop)
@@ -23,7 +25,23 @@ pub(crate) fn line_is_read(text: impl Display) -> Result<bool> {
 
 /// Writes a message and a line end to stderr. Unlike `eprintln!`, does not panic if nobody reads it.
 pub(crate) fn say(text: impl Display) {
-    let _ = writeln!(std::io::stderr().lock(), "{text}");
+    let _ = writeln!(std::io::stderr().lock(), "{}", escape::lines(&text.to_string()));
+}
+
+/// Writes one JSON document on a line of its own, with nothing in it that acts on a terminal.
+pub(crate) fn json(value: &impl serde::Serialize) -> Result<()> {
+    json_is_read(value).map(drop)
+}
+
+/// As [`json`], and says whether there is still a reader.
+pub(crate) fn json_is_read(value: &impl serde::Serialize) -> Result<bool> {
+    let text = serde_json::to_string(value).map_err(|error| Error::other(format!("as JSON: {error}")))?;
+    line_is_read(escape::json(&text))
+}
+
+/// Adds a row of what others wrote: each cell on one line, and no wider than a cell may be.
+pub(crate) fn row<T: AsRef<str>>(table: &mut Table, cells: impl IntoIterator<Item = T>) {
+    table.add_row(cells.into_iter().map(|cell| printable(cell.as_ref(), CELL)));
 }
 
 /// A table without lines, as wide as it must be.

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::daemon::DaemonError;
 use crate::terminal;
 
-pub(super) use crate::terminal::{plain, table};
+pub(super) use crate::terminal::{plain, row, table};
 
 /// As [`terminal::line`].
 pub(super) fn line(text: impl Display) -> Result<(), DaemonError> {
@@ -26,7 +26,7 @@ pub(super) fn json(value: &impl Serialize) -> Result<(), DaemonError> {
 
 /// The same, and says whether there is still a reader.
 pub(super) fn json_is_read(value: &impl Serialize) -> Result<bool, DaemonError> {
-    line_is_read(serde_json::to_string(value).map_err(|error| DaemonError::Failed(format!("as JSON: {error}")))?)
+    terminal::json_is_read(value).map_err(failed)
 }
 
 /// As [`terminal::confirm`].

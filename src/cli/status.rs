@@ -9,11 +9,14 @@ use jiff::Timestamp;
 use super::output;
 use crate::config::Config;
 use crate::daemon::DaemonError;
+use crate::escape::printable;
 use crate::metrics::ParkedStream;
 use crate::status::{self, OutboxStatus, Status};
 
 /// Clears a terminal and goes to its first line.
 const CLEAR: &str = "\x1b[H\x1b[2J";
+/// Columns of a line: causes may quote what servers said.
+const LINE: usize = 400;
 
 #[derive(Debug, Args)]
 pub(super) struct StatusArgs {
@@ -62,7 +65,7 @@ fn text(status: &Status) -> String {
 
 fn block(outbox: &OutboxStatus) -> String {
     let mut lines = vec![format!("{}  {} → {}", outbox.name, outbox.table, outbox.stream)];
-    let mut line = |name: &str, text: String| lines.push(format!("  {name:<13}{text}"));
+    let mut line = |name: &str, text: String| lines.push(format!("  {name:<13}{}", printable(&text, LINE)));
     line("backlog", backlog(outbox));
     if let Some(pace) = outbox.events_per_second {
         line("pace", format!("{pace:.0} events/s"));
@@ -120,13 +123,13 @@ fn streams(outbox: &OutboxStatus) -> String {
     for stream in &outbox.streams {
         let mut first = [stream.name.clone(), stream.length.to_string()];
         if stream.groups.is_empty() {
-            table.add_row(first.iter().map(String::as_str).chain(["-", "-", "-", "-"]));
+            output::row(&mut table, first.iter().map(String::as_str).chain(["-", "-", "-", "-"]));
         }
         for group in &stream.groups {
             let lag = group.lag.map_or_else(|| "?".to_owned(), |lag| lag.to_string());
             let [name, length] = std::mem::take(&mut first);
             let numbers = [group.consumers.to_string(), group.pending.to_string(), lag];
-            table.add_row([name, length, group.name.clone()].into_iter().chain(numbers));
+            output::row(&mut table, [name, length, group.name.clone()].into_iter().chain(numbers));
         }
     }
     output::plain(&table)

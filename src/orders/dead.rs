@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use super::options::{BadOption, RedisOptions};
 use crate::consumer::{DeadFilter, DeadLetter, DeadLetters, EntryId, Replayed};
+use crate::escape::{CELL, WHOLE, printable};
 use crate::terminal::{self, confirm, since};
 
 const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
@@ -146,7 +147,7 @@ async fn act(args: &ActArgs, verb: &str, replay: bool) -> Result<(), Box<dyn Err
 }
 
 fn json(letters: &[DeadLetter]) -> Result<(), Box<dyn Error>> {
-    letters.iter().try_for_each(|letter| line(serde_json::to_string(letter)?))
+    letters.iter().try_for_each(|letter| Ok(terminal::json(letter)?))
 }
 
 fn table(letters: &[DeadLetter]) -> Result<(), Box<dyn Error>> {
@@ -158,15 +159,16 @@ fn table(letters: &[DeadLetter]) -> Result<(), Box<dyn Error>> {
     for letter in letters {
         let field = |name: &str| letter.fields.get(name).and_then(|value| value.as_str()).unwrap_or("-").to_owned();
         let died = letter.died_at.map(|time| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
-        table.add_row([
+        let cells = [
             letter.id.clone(),
             died.unwrap_or_else(|| "-".to_owned()),
             letter.group.clone(),
             letter.attempts.to_string(),
             field("type"),
             field("key"),
-            letter.error.lines().next().unwrap_or_default().to_owned(),
-        ]);
+            letter.error.clone(),
+        ];
+        terminal::row(&mut table, cells);
     }
     line(terminal::plain(&table))
 }
@@ -183,10 +185,11 @@ fn show(letter: &DeadLetter) -> Result<(), Box<dyn Error>> {
         ("error", &letter.error),
     ];
     for (name, value) in about {
-        line(format!("{name:<9} {value}"))?;
+        line(format!("{name:<9} {}", printable(value, WHOLE)))?;
     }
     for (name, value) in &letter.fields {
-        line(format!("  {name:<9} {}", value.as_str().unwrap_or_default()))?;
+        let (name, value) = (printable(name, CELL), printable(value.as_str().unwrap_or_default(), WHOLE));
+        line(format!("  {name:<9} {value}"))?;
     }
     line("")
 }

@@ -248,3 +248,47 @@ async fn what_stands_in_the_way_is_named() {
     assert_eq!(stage.number("select max(version) from outflow.migration").await, i64::from(outflow::migrate::VERSION));
     stage.once().await;
 }
+
+/// What an attacker writes acts on nobody's terminal: every command that shows some of it.
+#[tokio::test]
+async fn what_an_attacker_wrote_is_shown_and_not_done() {
+    let stage = Stage::new(&outbox(SMALL)).await;
+    let evil = "E'\\x1b[2J\\x1b]0;owned\\x07\\u009b31m\\u202egpj.exe\\u200b\\r\\nfake  2026-01-01T00:00:00Z  row'";
+    let wide = "rpad(' ', 900, 'w')";
+    let row = |aggregate: &str, kind: &str, pad: &str| {
+        format!(
+            "insert into outbox (aggregate_type, aggregate_id, event_type, payload, headers)
+             values ('{aggregate}', {evil}, {kind}, jsonb_build_object('evil', {evil}, 'pad', {pad}), '{{}}');"
+        )
+    };
+    let rows = [row("order", evil, wide), row("", evil, "''"), row("order", "rpad('x', 9000, 'x')", "''")];
+    stage.sql(&rows.concat()).await;
+    // A stream and a group of anybody's.
+    let group = "\x1b[2Jgroup\nfake".to_owned();
+    stage.run_in_redis("XGROUP", &["CREATE", "events.order", &group, "0", "MKSTREAM"]).await;
+    stage.once().await;
+
+    let acts = |character: char| {
+        character.is_control() && character != '\n' || matches!(character, '\u{200b}' | '\u{202e}' | '\u{2028}')
+    };
+    let commands: [&[&str]; 6] = [
+        &["dead", "list"],
+        &["dead", "list", "--json"],
+        &["dead", "show", "1", "2", "3"],
+        &["dead", "show", "--json", "1", "2"],
+        &["status"],
+        &["status", "--json"],
+    ];
+    assert_eq!(commands.len(), 6);
+    for args in commands {
+        let asked = stage.asked(args).await;
+        let (text, said) = (asked.stdout.clone(), asked.stderr.clone());
+        assert!(!text.is_empty() && !text.chars().any(acts) && !said.chars().any(acts), "{args:?}: {text:?} {said:?}");
+        assert!(!text.lines().any(|line| line.starts_with("fake")), "{args:?}: {text}");
+        if args.contains(&"--json") {
+            text.lines().for_each(|line| drop(serde_json::from_str::<serde_json::Value>(line).expect(line)));
+        }
+    }
+    let list = stage.asked(&["dead", "list"]).await.stdout;
+    assert!(list.lines().count() == 4 && list.lines().all(|line| line.chars().count() < 1_000), "{list}");
+}

@@ -3,6 +3,7 @@
 use crate::cli::output;
 use crate::daemon::DaemonError;
 use crate::dead::Letter;
+use crate::escape::{WHOLE, printable};
 use crate::terminal;
 
 pub(super) fn listed(letters: &[Letter]) -> Result<(), DaemonError> {
@@ -13,7 +14,7 @@ pub(super) fn listed(letters: &[Letter]) -> Result<(), DaemonError> {
     let mut table = output::table(["ID", "DIED", "OUTBOX", "REASON", "STREAM", "TYPE", "KEY", "EVENT ID", "BYTES"]);
     for letter in letters {
         let died = letter.died_at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-        table.add_row([
+        let cells = [
             letter.id.to_string(),
             died,
             letter.outbox.clone(),
@@ -23,7 +24,8 @@ pub(super) fn listed(letters: &[Letter]) -> Result<(), DaemonError> {
             letter.key.clone().unwrap_or_else(|| "-".to_owned()),
             letter.event_id.clone(),
             letter.payload_bytes.to_string(),
-        ]);
+        ];
+        output::row(&mut table, cells);
     }
     output::line(output::plain(&table))
 }
@@ -52,7 +54,7 @@ pub(super) fn shown(letter: &Letter) -> Result<(), DaemonError> {
         ("payload", format!("({} bytes)", letter.payload_bytes)),
     ];
     for (name, value) in rows {
-        output::line(format_args!("{name:<9} {value}"))?;
+        output::line(format_args!("{name:<9} {}", printable(&value, WHOLE)))?;
     }
-    output::line(format_args!("{payload}\n"))
+    output::line(format_args!("{}\n", printable(&payload, WHOLE)))
 }
