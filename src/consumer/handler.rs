@@ -5,6 +5,7 @@ use std::future::Future;
 use futures_util::future::join_all;
 
 use super::Entry;
+use crate::postgres::{Trouble, classify, describe};
 
 /// Handles entries.
 ///
@@ -70,6 +71,19 @@ pub enum HandlerError {
     /// however long that takes; until then other entries are not attempted either. Uses up no attempts.
     #[error("{0}")]
     Unavailable(String),
+}
+
+impl HandlerError {
+    /// What an error of Postgres means for the entry that met it ([`classify`](crate::postgres::classify)), in its words.
+    pub fn of_postgres(error: &tokio_postgres::Error) -> Self {
+        let text = describe(error);
+        match classify(error) {
+            Trouble::Wait => Self::Unavailable(text),
+            Trouble::Conflict => Self::Conflict(text),
+            Trouble::Retry => Self::Retry(text),
+            Trouble::DeadLetter => Self::Permanent(text),
+        }
+    }
 }
 
 /// What to do with an entry after an attempt.

@@ -17,7 +17,9 @@ const CLEAN_BATCH: i64 = 5_000;
 const CLEAN_INTERVAL: Duration = Duration::from_mins(1);
 
 /// An inbox table: `(consumer_group text, event_id uuid, handled_at timestamptz default now(), primary key
-/// (consumer_group, event_id))`, with an index on `handled_at` (BRIN will do) for its retention.
+/// (consumer_group, event_id))`, with a B-tree index on `(consumer_group, handled_at)` for its retention. A BRIN index reads
+/// well at first and decays: once deleted rows have made room, new ones land on old pages, every range of pages has old and
+/// new times in it, and each look reads the whole table.
 ///
 /// Its rows must be kept for as long as an event can come back: the retention of the stream, and of whatever may be
 /// replayed into it. They are deleted by batch ([`Inbox::keep_clean`]), not by dropping partitions: a table partitioned by

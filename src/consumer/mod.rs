@@ -94,3 +94,5 @@ pub use inbox::Inbox;
 pub use metrics::Metrics;
 pub use runner::Consumer;
 pub use settings::{RETRY_DELAY_MAX, Settings, Source};
+
+pub use crate::postgres::{Trouble, classify, classify_state};

@@ -21,6 +21,7 @@ pub mod order;
 pub mod probes;
 pub mod problem;
 pub mod request;
+mod retention;
 pub mod saga;
 pub mod schema;
 pub mod store;

@@ -47,6 +47,7 @@ impl Schema {
             let Err(cause) = outcome else {
                 self.note(None);
                 tracing::info!("the tables of schema orders are there");
+                super::retention::build_indexes(pool, stop).await;
                 return;
             };
             if self.note(Some(cause.clone())).as_ref() != Some(&cause) {

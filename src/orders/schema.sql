@@ -67,10 +67,15 @@ create table if not exists orders.inbox (
   primary key (consumer_group, event_id)
 );
 
--- For the inbox's retention. Rows are appended in the order of their time, so that a few bytes for each range of pages do.
+-- For retention, of the inbox and of the idempotency keys. B-trees: a BRIN index on the inbox's times decays to reading the
+-- whole table once deleted rows have made room for new ones on old pages. Here only while the tables are empty; those that
+-- were filled under an earlier version get theirs without a lock that writers would wait for (retention.rs).
 -- Not `create index if not exists`: that one asks for the table's owner also when there is nothing to create.
 do $index$ begin
-  if to_regclass('orders.inbox_handled_at') is null then
-    create index inbox_handled_at on orders.inbox using brin (handled_at);
+  if to_regclass('orders.inbox_expiry') is null and not exists (select from orders.inbox) then
+    create index inbox_expiry on orders.inbox (consumer_group, handled_at);
+  end if;
+  if to_regclass('orders.idempotency_expiry') is null and not exists (select from orders.idempotency) then
+    create index idempotency_expiry on orders.idempotency (created_at);
   end if;
 end $index$;

@@ -3,6 +3,7 @@
 mod address;
 mod pooler;
 pub mod scoped;
+mod trouble;
 
 use std::fmt;
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use address::Address;
 
 pub use address::{MODE, Mode, NAMES, files, with_parameter};
 pub use pooler::{POOLED, UNPOOLED, shares_sessions};
+pub use trouble::{Trouble, classify, classify_state};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A dead host is noticed after idle + interval × retries = 25 s without an answer, unsent data after 15 s.

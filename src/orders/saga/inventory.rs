@@ -17,31 +17,35 @@ const RELEASE: &str = include_str!("../sql/release.sql");
 type Values<'a> = &'a [&'a (dyn ToSql + Sync)];
 
 impl Work<'_> {
-    pub(super) async fn stock(&self, event_type: &str) -> Result<Told, Failed> {
+    /// `None`: done before.
+    pub(super) async fn stock(&self, event_type: &str) -> Result<Option<Told>, Failed> {
         match event_type {
             "OrderCreated" => self.reserve().await,
-            _ => self.release(event_type).await,
+            _ => self.release(event_type).await.map(Some),
         }
     }
 
-    async fn reserve(&self) -> Result<Told, Failed> {
+    /// A group that was made again reads the stream from its beginning, which may be older than what the inbox knows: an
+    /// order that has a reservation, of whatever state, was handled.
+    async fn reserve(&self) -> Result<Option<Told>, Failed> {
         let (transaction, order_id) = (self.transaction, &self.event.order_id);
         let (skus, wanted) = quantities(&self.event.items);
         let reserve = transaction.prepare_cached(RESERVE).await?;
         let mut reserved = transaction.execute(&reserve, &[order_id, &skus, &wanted]).await?;
         if reserved == 0 {
-            // Seldom: a sku that nobody has ordered before.
+            // Seldom: a sku that nobody has ordered before. Somebody may order it for the first time at this moment, and add it
+            // before we do: there may be enough even if nothing was added here.
             let stock_unknown = transaction.prepare_cached(STOCK_UNKNOWN).await?;
-            if transaction.execute(&stock_unknown, &[&skus, &self.rules.new_sku_on_hand]).await? > 0 {
-                reserved = transaction.execute(&reserve, &[order_id, &skus, &wanted]).await?;
-            }
+            transaction.execute(&stock_unknown, &[&skus, &self.rules.new_sku_on_hand]).await?;
+            reserved = transaction.execute(&reserve, &[order_id, &skus, &wanted]).await?;
         }
         if reserved == 0 {
             let reject = transaction.prepare_cached(REJECT).await?;
-            transaction.execute(&reject, &[order_id, &skus, &wanted]).await?;
-            return Ok(Some(("stock", "StockRejected", Some("not enough on hand".to_owned()))));
+            let rejected = transaction.execute(&reject, &[order_id, &skus, &wanted]).await?;
+            let told = ("stock", "StockRejected", Some("not enough on hand".to_owned()));
+            return Ok((rejected > 0).then_some(Some(told)));
         }
-        Ok(Some(("stock", "StockReserved", None)))
+        Ok(Some(Some(("stock", "StockReserved", None))))
     }
 
     /// Nothing is told of an order that holds nothing: it was rejected, or has given it back before.

@@ -24,12 +24,11 @@ use jiff::Timestamp;
 use rust_decimal::Decimal;
 use serde_json::{Map, Value};
 use tokio_postgres::Error;
-use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
 use super::order::{Item, OrderEvent};
 use crate::consumer::{Entry, Handled, Handler, HandlerError, Inbox};
-use crate::postgres::{describe, describe_pool, is_outage};
+use crate::postgres::describe_pool;
 use crate::producer::{NewEvent, Outbox, WriteError};
 
 /// The inbox table.
@@ -136,8 +135,13 @@ impl Saga {
         let work = Work { transaction: &transaction, event, rules: self.rules };
         let told = match self.step {
             Step::Inventory => work.stock(&entry.kind).await?,
-            Step::Payment => work.pay(&entry.kind).await?,
-            Step::Order => work.decide(&entry.kind).await?,
+            Step::Payment => Some(work.pay(&entry.kind).await?),
+            Step::Order => Some(work.decide(&entry.kind).await?),
+        };
+        let Some(told) = told else {
+            // The inbox knows it again from here on.
+            transaction.commit().await?;
+            return Ok(Handled::Duplicate);
         };
         if let Some((aggregate_type, event_type, reason)) = told {
             self.tell(&transaction, aggregate_type, &event.followed_by(event_type, reason), trace_of(entry)).await?;
@@ -227,19 +231,9 @@ impl From<WriteError> for Failed {
     }
 }
 
-/// Decided by SQLSTATE. Tables, schemas and privileges that are missing are the operator's to mend, not the entry's fault;
-/// data that Postgres refuses (classes 22 and 23) it will refuse again.
+/// Decided by SQLSTATE: what the server could not do is not the entry's fault.
 impl From<Error> for Failed {
     fn from(error: Error) -> Self {
-        let text = describe(&error);
-        let code = error.code().map(SqlState::code).unwrap_or_default();
-        Self(match code {
-            // Serialization failure, deadlock, lock timeout: not the server's fault, only this entry's bad luck.
-            "40001" | "40P01" | "55P03" => HandlerError::Conflict(text),
-            "42P01" | "3F000" | "42501" => HandlerError::Unavailable(text),
-            _ if is_outage(&error) => HandlerError::Unavailable(text),
-            _ if code.starts_with("22") || code.starts_with("23") => HandlerError::Permanent(text),
-            _ => HandlerError::Retry(text),
-        })
+        Self(HandlerError::of_postgres(&error))
     }
 }

@@ -1,4 +1,5 @@
--- Reserves all of an order or nothing of it, and notes that it did: one row when it did, none when something is missing.
+-- Reserves all of an order or nothing of it, and notes that it did: one row when it did, none when something is missing, or
+-- when it was decided about this order before.
 --
 -- The rows are locked in the order of the skus: two orders that want the same skus cannot deadlock. Whoever waited for a
 -- lock sees the row as it is now, here and in the update.
@@ -15,6 +16,7 @@ with wanted as (
   set reserved = inventory.reserved + wanted.quantity
   from wanted
   where inventory.sku = wanted.sku and (select count(*) from enough) = (select count(*) from wanted)
+    and not exists (select from orders.reservations where order_id = $1)
   returning inventory.sku
 )
 insert into orders.reservations (order_id, skus, quantities, state)

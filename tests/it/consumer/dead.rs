@@ -112,3 +112,110 @@ async fn the_inbox_forgets_what_is_old_batch_by_batch_and_only_its_own() {
     let left: Vec<(String, i64)> = left.iter().map(|row| (row.get(0), row.get(1))).collect();
     assert_eq!(left, [("a".to_owned(), 5), ("b".to_owned(), 10)]);
 }
+
+/// What an attacker writes acts neither on the terminal of whoever looks at it, nor on the lines of a log.
+#[tokio::test]
+async fn what_an_attacker_wrote_is_shown_and_not_done() {
+    let scene = Scene::new().await;
+    let evil = "\x1b[2J\x1b]0;owned\x07\u{9b}31m\u{202e}gpj.exe\u{200b}\r\nfake  2026-01-01T00:00:00Z  row\u{2028}";
+    let wide = "w".repeat(5_000);
+    let name = format!("field{evil}");
+    let event_id = format!("no uuid {evil}");
+    scene.add(&["id", &event_id, "type", "OrderCreated", "key", evil, "payload", evil, &name, &wide]).await;
+    scene.add(&["id", &event_id, "type", evil, "key", &wide]).await;
+    let consumer = scene.start("one", &[]);
+    scene.until_dead(2).await;
+
+    let acts = |character: char| {
+        character.is_control() && character != '\n' || matches!(character, '\u{200b}' | '\u{202e}' | '\u{2028}')
+    };
+    let list = scene.ask(&["list"]).await.stdout;
+    assert!(!list.chars().any(acts), "{list:?}");
+    assert_eq!(list.lines().count(), 3, "one line each: {list}");
+    assert!(list.lines().all(|line| line.chars().count() < 700), "{list}");
+    for asked in [["show", "--limit", "9"], ["replay", "--dry-run", "--yes"]] {
+        let shown = scene.ask(&asked).await;
+        assert!(!shown.stdout.chars().any(acts) && !shown.stderr.chars().any(acts), "{asked:?}: {:?}", shown.stdout);
+        assert!(!shown.stdout.lines().any(|line| line.starts_with("fake")), "{}", shown.stdout);
+    }
+    let json = scene.ask(&["show", "--json"]).await.stdout;
+    assert!(!json.chars().any(acts), "{json:?}");
+    let letters: Vec<Value> = json.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
+    assert!(letters.iter().any(|letter| letter["fields"]["key"] == evil), "the same text: {json}");
+    let log = consumer.program.log();
+    assert!(!log.chars().any(acts) && !log.lines().any(|line| line.starts_with("fake")), "{log:?}");
+    consumer.stop().await;
+}
+
+/// Tables that an earlier version made and filled get the index for retention beside the writers, in place of the BRIN one;
+/// what a build left that was broken off is built again.
+#[tokio::test]
+async fn retention_gets_its_indexes_on_tables_of_an_earlier_version() {
+    let scene = Scene::new().await;
+    let earlier = "create schema orders;
+        create table orders.inbox (consumer_group text not null, event_id uuid not null,
+          handled_at timestamptz not null default now(), primary key (consumer_group, event_id));
+        create index inbox_handled_at on orders.inbox using brin (handled_at);
+        create table orders.idempotency (key text primary key, request_sha256 bytea not null, response text not null,
+          created_at timestamptz not null default now());
+        insert into orders.inbox select 'inventory', gen_random_uuid() from generate_series(1, 100);
+        insert into orders.idempotency values ('k', '', '');
+        create index inbox_expiry on orders.inbox (consumer_group, handled_at);
+        update pg_index set indisvalid = false where indexrelid = 'orders.inbox_expiry'::regclass;";
+    scene.db.batch_execute(earlier).await.expect("the tables");
+    let consumer = scene.ready("one", &[]).await;
+    let indexes = async || {
+        let sql = "select string_agg(c.relname || ' ' || a.amname, ', ' order by c.relname)
+            from pg_index i join pg_class c on c.oid = i.indexrelid join pg_am a on a.oid = c.relam
+            where i.indisvalid and c.relname in ('inbox_expiry', 'idempotency_expiry', 'inbox_handled_at')";
+        let row = scene.db.query_one(sql, &[]).await.expect("an answer");
+        row.get::<_, Option<String>>(0).unwrap_or_default()
+    };
+    let built = async || indexes().await == "idempotency_expiry btree, inbox_expiry btree";
+    eventually(LIMIT, "the indexes", built).await.expect("in time");
+    consumer.stop().await;
+}
+
+/// A group that is made again reads the stream from its beginning. What the inbox has forgotten by then is a duplicate all
+/// the same, whether it is handled alone or with others.
+#[tokio::test]
+async fn a_group_made_again_on_a_stream_older_than_the_inbox_makes_no_dead_letters() {
+    let scene = Scene::new().await;
+    let consumer = scene.ready("one", &[]).await;
+    let orders: Vec<Uuid> = (0..30).map(|_| Uuid::now_v7()).collect();
+    for order in &orders {
+        let (id, items) = (order.to_string(), serde_json::json!([{ "sku": "a", "quantity": 1, "unit_price": "1.00" }]));
+        let payload = serde_json::json!({
+            "event_id": id, "event_type": "OrderCreated", "aggregate_id": id, "occurred_at": "2026-01-02T03:04:05Z",
+            "order_id": id, "customer_id": "c", "total_amount": "1.00", "currency": "EUR", "items": items,
+        });
+        scene.add(&["id", &id, "type", "OrderCreated", "key", &id, "payload", &payload.to_string()]).await;
+    }
+    scene.until_reserved("a", 30).await;
+    // Rejected, and given back: neither is decided about again.
+    let rejected = scene.reserve("rare", 2_000_000).await;
+    scene.tell(orders[0], Uuid::now_v7(), "OrderCancelled", &[]).await;
+    scene.until_reserved("a", 29).await;
+    scene.until_none_pending().await;
+    let told = async || {
+        let row = scene.db.query_one("select count(*) from outbox", &[]).await.expect("a count");
+        row.get::<_, i64>(0)
+    };
+    let before = told().await;
+    consumer.stop().await;
+
+    scene
+        .db
+        .batch_execute("truncate orders.inbox; update orders.inventory set on_hand = 5000000")
+        .await
+        .expect("no inbox");
+    scene.call("XGROUP", &["DESTROY", super::STREAM, "inventory"]).await;
+    let consumer = scene.start("one", &[]);
+    consumer.until_metric("duplicates_total", 31.0).await;
+    scene.until_none_pending().await;
+    assert_eq!((scene.dead().await.len(), scene.reserved("a").await), (0, Some(29)));
+    assert_eq!(told().await, before, "nothing is told twice");
+    let row = scene.db.query_one("select state from orders.reservations where order_id = $1", &[&rejected]).await;
+    assert_eq!(row.expect("a reservation").get::<_, String>(0), "rejected");
+    consumer.stop().await;
+}

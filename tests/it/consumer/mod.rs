@@ -1,5 +1,6 @@
 //! Consumers over real servers: the library in this process, and order-consumer, the real binary.
 
+mod blame;
 mod dead;
 mod faults;
 mod library;
@@ -179,6 +180,13 @@ impl Consumer {
         let (_, text) = self.get("/metrics").await?;
         let line = text.lines().find(|line| line.starts_with(&format!("outflow_consumer_{name}")))?;
         line.rsplit_once(' ')?.1.parse().ok()
+    }
+
+    /// The sum of a counter over its labels.
+    pub(crate) async fn sum(&self, name: &str) -> f64 {
+        let (_, text) = self.get("/metrics").await.expect("metrics");
+        let ours = text.lines().filter(|line| line.starts_with(&format!("outflow_consumer_{name}{{")));
+        ours.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum()
     }
 
     pub(crate) async fn until_metric(&self, name: &str, at_least: f64) {

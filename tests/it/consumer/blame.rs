@@ -1,0 +1,65 @@
+//! Whose fault it is that an entry was not handled: the server's, somebody's who is in the way, or its own.
+
+use outflow::local::eventually;
+use uuid::Uuid;
+
+use super::{LIMIT, Scene, about};
+
+/// One SQLSTATE of each kind, raised for the sku of that name; whether the entry ends in the dead letters.
+const STATES: [(&str, bool); 14] = [
+    ("57014", false),
+    ("40001", false),
+    ("53200", false),
+    ("55P03", false),
+    ("55006", false),
+    ("XX000", false),
+    ("58030", false),
+    ("42P01", false),
+    ("42501", false),
+    ("0A000", false),
+    ("22P02", true),
+    ("23514", true),
+    ("P0001", true),
+    ("U0001", true),
+];
+
+/// What the server could not do is waited out, however often it fails; what it refuses is not.
+#[tokio::test]
+async fn what_the_server_could_not_do_is_not_the_events_fault() {
+    let scene = Scene::new().await;
+    let consumer = scene.ready("one", &["--attempts-max", "2"]).await;
+    let trigger = "create function fail() returns trigger language plpgsql as
+        $$ begin raise exception 'as told' using errcode = current_setting('test.state'); end $$";
+    scene.db.batch_execute(trigger).await.expect("a function");
+    for (state, is_dead) in STATES {
+        let before = scene.dead().await.len();
+        let arm = format!(
+            "alter function fail() set test.state = '{state}';
+             create trigger fail before insert on orders.inventory for each row execute function fail()"
+        );
+        scene.db.batch_execute(&arm).await.expect("a trigger");
+        let sku = format!("of {state}");
+        let failed = "failed_total";
+        let sum = async || consumer.sum(failed).await;
+        let tries = sum().await;
+        scene.order(Uuid::now_v7(), "OrderCreated", &[(&sku, 1)]).await;
+        if is_dead {
+            let dead = async || scene.dead().await.len() == before + 1;
+            eventually(LIMIT, &format!("{state} to be dead-lettered"), dead).await.expect("in time");
+            let letters = scene.dead().await;
+            assert!(about(&letters[before], "dead_error").contains(state), "{letters:?}");
+        } else {
+            // More often than it may be attempted.
+            let often = async || sum().await >= tries + 3.0;
+            eventually(LIMIT, &format!("{state} to be tried on"), often).await.expect("in time");
+        }
+        scene.db.batch_execute("drop trigger fail on orders.inventory").await.expect("no trigger");
+        if !is_dead {
+            scene.until_reserved(&sku, 1).await;
+            scene.until_none_pending().await;
+        }
+        assert_eq!(scene.dead().await.len(), before + usize::from(is_dead), "{state}");
+    }
+    consumer.until_ready().await;
+    consumer.stop().await;
+}
