@@ -1,5 +1,7 @@
 //! How far behind an outbox is, seen from its table: the oldest event, and how many wait.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use tokio_postgres::Client;
 
@@ -14,7 +16,7 @@ pub const CAP: i64 = 100_000;
 pub const BEGINNING: i64 = i64::MIN;
 
 /// What one look has seen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Look {
     /// Events that wait, at most [`CAP`].
     pub events: i64,
@@ -22,12 +24,15 @@ pub struct Look {
     pub position: Option<i64>,
     /// Time of the first, if the table has a column for that.
     pub oldest: Option<Timestamp>,
+    /// Primary key of the first, as text.
+    pub first: Option<String>,
 }
 
 /// The statement that looks at one outbox.
 #[derive(Debug, Clone)]
 pub struct Backlog {
     statement: String,
+    parked: String,
     /// Whether looks can start from a position: the order column is an integer.
     pub has_position: bool,
 }
@@ -66,10 +71,21 @@ impl Backlog {
             .replace("{table}", &config.table.quoted())
             .replace("{waiting}", &waiting)
             .replace("{order}", &order)
+            .replace("{id}", &quote_identifier(&config.columns.id))
             .replace("{position}", &position)
             .replace("{time}", &time)
             .replace("{cap}", &CAP.to_string());
-        Ok(Self { statement, has_position })
+        let unsettled = match &config.settle {
+            Settle::Delete => "true".to_owned(),
+            Settle::Mark(column) => format!("c.{} is null", quote_identifier(column)),
+        };
+        let parked = include_str!("backlog.parked.sql")
+            .replace("{stream}", &config.stream.sql(|column| format!("c.{}", quote_identifier(column))))
+            .replace("{table}", &config.table.quoted())
+            .replace("{unsettled}", &unsettled)
+            .replace("{order}", &order)
+            .replace("{cap}", &CAP.to_string());
+        Ok(Self { statement, parked, has_position })
     }
 
     /// The statement; `$1` is the position.
@@ -85,6 +101,19 @@ impl Backlog {
         let row = client.query_one(&self.statement, &[&position]).await?;
         // `infinity` is a time that jiff does not have.
         let oldest = row.try_get("time").unwrap_or(None);
-        Ok(Look { events: row.get("events"), position: row.get("position"), oldest })
+        Ok(Look { events: row.get("events"), position: row.get("position"), oldest, first: row.get("id") })
+    }
+
+    /// How many of the first [`CAP`] events in line are for each of these streams.
+    ///
+    /// # Errors
+    /// As [`Backlog::look`].
+    pub async fn parked(
+        &self,
+        client: &Client,
+        streams: &[String],
+    ) -> Result<BTreeMap<String, i64>, tokio_postgres::Error> {
+        let rows = client.query(&self.parked, &[&streams]).await?;
+        Ok(rows.iter().map(|row| (row.get("stream"), row.get("events"))).collect())
     }
 }

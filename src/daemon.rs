@@ -3,6 +3,7 @@
 mod outbox;
 mod reload;
 mod supervisor;
+mod watch;
 
 use std::time::Instant;
 

@@ -1,21 +1,24 @@
-//! Keeps `oldest_event_age_seconds` and `backlog_events` up to date, and the member's report of itself, on a connection of
-//! its own and at a bounded cost.
+//! Keeps `oldest_event_age_seconds`, `backlog_events` and `dead_letters` up to date, and the member's report of itself,
+//! on a connection of its own and at a bounded cost. What cannot be looked at is not known: NaN.
 //!
 //! A look starts where the last one found the first event, so that a dead prefix (rows that were deleted while an old
 //! transaction is open) is not walked over each time. Now and then one starts at the beginning, to find what was
 //! committed late.
 
+mod line;
+
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
+use tokio::time::timeout;
 use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
-use crate::backlog::{BEGINNING, Backlog, Look};
+use crate::backlog::{BEGINNING, Backlog, CAP, Look};
 use crate::config::OutboxConfig;
 use crate::daemon::connect;
 use crate::metrics::{OutboxMetrics, Report};
 use crate::postgres::{self, describe};
+use line::First;
 
 /// Pause between two looks, at least.
 const PAUSE_MIN: Duration = Duration::from_secs(2);
@@ -23,12 +26,17 @@ const PAUSE_MIN: Duration = Duration::from_secs(2);
 const FULL_PAUSE_MIN: Duration = Duration::from_secs(30);
 /// A look that took t is followed by a pause of at least 50 t: 2 % of one core of Postgres, at most.
 const DUTY: u32 = 50;
+/// A server that is silent for longer than its own limit for a statement is away. Connecting takes several answers.
+const SILENCE_MAX: Duration = Duration::from_secs(12);
 /// A report that says the same is written again after this, as long as events are delivered: who reads it sees that it
 /// is not an old one. An idle member writes nothing.
 const REPORT_AGE_MAX: Duration = Duration::from_secs(10);
 /// The row is the member's own: nobody waits for it. Not durable at once, since the next one follows.
 const REPORT: &str =
     "update outflow.member set report = $2::jsonb || jsonb_build_object('at', clock_timestamp()) where number = $1";
+/// Counted up to a limit, by the index. Needs to read the one column only.
+const DEAD_LETTERS: &str =
+    "select count(*) from (select from outflow.dead_letter where outbox = $1 limit $2) as counted";
 /// As the relay's sessions plan, but with a limit of its own, and nobody has to wait for it.
 const SESSION: &str = concat!(
     include_str!("outbox/sql/session.sql"),
@@ -45,6 +53,7 @@ pub async fn keep(server: postgres::Server, outbox: OutboxConfig, metrics: Outbo
         full: Instant::now(),
         first: None,
         reported: None,
+        may_count_letters: true,
     };
     loop {
         let Err(reason) = gauge.watch(&server, &outbox).await;
@@ -65,6 +74,8 @@ struct Gauge {
     pace: Pace,
     /// What was reported last: when, in which row.
     reported: Option<(Instant, i32, Report)>,
+    /// Until Postgres says otherwise.
+    may_count_letters: bool,
 }
 
 /// How many events had been delivered, and when.
@@ -73,28 +84,22 @@ struct Pace {
     delivered: u64,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct First {
-    position: Option<i64>,
-    seen: Instant,
-    /// Its time, if it has one; else its age counts from when it was first seen.
-    time: Option<Timestamp>,
-    events: i64,
-}
-
 impl Gauge {
     async fn watch(
         &mut self,
         server: &postgres::Server,
         outbox: &OutboxConfig,
     ) -> Result<std::convert::Infallible, String> {
-        let client = connect(server).await.map_err(|error| error.reason().to_owned())?;
-        client.batch_execute(SESSION).await.map_err(|error| describe(&error))?;
-        let backlog = Backlog::prepare(&client, outbox).await?;
+        let client = answered(open(server)).await?;
+        // What keeps events waiting is told whether or not the table can be looked at.
+        answered(self.report(&client)).await?;
+        let backlog = answered(Backlog::prepare(&client, outbox)).await?;
         loop {
             let started = Instant::now();
-            self.look(&backlog, &client).await?;
-            self.report(&client).await?;
+            answered(self.report(&client)).await?;
+            answered(self.look(&backlog, &client)).await?;
+            answered(self.count_letters(&client, outbox)).await?;
+            self.metrics.tell_deaths(false);
             tokio::time::sleep(PAUSE_MIN.max(started.elapsed() * DUTY)).await;
         }
     }
@@ -111,7 +116,32 @@ impl Gauge {
         Ok(())
     }
 
-    /// Says how fast this member is and what it has parked, if that has changed.
+    async fn count_letters(&mut self, client: &Client, outbox: &OutboxConfig) -> Result<(), String> {
+        if !self.may_count_letters {
+            return Ok(());
+        }
+        match client.query_typed(DEAD_LETTERS, &[(&outbox.name, Type::TEXT), (&CAP, Type::INT8)]).await {
+            Ok(rows) => {
+                #[expect(clippy::cast_precision_loss, reason = "it is 100,000 at most")]
+                let letters = rows.first().map(|row| row.get::<_, i64>(0) as f64);
+                self.metrics.dead_letters(letters);
+                Ok(())
+            }
+            // Roles of an earlier version may not.
+            Err(error) if error.code() == Some(&tokio_postgres::error::SqlState::INSUFFICIENT_PRIVILEGE) => {
+                self.may_count_letters = false;
+                tracing::warn!(
+                    outbox = outbox.name,
+                    reason = describe(&error),
+                    "outflow_dead_letters is unknown: run grants.sql again, or grant select (outbox) on outflow.dead_letter to the relay's role"
+                );
+                Ok(())
+            }
+            Err(error) => Err(describe(&error)),
+        }
+    }
+
+    /// Says how fast this member is, what keeps it from delivering and what it has parked, if that has changed.
     async fn report(&mut self, client: &Client) -> Result<(), String> {
         let (delivered, now) = (self.metrics.delivered(), Instant::now());
         #[expect(clippy::cast_precision_loss, reason = "for people to read")]
@@ -138,27 +168,29 @@ impl Gauge {
 
     fn seen(&mut self, look: Look) {
         self.position = look.position.unwrap_or(self.position);
-        let known = self.first.filter(|known| look.position.is_some() && known.position == look.position);
-        let seen = known.map_or_else(Instant::now, |known| known.seen);
-        self.first = Some(First { position: look.position, seen, time: look.oldest, events: look.events });
-        self.tell();
-    }
-
-    /// What could not be looked at goes on ageing.
-    fn not_seen(&mut self) {
-        if self.first.is_some() {
-            self.tell();
-        }
-    }
-
-    fn tell(&self) {
-        let Some(First { seen, time, events, .. }) = self.first else { return };
-        let age = match time {
-            _ if events == 0 => 0.0,
-            Some(time) => Timestamp::now().duration_since(time).as_secs_f64().max(0.0),
-            None => seen.elapsed().as_secs_f64(),
-        };
+        let first = First::next(self.first.take(), look);
         #[expect(clippy::cast_precision_loss, reason = "it is 100,000 at most")]
-        self.metrics.behind(Some(events as f64), Some(age));
+        self.metrics.behind(Some(first.events as f64), Some(first.age()));
+        self.metrics.first_in_line(first.named());
+        self.first = Some(first);
     }
+
+    /// What is not known is neither 0 nor what it was. The event that was first may be so afterwards too.
+    fn not_seen(&self) {
+        self.metrics.behind(None, None);
+        self.metrics.dead_letters(None);
+        self.metrics.tell_deaths(false);
+    }
+}
+
+async fn open(server: &postgres::Server) -> Result<Client, String> {
+    let client = connect(server).await.map_err(|error| error.reason().to_owned())?;
+    client.batch_execute(SESSION).await.map_err(|error| describe(&error))?;
+    Ok(client)
+}
+
+/// A server that is frozen must not keep old numbers alive.
+async fn answered<T>(answer: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+    let silent = |_elapsed| format!("Postgres has not answered for {} s", SILENCE_MAX.as_secs());
+    timeout(SILENCE_MAX, answer).await.map_err(silent)?
 }

@@ -3,6 +3,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::metrics::Problem;
+
 /// A loop without a sign of life for so long hangs. The longest step that may take its time is a recovery: three answers
 /// of Postgres at 40 s each.
 const STALL_LIMIT: Duration = Duration::from_mins(2);
@@ -17,6 +19,8 @@ pub struct Health {
 struct State {
     since: Instant,
     problem: Option<String>,
+    /// The same, for who reads it from elsewhere.
+    trouble: Option<Problem>,
     /// The last sign of life.
     beat: Instant,
     /// Waits to be woken, which may take any time: asleep, or a standby.
@@ -27,7 +31,8 @@ impl Health {
     /// Just started: not ready yet.
     pub fn starting() -> Self {
         let now = Instant::now();
-        let state = State { since: now, problem: Some("starting".to_owned()), beat: now, resting: false };
+        let (problem, trouble) = (Some("starting".to_owned()), Some(Problem::now("starting")));
+        let state = State { since: now, problem, trouble, beat: now, resting: false };
         Self { state: Arc::new(Mutex::new(state)) }
     }
 
@@ -37,6 +42,12 @@ impl Health {
         if state.problem.as_deref() != problem {
             state.since = state.beat;
             state.problem = problem.map(str::to_owned);
+            // One outage, however its words change.
+            let since = state.trouble.as_ref().map(|trouble| trouble.since);
+            state.trouble = problem.map(Problem::now);
+            if let (Some(trouble), Some(since)) = (&mut state.trouble, since) {
+                trouble.since = since;
+            }
         }
     }
 
@@ -56,6 +67,11 @@ impl Health {
     pub fn problem(&self) -> Option<(String, Duration)> {
         let state = self.state();
         state.problem.as_ref().map(|problem| (problem.clone(), state.since.elapsed()))
+    }
+
+    /// As [`Health::problem`], with the point in time.
+    pub fn trouble(&self) -> Option<Problem> {
+        self.state().trouble.clone()
     }
 
     /// For how long the loop has made no progress, if that is longer than it can take. A server that is away is no

@@ -35,14 +35,16 @@
 //!
 //! [`event`] the nouns · [`relay`] the life of a batch · [`outbox`] the Postgres side, with its contract · [`sink`] the
 //! Redis side, with its contract · [`route`] and [`encode`], pure · [`daemon`] wires them together · [`config`], [`cli`],
-//! [`admin`] over [`http`], [`health`], [`metrics`], [`migrate`], [`notify`] (systemd), [`roster`], [`signals`], [`summary`],
-//! [`telemetry`], [`spans`] around it, `terminal` for all commands · for operators [`check`], [`status`], [`dead`] letters, [`backlog`] and the [`gauge`] that follows it · [`postgres`]
-//! and [`redis`] the connections, [`tls`] and [`secret_file`] for them, [`columns`] of a table, [`table_name`] ·
+//! [`admin`] over [`http`], [`health`], [`metrics`], [`migrate`], [`notify`] (systemd), [`progress`], [`roster`], [`signals`], [`summary`],
+//! [`telemetry`], [`spans`] around it, `terminal` for all commands · for operators [`check`], [`status`], [`dead`] letters, [`backlog`] and the [`gauge`] that follows it, [`age`] of an event · [`postgres`]
+//! and [`redis`] the connections, [`tls`], [`certificates`] and [`secret_file`] for them, [`columns`] of a table, [`table_name`] ·
 //! [`producer`], [`consumer`] for applications · [`orders`] the companions' small domain · [`local`] private servers for
 //! demo and tests.
 
 pub mod admin;
+pub mod age;
 pub mod backlog;
+pub mod certificates;
 pub mod check;
 pub mod cli;
 pub mod columns;
@@ -64,6 +66,7 @@ pub mod orders;
 pub mod outbox;
 pub mod postgres;
 pub mod producer;
+pub mod progress;
 pub mod redis;
 pub mod relay;
 pub mod roster;

@@ -1,6 +1,8 @@
 //! The metrics: each series declared once, with its help text and unit. Steps report; here is where it is counted.
 
+mod deaths;
 mod declare;
+mod facts;
 mod reloads;
 mod report;
 mod standing;
@@ -22,11 +24,12 @@ use crate::relay::Cause;
 use crate::sink::{AppendError, Refusal};
 use crate::spans::Spans;
 
+use deaths::Deaths;
 use declare::Declare;
 use report::Progress;
 
 pub use reloads::Reloads;
-pub use report::{ParkedStream, Report};
+pub use report::{FirstInLine, ParkedStream, Problem, Report};
 pub use standing::Standing;
 
 /// Streams with a label of their own, for each outbox; events of further ones are counted under `other`.
@@ -34,6 +37,8 @@ const STREAM_LABELS_MAX: usize = 100;
 /// Seconds; from a tenth of a millisecond to a minute.
 const SECONDS: [f64; 16] =
     [0.0001, 0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 60.0];
+/// Why an event's time is not measured.
+const IMPLAUSIBLE: [&str; 3] = ["future", "past", "unreadable"];
 const EVENTS: [f64; 10] = [1.0, 2.0, 5.0, 10.0, 50.0, 100.0, 500.0, 1_000.0, 5_000.0, 10_000.0];
 
 /// All series, and where they are registered.
@@ -44,6 +49,9 @@ pub struct Metrics {
     recovered: IntCounterVec,
     recoveries: IntCounterVec,
     dead_lettered: IntCounterVec,
+    dead_letters: GaugeVec,
+    certificate_expiry: GaugeVec,
+    implausible_times: IntCounterVec,
     append_failures: IntCounterVec,
     claims: IntCounterVec,
     redis_rollbacks: IntCounterVec,
@@ -72,6 +80,7 @@ pub struct OutboxMetrics {
     health: Health,
     delivered: Arc<AtomicU64>,
     progress: Progress,
+    deaths: Deaths,
     spans: Option<Spans>,
 }
 
@@ -88,8 +97,10 @@ impl Metrics {
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         registry.register(Box::new(build))?;
         registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        let certificate_expiry = declare::certificate_expiry(&registry)?;
         Ok(Self {
             reloads: Reloads::new(&registry)?,
+            certificate_expiry,
             published: declare.counter("events_published_total", "Events appended to their streams", &["stream"])?,
             recovered: declare.counter(
                 "events_recovered_total",
@@ -100,6 +111,12 @@ impl Metrics {
             dead_lettered: declare.counter(
                 "events_dead_lettered_total",
                 "Events moved to the dead-letter table",
+                &["reason"],
+            )?,
+            dead_letters: declare.real("dead_letters", "Events in the dead-letter table, counted up to 100,000")?,
+            implausible_times: declare.counter(
+                "implausible_times_total",
+                "Event times that delivery_seconds leaves out: in the future, more than a year old, or unreadable",
                 &["reason"],
             )?,
             append_failures: declare.counter("append_failures_total", "Appends that failed", &["reason"])?,
@@ -144,6 +161,9 @@ impl Metrics {
         for reason in ["unavailable", "fenced", "rolled_back", "unanswered", "refused"] {
             self.append_failures.with_label_values(&[name, reason]);
         }
+        for reason in IMPLAUSIBLE {
+            self.implausible_times.with_label_values(&[name, reason]);
+        }
         for cause in ["notified", "polled", "disconnected"] {
             self.wakeups.with_label_values(&[name, cause]);
         }
@@ -162,7 +182,7 @@ impl Metrics {
         for gauge in [&self.generation, &self.asleep, &self.slots_owned, &self.streams_parked, &self.up] {
             gauge.with_label_values(&[name]);
         }
-        for unknown in [&self.oldest_event_age, &self.backlog_events] {
+        for unknown in [&self.oldest_event_age, &self.backlog_events, &self.dead_letters] {
             unknown.with_label_values(&[name]).set(f64::NAN);
         }
         self.published.with_label_values(&[name, "other"]);
@@ -173,6 +193,7 @@ impl Metrics {
             health: Health::starting(),
             delivered: Arc::default(),
             progress: Progress::default(),
+            deaths: Deaths::default(),
             spans: None,
         }
     }
@@ -197,7 +218,7 @@ impl OutboxMetrics {
     /// How this outbox stands.
     pub fn standing(&self) -> Standing {
         let problem = self.health.problem();
-        let Report { events_per_second, parked } = self.progress.report();
+        let Report { events_per_second, parked, .. } = self.progress.report();
         let known = |of: &GaugeVec| Some(self.real(of).get()).filter(|value| !value.is_nan());
         Standing {
             outbox: self.outbox.clone(),
@@ -243,11 +264,8 @@ impl OutboxMetrics {
         for (stream, count) in entries.streams.iter().zip(counts).filter(|(_, count)| *count > 0) {
             self.all.published.with_label_values(&[&self.outbox, self.label(stream)]).inc_by(count);
         }
-        let oldest = entries.entries.first().and_then(|entry| batch.events[entry.event].time.as_ref());
-        let oldest = oldest.and_then(|time| std::str::from_utf8(time).ok()?.parse::<jiff::Timestamp>().ok());
-        if let Some(time) = oldest {
-            let age = jiff::Timestamp::now().duration_since(time).as_secs_f64();
-            self.all.delivery_seconds.with_label_values(&[&self.outbox]).observe(age.max(0.0));
+        if let Some(time) = entries.entries.first().and_then(|entry| batch.events[entry.event].time.as_ref()) {
+            self.delivered_after(time);
         }
     }
 
@@ -255,7 +273,7 @@ impl OutboxMetrics {
         self.health.beat();
         self.all.settle_seconds.with_label_values(&[&self.outbox]).observe(took.as_secs_f64());
         for letter in &entries.dead {
-            self.all.dead_lettered.with_label_values(&[&self.outbox, letter.reason.as_str()]).inc();
+            self.died(letter.reason, letter.stream.as_deref());
         }
     }
 
@@ -296,38 +314,8 @@ impl OutboxMetrics {
         self.progress.took(stream);
     }
 
-    /// This member has a row of its own in Postgres.
-    pub(crate) fn seated(&self, seat: i32) {
-        self.progress.seated(seat);
-    }
-
-    /// The number of that row, once there is one.
-    pub(crate) fn seat(&self) -> Option<i32> {
-        self.progress.seat()
-    }
-
-    pub(crate) fn paced(&self, events_per_second: f64) {
-        self.progress.paced(events_per_second);
-    }
-
-    /// What this member says of itself.
-    pub(crate) fn report(&self) -> Report {
-        self.progress.report()
-    }
-
-    /// Events appended since the start.
-    pub(crate) fn delivered(&self) -> u64 {
-        self.delivered.load(Ordering::Relaxed)
-    }
-
     pub(crate) fn parked(&self, streams: usize) {
         self.gauge(&self.all.streams_parked).set(i64::try_from(streams).unwrap_or(i64::MAX));
-    }
-
-    /// How many events wait, and how long the first of them has done so. `None`: not known.
-    pub(crate) fn behind(&self, events: Option<f64>, oldest_seconds: Option<f64>) {
-        self.real(&self.all.backlog_events).set(events.unwrap_or(f64::NAN));
-        self.real(&self.all.oldest_event_age).set(oldest_seconds.unwrap_or(f64::NAN));
     }
 
     /// The outbox is not ours any more: what it stood at is nobody's concern. What was counted stays.
@@ -337,7 +325,7 @@ impl OutboxMetrics {
             // Fails only if it is gone already.
             let _ = gauge.remove_label_values(&[&self.outbox]);
         }
-        for gauge in [&all.oldest_event_age, &all.backlog_events] {
+        for gauge in [&all.oldest_event_age, &all.backlog_events, &all.dead_letters] {
             let _ = gauge.remove_label_values(&[&self.outbox]);
         }
     }

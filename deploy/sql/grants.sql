@@ -8,10 +8,11 @@
 -- The relay takes rows out and changes none. Postgres wants `update` of some column for `for update skip locked`.
 grant usage on schema outflow to outflow_relay;
 grant select, delete, update (id) on public.outbox to outflow_relay;
--- The relay's own tables: the generation, who runs, and what could not be delivered. It reads no dead letter back.
+-- The relay's own tables: the generation, who runs, and what could not be delivered. It counts the dead letters
+-- and reads none back.
 grant select, update on outflow.outbox to outflow_relay;
 grant select, insert, delete, update (report) on outflow.member to outflow_relay;
-grant insert on outflow.dead_letter to outflow_relay;
+grant insert, select (outbox) on outflow.dead_letter to outflow_relay;
 
 -- A person who looks, and who puts dead letters back or discards them. Whoever may put back may insert.
 grant usage on schema outflow to outflow_operator;

@@ -6,7 +6,7 @@ mod event_table;
 mod horizon;
 mod replication;
 mod store;
-mod transport;
+pub(crate) mod transport;
 
 use std::collections::HashSet;
 use std::fmt;

@@ -25,19 +25,19 @@ const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 const SSL_YES: u8 = b'S';
 
 /// A server, and how it is to be reached.
-pub(super) struct Route<'a> {
-    pub(super) about: &'static str,
-    pub(super) host: &'a str,
-    pub(super) port: u16,
+pub(crate) struct Route<'a> {
+    pub(crate) about: &'static str,
+    pub(crate) host: &'a str,
+    pub(crate) port: u16,
     /// What TLS is made with; `None`: plain text.
-    pub(super) tls: Option<&'a ClientConfig>,
+    pub(crate) tls: Option<&'a ClientConfig>,
     /// Whether the server is asked first whether it speaks TLS, as Postgres is.
-    pub(super) asks_first: bool,
+    pub(crate) asks_first: bool,
     /// Whether the certificate's authority is verified.
-    pub(super) is_verified: bool,
-    pub(super) names: Names,
+    pub(crate) is_verified: bool,
+    pub(crate) names: Names,
     /// What makes it safe.
-    pub(super) remedy: &'static str,
+    pub(crate) remedy: &'static str,
 }
 
 struct Seen {
@@ -103,6 +103,11 @@ impl Secured {
     }
 }
 
+/// Until when the server's certificate is valid; `None` if that cannot be found out, or without TLS.
+pub(crate) async fn expiry(route: &Route<'_>) -> Option<Timestamp> {
+    tokio::time::timeout(LIMIT, look(route)).await.ok()?.ok()?.tls?.until
+}
+
 async fn look(route: &Route<'_>) -> std::io::Result<Seen> {
     let mut stream = TcpStream::connect((route.host, route.port)).await?;
     let peer = stream.peer_addr()?;
@@ -118,8 +123,7 @@ async fn look(route: &Route<'_>) -> std::io::Result<Seen> {
     let session = stream.get_ref().1;
     let shown = |part: Option<String>| part.unwrap_or_else(|| "unknown".to_owned());
     let certificate = session.peer_certificates().and_then(|chain| Certificate::from_der(chain.first()?).ok());
-    let until = certificate.map(|one| one.tbs_certificate.validity.not_after.to_unix_duration().as_secs());
-    let until = until.and_then(|seconds| Timestamp::from_second(i64::try_from(seconds).ok()?).ok());
+    let until = certificate.as_ref().and_then(crate::certificates::until);
     let version = shown(session.protocol_version().map(|version| format!("{version:?}")));
     let cipher = shown(session.negotiated_cipher_suite().map(|suite| format!("{:?}", suite.suite())));
     Ok(Seen { peer, tls: Some(Secured { version: version.replace("v1_", " 1."), cipher, until }) })

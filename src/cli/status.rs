@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::daemon::DaemonError;
 use crate::escape::printable;
 use crate::metrics::ParkedStream;
-use crate::status::{self, OutboxStatus, Status};
+use crate::status::{self, Member, OutboxStatus, Parked, Status};
 
 /// Clears a terminal and goes to its first line.
 const CLEAR: &str = "\x1b[H\x1b[2J";
@@ -59,7 +59,10 @@ fn reached(status: &Status) -> Result<(), DaemonError> {
 }
 
 fn text(status: &Status) -> String {
-    let blocks: Vec<String> = status.outboxes.iter().map(block).collect();
+    let problems = [("Postgres", &status.postgres_problem), ("Redis", &status.redis_problem)];
+    let problems = problems.iter().filter_map(|(name, problem)| Some((name, problem.as_ref()?)));
+    let problems = problems.map(|(name, problem)| format!("{name} cannot be reached: {problem}"));
+    let blocks: Vec<String> = problems.chain(status.outboxes.iter().map(block)).collect();
     blocks.join("\n\n")
 }
 
@@ -70,6 +73,9 @@ fn block(outbox: &OutboxStatus) -> String {
     if let Some(pace) = outbox.events_per_second {
         line("pace", format!("{pace:.0} events/s"));
     }
+    for cause in &outbox.causes {
+        line("cause", cause.clone());
+    }
     for parked in &outbox.parked {
         line("parked", parked_stream(parked, Timestamp::now()));
     }
@@ -79,12 +85,8 @@ fn block(outbox: &OutboxStatus) -> String {
             line("members", "none: no relay is at work".to_owned());
         }
     }
-    for member in &outbox.members {
-        let status::Member { number, slots, host, pid, version, started_at, .. } = member;
-        line(
-            "member",
-            format!("#{number} with {slots} slots on {host}, process {pid}, version {version}, since {started_at:.0}"),
-        );
+    for one in &outbox.members {
+        line("member", member(one));
     }
     for dead in &outbox.dead_letters {
         line("dead letters", format!("{} × {}, the last at {:.0}", dead.letters, dead.reason, dead.last_died_at));
@@ -104,18 +106,32 @@ fn block(outbox: &OutboxStatus) -> String {
 fn backlog(outbox: &OutboxStatus) -> String {
     let Some(events) = outbox.backlog_events else { return "unknown".to_owned() };
     let more = if outbox.backlog_is_capped { "at least " } else { "" };
+    let parked = outbox.parked_events.filter(|parked| *parked > 0);
+    let parked = parked.map(|parked| format!(" ({parked} of them for parked streams)")).unwrap_or_default();
     match outbox.oldest_event_age_seconds {
         _ if events == 0 => "empty".to_owned(),
-        Some(age) => format!("{more}{events} events, the oldest {age:.1} s"),
-        None => format!("{more}{events} events, the oldest of unknown age (columns.time names no time)"),
+        Some(age) => format!("{more}{events} events{parked}, the oldest {age:.1} s"),
+        None => format!("{more}{events} events{parked}, the oldest of unknown age (it has no plausible time)"),
     }
 }
 
-fn parked_stream(parked: &ParkedStream, now: Timestamp) -> String {
-    let ParkedStream { stream, reason, since, next_probe } = parked;
+fn member(member: &Member) -> String {
+    let Member { number, slots, host, pid, version, started_at, problem, standby, .. } = member;
+    let is = format!("#{number} with {slots} slots on {host}, process {pid}, version {version}, since {started_at:.0}");
+    let says = [("delivers nothing", problem), ("on standby", standby)];
+    let says = says.iter().filter_map(|(what, why)| {
+        let why = why.as_ref()?;
+        Some(format!("; {what} since {:.0}: {}", why.since, why.reason))
+    });
+    std::iter::once(is).chain(says).collect()
+}
+
+fn parked_stream(parked: &Parked, now: Timestamp) -> String {
+    let ParkedStream { stream, reason, since, next_probe } = &parked.stream;
     let seconds = next_probe.duration_since(now).as_secs();
     let probe = if seconds > 0 { format!("tried again in {seconds} s") } else { "being tried again".to_owned() };
-    format!("{stream} since {since:.0}: {reason}; {probe}")
+    let events = parked.events.map(|events| format!("; {events} events wait")).unwrap_or_default();
+    format!("{stream} since {since:.0}: {reason}; {probe}{events}")
 }
 
 fn streams(outbox: &OutboxStatus) -> String {

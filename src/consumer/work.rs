@@ -1,7 +1,7 @@
 //! What a worker does with entries: one attempt, or moving one to the dead letters.
 
 use std::panic::AssertUnwindSafe;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures_util::FutureExt;
 use jiff::Timestamp;
@@ -13,6 +13,7 @@ use super::health::Part;
 use super::patience::{Interrupted, until_answered};
 use super::share::Share;
 use super::{Entry, Handled, Handler, HandlerError};
+use crate::age::Age;
 
 /// Characters of an error that a dead letter keeps.
 const ERROR_CHARS_MAX: usize = 1_000;
@@ -134,8 +135,10 @@ impl<H: Handler> Share<H> {
             Ok(handled) => tracing::debug!(outcome = ?handled, "handled"),
             Err(error) => tracing::debug!(%error, "not handled"),
         }
-        if let (Ok(Handled::Done), Some(time)) = (outcome, entry.time) {
-            metrics.event_age_seconds.observe(age(time).as_secs_f64());
+        let time = entry.time.filter(|_| matches!(outcome, Ok(Handled::Done)));
+        // One far-off time would spoil the sum for ever.
+        if let Some(age) = time.and_then(|time| Age::of(time, Timestamp::now()).seconds()) {
+            metrics.event_age_seconds.observe(age);
         }
     }
 
@@ -170,11 +173,6 @@ impl<H: Handler> Share<H> {
         }
         Ok(())
     }
-}
-
-/// How long ago; zero if the clocks disagree.
-fn age(time: Timestamp) -> Duration {
-    Duration::try_from(Timestamp::now().duration_since(time)).unwrap_or_default()
 }
 
 fn words(panic: &(dyn std::any::Any + Send)) -> &str {

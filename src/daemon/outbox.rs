@@ -7,12 +7,11 @@ use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use bytes::Bytes;
 use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::AbortOnDropHandle;
 
+use super::watch::Watch;
 use super::{ConnectError, DaemonError, connect};
 use crate::config::{Config, OutboxConfig};
 use crate::encode::Encoder;
-use crate::gauge;
 use crate::metrics::OutboxMetrics;
 use crate::outbox::PgOutbox;
 use crate::outbox::table::{Table, TableError};
@@ -49,9 +48,7 @@ pub(super) async fn relay(
     if let (Err(failure), Mode::Once) = (ready, mode) {
         return Err(DaemonError::Unavailable(failure.to_string()));
     }
-    // Ends with this function.
-    let _gauge = (mode == Mode::Daemon)
-        .then(|| AbortOnDropHandle::new(tokio::spawn(gauge::keep(server.clone(), outbox.clone(), metrics.clone()))));
+    let _watch = Watch::over(&config, &outbox, &server, &metrics, mode);
     let place = Redis::place(&config.redis);
     loop {
         let relay = relay_of(&outbox, table.clone(), &server, &redis, &place, &metrics);

@@ -36,6 +36,20 @@ impl Declare<'_> {
     }
 }
 
+/// Of no outbox: all of them use the same servers. Not known before the first look, and without TLS.
+pub(super) fn certificate_expiry(registry: &Registry) -> prometheus::Result<GaugeVec> {
+    let name = "outflow_certificate_expiry_timestamp_seconds";
+    let options = Opts::new(name, "When a certificate expires; NaN without TLS or without a certificate");
+    let series = GaugeVec::new(options, &["server", "certificate"])?;
+    for server in ["postgres", "redis"] {
+        for certificate in ["server", "client"] {
+            series.with_label_values(&[server, certificate]).set(f64::NAN);
+        }
+    }
+    registry.register(Box::new(series.clone()))?;
+    Ok(series)
+}
+
 fn with_outbox<'a>(labels: &[&'a str]) -> Vec<&'a str> {
     std::iter::once("outbox").chain(labels.iter().copied()).collect()
 }

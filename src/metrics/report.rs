@@ -13,14 +13,52 @@ use crate::sink::Refusal;
 const PARKED_MAX: usize = 100;
 /// Of what Redis said.
 const REASON_CHARS_MAX: usize = 200;
+/// Of what keeps a member from delivering.
+const PROBLEM_CHARS_MAX: usize = 500;
 
-/// How fast a member is, and which streams it has parked.
+/// How fast a member is, what keeps it from delivering, and which streams it has parked. What an older version does not
+/// say is not known.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Report {
     /// Events appended per second, over the last seconds.
     pub events_per_second: f64,
     /// Streams that refuse their events, at most 100.
     pub parked: Vec<ParkedStream>,
+    /// Why it delivers nothing: a server that is down or refuses, a recovery.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<Problem>,
+    /// Why it has no slots.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub standby: Option<Problem>,
+    /// The first event in line, if it has been so for ten seconds or more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_in_line: Option<FirstInLine>,
+}
+
+/// A reason, and since when.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// In words.
+    pub reason: String,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// How long an event has been first in line: what its own time may hide.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FirstInLine {
+    /// Its primary key, as text.
+    pub row: String,
+    /// When this member saw it there for the first time.
+    pub since: Timestamp,
+}
+
+impl Problem {
+    /// From now on. What servers say is cut off after a while.
+    pub fn now(reason: &str) -> Self {
+        Self { reason: reason.chars().take(PROBLEM_CHARS_MAX).collect(), since: Timestamp::now() }
+    }
 }
 
 /// A stream that refuses its events.
@@ -45,6 +83,8 @@ struct State {
     seat: Option<i32>,
     events_per_second: f64,
     parked: BTreeMap<String, ParkedStream>,
+    standby: Option<Problem>,
+    first_in_line: Option<FirstInLine>,
 }
 
 impl Progress {
@@ -71,6 +111,18 @@ impl Progress {
         state.parked.insert(stream.clone(), ParkedStream { stream, reason, since, next_probe });
     }
 
+    pub(super) fn first_in_line(&self, first: Option<FirstInLine>) {
+        self.state().first_in_line = first;
+    }
+
+    /// `None`: it owns slots.
+    pub(super) fn stands_by(&self, why: Option<&str>) {
+        let mut state = self.state();
+        if state.standby.as_ref().map(|known| known.reason.as_str()) != why {
+            state.standby = why.map(Problem::now);
+        }
+    }
+
     pub(super) fn took(&self, stream: &str) {
         self.state().parked.remove(stream);
     }
@@ -78,7 +130,13 @@ impl Progress {
     pub(super) fn report(&self) -> Report {
         let state = self.state();
         let parked = state.parked.values().take(PARKED_MAX).cloned().collect();
-        Report { events_per_second: state.events_per_second, parked }
+        Report {
+            events_per_second: state.events_per_second,
+            parked,
+            problem: None,
+            standby: state.standby.clone(),
+            first_in_line: state.first_in_line.clone(),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

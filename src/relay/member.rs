@@ -14,6 +14,9 @@ use crate::sink::Sink;
 /// Pause of a standby before it looks again after a change.
 const STANDBY_PAUSE: Duration = Duration::from_millis(200);
 
+const STANDBY: &str =
+    "standing by: relays with another configuration are at work on this outbox, or there are more relays than slots";
+
 /// When to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
@@ -95,16 +98,15 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
             match self.recover(cause, doubted, left).await {
                 Ok(Some(session)) => {
                     outage.over();
+                    self.metrics.stands_by(None);
                     return Some(session);
                 }
                 Ok(None) => {
                     if !standing_by {
-                        tracing::info!(
-                            outbox = self.name,
-                            "standing by: relays with another configuration are at work on this outbox, or there are more relays than slots"
-                        );
+                        tracing::info!(outbox = self.name, "{STANDBY}");
                         standing_by = true;
                     }
+                    self.metrics.stands_by(Some(STANDBY));
                     self.metrics.up();
                     self.stand_by(&mut outage, stop).await;
                     // A change that is seen at once must not become a busy loop.

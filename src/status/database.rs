@@ -5,11 +5,12 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio_postgres::Client;
 
-use super::{DeadLetters, Member, OutboxStatus};
-use crate::backlog::{BEGINNING, Backlog, CAP};
+use super::{DeadLetters, Member, OutboxStatus, Parked, causes};
+use crate::age::Age;
+use crate::backlog::{BEGINNING, Backlog, CAP, Look};
 use crate::config::{Config, OutboxConfig};
 use crate::daemon::connect;
-use crate::metrics::{ParkedStream, Report};
+use crate::metrics::{FirstInLine, ParkedStream, Report};
 use crate::outbox::lock;
 use crate::postgres::{self, describe, scoped};
 
@@ -29,42 +30,107 @@ pub(super) async fn ask(config: &Config, outboxes: &mut [OutboxStatus]) -> Resul
     let begin = scoped::begin("read only", SESSION);
     let lost = |error: tokio_postgres::Error| describe(&error);
     for (outbox, status) in config.outboxes.iter().zip(outboxes) {
-        let backlog = scoped::looking(&client, &begin, backlog(&client, outbox, status)).await.map_err(lost)?;
-        let members = scoped::looking(&client, &begin, members(&client, outbox, status)).await.map_err(lost)?;
+        let mut first = Vec::new();
+        let members = scoped::looking(&client, &begin, members(&client, outbox, status, &mut first)).await;
+        let members = members.map_err(lost)?;
+        let backlog = scoped::looking(&client, &begin, backlog(&client, outbox, status, &first)).await.map_err(lost)?;
         let dead = scoped::looking(&client, &begin, dead_letters(&client, outbox, status)).await.map_err(lost)?;
         let parts = [
-            backlog.map_err(|reason| format!("backlog: {reason}")),
             members.map_err(|reason| format!("members: {reason}")),
+            backlog.map_err(|reason| format!("backlog: {reason}")),
             dead.map_err(|reason| format!("dead letters: {reason}")),
         ];
         status.problems.extend(parts.into_iter().filter_map(Result::err));
+        status.causes = causes::of(status);
+        if status.causes.is_empty() {
+            // For a role that may not look there is no such cause.
+            let holder = scoped::looking(&client, &begin, holder(&client, outbox, status)).await.map_err(lost)?;
+            status.causes.extend(holder.ok().flatten());
+        }
     }
     Ok(())
 }
 
-async fn backlog(client: &Client, outbox: &OutboxConfig, status: &mut OutboxStatus) -> Result<(), String> {
+async fn backlog(
+    client: &Client,
+    outbox: &OutboxConfig,
+    status: &mut OutboxStatus,
+    first: &[FirstInLine],
+) -> Result<(), String> {
     let backlog = Backlog::prepare(client, outbox).await?;
     let look = backlog.look(client, BEGINNING).await.map_err(|error| describe(&error))?;
     status.backlog_events = Some(look.events);
     status.backlog_is_capped = look.events >= CAP;
-    let age = look.oldest.map(|time| Timestamp::now().duration_since(time).as_secs_f64().max(0.0));
-    status.oldest_event_age_seconds = if look.events == 0 { Some(0.0) } else { age };
+    status.oldest_event_age_seconds = age(&look, first);
+    if status.parked.is_empty() {
+        status.parked_events = Some(0);
+        return Ok(());
+    }
+    let streams: Vec<String> = status.parked.iter().map(|parked| parked.stream.stream.clone()).collect();
+    let counts =
+        backlog.parked(client, &streams).await.map_err(|error| format!("parked streams: {}", describe(&error)))?;
+    for parked in &mut status.parked {
+        parked.events = Some(counts.get(&parked.stream.stream).copied().unwrap_or(0));
+    }
+    status.parked_events = Some(counts.values().sum());
     Ok(())
 }
 
-async fn members(client: &Client, outbox: &OutboxConfig, status: &mut OutboxStatus) -> Result<(), String> {
+/// By the event's own time if that is plausible, and by how long a relay has seen it first in line.
+fn age(look: &Look, first: &[FirstInLine]) -> Option<f64> {
+    if look.events == 0 {
+        return Some(0.0);
+    }
+    let now = Timestamp::now();
+    let told = look.oldest.and_then(|time| Age::of(time, now).seconds());
+    let same = first.iter().filter(|first| Some(&first.row) == look.first.as_ref());
+    let seen = same.map(|first| now.duration_since(first.since).as_secs_f64().max(0.0));
+    told.into_iter().chain(seen).reduce(f64::max)
+}
+
+/// Whoever has locked rows of the table for long, if events wait and none is delivered.
+async fn holder(client: &Client, outbox: &OutboxConfig, status: &OutboxStatus) -> Result<Option<String>, String> {
+    let moves = status.events_per_second.is_some_and(|pace| pace > 0.0);
+    if moves || status.backlog_events == Some(0) {
+        return Ok(None);
+    }
+    let names = [outbox.table.schema(), outbox.table.table()];
+    let rows = client.query(include_str!("sql/holder.sql"), &[&names[0], &names[1]]).await;
+    let rows = rows.map_err(|error| describe(&error))?;
+    Ok(rows.first().map(|row| {
+        let (pid, application, state): (i32, Option<String>, Option<String>) =
+            (row.get("pid"), row.get("application"), row.get("state"));
+        let age = row.get::<_, Option<f64>>("seconds").map(|seconds| format!(", for {seconds:.0} s"));
+        format!(
+            "process {pid} of Postgres ({}, {}) holds locks on {}{}: events in its transaction wait for its end",
+            application.filter(|name| !name.is_empty()).unwrap_or_else(|| "no application name".to_owned()),
+            state.unwrap_or_else(|| "unknown state".to_owned()),
+            outbox.table,
+            age.unwrap_or_default(),
+        )
+    }))
+}
+
+async fn members(
+    client: &Client,
+    outbox: &OutboxConfig,
+    status: &mut OutboxStatus,
+    first: &mut Vec<FirstInLine>,
+) -> Result<(), String> {
     let names = [outbox.table.schema(), outbox.table.table()];
     let rows = client.query(include_str!("sql/outbox.sql"), &[&names[0], &names[1], &lock::SEAT]).await;
     let rows = rows.map_err(|error| described(&error))?;
-    let first = rows.first().ok_or_else(|| format!("{} is not registered; run `outflow migrate`", outbox.table))?;
-    status.generation = first.get("generation");
+    let one = rows.first().ok_or_else(|| format!("{} is not registered; run `outflow migrate`", outbox.table))?;
+    status.generation = one.get("generation");
     for row in &rows {
         let Some(number) = row.get("number") else { continue };
         let said = row.get::<_, Option<Value>>("report").and_then(said);
         let events_per_second = said.as_ref().and_then(Said::pace);
         let sum = events_per_second.map(|pace| status.events_per_second.unwrap_or(0.0) + pace);
         status.events_per_second = sum.or(status.events_per_second);
-        said.into_iter().flat_map(|said| said.report.parked).for_each(|parked| merge(&mut status.parked, parked));
+        let report = said.map(|said| said.report).unwrap_or_default();
+        report.parked.into_iter().for_each(|parked| merge(&mut status.parked, parked));
+        first.extend(report.first_in_line);
         status.members.push(Member {
             number,
             slots: row.get("slots"),
@@ -73,6 +139,8 @@ async fn members(client: &Client, outbox: &OutboxConfig, status: &mut OutboxStat
             version: row.get("version"),
             started_at: row.get("started_at"),
             events_per_second,
+            problem: report.problem,
+            standby: report.standby,
         });
     }
     Ok(())
@@ -101,9 +169,9 @@ fn said(report: Value) -> Option<Said> {
 }
 
 /// Several members may have met the same refusal: since the first, tried again by the next.
-fn merge(known: &mut Vec<ParkedStream>, parked: ParkedStream) {
-    match known.iter_mut().find(|known| known.stream == parked.stream) {
-        None => known.push(parked),
+fn merge(known: &mut Vec<Parked>, parked: ParkedStream) {
+    match known.iter_mut().map(|known| &mut known.stream).find(|known| known.stream == parked.stream) {
+        None => known.push(Parked { stream: parked, events: None }),
         Some(known) => {
             known.since = known.since.min(parked.since);
             known.next_probe = known.next_probe.min(parked.next_probe);

@@ -1,5 +1,6 @@
 //! How things stand, from the two databases alone: it can be asked from anywhere, and while no relay runs.
 
+mod causes;
 mod database;
 mod streams;
 
@@ -9,7 +10,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::config::{Config, OutboxConfig};
-use crate::metrics::ParkedStream;
+use crate::metrics::{ParkedStream, Problem};
 use crate::redis::{Failure, Redis};
 use crate::route::Template;
 
@@ -42,7 +43,9 @@ pub struct OutboxStatus {
     pub backlog_events: Option<i64>,
     /// Whether there are more than were counted.
     pub backlog_is_capped: bool,
-    /// Age of the first of them, 0 when there is none; unknown if the table has no column for the time.
+    /// How many of them are for parked streams, which the relay leaves alone for now; among the first 100,000.
+    pub parked_events: Option<i64>,
+    /// Age of the first of them, 0 when there is none; unknown if neither its own time nor a relay tells it.
     pub oldest_event_age_seconds: Option<f64>,
     /// The share-out of slots in force.
     pub generation: Option<i64>,
@@ -50,8 +53,10 @@ pub struct OutboxStatus {
     pub events_per_second: Option<f64>,
     /// Who works on it.
     pub members: Vec<Member>,
+    /// Why events wait: a server that is down or refuses, no relay, parked streams, somebody's locks.
+    pub causes: Vec<String>,
     /// Streams that refuse their events, as the members say.
-    pub parked: Vec<ParkedStream>,
+    pub parked: Vec<Parked>,
     /// Events that could not be appended.
     pub dead_letters: Vec<DeadLetters>,
     /// The streams in Redis whose names fit.
@@ -79,6 +84,20 @@ pub struct Member {
     pub started_at: Timestamp,
     /// Events that it appends per second; unknown if it has not said so lately.
     pub events_per_second: Option<f64>,
+    /// What keeps it from delivering, as it says itself.
+    pub problem: Option<Problem>,
+    /// Why it owns no slots, as it says itself.
+    pub standby: Option<Problem>,
+}
+
+/// A stream that refuses its events.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Parked {
+    /// Which, why, since when, until when.
+    #[serde(flatten)]
+    pub stream: ParkedStream,
+    /// Events that wait for it, among the first 100,000.
+    pub events: Option<i64>,
 }
 
 /// Dead letters with one reason.
@@ -155,10 +174,12 @@ fn empty(outbox: &OutboxConfig) -> OutboxStatus {
         stream: outbox.stream.to_string(),
         backlog_events: None,
         backlog_is_capped: false,
+        parked_events: None,
         oldest_event_age_seconds: None,
         generation: None,
         events_per_second: None,
         members: Vec::new(),
+        causes: Vec::new(),
         parked: Vec::new(),
         dead_letters: Vec::new(),
         streams: Vec::new(),

@@ -1,7 +1,9 @@
 //! The integration tests: one binary, one file a property.
 
 mod admin;
+mod ages;
 mod api;
+mod causes;
 mod check;
 mod cluster;
 mod commands;

@@ -1,0 +1,49 @@
+//! Beside a relay: its gauges and report, what `--once` says while it waits, certificates, the deaths that were not told yet.
+
+use std::sync::Arc;
+
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::config::{Config, OutboxConfig};
+use crate::metrics::OutboxMetrics;
+use crate::postgres::Server;
+use crate::relay::Mode;
+use crate::{certificates, gauge, progress};
+
+/// Ends with its value.
+pub(super) struct Watch {
+    metrics: OutboxMetrics,
+    _task: AbortOnDropHandle<()>,
+}
+
+impl Watch {
+    pub(super) fn over(
+        config: &Arc<Config>,
+        outbox: &OutboxConfig,
+        server: &Server,
+        metrics: &OutboxMetrics,
+        mode: Mode,
+    ) -> Self {
+        let watching = watch(mode, Arc::clone(config), outbox.clone(), metrics.clone(), server.clone());
+        Self { metrics: metrics.clone(), _task: AbortOnDropHandle::new(tokio::spawn(watching)) }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.metrics.tell_deaths(true);
+    }
+}
+
+/// A single drain that is over soon needs none of it.
+async fn watch(mode: Mode, config: Arc<Config>, outbox: OutboxConfig, metrics: OutboxMetrics, server: Server) {
+    match mode {
+        Mode::Daemon => {
+            tokio::join!(gauge::keep(server, outbox, metrics.clone()), certificates::watch(config, metrics));
+        }
+        Mode::Once => {
+            tokio::time::sleep(progress::FIRST / 2).await;
+            tokio::join!(gauge::keep(server, outbox, metrics.clone()), progress::tell(metrics));
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! Why nothing is delivered is told by `outflow status`, from the databases alone, and by `run --once` while it waits.
+
+use outflow::local::eventually;
+use serde_json::Value;
+
+use crate::support::{LIMIT, Numbered, Stage, outbox};
+
+const ONE: &str =
+    "insert into outbox (aggregate_type, aggregate_id, event_type, payload) values ('order', 'a', 'T', '{}')";
+
+async fn orders(stage: &Stage) -> Value {
+    stage.asked(&["status", "--json"]).await.json().remove(0)["outboxes"][0].take()
+}
+
+/// Waits until a cause has these words; returns the outbox's status.
+async fn caused(stage: &Stage, words: &str) -> Value {
+    eventually(LIMIT, &format!("a cause with {words:?}"), async || {
+        let orders = orders(stage).await;
+        orders["causes"].to_string().contains(words).then_some(orders)
+    })
+    .await
+    .unwrap_or_else(|error| panic!("{error}"))
+}
+
+#[tokio::test]
+async fn a_full_redis_is_named_and_forgotten() {
+    let stage = Stage::new(&outbox("")).await;
+    let _relay = stage.relay();
+    stage.ready(200).await;
+    stage.command("CONFIG", &["SET", "maxmemory", "1"]).await;
+    stage.sql(ONE).await;
+    let full = caused(&stage, "OOM").await;
+    let problem = &full["members"][0]["problem"];
+    assert!(problem["since"].as_str().is_some_and(|since| since.parse::<jiff::Timestamp>().is_ok()), "{full}");
+    let text = stage.asked(&["status"]).await.data();
+    for word in ["cause", "relay #1 on", "OOM", "since 20", "delivers nothing"] {
+        assert!(text.contains(word), "{text} has no {word:?}");
+    }
+    stage.command("CONFIG", &["SET", "maxmemory", "0"]).await;
+    stage.drained().await;
+    eventually(LIMIT, "no cause", async || {
+        let orders = orders(&stage).await;
+        orders["causes"] == serde_json::json!([]) && orders["members"][0]["problem"].is_null()
+    })
+    .await
+    .expect("it to be over");
+}
+
+#[tokio::test]
+async fn a_redis_that_is_down_is_named_and_a_postgres_that_is_down_in_the_text() {
+    let mut stage = Stage::new(&outbox("")).await;
+    let _relay = stage.relay();
+    stage.ready(200).await;
+    stage.redis.kill().await.expect("its end");
+    stage.sql(ONE).await;
+    eventually(LIMIT, "the cause", async || {
+        let said = stage.asked(&["status", "--json"]).await;
+        let status: Value = serde_json::from_str(said.stdout.lines().next()?).ok()?;
+        (!status["outboxes"][0]["members"][0]["problem"].is_null()).then_some(())
+    })
+    .await
+    .expect("the member to say it");
+    stage.postgres.stop_fast().await.expect("its end");
+    let said = stage.asked(&["status"]).await;
+    assert_eq!(said.code, Some(69));
+    assert!(said.stdout.contains("Postgres cannot be reached: ") && said.stdout.contains("unknown"), "{said:?}");
+}
+
+#[tokio::test]
+async fn no_relay_a_standby_and_somebody_elses_locks_are_causes() {
+    let stage = Stage::new(&outbox("")).await;
+    stage.sql(ONE).await;
+    assert!(orders(&stage).await["causes"].to_string().contains("no relay is at work"));
+    let holder = stage.client().await;
+    holder.batch_execute("set application_name = 'shop'; begin; select from outbox for update").await.expect("locks");
+    let mut old = stage.member("old");
+    stage.shared_by(1).await;
+    let held = caused(&stage, "holds locks on public.outbox").await;
+    assert!(held["causes"][0].as_str().is_some_and(|cause| cause.contains("shop")), "{held}");
+    holder.batch_execute("commit").await.expect("its end");
+    stage.drained().await;
+
+    stage.configure(&outbox("format = \"payload\""));
+    let _new = stage.member("new");
+    eventually(LIMIT, "a standby", async || {
+        let orders = orders(&stage).await;
+        orders["members"][1]["standby"]["reason"].as_str().is_some_and(|why| why.contains("another configuration"))
+    })
+    .await
+    .expect("the standby to say so");
+    assert_eq!(orders(&stage).await["causes"], serde_json::json!([]), "one relay is at work");
+    old.terminate();
+    assert!(old.wait(LIMIT).await.expect("an end").success(), "{}", old.log_tail());
+    eventually(LIMIT, "it to be at work", async || {
+        let members = orders(&stage).await["members"].take();
+        members.as_array().is_some_and(|all| all.len() == 1 && all[0]["standby"].is_null() && all[0]["slots"] == 64)
+    })
+    .await
+    .expect("no standby");
+}
+
+/// Rows that wait for a stream that refuses them are not backlog that a faster relay would take away.
+#[tokio::test]
+async fn parked_events_are_told_from_backlog() {
+    let stage = Stage::new(&outbox("")).await;
+    for stream in ["events.bad", "events.worse"] {
+        stage.command("SET", &[stream, "no stream"]).await;
+    }
+    let _relay = stage.relay();
+    stage.ready(200).await;
+    let rows = |kind: &str, count: i64| {
+        format!(
+            "insert into outbox (aggregate_type, aggregate_id, event_type, payload) \
+             select '{kind}', 'k' || i, 'T', '{{}}' from generate_series(1, {count}) i"
+        )
+    };
+    stage.sql(&format!("{};{};{}", rows("bad", 7), rows("order", 5), rows("worse", 3))).await;
+    stage.reaches("events.order", 5).await;
+    let seen = eventually(LIMIT, "two parked streams", async || {
+        let orders = orders(&stage).await;
+        orders["parked"].as_array().is_some_and(|parked| parked.len() == 2).then_some(orders)
+    })
+    .await
+    .expect("reports");
+    let counts: Vec<(&str, i64)> = seen["parked"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|parked| (parked["stream"].as_str().expect("a name"), parked["events"].as_i64().expect("a count")))
+        .collect();
+    assert_eq!(counts, [("events.bad", 7), ("events.worse", 3)]);
+    assert_eq!((&seen["parked_events"], &seen["backlog_events"]), (&10.into(), &10.into()), "{seen}");
+    let text = stage.asked(&["status"]).await.data();
+    for word in ["10 events (10 of them for parked streams)", "7 events wait", "wait for streams that refuse them"] {
+        assert!(text.contains(word), "{text} has no {word:?}");
+    }
+}
+
+/// With a table that marks its rows, what is settled is no backlog of a parked stream.
+#[tokio::test]
+async fn marked_rows_are_not_counted() {
+    let stage = Stage::bare(&outbox("settle = \"mark\"\n[outbox.columns]\nsettled = \"settled_at\"")).await;
+    stage.configure(&outbox(""));
+    stage.migrate().await;
+    stage.sql("alter table outbox add column settled_at timestamptz").await;
+    stage.configure(&outbox("settle = \"mark\"\n[outbox.columns]\nsettled = \"settled_at\""));
+    let _relay = stage.relay();
+    stage.ready(200).await;
+    stage.sql(&ONE.replace("'order'", "'bad'")).await;
+    stage.reaches("events.bad", 1).await;
+    stage.command("DEL", &["events.bad"]).await;
+    stage.command("SET", &["events.bad", "no stream"]).await;
+    stage.sql(&ONE.replace("'order'", "'bad'")).await;
+    eventually(LIMIT, "one parked event", async || orders(&stage).await["parked"][0]["events"] == 1)
+        .await
+        .expect("one of two rows");
+}
+
+#[tokio::test]
+async fn a_single_drain_says_what_it_waits_for() {
+    let stage = Stage::new(&outbox("")).await;
+    Numbered { rows: 20, keys: 3 }.insert(&stage).await;
+    stage.command("CONFIG", &["SET", "maxmemory", "1"]).await;
+    let mut once = stage.outflow_with("once", &["run", "--once"], &[("OUTFLOW_LOG__LEVEL", "warn")]);
+    eventually(LIMIT, "the cause and how many are left", async || {
+        let log = once.log();
+        log.lines().any(|line| line.contains("nothing is delivered") && line.contains("OOM") && line.contains("20"))
+    })
+    .await
+    .unwrap_or_else(|error| panic!("{error}: {}", once.log_tail()));
+    // Whoever asks from elsewhere sees the same.
+    caused(&stage, "OOM").await;
+    stage.command("CONFIG", &["SET", "maxmemory", "0"]).await;
+    assert!(once.wait(LIMIT).await.expect("an end").success(), "{}", once.log_tail());
+}
