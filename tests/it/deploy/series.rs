@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::install::read;
 use crate::support::{Numbered, Stage, outbox};
 
-/// Words of the guide that look like series and are none: roles.
-const NO_SERIES: [&str; 3] = ["outflow_migrator", "outflow_operator", "outflow_relay"];
+/// Words that look like series and are none: roles, a label, a trigger.
+const NO_SERIES: [&str; 5] =
+    ["outflow_migrator", "outflow_operator", "outflow_relay", "outflow_runbooks", "outflow_wake"];
 /// Named already, not exported yet. A name is taken off as soon as the relay exports it.
 pub(super) const PLANNED: [&str; 0] = [];
 

@@ -14,7 +14,7 @@ use super::series::PLANNED;
 use crate::support::{LIMIT, Numbered, Stage, outbox};
 
 /// Finds a tool, or says on the real stderr (a test's own is shown only when it fails) what is not tested without it.
-fn tool(name: &str, what: &str) -> Option<PathBuf> {
+pub(super) fn tool(name: &str, what: &str) -> Option<PathBuf> {
     let found = find(name).ok();
     if found.is_none() {
         let _ = writeln!(std::io::stderr(), "SKIPPED: {what}: there is no {name} here");
@@ -23,7 +23,7 @@ fn tool(name: &str, what: &str) -> Option<PathBuf> {
 }
 
 /// Runs a tool to its end, which must be good; returns what it printed.
-fn run(command: &mut Command) -> String {
+pub(super) fn run(command: &mut Command) -> String {
     let output = command.output().expect("a program");
     let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?} ended with {}\n{text}", output.status);
@@ -71,9 +71,11 @@ async fn promtool_finds_the_series_well_named() {
 fn kustomize_renders_what_the_cluster_accepts() {
     let Some(kubectl) = tool("kubectl", "the Kubernetes tree") else { return };
     let render = |name: &str| run(Command::new(&kubectl).arg("kustomize").arg(path("kubernetes").join(name)));
-    let (base, example) = (render("base"), render("example"));
+    let (base, plain, example) = (render("base"), render("example"), render("example-operators"));
     let kinds = |text: &str| text.lines().filter(|line| line.starts_with("kind: ")).count();
-    assert_eq!((kinds(&base), kinds(&example)), (6, 21));
+    assert_eq!((kinds(&base), kinds(&plain), kinds(&example)), (6, 17, 22));
+    let operators = ["keda.sh", "coreos.com"];
+    assert!(operators.iter().all(|group| !plain.contains(group)), "the example runs on any cluster");
     // Every pod is as confined as the namespace's "restricted" asks, and says what it runs.
     let pods = ["\nkind: Deployment\n", "\nkind: Job\n", "\nkind: StatefulSet\n"];
     let pods: Vec<&str> = example.split("\n---\n").filter(|text| pods.iter().any(|kind| text.contains(kind))).collect();
@@ -86,7 +88,7 @@ fn kustomize_renders_what_the_cluster_accepts() {
         "image: outflow:0.1.0",
         "memory:",
     ];
-    assert_eq!(pods.len(), 5);
+    assert_eq!(pods.len(), 6);
     for pod in &pods {
         for line in wanted {
             assert!(pod.contains(line), "no {line} in\n{pod}");
@@ -99,10 +101,9 @@ fn kustomize_renders_what_the_cluster_accepts() {
     let Some(validate) = tool("kubernetes-validate", "the Kubernetes schemas") else { return };
     let dir = tempfile::tempdir().expect("a directory");
     // The custom resources of other operators have no schema there.
-    let core =
-        example.split("\n---\n").filter(|text| !["keda.sh", "coreos.com"].iter().any(|group| text.contains(group)));
+    let core = example.split("\n---\n").filter(|text| !operators.iter().any(|group| text.contains(group)));
     let core: Vec<&str> = core.collect();
-    assert_eq!(core.len(), 16);
+    assert_eq!(core.len(), 17);
     let file = dir.path().join("example.yaml");
     std::fs::write(&file, core.join("\n---\n")).expect("a file");
     run(Command::new(validate).arg("--strict").arg(&file));

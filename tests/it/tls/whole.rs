@@ -48,6 +48,21 @@ async fn the_relay_works_over_tls_and_check_says_so() {
     let redis = format!("! redis: localhost:{} is reached over TLS 1.3 (", secured.redis_port);
     assert!(said.contains(&postgres) && said.contains("certificate valid until"), "{said}");
     assert!(said.contains(&redis) && said.contains("; renew the server's certificate"), "{said}");
+    // The alert's series: five days for the server's, far away for the others.
+    let days = |metrics: &str, labels: &str| {
+        let name = format!("outflow_certificate_expiry_timestamp_seconds{{{labels}}} ");
+        let line = metrics.lines().find_map(|line| line.strip_prefix(&name)).expect("a series");
+        (line.parse::<f64>().expect("a number") - jiff::Timestamp::now().as_duration().as_secs_f64()) / 86_400.0
+    };
+    eventually(LIMIT, "the certificates to be looked at", async || {
+        let metrics = secured.stage.metrics().await;
+        let redis = days(&metrics, "certificate=\"server\",server=\"redis\"");
+        let client = days(&metrics, "certificate=\"client\",server=\"redis\"");
+        let postgres = days(&metrics, "certificate=\"server\",server=\"postgres\"");
+        (3.0..=5.0).contains(&redis) && client > 100.0 && postgres > 100.0
+    })
+    .await
+    .expect("dates");
     relay.terminate();
     assert!(relay.wait(LIMIT).await.expect("an end").success(), "{}", relay.log_tail());
 }
