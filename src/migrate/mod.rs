@@ -1,7 +1,7 @@
 //! `outflow migrate`: the objects in Postgres that the relay needs, as one script that can be run any number of times.
 //!
 //! The script that is printed is the script that is run. It creates what is missing and never drops or rewrites
-//! anything; a lock makes replicas that start at once take turns.
+//! anything, save the registration of a table that was dropped; a lock makes replicas that start at once take turns.
 
 use std::fmt::Write as _;
 
@@ -36,18 +36,22 @@ pub fn script(outboxes: &[OutboxConfig], triggers: Triggers) -> String {
         lock::MIGRATE
     );
     sql.push_str(&include_str!("schema.sql").replace("{class_wake}", &lock::WAKE.to_string()));
+    let is_default = |outbox: &OutboxConfig| (outbox.table.schema(), outbox.table.table()) == DEFAULT_TABLE;
+    for outbox in outboxes.iter().filter(|outbox| is_default(outbox)) {
+        sql.push('\n');
+        sql.push_str(&include_str!("event_table.sql").replace("{table}", &outbox.table.quoted()));
+    }
+    let wanted = |outbox: &OutboxConfig| {
+        format!("({}, {}::regclass)", quote_literal(&outbox.name), quote_literal(&outbox.table.quoted()))
+    };
+    let wanted: Vec<String> = outboxes.iter().map(wanted).collect();
+    sql.push('\n');
+    sql.push_str(&include_str!("register.sql").replace("{wanted}", &wanted.join(", ")));
     for outbox in outboxes {
-        let relation = outbox.table.quoted();
-        let table = quote_literal(&relation);
-        let is_default = (outbox.table.schema(), outbox.table.table()) == DEFAULT_TABLE;
-        let _ = writeln!(sql, "\n-- Outbox {:?}: {}", outbox.name, outbox.table);
-        if is_default {
-            sql.push_str(&include_str!("event_table.sql").replace("{table}", &relation));
-        }
-        let register = include_str!("register.sql").replace("{table}", &table);
-        sql.push_str(&register.replace("{name}", &quote_literal(&outbox.name)));
-        if is_default || triggers == Triggers::AllTables {
-            let trigger = include_str!("trigger.sql").replace("{table}", &table);
+        if is_default(outbox) || triggers == Triggers::AllTables {
+            let relation = outbox.table.quoted();
+            let _ = writeln!(sql, "\n-- Outbox {:?}: {}", outbox.name, outbox.table);
+            let trigger = include_str!("trigger.sql").replace("{table}", &quote_literal(&relation));
             sql.push_str(&trigger.replace("{relation}", &relation));
         }
     }

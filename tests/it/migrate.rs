@@ -85,3 +85,56 @@ async fn a_foreign_table_gets_its_trigger_only_when_asked() {
         assert_eq!(stage.number(triggers).await, expected);
     }
 }
+
+/// Dropped and made again, a table is another one: it is registered anew, with a journal of its own, and a relay that has
+/// run all the time goes on with it.
+#[tokio::test]
+async fn a_table_that_was_made_again_is_registered_anew() {
+    let stage = Stage::new(&outbox("poll_interval = \"50ms\"")).await;
+    let journal = "select ('x' || substr(md5(journal::text), 1, 15))::bit(60)::bigint from outflow.outbox";
+    let before = stage.number(journal).await;
+    let mut relay = stage.relay();
+    let insert = "insert into outbox (aggregate_type, aggregate_id, event_type, payload) values ('a', 'b', 'c', '{}')";
+    stage.sql(insert).await;
+    stage.drained().await;
+    stage.sql("drop table outbox").await;
+    stage.not_ready("there is no table").await;
+    stage.migrate().await;
+    assert_eq!(stage.number("select count(*) from outflow.outbox").await, 1, "the old one is gone");
+    assert!(stage.number(journal).await != before, "another table, another journal");
+    stage.sql(insert).await;
+    stage.drained().await;
+    assert_eq!(stage.length("events.a").await, 2);
+    assert!(relay.exit_status().is_none(), "{}", relay.log_tail());
+}
+
+/// A name can have one table only: whose it is and what to do is said, whichever way it came about.
+#[tokio::test]
+async fn a_name_that_another_table_has_is_told_apart() {
+    let stage = Stage::new(&outbox("")).await;
+    let swap =
+        "begin; alter table outbox rename to \"old one\"; create table outbox (like \"old one\" including all); commit";
+    stage.sql(swap).await;
+    let (code, log) = stage.finished("taken", &["migrate"]).await;
+    assert_eq!(code, Some(1), "{log}");
+    for words in
+        ["outbox orders: the name is taken by the table public.\"old one\"", "[[outbox]] of its own", "delete from"]
+    {
+        assert!(log.contains(words), "{words:?} is not in {log}");
+    }
+    assert!(!log.contains("duplicate key"), "{log}");
+    // What it says to do: the old table as an outbox of its own, whichever comes first.
+    let old = outbox("").replace("public.outbox", "public.\\\"old one\\\"").replace("\"orders\"", "\"old\"");
+    stage.configure(&format!("{}\n{old}", outbox("")));
+    stage.migrate().await;
+    // And two that change their names with each other.
+    stage.configure(
+        &format!("{}\n{old}", outbox(""))
+            .replace("orders", "x")
+            .replace("\"old\"", "\"orders\"")
+            .replace("\"x\"", "\"old\""),
+    );
+    stage.migrate().await;
+    let named = "select count(*) from outflow.outbox where (name, relation::text) in (('orders', '\"old one\"'), ('old', 'outbox'))";
+    assert_eq!(stage.number(named).await, 2);
+}
