@@ -134,7 +134,8 @@ impl Template {
     pub fn sql(&self, column: impl Fn(&str) -> String) -> String {
         let part = |part: &Part| match part {
             Part::Text(text) => format!("'{}'", text.replace('\'', "''")),
-            Part::Column(name) => format!("coalesce({}::text, '')", column(name)),
+            // As bytes, whatever collations the columns have.
+            Part::Column(name) => format!("coalesce({}::text collate \"C\", '')", column(name)),
         };
         self.parts.iter().map(part).collect::<Vec<_>>().join(" || ")
     }
@@ -226,7 +227,10 @@ mod tests {
     #[test]
     fn sql_quotes_text_and_columns() {
         let template: Template = "it's.{a}".parse().expect("a template");
-        assert_eq!(template.sql(|name| format!("c.\"{name}\"")), "'it''s.' || coalesce(c.\"a\"::text, '')");
+        assert_eq!(
+            template.sql(|name| format!("c.\"{name}\"")),
+            "'it''s.' || coalesce(c.\"a\"::text collate \"C\", '')"
+        );
     }
 
     #[test]

@@ -71,9 +71,11 @@ fn insert(config: &OutboxConfig, found: &[Column]) -> Result<Insert, String> {
     let payload = of(&names.payload)?;
     insert.add(payload, payload_of(payload));
     insert.add(of(&names.kind)?, text("type", of(&names.kind)?));
-    for (name, source) in [(&names.key, "key"), (&names.time, "time")] {
-        let Some(name) = name else { continue };
-        insert.add(of(name)?, text(source, of(name)?));
+    if let Some(name) = &names.key {
+        insert.add(of(name)?, text("key", of(name)?));
+    }
+    if let Some(name) = &names.time {
+        insert.add(of(name)?, text(include_str!("sql/time.sql"), of(name)?));
     }
     if let Some(name) = &names.headers {
         let column = of(name)?;
@@ -139,7 +141,7 @@ impl Insert {
         let renumber = renumber.map(|order| format!(", {} = default", quote_identifier(&order.name)));
         format!(
             "{GONE}, back as (update {} as t set {} = null{} from gone \
-             where t.{} = gone.\"row\"::{id_type} and t.{}::text = gone.event_id returning 1), \
+             where t.{} = gone.\"row\"::{id_type} and t.{}::text collate \"C\" = gone.event_id returning 1), \
              put as ({} returning 1) select (select count(*) from back) + (select count(*) from put)",
             config.table.quoted(),
             quote_identifier(mark),

@@ -16,6 +16,8 @@ mod source;
 mod statements;
 mod sweep;
 pub mod table;
+mod time;
+mod types;
 
 use std::future::Future;
 use std::time::Duration;

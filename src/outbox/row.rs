@@ -1,14 +1,12 @@
 //! From rows of Postgres to a batch: each field is copied once, into memory that the whole batch shares.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use jiff::Timestamp;
 use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, Type};
 
+use super::time;
 use crate::event::{Batch, Event};
 
-/// Postgres counts time from 2000-01-01, in microseconds.
-const EPOCH_2000_MICROS: i64 = 946_684_800_000_000;
 /// Memory is taken in pieces of at least this size.
 const ARENA_BYTES: usize = 64 * 1024;
 
@@ -27,8 +25,10 @@ pub enum Decode {
     Raw,
     /// As it is, less the version byte.
     Jsonb,
-    /// To RFC 3339, UTC.
+    /// To RFC 3339, UTC; what it has no words for as `time` says.
     Timestamp,
+    /// As the midnight in UTC.
+    Date,
 }
 
 impl Decode {
@@ -188,13 +188,17 @@ fn integer(row: &Row, field: Field) -> Result<Option<i64>, UnreadableRow> {
 }
 
 fn number(bytes: &[u8], decode: Decode) -> Result<i64, UnreadableRow> {
-    let wrong = || UnreadableRow("a number has an unexpected width".to_owned());
+    let wrong = wrong_width;
     match decode {
         Decode::Int2 => bytes.try_into().map(i16::from_be_bytes).map(i64::from).map_err(|_| wrong()),
         Decode::Int4 => bytes.try_into().map(i32::from_be_bytes).map(i64::from).map_err(|_| wrong()),
         Decode::Int8 | Decode::Timestamp => bytes.try_into().map(i64::from_be_bytes).map_err(|_| wrong()),
-        Decode::Uuid | Decode::Raw | Decode::Jsonb => Err(wrong()),
+        Decode::Uuid | Decode::Raw | Decode::Jsonb | Decode::Date => Err(wrong()),
     }
+}
+
+fn wrong_width() -> UnreadableRow {
+    UnreadableRow("a number has an unexpected width".to_owned())
 }
 
 fn write(arena: &mut BytesMut, bytes: &[u8], decode: Decode) -> Result<(), UnreadableRow> {
@@ -212,13 +216,11 @@ fn write(arena: &mut BytesMut, bytes: &[u8], decode: Decode) -> Result<(), Unrea
             let _ = write!(arena, "{}", number(bytes, decode)?);
         }
         Decode::Timestamp => {
-            match Timestamp::from_microsecond(number(bytes, decode)?.saturating_add(EPOCH_2000_MICROS)) {
-                Ok(time) => {
-                    let _ = write!(arena, "{time}");
-                }
-                // infinity and -infinity
-                Err(_) => arena.put_slice(b"infinity"),
-            }
+            let _ = time::write_timestamp(arena, number(bytes, decode)?);
+        }
+        Decode::Date => {
+            let days = bytes.try_into().map(i32::from_be_bytes).map_err(|_| wrong_width())?;
+            let _ = time::write_date(arena, days);
         }
     }
     Ok(())

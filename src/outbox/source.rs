@@ -62,7 +62,7 @@ pub(super) struct State {
 impl PgOutbox {
     /// Prepares to drain `table`; connects when first used. `sink` names where it appends to.
     pub fn new(config: OutboxConfig, table: Table, server: &Server, sink: &str) -> Self {
-        let mapping = mapping(&config, sink);
+        let mapping = mapping(&config, sink) + &table.manner;
         let size = config.in_flight + SPARE_CONNECTIONS;
         let state = State {
             cursor: Cursor::default(),

@@ -4,6 +4,7 @@ use tokio_postgres::types::Type;
 
 use super::identity::{is_as_it_was, is_ours};
 use super::row::{Decode, Field, Layout};
+use crate::columns::Column;
 use crate::config::{OutboxConfig, Settle};
 use crate::table_name::quote_identifier;
 
@@ -29,13 +30,6 @@ pub struct Statements {
     pub sweep: Option<String>,
 }
 
-/// A column as the catalog shows it.
-pub(super) struct Column {
-    pub(super) name: String,
-    /// Name of its type.
-    pub(super) kind: String,
-}
-
 /// Collects the columns to return, each once.
 struct List<'a> {
     columns: &'a [Column],
@@ -46,11 +40,15 @@ struct List<'a> {
 }
 
 impl List<'_> {
-    fn add(&mut self, key: &str, name: &str) -> Result<Field, String> {
-        let column = self.columns.iter().find(|column| column.name == name).ok_or_else(|| {
+    fn find(&self, key: &str, name: &str) -> Result<&Column, String> {
+        self.columns.iter().find(|column| column.name == name).ok_or_else(|| {
             let known: Vec<&str> = self.columns.iter().map(|column| column.name.as_str()).collect();
             format!("{key} names {name:?}, but {} has only the columns {}", self.table, known.join(", "))
-        })?;
+        })
+    }
+
+    fn add(&mut self, key: &str, name: &str) -> Result<Field, String> {
+        let column = self.find(key, name)?;
         let quoted = format!("t.{}", quote_identifier(name));
         let (sql, kind, decode) = match column.kind.as_str() {
             "smallint" => (quoted, Type::INT2, Decode::Int2),
@@ -82,14 +80,21 @@ impl List<'_> {
         Field { position, decode }
     }
 
-    /// As [`List::add`], but never raw bytes: what goes into the journal is text.
+    /// As [`List::add`], but as Postgres's own text: what goes into the journal, and what is compared in a statement.
     fn add_text(&mut self, key: &str, name: &str) -> Result<Field, String> {
-        let field = self.add(key, name)?;
-        let is_bytes = self.columns.iter().any(|column| column.name == name && column.kind == "bytea");
-        if !is_bytes {
-            return Ok(field);
+        let kind = self.find(key, name)?.kind.as_str();
+        if !matches!(kind, "bytea" | "timestamp with time zone" | "timestamp without time zone" | "jsonb") {
+            return self.add(key, name);
         }
         Ok(self.returned(format!("t.{}::text", quote_identifier(name)), Type::TEXT, Decode::Raw))
+    }
+
+    /// A moment: a date is its midnight.
+    fn add_time(&mut self, key: &str, name: &str) -> Result<Field, String> {
+        if self.find(key, name)?.kind == "date" {
+            return Ok(self.returned(format!("t.{}", quote_identifier(name)), Type::DATE, Decode::Date));
+        }
+        self.add(key, name)
     }
 
     fn add_optional(&mut self, key: &str, name: Option<&String>) -> Result<Option<Field>, String> {
@@ -105,7 +110,7 @@ pub(super) fn layout(config: &OutboxConfig, columns: &[Column]) -> Result<(Layou
     let mut list = List { columns, table, sql, types };
     let names = &config.columns;
     let order = list.add("columns.order", &names.order)?;
-    let route = config.stream.columns().map(|column| list.add("stream", column)).collect::<Result<_, _>>()?;
+    let route = config.stream.columns().map(|column| list.add_text("stream", column)).collect::<Result<_, _>>()?;
     if let Settle::Mark(column) = &config.settle {
         list.add("columns.settled", column)?;
     }
@@ -116,7 +121,7 @@ pub(super) fn layout(config: &OutboxConfig, columns: &[Column]) -> Result<(Layou
         id: list.add_text("columns.event_id", &names.event_id)?,
         key: list.add_optional("columns.key", names.key.as_ref())?,
         kind: list.add("columns.type", &names.kind)?,
-        time: list.add_optional("columns.time", names.time.as_ref())?,
+        time: names.time.as_ref().map(|name| list.add_time("columns.time", name)).transpose()?,
         payload: list.add("columns.payload", &names.payload)?,
         headers: list.add_optional("columns.headers", names.headers.as_ref())?,
         route,
@@ -153,10 +158,11 @@ pub(super) fn statements(
                  (select $8::bigint where pg_snapshot_xmax(pg_current_snapshot()) > $7::text::xid8))";
     let above = if has_cursor { format!("c.{order} > {bound}") } else { format!("{bound} is not null") };
     let stream = config.stream.sql(|column| format!("c.{}", quote_identifier(column)));
-    // Events without a key use their primary key: they are in no order with others.
+    // Events without a key use their primary key: they are in no order with others. Texts are compared and hashed as bytes:
+    // what a collation takes for equal is not the same key, nor the same stream.
     let key = match &names.key {
-        Some(key) => format!("coalesce(c.{}::text, c.{id}::text)", quote_identifier(key)),
-        None => format!("c.{id}::text"),
+        Some(key) => format!("coalesce(c.{}::text collate \"C\", c.{id}::text collate \"C\")", quote_identifier(key)),
+        None => format!("c.{id}::text collate \"C\""),
     };
     let wanted = |parked: &str, slots: &str| {
         format!(
@@ -195,13 +201,15 @@ pub(super) fn statements(
             selected.join(", ")
         )
     };
-    let id_type = columns.iter().find(|column| column.name == names.id).map_or("text", |column| column.kind.as_str());
-    // `character` alone would mean one character.
-    let id_type = if id_type == "character" { "bpchar" } else { id_type };
+    let id_column = columns.iter().find(|column| column.name == names.id);
+    let id_type = id_column.map_or("text", Column::sql_type);
+    // The first comparison uses the index, by whose collation other texts may be equal too.
+    let exactly = format!("t.{id}::text collate \"C\" = j.id");
     let event_id = quote_identifier(&names.event_id);
     let settle_recovered = format!(
         "{verb} {} unnest($1::text[], $2::text[]) as j (id, event_id) \
-         where {ours} and t.{id} = j.id::{id_type} and t.{event_id}::text = j.event_id{}",
+         where {ours} and t.{id} = j.id::{id_type} and {exactly} \
+         and t.{event_id}::text collate \"C\" = j.event_id{}",
         if matches!(config.settle, Settle::Delete) { "using" } else { "from" },
         unsettled.replace("c.", "t."),
     );

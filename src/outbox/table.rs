@@ -4,7 +4,9 @@ use tokio_postgres::Client;
 
 use super::privileges;
 use super::row::Layout;
-use super::statements::{Column, Statements, layout, statements};
+use super::statements::{Statements, layout, statements};
+use super::types;
+use crate::columns::{self, Column};
 use crate::config::{OutboxConfig, Settle};
 use crate::postgres::describe;
 
@@ -35,6 +37,8 @@ pub struct Table {
     pub has_trigger: bool,
     /// Whether the order column is an integer, so that there is a cursor.
     pub has_cursor: bool,
+    /// What differs in how it is drained from what an earlier version did: such a one must not be a member beside this one.
+    pub manner: String,
     /// How a claimed row is read.
     pub layout: Layout,
     /// The statements.
@@ -100,10 +104,9 @@ impl Table {
             return Ok(Examined { problems, table: None });
         };
         let oid: u32 = found.get("oid");
-        let columns = client.query(include_str!("sql/columns.sql"), &[&oid]).await.map_err(failed)?;
-        let columns: Vec<Column> =
-            columns.iter().map(|row| Column { name: row.get("name"), kind: row.get("type") }).collect();
+        let columns = columns::of_oid(client, oid).await.map_err(failed)?;
         problems.extend(missing_columns(config, &columns).into_iter().map(Problem::Other));
+        problems.extend(types::unfit(config, &columns).into_iter().map(Problem::Other));
         // Whoever may not look would be told of that instead.
         let mut journal = None;
         if !problems.iter().any(|problem| matches!(problem, Problem::Privilege(_))) {
@@ -123,8 +126,19 @@ impl Table {
         let has_cursor = layout.order.is_some();
         let sql = statements(config, &columns, &list, oid, plain, has_cursor);
         let has_trigger = found.get("has_trigger");
-        Ok(Examined { problems, table: Some(Self { oid, journal, has_trigger, has_cursor, layout, sql }) })
+        let manner = manner(config, &columns);
+        Ok(Examined { problems, table: Some(Self { oid, journal, has_trigger, has_cursor, manner, layout, sql }) })
     }
+}
+
+/// See [`Table::manner`].
+fn manner(config: &OutboxConfig, columns: &[Column]) -> String {
+    let names = &config.columns;
+    let key = names.key.iter().chain([&names.id]);
+    let mut differs =
+        key.filter_map(|name| columns.iter().find(|column| column.name == *name && !column.is_deterministic));
+    // Their hash was that of what the collation takes for equal.
+    if differs.next().is_some() { "; keys as bytes".to_owned() } else { String::new() }
 }
 
 const MIGRATE: &str = "run `outflow migrate` with this configuration";
