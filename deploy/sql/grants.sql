@@ -8,6 +8,8 @@
 -- The relay takes rows out and changes none. Postgres wants `update` of some column for `for update skip locked`.
 grant usage on schema outflow to outflow_relay;
 grant select, delete, update (id) on public.outbox to outflow_relay;
+-- What the sequence has handed out tells it which ids can still come. Without this grant it looks from the first row on.
+grant select on sequence public.outbox_id_seq to outflow_relay;
 -- The relay's own tables: the generation, who runs, and what could not be delivered. It counts the dead letters
 -- and reads none back.
 grant select, update on outflow.outbox to outflow_relay;

@@ -97,7 +97,9 @@ async fn server_itself(client: &Client, findings: &mut Findings) -> Result<(), t
     }
     let prepared: i32 = row.get("prepared_transactions");
     if prepared > 0 {
-        let advice = advice("if writers use it, do without the wake-up trigger (poll_interval bounds the wait)");
+        let advice = advice(
+            "if writers use it, set outbox.notify = false and run `outflow migrate --triggers` (poll_interval bounds the wait)",
+        );
         let what = "two-phase commit is switched on; PREPARE TRANSACTION refuses a transaction that woke a relay";
         findings.warning(ABOUT, what, advice);
     }

@@ -5,6 +5,7 @@ use tokio_postgres::Client;
 use super::database::{BEGIN, looking};
 use super::{Findings, Known, Remedy, about, advice};
 use crate::config::{OutboxConfig, Settle};
+use crate::outbox::proof::{self, Gap};
 use crate::outbox::table::{Problem, Table};
 use crate::postgres::{describe, scoped};
 use crate::table_name::quote_identifier;
@@ -36,13 +37,9 @@ pub(super) async fn check(client: &Client, outbox: &OutboxConfig, findings: &mut
     }
     let Some(table) = examined.table else { return known };
     findings.ok(about, format!("{} has its columns, privileges and registration", outbox.table));
-    if table.has_trigger {
-        findings.ok(about, "the wake-up trigger is there");
-    } else {
-        let what = "there is no wake-up trigger: events are found by polling, after poll_interval at the latest";
-        findings.warning(about, what, advice("run `outflow migrate --triggers` as the owner of the table"));
-    }
+    trigger(table.has_trigger, outbox, findings, about);
     if table.has_cursor {
+        order_proof(client, table.oid, outbox, findings, about).await;
         order_column(client, outbox, findings, about).await;
     } else {
         let what =
@@ -58,6 +55,51 @@ pub(super) async fn check(client: &Client, outbox: &OutboxConfig, findings: &mut
         }
     }
     known
+}
+
+fn trigger(notifies: bool, outbox: &OutboxConfig, findings: &mut Findings, about: &str) {
+    let migrate = advice("run `outflow migrate --triggers` as the owner of the table");
+    match (notifies, outbox.notify) {
+        (true, true) => findings.ok(about, "the wake-up trigger is there"),
+        (true, false) => findings.warning(about, "the trigger notifies, although `notify` is false", migrate),
+        (false, false) => {
+            findings.ok(
+                about,
+                "no trigger notifies (`notify = false`): events are found after poll_interval at the latest",
+            );
+        }
+        (false, true) => {
+            let what = "there is no wake-up trigger: events are found by polling, after poll_interval at the latest";
+            findings.warning(about, what, migrate);
+        }
+    }
+}
+
+/// What a table without a proof costs; order holds with it and without.
+async fn order_proof(client: &Client, oid: u32, outbox: &OutboxConfig, findings: &mut Findings, about: &str) {
+    match proof::gaps(client, oid, outbox).await {
+        Ok(gaps) if gaps.is_empty() => {
+            findings
+                .ok(about, "transactions have their number before their ids: claims start where the last one ended");
+        }
+        Ok(gaps) => {
+            for Gap { what, remedy } in gaps {
+                let what = format!(
+                    "{what}; so that no event is overtaken, claims start at the first row whenever somebody has written, \
+                     which is slow while a long transaction keeps Postgres from removing dead rows"
+                );
+                let remedy = match remedy {
+                    proof::Remedy::Sql(statement) => Remedy::Sql(statement),
+                    proof::Remedy::Advice(text) => advice(text),
+                };
+                findings.warning(about, what, remedy);
+            }
+        }
+        Err(error) => {
+            let what = format!("it cannot be told whether ids come after numbers: {}", describe(&error));
+            findings.warning(about, what, advice("ask again as the owner of the table"));
+        }
+    }
 }
 
 async fn order_column(client: &Client, outbox: &OutboxConfig, findings: &mut Findings, about: &str) {

@@ -77,6 +77,7 @@ pub(super) struct Outbox {
     pub(super) in_flight: Option<usize>,
     #[serde(default, with = "humantime_serde::option")]
     pub(super) poll_interval: Option<Duration>,
+    pub(super) notify: Option<bool>,
     #[serde(default, with = "humantime_serde::option")]
     pub(super) linger: Option<Duration>,
     #[serde(default, with = "humantime_serde::option")]
@@ -136,6 +137,7 @@ impl Outbox {
                 batch_bytes,
                 in_flight,
                 poll_interval,
+                notify,
                 linger,
                 park_max,
                 settle,

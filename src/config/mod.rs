@@ -68,6 +68,8 @@ pub struct OutboxConfig {
     pub in_flight: usize,
     /// How soon a row is found that nothing told of.
     pub poll_interval: Duration,
+    /// Whether the insert trigger that `outflow migrate` makes wakes a sleeping relay.
+    pub notify: bool,
     /// How long a claim may be put off under load, at most; zero: never.
     pub linger: Duration,
     /// How long a stream may refuse its events before they go to the dead letters; `None`: for ever.

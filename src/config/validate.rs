@@ -87,6 +87,7 @@ fn outbox(given: file::Outbox) -> Result<OutboxConfig, Problem> {
         batch_bytes: bytes(given.batch_bytes, BATCH_BYTES, "batch_bytes")?,
         in_flight: within(given.in_flight, IN_FLIGHT, "in_flight")?,
         poll_interval: duration(given.poll_interval, POLL_INTERVAL, "poll_interval")?,
+        notify: given.notify.ok_or_else(|| missing("notify"))?,
         linger: duration(given.linger, LINGER, "linger")?,
         park_max: given.park_max.filter(|max| !max.is_zero()),
         settle,

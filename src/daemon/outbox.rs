@@ -73,7 +73,7 @@ fn relay_of(
     place: &str,
     metrics: &OutboxMetrics,
 ) -> Relay<PgOutbox, RedisSink> {
-    if !table.has_trigger {
+    if !table.has_trigger && outbox.notify {
         tracing::warn!(
             outbox = outbox.name,
             "no wake-up trigger: rows are found by polling (`outflow migrate --triggers` adds it)"

@@ -15,7 +15,7 @@ use crate::table_name::quote_literal;
 /// The table that is created where it is missing. Others are somebody else's.
 const DEFAULT_TABLE: (&str, &str) = ("public", "outbox");
 /// Version of [`schema.sql`](self): what `outflow.migration` says when it is up to date.
-pub const VERSION: i32 = 3;
+pub const VERSION: i32 = 4;
 
 /// What to create beyond the schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +52,8 @@ pub fn script(outboxes: &[OutboxConfig], triggers: Triggers) -> String {
             let relation = outbox.table.quoted();
             let _ = writeln!(sql, "\n-- Outbox {:?}: {}", outbox.name, outbox.table);
             let trigger = include_str!("trigger.sql").replace("{table}", &quote_literal(&relation));
-            sql.push_str(&trigger.replace("{relation}", &relation));
+            let function = if outbox.notify { "outflow.number_and_wake()" } else { "outflow.number()" };
+            sql.push_str(&trigger.replace("{relation}", &relation).replace("{function}", function));
         }
     }
     sql.push_str("\ncommit;\n");

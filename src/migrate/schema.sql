@@ -1,4 +1,4 @@
--- Outflow's own schema, version 3. Everything is created only where it is missing, so that it can be run again and by
+-- Outflow's own schema, version 4. Everything is created only where it is missing, so that it can be run again and by
 -- several replicas at once; nothing is ever dropped or rewritten.
 create schema if not exists outflow;
 
@@ -86,4 +86,27 @@ begin
 end
 $wake$;
 
-insert into outflow.migration (version) values (1), (2), (3) on conflict do nothing;
+-- Version 4: the same, and the transaction has its number before any default of the insert is evaluated. So an id that the
+-- column draws is drawn after the number, which the order of events rests on (src/outbox/cursor.rs). Functions with names
+-- of their own: a trigger that calls them is known to do so. Change what they do, and they need new names.
+create or replace function outflow.number_and_wake() returns trigger language plpgsql as $wake$
+begin
+  if pg_catalog.pg_current_xact_id() is null
+    or not pg_catalog.pg_try_advisory_xact_lock_shared({class_wake}, tg_relid::oid::integer)
+  then
+    perform pg_catalog.pg_notify('outflow_' || tg_relid::oid::text, '');
+  end if;
+  return null;
+end
+$wake$;
+-- For an outbox with `notify = false`: it wakes nobody, so that writers may use PREPARE TRANSACTION.
+create or replace function outflow.number() returns trigger language plpgsql as $number$
+begin
+  if pg_catalog.pg_current_xact_id() is null then
+    raise exception 'a transaction without a number';
+  end if;
+  return null;
+end
+$number$;
+
+insert into outflow.migration (version) values (1), (2), (3), (4) on conflict do nothing;

@@ -1,14 +1,13 @@
 //! Claiming: one transaction that fences itself, checks its generation, and takes the next rows out of the table.
 
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
 
 use deadpool_postgres::Object;
 use futures_util::{TryStreamExt, future};
 use tokio_postgres::Statement;
 use tokio_postgres::types::ToSql;
 
-use super::cursor::{Look, Snapshot};
+use super::cursor::{Look, Proof, Snapshot};
 use super::identity::{is_another, is_unregistered, same_types};
 use super::lease::Lease;
 use super::row::Rows;
@@ -45,6 +44,7 @@ struct Bounds {
     generation: i64,
     slots: Option<i64>,
     unseen: Option<(u64, i64)>,
+    proof: Option<Proof>,
 }
 
 /// What a look at the table gave.
@@ -108,14 +108,25 @@ impl PgOutbox {
 
     async fn look(&self, client: &Object, parked: &[String]) -> Result<Looked, OutboxError> {
         let oid = self.table.oid;
-        let Bounds { position, xids, floors, limit, generation, slots, unseen } = self.bounds();
+        let Bounds { position, xids, floors, limit, generation, slots, unseen, proof } = self.bounds();
         let (fence, ask, claim) = self.prepared(client).await?;
         let rows_max = i64::try_from(limit).unwrap_or(i64::MAX);
         let parked = (!parked.is_empty()).then_some(parked);
         let (unseen, unseen_floor) = unseen.map(|(number, floor)| (number.to_string(), floor)).unzip();
-        let params: [&(dyn ToSql + Sync); 9] =
-            [&position, &xids, &floors, &rows_max, &parked, &slots, &unseen, &unseen_floor, &generation];
-        let at = Instant::now();
+        let (proof_token, proof_drawn) = proof.map(|Proof { token, drawn }| (token, drawn)).unzip();
+        let params: [&(dyn ToSql + Sync); 11] = [
+            &position,
+            &xids,
+            &floors,
+            &rows_max,
+            &parked,
+            &slots,
+            &unseen,
+            &unseen_floor,
+            &generation,
+            &proof_token,
+            &proof_drawn,
+        ];
         // One round trip: the four are sent together, and Postgres runs them one after another.
         let ((), _, known, rows) = future::try_join4(
             client.batch_execute(BEGIN),
@@ -144,11 +155,12 @@ impl PgOutbox {
         }
         let snapshot = Snapshot::parse(known.get(1))
             .ok_or_else(|| OutboxError::Postgres("a snapshot that cannot be read".to_owned()))?;
+        let proof = known.get::<_, Option<String>>(3).zip(known.get(4)).map(|(token, drawn)| Proof { token, drawn });
         let full = taken.len() >= limit;
         self.adapt_limit(taken.len(), taken.bytes());
         let (batch, own) = taken.finish();
         let last = batch.events.last().and_then(|event| event.order);
-        Ok(Looked::Rows(batch, Look { at, answered: Instant::now(), snapshot, own, last, full }))
+        Ok(Looked::Rows(batch, Look { snapshot, proof, own, last, full }))
     }
 
     async fn prepared(&self, client: &Object) -> Result<(Statement, Statement, Statement), OutboxError> {
@@ -174,9 +186,7 @@ impl PgOutbox {
     /// Where to look, after what was found outside the claims.
     fn bounds(&self) -> Bounds {
         let mut state = locked(&self.state);
-        if let Some(order) = state.look_again.take() {
-            state.cursor.rewind_below(order);
-        }
+        state.catch_up();
         let (xids, floors) = state.cursor.watched().map(|(xid, floor)| (xid.to_string(), floor)).unzip();
         let (position, limit) = (state.cursor.position(), state.limit);
         Bounds {
@@ -187,6 +197,7 @@ impl PgOutbox {
             generation: state.generation,
             slots: state.slots(),
             unseen: state.cursor.unseen(),
+            proof: state.cursor.proof().cloned(),
         }
     }
 

@@ -8,6 +8,7 @@ mod in_flight;
 mod lease;
 pub mod lock;
 mod privileges;
+pub mod proof;
 mod recovery;
 mod row;
 mod settle;

@@ -45,6 +45,10 @@ pub(super) struct State {
     pub(super) in_flight: InFlight,
     /// The lowest order value to look at again, from outside the claims; applied before the next one.
     pub(super) look_again: Option<i64>,
+    /// Nothing that the cursor knows counts for the next claim.
+    start_over: bool,
+    /// Why the cursor no longer believes in the table's proof: it was contradicted.
+    pub(super) distrust: Option<String>,
     /// The generation this member works in.
     pub(super) generation: i64,
     /// The member's slots as bits.
@@ -68,6 +72,8 @@ impl PgOutbox {
             cursor: Cursor::default(),
             in_flight: InFlight::default(),
             look_again: None,
+            start_over: false,
+            distrust: None,
             generation: 0,
             mask: 0,
             live: Vec::new(),
@@ -228,7 +234,20 @@ impl State {
         self.generation = generation;
         self.mask = slots::mask(shares, seat);
         self.live = live.to_vec();
-        self.look_again_from(super::cursor::BEGINNING);
+        self.start_over = true;
+    }
+
+    /// What was found outside the claims counts from the next one on.
+    pub(super) fn catch_up(&mut self) {
+        if std::mem::take(&mut self.start_over) {
+            self.cursor.start_over();
+        }
+        if self.distrust.is_some() {
+            self.cursor.distrust();
+        }
+        if let Some(order) = self.look_again.take() {
+            self.cursor.rewind_below(order);
+        }
     }
 
     /// The next claim starts no higher than this.

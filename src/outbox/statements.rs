@@ -2,7 +2,9 @@
 
 use tokio_postgres::types::Type;
 
+use super::cursor::BEGINNING;
 use super::identity::{is_as_it_was, is_ours};
+use super::proof;
 use super::row::{Decode, Field, Layout};
 use crate::columns::Column;
 use crate::config::{OutboxConfig, Settle};
@@ -13,10 +15,11 @@ use crate::table_name::quote_identifier;
 pub struct Statements {
     /// Takes nothing unless its transaction has set `outflow.claim` to `open`. `$1` cursor, `$2` listed transactions,
     /// `$3` their floors, `$4` limit, `$5` parked streams or null, `$6` the member's slots as bits, or null for all, `$7`
-    /// and `$8` what the cursor has not seen and its floor, or null, `$9` the member's generation.
+    /// and `$8` what the cursor has not seen and its floor, or null, `$9` the member's generation, `$10` and `$11` token
+    /// and sequence of the proof that the cursor rests on, or null.
     pub claim: String,
-    /// `$1` the table's oid: its generation, the snapshot, and whether the table is the one that was examined. A statement
-    /// of its own, behind the fence lock, so that its snapshot is taken after it. That snapshot is older than the one that
+    /// `$1` the table's oid: its generation, the snapshot, whether the table is the one that was examined, and token and
+    /// sequence of its proof, or nulls. A statement of its own, behind the fence lock, so that its snapshot is taken after it. That snapshot is older than the one that
     /// selects the rows, which errs on the safe side both ways: see `cursor`.
     pub generation: String,
     /// Whether the table is the one that was examined.
@@ -26,7 +29,7 @@ pub struct Statements {
     /// `$1` the table's oid, `$2` the new generation, `$3` the share-out, `$4` the mapping: nothing, if the name means
     /// another table.
     pub raise: String,
-    /// The lowest order value up to `$1`; `$2` and `$3` as `$5` and `$6` of the claim.
+    /// The lowest order value up to `$1`, and who inserted it; `$2` and `$3` as `$5` and `$6` of the claim.
     pub sweep: Option<String>,
 }
 
@@ -153,9 +156,21 @@ pub(super) fn statements(
     };
     // The bound is computed in the statement's own snapshot: a listed transaction that has ended lowers this claim.
     // And so does a number above the last claim's that has come and gone.
-    let bound = "least($1::bigint, (select min(o.floor) from unnest($2::text[], $3::bigint[]) as o (xid, floor) \
+    let watched = "$1::bigint, (select min(o.floor) from unnest($2::text[], $3::bigint[]) as o (xid, floor) \
                  where pg_visible_in_snapshot(o.xid::xid8, pg_current_snapshot())), \
-                 (select $8::bigint where pg_snapshot_xmax(pg_current_snapshot()) > $7::text::xid8))";
+                 (select $8::bigint where pg_snapshot_xmax(pg_current_snapshot()) > $7::text::xid8)";
+    // And so does a proof that is not what the cursor rests on.
+    let proof = has_cursor.then(|| proof::statement(oid, &names.order));
+    let bound = match &proof {
+        Some(proof) => format!(
+            "least({watched}, (select {BEGINNING} where $10::text is not null and not exists (\
+             select from ({proof}) as p where p.token = $10 and p.drawn >= $11::bigint)))"
+        ),
+        None => format!("coalesce(least({watched}), length($10::text) + $11::bigint)"),
+    };
+    let proven = proof.map_or("null::text, null::bigint from known".to_owned(), |proof| {
+        format!("p.token, p.drawn from known left join ({proof}) as p on true")
+    });
     let above = if has_cursor { format!("c.{order} > {bound}") } else { format!("{bound} is not null") };
     let stream = config.stream.sql(|column| format!("c.{}", quote_identifier(column)));
     // Events without a key use their primary key: they are in no order with others. Texts are compared and hashed as bytes:
@@ -215,11 +230,14 @@ pub(super) fn statements(
     );
     let sweep = has_cursor.then(|| {
         let wanted = wanted("$2", "$3");
-        format!("select min(c.{order})::bigint from {table} as c where c.{order} <= $1::bigint and {wanted}")
+        format!(
+            "select c.{order}::bigint, c.xmin::text from {table} as c \
+             where c.{order} <= $1::bigint and {wanted} order by c.{order} limit 1"
+        )
     });
     let generation = format!(
         "with known as (select generation, pg_current_snapshot()::text from outflow.outbox where relation = $1::oid) \
-         select known.*, {is_as_it_was} from known"
+         select known.*, {is_as_it_was}, {proven}"
     );
     let raise = format!(
         "update outflow.outbox set generation = $2, slots = $3, mapping = $4 where relation = $1::oid and {is_as_it_was}"

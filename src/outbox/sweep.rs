@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::OutboxError;
 use super::lease::Lease;
 use super::source::{PgOutbox, failed, locked, within};
+use crate::config::Settle;
 
 /// The sweep is at work at most for one twentieth of the time.
 const IDLE_PER_WORK: u32 = 19;
@@ -19,9 +20,8 @@ impl PgOutbox {
         let started = Instant::now();
         match within(self.lowest_behind(parked)).await {
             Ok(found) => {
-                if let Some(lowest) = found {
-                    tracing::debug!(outbox = self.config.name, lowest, "the sweep found a row behind the cursor");
-                    locked(&self.state).look_again_from(lowest);
+                if let Some(found) = found {
+                    self.found(&found);
                 }
                 (started.elapsed() * IDLE_PER_WORK).max(PAUSE_MIN)
             }
@@ -32,14 +32,36 @@ impl PgOutbox {
         }
     }
 
-    /// The lowest order value that is not in flight here and that no claim will come to.
-    async fn lowest_behind(&self, parked: &[String]) -> Result<Option<i64>, OutboxError> {
+    /// Makes the next claim come to it, and asks what it says of the table's proof.
+    fn found(&self, Found { lowest, xmin, proof }: &Found) {
+        tracing::debug!(outbox = self.config.name, lowest, "the sweep found a row behind the cursor");
+        let mut state = locked(&self.state);
+        state.look_again_from(*lowest);
+        // A marked row may be unmarked at any time.
+        let deletes = matches!(self.config.settle, Settle::Delete);
+        let same = state.cursor.proof().map(|proof| &proof.token) == proof.as_ref();
+        if !deletes || !same || state.distrust.is_some() || !state.cursor.contradicts(*lowest, *xmin) {
+            return;
+        }
+        let why =
+            format!("row {lowest} was written after rows with higher ids had been claimed, by transaction {xmin}");
+        tracing::warn!(
+            outbox = self.config.name,
+            "{why}: ids were forced, the sequence went back and forth, or the row was updated; from here on no id is \
+             trusted to be newer than another, which makes claims dearer until this relay is started again"
+        );
+        state.distrust = Some(why);
+    }
+
+    /// The lowest row that is not in flight here and that no claim will come to.
+    async fn lowest_behind(&self, parked: &[String]) -> Result<Option<Found>, OutboxError> {
         let Some(sweep) = &self.table.sql.sweep else { return Ok(None) };
-        let (up_to, slots) = {
+        let (up_to, slots, proof) = {
             let state = locked(&self.state);
             let position = state.cursor.position();
             let in_flight = state.in_flight.lowest().map_or(position, |lowest| lowest.saturating_sub(1));
-            (position.min(in_flight), state.slots())
+            let proof = state.cursor.proof().map(|proof| proof.token.clone());
+            (position.min(in_flight), state.slots(), proof)
         };
         if up_to == super::cursor::BEGINNING {
             return Ok(None);
@@ -47,9 +69,21 @@ impl PgOutbox {
         let client = Lease::new(self.connection().await?);
         let parked = (!parked.is_empty()).then_some(parked);
         let sweep = client.prepare_cached(sweep).await.map_err(|error| failed(&error))?;
-        let row = client.query_one(&sweep, &[&up_to, &parked, &slots]).await.map_err(|error| failed(&error))?;
+        let row = client.query_opt(&sweep, &[&up_to, &parked, &slots]).await.map_err(|error| failed(&error))?;
         // The answer is complete: the session goes back to the pool.
         drop(client.release());
-        Ok(row.get(0))
+        let Some(row) = row else { return Ok(None) };
+        let xmin: &str = row.get(1);
+        let xmin = xmin.parse().map_err(|_| OutboxError::Postgres(format!("an xmin that cannot be read: {xmin:?}")))?;
+        Ok(Some(Found { lowest: row.get(0), xmin, proof }))
     }
+}
+
+/// A row behind the cursor.
+struct Found {
+    lowest: i64,
+    /// The number of the transaction that wrote it, without the epoch.
+    xmin: u32,
+    /// The token that the cursor rested on when it was looked for.
+    proof: Option<String>,
 }

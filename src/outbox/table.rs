@@ -33,7 +33,7 @@ pub struct Table {
     pub oid: u32,
     /// Names its journal in Redis.
     pub journal: String,
-    /// Whether the insert trigger is there and enabled.
+    /// Whether the insert trigger is there, enabled, and notifies.
     pub has_trigger: bool,
     /// Whether the order column is an integer, so that there is a cursor.
     pub has_cursor: bool,

@@ -10,8 +10,8 @@ pub(crate) struct Bounds {
     pub(crate) prompt: bool,
     /// Rolled back transactions of writers.
     pub(crate) rollbacks: u8,
-    /// How far the clock goes, in ticks.
-    pub(crate) ticks: u8,
+    /// The first event of the second key brings an id along, [`AHEAD`] of the sequence.
+    pub(crate) ahead: bool,
     /// Relays that may run.
     pub(crate) members: usize,
     /// How many of them have joined when the model begins.
@@ -31,10 +31,8 @@ pub(crate) struct Bounds {
     pub(crate) mutant: Option<Mutant>,
 }
 
-/// `ID_BEFORE_XID` of `src/outbox/cursor.rs`, in ticks …
-pub(crate) const ID_BEFORE_XID: u8 = 2;
-/// … and how long a transaction really may have an id and no number: less.
-pub(crate) const WITHOUT_NUMBER_MAX: u8 = 1;
+/// How far an id of one's own is ahead.
+pub(crate) const AHEAD: u8 = 3;
 
 /// Keys, slots and streams: the three are one here.
 pub(crate) const KEYS: usize = 2;
@@ -46,9 +44,10 @@ pub(crate) enum Writers {
     Done,
     /// Each in one step.
     Atomic,
-    /// The transaction's number, the id and the commit are steps of their own: ids become visible out of order.
+    /// The transaction's number, the id and the commit are steps of their own, in this order: ids become visible out of
+    /// order. The table has a proof.
     Numbered,
-    /// The same, but an id may be taken before the transaction has a number, by [`WITHOUT_NUMBER_MAX`] at most.
+    /// The same, but an id may be taken long before the transaction has a number.
     Unnumbered,
 }
 
@@ -123,10 +122,10 @@ pub(crate) enum Mutant {
     NamedOnly,
     /// What has come and gone between two claims lowers none.
     UnseenIgnored,
-    /// Floors do not reach back behind the moment between id and number.
-    NoMargin,
-    /// A high is dated by when its claim was sent, not by when its answer came.
-    DatedWhenSent,
+    /// A proof is believed of a table whose ids are taken before the numbers.
+    Credulous,
+    /// Position and floors follow ids that are ahead of the sequence.
+    Unbounded,
     /// A rollback without an answer is taken for done.
     RollbackTrusted,
     /// A row that comes back while in flight is taken again.
@@ -160,8 +159,8 @@ impl Mutant {
         Self::NoWatchList,
         Self::NamedOnly,
         Self::UnseenIgnored,
-        Self::NoMargin,
-        Self::DatedWhenSent,
+        Self::Credulous,
+        Self::Unbounded,
         Self::RollbackTrusted,
         Self::NoInFlightCheck,
         Self::ForgetEarly,
@@ -183,7 +182,7 @@ impl Bounds {
             writers: Writers::Done,
             prompt: false,
             rollbacks: 0,
-            ticks: 0,
+            ahead: false,
             members: 1,
             started: 0,
             in_flight: 2,
@@ -234,9 +233,9 @@ impl Bounds {
         self.watches() && !self.writes_at_once(key)
     }
 
-    /// How far claims and floors reach back behind the last claim, in ticks.
-    pub(crate) fn margin(&self) -> u8 {
-        if self.writers == Writers::Unnumbered && !self.is(Mutant::NoMargin) { ID_BEFORE_XID } else { 0 }
+    /// Whether ids are drawn after numbers, so that a floor can be told.
+    pub(crate) fn is_proven(&self) -> bool {
+        self.writers == Writers::Numbered || self.writers == Writers::Unnumbered && self.is(Mutant::Credulous)
     }
 
     /// Whether transaction numbers matter.

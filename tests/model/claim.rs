@@ -29,7 +29,7 @@ impl State {
         }
         let xid = if bounds.watches() { self.postgres.begin() } else { 0 };
         let claim = self.postgres.open_claim(m, rows, xid);
-        self.hold(m, claim, rows, Asked { sent: self.clock, snapshot }, bounds);
+        self.hold(m, claim, rows, Asked { drawn: self.drawn(bounds), snapshot }, bounds);
         Some(())
     }
 
@@ -39,14 +39,16 @@ impl State {
             return None;
         }
         self.rewind(m);
-        let (number, stage) = (self.members[m].next_batch, Stage::Asking { sent: self.clock });
+        let (number, stage) = (self.members[m].next_batch, Stage::Asking);
         self.members[m].batches.push(Batch { claim: NOWHERE, number, rows: 0, stage });
         Some(())
     }
 
     /// … the fence and the generation, whose snapshot is the one that the cursor knows of …
     pub(crate) fn check(&mut self, m: usize, bounds: &Bounds) -> Option<()> {
-        let Stage::Asking { sent } = self.members[m].batches.last()?.stage else { return None };
+        if self.members[m].batches.last()?.stage != Stage::Asking {
+            return None;
+        }
         if self.is_fenced_off(bounds) {
             return None;
         }
@@ -56,26 +58,26 @@ impl State {
             self.calm(m, bounds);
             return Some(());
         }
-        let snapshot = self.postgres.snapshot();
+        let (snapshot, drawn) = (self.postgres.snapshot(), self.drawn(bounds));
         let claim = self.postgres.open_claim(m, 0, 0);
         let batch = self.members[m].batches.last_mut()?;
         batch.claim = claim;
-        batch.stage = Stage::Checked { sent, snapshot };
+        batch.stage = Stage::Checked { drawn, snapshot };
         Some(())
     }
 
     /// … the delete's own snapshot, in which the lower bound is computed …
     pub(crate) fn look(&mut self, m: usize, bounds: &Bounds) -> Option<()> {
-        let Stage::Checked { sent, snapshot } = self.members[m].batches.last()?.stage else { return None };
+        let Stage::Checked { drawn, snapshot } = self.members[m].batches.last()?.stage else { return None };
         let visible = self.visible(m, self.postgres.snapshot(), bounds);
-        self.members[m].batches.last_mut()?.stage = Stage::Looking { sent, snapshot, visible };
+        self.members[m].batches.last_mut()?.stage = Stage::Looking { drawn, snapshot, visible };
         Some(())
     }
 
     /// … and its locks: only the first row gives the claim a number of its own.
     pub(crate) fn take(&mut self, m: usize, bounds: &Bounds) -> Option<()> {
         let Batch { claim, stage, .. } = *self.members[m].batches.last()?;
-        let Stage::Looking { sent, snapshot, visible } = stage else { return None };
+        let Stage::Looking { drawn, snapshot, visible } = stage else { return None };
         self.members[m].batches.pop();
         let rows = self.postgres.take(visible, bounds.batch_rows);
         let transaction = self.postgres.claim(claim)?;
@@ -90,7 +92,7 @@ impl State {
             let xid = self.postgres.begin();
             let transaction = self.postgres.claim(claim)?;
             (transaction.rows, transaction.xid) = (rows, xid);
-            self.hold(m, claim, rows, Asked { sent, snapshot }, bounds);
+            self.hold(m, claim, rows, Asked { drawn, snapshot }, bounds);
         }
         self.calm(m, bounds);
         Some(())
@@ -109,10 +111,7 @@ impl State {
     pub(crate) fn may_claim(&self, m: usize, bounds: &Bounds) -> bool {
         let member = &self.members[m];
         let asking = member.batches.last().is_some_and(|batch| {
-            matches!(
-                batch.stage,
-                Stage::Asking { .. } | Stage::Checked { .. } | Stage::Looking { .. } | Stage::Unwanted
-            )
+            matches!(batch.stage, Stage::Asking | Stage::Checked { .. } | Stage::Looking { .. } | Stage::Unwanted)
         });
         member.phase == Phase::Working
             && !member.frozen
@@ -134,7 +133,6 @@ impl State {
             return;
         }
         let own = self.postgres.claim(claim).map_or(0, |claim| claim.xid);
-        let answered = self.clock;
         let member = &mut self.members[m];
         if unwanted {
             member.batches.push(Batch { claim, number, rows, stage: Stage::Unwanted });
@@ -142,8 +140,8 @@ impl State {
         }
         let last = ids(rows).last().unwrap_or_default();
         let full = rows.count_ones() == bounds.batch_rows;
-        let Asked { sent, snapshot } = asked;
-        member.cursor.looked(&Look { sent, answered, snapshot, own, last, full }, bounds);
+        let Asked { drawn, snapshot } = asked;
+        member.cursor.looked(&Look { snapshot, drawn, own, last, full }, bounds);
         member.next_batch += 1;
         member.batches.push(Batch { claim, number, rows, stage: Stage::Claimed });
         // A batch in front has failed meanwhile: `Drain::appends` is broken.
@@ -159,6 +157,12 @@ impl State {
         let Some(id) = member.look_again.take() else { return false };
         member.cursor.rewind_below(id);
         true
+    }
+
+    /// What the sequence has handed out, where that says anything.
+    fn drawn(&self, bounds: &Bounds) -> Option<u8> {
+        let drawn = if bounds.is(Mutant::Unbounded) { u8::MAX } else { self.postgres.sequence };
+        bounds.is_proven().then_some(drawn)
     }
 
     fn visible(&self, m: usize, snapshot: Snapshot, bounds: &Bounds) -> Rows {
@@ -183,6 +187,6 @@ impl State {
 /// What a claim knows when it gets its answer.
 #[derive(Clone, Copy)]
 struct Asked {
-    sent: u8,
+    drawn: Option<u8>,
     snapshot: Snapshot,
 }

@@ -1,4 +1,4 @@
-//! The cursor and its watch list, as in `src/outbox/cursor.rs` (DESIGN §3), with a clock of few ticks and small numbers.
+//! The cursor and its watch list, as in `src/outbox/cursor.rs` (DESIGN §3), with small numbers.
 
 use crate::bounds::{Bounds, Mutant};
 
@@ -23,9 +23,9 @@ impl Snapshot {
 /// What one claim saw.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Look {
-    pub(crate) sent: u8,
-    pub(crate) answered: u8,
     pub(crate) snapshot: Snapshot,
+    /// What the sequence had handed out before the claim had a number; `None` if the table has no proof.
+    pub(crate) drawn: Option<u8>,
     pub(crate) own: u8,
     pub(crate) last: u8,
     pub(crate) full: bool,
@@ -34,9 +34,9 @@ pub(crate) struct Look {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub(crate) struct Cursor {
     pub(crate) position: u8,
-    /// When, and the highest id taken until then.
-    highs: Vec<(u8, u8)>,
-    /// When the last claim that took rows was sent, and its number.
+    /// The highest id taken.
+    highest: u8,
+    /// The number of the last claim that took rows, and the floor of all above it.
     looked: Option<(u8, u8)>,
     /// Transaction and floor, by transaction.
     watched: Vec<(u8, u8)>,
@@ -51,14 +51,14 @@ impl Cursor {
     /// The claim's lower bound in a snapshot: `least($cursor, the floors of the listed that have ended)`, and the floor
     /// of what may have come and gone since the last claim.
     pub(crate) fn bound(&self, snapshot: Snapshot, bounds: &Bounds) -> u8 {
-        let unseen = self.unseen(bounds).filter(|(xid, _)| snapshot.xmax > *xid && !bounds.is(Mutant::UnseenIgnored));
+        let unseen = self.unseen().filter(|(xid, _)| snapshot.xmax > *xid && !bounds.is(Mutant::UnseenIgnored));
         let ended = self.watched.iter().filter(|(xid, _)| snapshot.has_ended(*xid));
         ended.copied().chain(unseen).map(|(_, floor)| floor).fold(self.position, u8::min)
     }
 
-    /// The number above which the last claim could not see, and the floor of what took an id before it.
-    pub(crate) fn unseen(&self, bounds: &Bounds) -> Option<(u8, u8)> {
-        self.looked.map(|(_, own)| (own + 1, self.floor(bounds.margin())))
+    /// The number above which the last claim could not see, and the floor of what has come and gone there.
+    pub(crate) fn unseen(&self) -> Option<(u8, u8)> {
+        self.looked.map(|(own, floor)| (own + 1, floor))
     }
 
     /// A claim that took nothing only cleans the list.
@@ -73,11 +73,10 @@ impl Cursor {
             self.list_open(look, bounds);
             self.own.push(look.own);
         }
-        let high = self.highs.last().map_or(look.last, |(_, high)| look.last.max(*high));
-        self.position = if look.full { look.last } else { high };
-        self.looked = Some((look.sent, look.own));
-        let dated = if bounds.is(Mutant::DatedWhenSent) { look.sent } else { look.answered };
-        self.remember(dated, high, look.sent.checked_sub(bounds.margin()));
+        self.highest = self.highest.max(look.last);
+        let reached = if look.full { look.last - 1 } else { self.highest };
+        self.position = reached.min(look.drawn.unwrap_or(u8::MAX));
+        self.looked = Some((look.own, look.drawn.unwrap_or(BEGINNING)));
     }
 
     pub(crate) fn rewind_below(&mut self, id: u8) {
@@ -85,7 +84,7 @@ impl Cursor {
     }
 
     fn list_open(&mut self, look: &Look, bounds: &Bounds) {
-        let floor = self.floor(bounds.margin());
+        let floor = self.looked.map_or(BEGINNING, |(_, floor)| floor);
         for xid in 1..look.own {
             let unnamed = xid >= look.snapshot.xmax;
             let listed = unnamed && !bounds.is(Mutant::NamedOnly) || look.snapshot.open & (1 << xid) != 0;
@@ -94,24 +93,5 @@ impl Cursor {
             }
         }
         self.watched.sort_unstable();
-    }
-
-    fn floor(&self, margin: u8) -> u8 {
-        let Some(since) = self.looked.and_then(|(looked, _)| looked.checked_sub(margin)) else { return BEGINNING };
-        self.highs.iter().rev().find(|(at, _)| *at <= since).map_or(BEGINNING, |(_, high)| *high)
-    }
-
-    /// Keeps of the highs what [`Cursor::floor`] can still ask for.
-    fn remember(&mut self, at: u8, high: u8, since: Option<u8>) {
-        match self.highs.last_mut() {
-            Some((_, known)) if *known >= high => {}
-            // Of one instant only the last can be asked for.
-            Some((when, known)) if *when == at => *known = high,
-            Some(_) | None => self.highs.push((at, high)),
-        }
-        let Some(since) = since else { return };
-        while self.highs.get(1).is_some_and(|(at, _)| *at <= since) {
-            self.highs.remove(0);
-        }
     }
 }

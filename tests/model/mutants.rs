@@ -20,8 +20,8 @@ fn caught(mutant: Mutant) -> (Bounds, &'static str) {
         }
         Mutant::NoWatchList | Mutant::NamedOnly => (late, ORDER),
         Mutant::UnseenIgnored => (unnumbered, ORDER),
-        Mutant::NoMargin => (Bounds { ticks: 2, prompt: true, ..unnumbered }, ORDER),
-        Mutant::DatedWhenSent => (Bounds { events: [2, 2], ticks: 2, prompt: true, ..unnumbered }, ORDER),
+        Mutant::Credulous => (Bounds { prompt: true, ..unnumbered }, ORDER),
+        Mutant::Unbounded => (Bounds { ahead: true, prompt: true, events: [3, 1], ..late }, ORDER),
         Mutant::RollbackTrusted => (one.with(&[(Fault::Cut, 1), (Fault::Outage, 1)], 2), ORDER),
         Mutant::NoInFlightCheck => {
             (fault(Bounds { claims: Claims::Atomic, in_flight: 2, ..late }, Fault::Kill), NO_DOUBLE)

@@ -14,10 +14,21 @@ impl Postgres {
 
     /// The next id of the sequence.
     pub(crate) fn insert(&mut self, key: u8, event: u8, status: Status) -> u8 {
-        self.table.push(Row { key, event, status });
-        let id = u8::try_from(self.table.len()).unwrap_or(u8::MAX);
+        // One that is taken already: that insert failed, and this is the next.
+        while self.table.get(usize::from(self.sequence)).is_some_and(|row| row.status != Status::Unused) {
+            self.sequence += 1;
+        }
+        self.sequence += 1;
+        self.insert_at(self.sequence, Row { key, event, status });
+        self.sequence
+    }
+
+    pub(crate) fn insert_at(&mut self, id: u8, row: Row) {
         assert!(u32::from(id) < Rows::BITS, "more ids than bits: smaller bounds, please");
-        id
+        while self.table.len() < usize::from(id) {
+            self.table.push(Row { key: 0, event: 0, status: Status::Unused });
+        }
+        self.table[usize::from(id) - 1] = row;
     }
 
     pub(crate) fn begin(&mut self) -> u8 {

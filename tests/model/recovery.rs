@@ -1,7 +1,7 @@
 //! Joining, recovery, another share-out (DESIGN §1 "Recovery", §2; `src/outbox/recovery.rs`, `src/relay/member.rs`).
 
 use crate::bounds::{Bounds, Fault, KEYS, Mutant};
-use crate::cursor::BEGINNING;
+use crate::cursor::Cursor;
 use crate::state::{Phase, Rows, Script, State, Status, Trouble, ids};
 
 impl State {
@@ -246,6 +246,6 @@ impl State {
         (member.next_batch, member.last_appended, member.settled) = (1, 0, 0);
         member.look_again = None;
         // What the last generation left open may be anywhere.
-        member.cursor.rewind_below(BEGINNING);
+        member.cursor = Cursor::default();
     }
 }

@@ -13,7 +13,7 @@ const TWO: Bounds = Bounds { members: 2, ..ONE };
 /// Statement by statement, among writers whose transactions overlap.
 const LATE: Bounds = Bounds { writers: Writers::Numbered, claims: Claims::Apart, in_flight: 1, ..ONE };
 /// Ids before numbers; the second writer, which only has to push the cursor, commits in one step.
-const UNNUMBERED: Bounds = Bounds { writers: Writers::Unnumbered, events: [2, 2], prompt: true, ticks: 2, ..LATE };
+const UNNUMBERED: Bounds = Bounds { writers: Writers::Unnumbered, events: [2, 2], prompt: true, ..LATE };
 
 #[test]
 fn one_member_and_any_two_faults() {
@@ -59,6 +59,13 @@ fn late_commits_and_two_members() {
 #[test]
 fn ids_before_numbers() {
     holds("ids before numbers", UNNUMBERED);
+}
+
+/// One id far ahead of the others, which the sequence passes.
+#[test]
+fn ids_ahead_of_the_sequence() {
+    holds("ids ahead", Bounds { ahead: true, prompt: true, events: [3, 1], ..LATE });
+    holds("ids ahead, before numbers", Bounds { ahead: true, events: [2, 1], ..UNNUMBERED });
 }
 
 /// Connections are lost with the master: answers do not come, sessions are ended meanwhile.

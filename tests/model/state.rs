@@ -11,7 +11,6 @@ pub(crate) type Batches = u16;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct State {
-    pub(crate) clock: u8,
     pub(crate) writers: [Writer; KEYS],
     pub(crate) postgres: Postgres,
     pub(crate) redis: Redis,
@@ -29,17 +28,18 @@ pub(crate) struct State {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub(crate) struct Writer {
     pub(crate) committed: u8,
-    /// Its open transaction's row, and when it took the id; 0 if it has none.
+    /// Its open transaction's row; 0 if it has none.
     pub(crate) id: u8,
-    pub(crate) id_at: u8,
     /// Its open transaction's number; 0 if it has none.
     pub(crate) xid: u8,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Postgres {
-    /// Row n is at n - 1, since ids come from a sequence.
+    /// Row n is at n - 1.
     pub(crate) table: Vec<Row>,
+    /// The last id that was drawn.
+    pub(crate) sequence: u8,
     pub(crate) next_xid: u8,
     /// Transactions that have ended, as bits.
     pub(crate) ended: u32,
@@ -66,6 +66,8 @@ pub(crate) struct Row {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Status {
+    /// Nobody has drawn its id yet.
+    Unused,
     /// Its id is taken; nobody else sees it.
     Pending,
     Committed,
@@ -222,17 +224,15 @@ pub(crate) struct Batch {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Stage {
     /// The claim is sent (DESIGN §1, step 1).
-    Asking {
-        sent: u8,
-    },
+    Asking,
     /// Its generation statement has run (step 3).
     Checked {
-        sent: u8,
+        drawn: Option<u8>,
         snapshot: Snapshot,
     },
     /// Its delete has its snapshot: what it sees above its bound.
     Looking {
-        sent: u8,
+        drawn: Option<u8>,
         snapshot: Snapshot,
         visible: Rows,
     },
@@ -254,10 +254,10 @@ pub(crate) enum Stage {
 impl State {
     pub(crate) fn first(bounds: &Bounds) -> Self {
         let mut state = Self {
-            clock: 0,
             writers: [Writer::default(); KEYS],
             postgres: Postgres {
                 table: Vec::new(),
+                sequence: 0,
                 next_xid: 1,
                 ended: 0,
                 generation: 0,
@@ -280,7 +280,7 @@ impl State {
             for event in 1..=most {
                 for (key, events) in (0..).zip(bounds.events) {
                     if event <= events {
-                        state.postgres.table.push(Row { key, event, status: Status::Committed });
+                        state.postgres.insert(key, event, Status::Committed);
                         state.writers[usize::from(key)].committed += 1;
                     }
                 }
@@ -311,7 +311,11 @@ impl State {
     /// Everything committed is in its stream and settled, and nobody is busy.
     pub(crate) fn is_delivered(&self, bounds: &Bounds) -> bool {
         self.writers.iter().zip(bounds.events).all(|(writer, events)| writer.committed == events && writer.id == 0)
-            && self.postgres.table.iter().all(|row| matches!(row.status, Status::Deleted | Status::Void))
+            && self
+                .postgres
+                .table
+                .iter()
+                .all(|row| matches!(row.status, Status::Deleted | Status::Void | Status::Unused))
             && self.members.iter().all(|member| member.batches.is_empty())
     }
 }

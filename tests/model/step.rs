@@ -10,13 +10,12 @@ use crate::state::{Phase, State};
 /// A step. Fields: a key, a member, or a place among the open claims or the late scripts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Step {
-    // Writers and the clock.
+    // Writers.
     Write(u8),
     TakeId(u8),
     TakeXid(u8),
     CommitWriter(u8),
     RollBackWriter(u8),
-    Tick,
     // A member's batches.
     Claim(usize),
     Ask(usize),
@@ -101,7 +100,6 @@ impl Step {
             Self::TakeXid(key) => to.take_xid(key, bounds),
             Self::CommitWriter(key) => to.commit_writer(key),
             Self::RollBackWriter(key) => to.roll_back_writer(key),
-            Self::Tick => to.tick(bounds),
             Self::Claim(m) => to.claim(m, bounds),
             Self::Ask(m) => to.ask(m, bounds),
             Self::Check(m) => to.check(m, bounds),
@@ -211,9 +209,6 @@ impl Model for Bounds {
                     steps.push(Step::RollBackWriter(key));
                 }
             }
-        }
-        if state.clock < self.ticks {
-            steps.push(Step::Tick);
         }
         for m in 0..state.members.len() {
             if state.script_of(m).is_some() {

@@ -1,7 +1,7 @@
-//! The application's writers, one for each key, and the clock.
+//! The application's writers, one for each key.
 
-use crate::bounds::{Bounds, WITHOUT_NUMBER_MAX, Writers};
-use crate::state::{State, Status, Writer};
+use crate::bounds::{AHEAD, Bounds, Writers};
+use crate::state::{Row, State, Status, Writer};
 
 impl State {
     /// Inserts and commits in one step.
@@ -12,7 +12,12 @@ impl State {
         }
         writer.committed += 1;
         let event = writer.committed;
-        self.postgres.insert(key, event, Status::Committed);
+        if bounds.ahead && key == 1 && event == 1 {
+            let id = self.postgres.sequence + AHEAD;
+            self.postgres.insert_at(id, Row { key, event, status: Status::Committed });
+        } else {
+            self.postgres.insert(key, event, Status::Committed);
+        }
         if bounds.watches() {
             let xid = self.postgres.begin();
             self.postgres.end(xid);
@@ -32,7 +37,6 @@ impl State {
             return None;
         }
         writer.id = self.postgres.insert(key, writer.committed + 1, Status::Pending);
-        writer.id_at = self.clock;
         Some(())
     }
 
@@ -68,17 +72,6 @@ impl State {
         self.postgres.set_status(writer.id, Status::Void);
         self.postgres.end(writer.xid);
         *writer = Writer { committed: writer.committed, ..Writer::default() };
-        Some(())
-    }
-
-    /// Time passes, but no more than [`WITHOUT_NUMBER_MAX`] between an id and its transaction's number.
-    pub(crate) fn tick(&mut self, bounds: &Bounds) -> Option<()> {
-        let clock = self.clock;
-        let overdue = |writer: &Writer| writer.id != 0 && writer.xid == 0 && clock - writer.id_at >= WITHOUT_NUMBER_MAX;
-        if clock == bounds.ticks || self.writers.iter().any(overdue) {
-            return None;
-        }
-        self.clock += 1;
         Some(())
     }
 }

@@ -6,5 +6,7 @@ select
     where not attisdropped
       and ((attrelid = 'outflow.dead_letter'::regclass and attname = 'route')
         or (attrelid = 'outflow.member'::regclass and attname = 'report'))
-  ) = 2 as is_current
+  ) = 2
+  and to_regprocedure('outflow.number_and_wake()') is not null
+  and to_regprocedure('outflow.number()') is not null as is_current
 from outflow.outbox where relation = $1::oid

@@ -3,7 +3,12 @@ select
   c.oid,
   c.relkind::text as kind,
   exists (select from pg_catalog.pg_inherits where inhparent = c.oid) as has_children,
-  exists (select from pg_catalog.pg_trigger where tgrelid = c.oid and tgname = 'outflow_wake' and tgenabled <> 'D') as has_trigger
+  -- Without it, or with the one that does not notify, rows are found by polling.
+  exists (
+    select from pg_catalog.pg_trigger t
+    join pg_catalog.pg_proc f on f.oid = t.tgfoid
+    where t.tgrelid = c.oid and t.tgname = 'outflow_wake' and t.tgenabled <> 'D' and f.proname <> 'number'
+  ) as has_trigger
 from pg_catalog.pg_class c
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 where n.nspname = $1 and c.relname = $2 and c.relkind in ('r', 'p')
