@@ -1,5 +1,7 @@
 //! `outflow migrate`.
 
+use std::time::Duration;
+
 use clap::Args;
 
 use super::connect::to_postgres;
@@ -16,6 +18,9 @@ pub(super) struct MigrateArgs {
     /// Add the wake-up trigger to every configured table, not only to the one that outflow creates.
     #[arg(long)]
     triggers: bool,
+    /// Maximum time to keep trying to lock tables that others have locked. Each try takes a second at most.
+    #[arg(long, value_name = "DURATION", default_value = "1min", value_parser = humantime::parse_duration)]
+    lock_wait: Duration,
 }
 
 pub(super) async fn run(args: MigrateArgs, config: Config) -> Result<(), DaemonError> {
@@ -25,7 +30,9 @@ pub(super) async fn run(args: MigrateArgs, config: Config) -> Result<(), DaemonE
         return output::line(script.trim_end());
     }
     let client = to_postgres(&config, "outflow migrate").await?;
-    let before = migrate::run(&client, &config.outboxes, triggers).await.map_err(DaemonError::Failed)?;
+    let observer = to_postgres(&config, "outflow migrate watch").await.ok();
+    let before = migrate::run(&client, observer.as_ref(), &config.outboxes, triggers, args.lock_wait).await;
+    let before = before.map_err(DaemonError::Failed)?;
     let tables: Vec<String> = config.outboxes.iter().map(|outbox| outbox.table.to_string()).collect();
     let tables = tables.join(", ");
     if let Some(before) = before {

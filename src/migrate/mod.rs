@@ -3,7 +3,10 @@
 //! The script that is printed is the script that is run. It creates what is missing and never drops or rewrites
 //! anything, save the registration of a table that was dropped; a lock makes replicas that start at once take turns.
 
+mod turns;
+
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use tokio_postgres::Client;
 
@@ -32,7 +35,9 @@ pub fn script(outboxes: &[OutboxConfig], triggers: Triggers) -> String {
     // Writing to memory cannot fail.
     let _ = writeln!(
         sql,
-        "set local client_min_messages = warning;\nselect pg_advisory_xact_lock({}, 0);\n",
+        "set local client_min_messages = warning;\n\
+         -- Another migrate is waited for; a lock on a table only for so long that its writers hardly notice.\n\
+         set local lock_timeout = '1min';\nselect pg_advisory_xact_lock({}, 0);\nset local lock_timeout = '1s';\n",
         lock::MIGRATE
     );
     sql.push_str(&include_str!("schema.sql").replace("{class_wake}", &lock::WAKE.to_string()));
@@ -60,13 +65,20 @@ pub fn script(outboxes: &[OutboxConfig], triggers: Triggers) -> String {
     sql
 }
 
-/// Runs the script. Returns what was there before: the version, or `None` without the schema.
+/// Runs the script, again and again for as long as `patience` if it does not get its locks. `observer` is a second session,
+/// which tells who holds them. Returns what was there before: the version, or `None` without the schema.
 ///
 /// # Errors
-/// The server's own words; nothing was changed.
-pub async fn run(client: &Client, outboxes: &[OutboxConfig], triggers: Triggers) -> Result<Option<i32>, String> {
+/// The server's own words, or who holds a lock; nothing was changed.
+pub async fn run(
+    client: &Client,
+    observer: Option<&Client>,
+    outboxes: &[OutboxConfig],
+    triggers: Triggers,
+    patience: Duration,
+) -> Result<Option<i32>, String> {
     let before = version(client).await?;
-    client.batch_execute(&script(outboxes, triggers)).await.map_err(|error| describe(&error))?;
+    turns::run(client, observer, &script(outboxes, triggers), patience).await?;
     Ok(before)
 }
 

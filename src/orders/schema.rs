@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use deadpool_postgres::Pool;
+use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
 
-use crate::postgres::{describe, describe_pool};
+use crate::postgres::{blockers, describe, describe_pool};
 
 const SCHEMA: &str = include_str!("schema.sql");
 /// Only who holds this lock creates tables: `create … if not exists` fails when two sessions do it at once. Any number
@@ -72,15 +73,28 @@ fn pauses() -> ExponentialBuilder {
         .with_jitter()
 }
 
+/// Writers of tables that are there already wait behind whoever waits for a lock: not for long. The next try follows.
+const LOCK_TIMEOUT: &str = "set local lock_timeout = '1s'; set local client_min_messages = warning";
+
 async fn apply(pool: &Pool) -> Result<(), String> {
     let mut client = pool.get().await.map_err(|error| describe_pool(&error))?;
+    // To tell who holds a lock. Without a second connection that is not told.
+    let observer = pool.get().await.ok();
+    let pid = client.query_typed_one("select pg_catalog.pg_backend_pid()", &[]).await;
+    let pid = pid.map_err(|error| describe(&error))?.get(0);
     let work = async {
         let transaction = client.transaction().await?;
         transaction
             .execute_typed("select pg_advisory_xact_lock($1)", &[(&LOCK, tokio_postgres::types::Type::INT8)])
             .await?;
+        transaction.batch_execute(LOCK_TIMEOUT).await?;
         transaction.batch_execute(SCHEMA).await?;
         transaction.commit().await
     };
-    work.await.map_err(|error| describe(&error))
+    let (outcome, wait) = blockers::watched(observer.as_deref().map(|client| &**client), pid, work).await;
+    outcome.map_err(|error| match wait {
+        // Without ages, which would make each try another cause.
+        Some(wait) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => wait.briefly(),
+        _ => describe(&error),
+    })
 }

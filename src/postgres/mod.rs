@@ -1,6 +1,7 @@
 //! Connections to Postgres with every limit set: what tokio-postgres and deadpool leave unlimited by default.
 
 mod address;
+pub mod blockers;
 mod pooler;
 pub mod scoped;
 mod trouble;

@@ -3,6 +3,7 @@
 mod admin;
 mod ages;
 mod api;
+mod busy;
 mod causes;
 mod check;
 mod cluster;

@@ -1,0 +1,62 @@
+//! Running the script on a busy table. Whoever waits for a lock on it makes all later writers wait as well; so each try is
+//! cut short by the script's own `lock_timeout`, the writers pass, and the next try follows.
+
+use std::time::{Duration, Instant};
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
+
+use crate::postgres::{blockers, describe};
+
+/// Pauses between two tries: longer than a try, so that writers get more of the time than we do.
+const PAUSE_MIN: Duration = Duration::from_secs(1);
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// Runs `script`, which is one transaction, until it gets its locks or `patience` is over.
+///
+/// # Errors
+/// The server's own words, or who holds the lock. Nothing was changed.
+pub(super) async fn run(
+    client: &Client,
+    observer: Option<&Client>,
+    script: &str,
+    patience: Duration,
+) -> Result<(), String> {
+    let pid = client.query_typed_one("select pg_catalog.pg_backend_pid()", &[]).await;
+    let pid: i32 = pid.map_err(|error| describe(&error))?.get(0);
+    let pauses = ExponentialBuilder::default().with_min_delay(PAUSE_MIN).with_max_delay(PAUSE_MAX);
+    let mut pauses = pauses.with_jitter().without_max_times().build();
+    let (started, mut tries) = (Instant::now(), 0);
+    loop {
+        tries += 1;
+        let (outcome, wait) = blockers::watched(observer, pid, client.batch_execute(script)).await;
+        let Err(error) = outcome else { return Ok(()) };
+        if !is_locked(&error) {
+            return Err(describe(&error));
+        }
+        client.batch_execute("rollback").await.map_err(|error| describe(&error))?;
+        let wait = wait.map_or_else(|| describe(&error), |wait| wait.to_string());
+        let pause = pauses.next().unwrap_or(PAUSE_MAX);
+        if started.elapsed() + pause >= patience {
+            return Err(format!(
+                "{wait}; gave up after {tries} tries in {} s, and nothing was changed: wait for the end of that \
+                 transaction or end it (select pg_terminate_backend(PID)), then run `outflow migrate` again; \
+                 --lock-wait makes it try for longer",
+                started.elapsed().as_secs()
+            ));
+        }
+        tracing::warn!(
+            wait,
+            tries,
+            ?pause,
+            "a lock was not to be had in time: letting the writers pass, then trying again"
+        );
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// Both mean that others were at work, and that the transaction was rolled back.
+fn is_locked(error: &tokio_postgres::Error) -> bool {
+    matches!(error.code(), Some(&SqlState::LOCK_NOT_AVAILABLE | &SqlState::T_R_DEADLOCK_DETECTED))
+}
