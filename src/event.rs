@@ -61,6 +61,17 @@ pub struct DeadLetter {
     pub reason: DeadReason,
 }
 
+/// The last batch that a member had an answer for in a generation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Acknowledged {
+    /// The generation.
+    pub generation: i64,
+    /// The member's number.
+    pub member: i32,
+    /// Number of the batch; 0: none.
+    pub batch: u64,
+}
+
 /// Why an event can never be appended. A closed set: it is a metric label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DeadReason {

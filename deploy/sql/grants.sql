@@ -10,10 +10,11 @@ grant usage on schema outflow to outflow_relay;
 grant select, delete, update (id) on public.outbox to outflow_relay;
 -- What the sequence has handed out tells it which ids can still come. Without this grant it looks from the first row on.
 grant select on sequence public.outbox_id_seq to outflow_relay;
--- The relay's own tables: the generation, who runs, and what could not be delivered. It counts the dead letters
--- and reads none back.
+-- The relay's own tables: the generation, who runs, what Redis has acknowledged, and what could not be delivered. It
+-- counts the dead letters and reads none back.
 grant select, update on outflow.outbox to outflow_relay;
 grant select, insert, delete, update (report) on outflow.member to outflow_relay;
+grant select, insert, update, delete on outflow.witness to outflow_relay;
 grant insert, select (outbox) on outflow.dead_letter to outflow_relay;
 
 -- A person who looks, and who puts dead letters back or discards them. Whoever may put back may insert.

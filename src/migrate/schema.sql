@@ -73,6 +73,32 @@ begin
 end
 $report$;
 create index if not exists dead_letter_outbox_died_at on outflow.dead_letter (outbox, died_at);
+-- Version 4: the last batch that Redis has acknowledged to each member, so that a loss in Redis is noticed although the
+-- member was down too. By the journal: what another one acknowledged says nothing of this one. Whoever works with
+-- outflow.outbox works with it.
+do $witness$
+declare
+  role name;
+begin
+  if to_regclass('outflow.witness') is null then
+    create table outflow.witness (
+      journal uuid not null,
+      generation bigint not null,
+      -- 0: no member, but a loss that was told when this generation began.
+      member integer not null,
+      batch bigint not null,
+      primary key (journal, generation, member)
+    );
+    for role in
+      select distinct grantee::regrole::text
+      from pg_catalog.pg_class, pg_catalog.aclexplode(relacl)
+      where pg_class.oid = 'outflow.outbox'::regclass and privilege_type = 'UPDATE' and grantee <> relowner and grantee <> 0
+    loop
+      execute format('grant select, insert, update, delete on outflow.witness to %s', role);
+    end loop;
+  end if;
+end
+$witness$;
 
 -- Wakes a sleeping relay, and costs next to nothing while one is awake. NOTIFY takes a lock of the whole server at
 -- commit (measured at 16 clients: 24,700 inserts/s without a trigger, 6,500 with an unconditional NOTIFY, 23,800 with

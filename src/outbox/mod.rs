@@ -19,12 +19,13 @@ mod sweep;
 pub mod table;
 mod time;
 mod types;
+mod witness;
 
 use std::future::Future;
 use std::time::Duration;
 
 use crate::encode::Entries;
-use crate::event::{AppendedRow, Batch};
+use crate::event::{Acknowledged, AppendedRow, Batch};
 
 pub use source::PgOutbox;
 
@@ -89,6 +90,12 @@ pub trait Outbox: Send + Sync {
     /// Looks once, at bounded cost, for rows that no claim will come to, and makes the next claim come to them. Returns
     /// how long to wait before the next time.
     fn sweep(&self, parked: &[String]) -> impl Future<Output = Duration> + Send;
+
+    /// Writes down what the sink has acknowledged to this member, and never more than that.
+    ///
+    /// # Errors
+    /// It is not written down, or that is not known; repeating it is safe.
+    fn testify(&self, seen: Acknowledged) -> impl Future<Output = Result<(), OutboxError>> + Send;
 
     /// Claims the next rows; `None` when there are none. `parked` streams are left out.
     ///
@@ -174,17 +181,30 @@ pub trait Recovery: Send {
     /// How many slots this member owns in the share-out that is right.
     fn slots_owned(&self) -> usize;
 
+    /// What Redis has acknowledged to any member, gone or not, as far as it was written down, and since the last loss that
+    /// was told.
+    fn acknowledged(&self) -> &[Acknowledged];
+
+    /// The generation that began with the last loss that was told; 0: none.
+    fn loss(&self) -> i64;
+
     /// Ends without a new generation: this member works in the one in force from here on.
     ///
     /// # Errors
     /// Postgres is lost.
     fn adopt(self) -> impl Future<Output = Result<(), OutboxError>> + Send;
 
-    /// Settles these rows, where they still are, and writes the new generation with the share-out that is right. Returns
-    /// how many rows there were.
+    /// Settles these rows, where they still are, and writes the new generation with the share-out that is right. `lost`: it
+    /// begins with a loss that was told. What was written down of generations before `oldest` is forgotten. Returns how many
+    /// rows there were.
     ///
     /// # Errors
     /// The outcome is unknown; another recovery must follow.
-    fn finish(self, generation: i64, appended: &[AppendedRow])
-    -> impl Future<Output = Result<u64, OutboxError>> + Send;
+    fn finish(
+        self,
+        generation: i64,
+        appended: &[AppendedRow],
+        lost: bool,
+        oldest: i64,
+    ) -> impl Future<Output = Result<u64, OutboxError>> + Send;
 }

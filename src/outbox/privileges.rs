@@ -61,6 +61,7 @@ fn needs(config: &OutboxConfig) -> Vec<Need> {
     let own = [
         ("outbox", &["select", "update"][..]),
         ("member", &["insert", "select", "delete"]),
+        ("witness", &["select", "insert", "update", "delete"]),
         ("dead_letter", &["insert"]),
     ];
     for (relation, privileges) in own {

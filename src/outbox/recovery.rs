@@ -11,8 +11,9 @@ use super::identity::{is_another, is_unregistered, noted};
 use super::lease::Lease;
 use super::slots::{ShareOut, share_out};
 use super::source::{PgOutbox, State, failed, locked, within};
+use super::witness::Witness;
 use super::{OutboxError, Recovery, Standing, lock};
-use crate::event::AppendedRow;
+use crate::event::{Acknowledged, AppendedRow};
 use crate::table_name::TableName;
 
 /// How long open claims may take to end by themselves.
@@ -43,6 +44,7 @@ pub struct PgRecovery {
     table: TableName,
     settle: String,
     raise: String,
+    witness: Witness,
     state: Arc<Mutex<State>>,
 }
 
@@ -53,6 +55,7 @@ struct Found {
     mapping: String,
     live: Vec<(i32, String)>,
     is_as_it_was: bool,
+    witness: Witness,
 }
 
 impl PgOutbox {
@@ -110,6 +113,7 @@ impl PgOutbox {
             table: self.config.table.clone(),
             settle: self.table.sql.settle_recovered.clone(),
             raise: self.table.sql.raise.clone(),
+            witness: found.witness,
             state: Arc::clone(&self.state),
         }
     }
@@ -127,7 +131,9 @@ async fn fence(
     let is_as_it_was = client.query_one(is_as_it_was, &[]).await?.get(0);
     let live = client.query(include_str!("sql/live.sql"), &[&oid, &lock::SEAT]).await?;
     let live = live.iter().map(|row: &Row| (row.get(0), row.get(1))).collect();
-    Ok(Some(Found { generation: row.get(0), slots: row.get(1), mapping: row.get(2), live, is_as_it_was }))
+    // Before Redis is asked: it may know more than this by then, never less.
+    let witness = Witness::read(client, oid).await?;
+    Ok(Some(Found { generation: row.get(0), slots: row.get(1), mapping: row.get(2), live, is_as_it_was, witness }))
 }
 
 impl PgRecovery {
@@ -150,6 +156,14 @@ impl Recovery for PgRecovery {
         self.slots.iter().filter(|owner| **owner == self.seat).count()
     }
 
+    fn acknowledged(&self) -> &[Acknowledged] {
+        &self.witness.acknowledged
+    }
+
+    fn loss(&self) -> i64 {
+        self.witness.loss
+    }
+
     async fn adopt(mut self) -> Result<(), OutboxError> {
         let Some(client) = self.client.take() else { return Ok(()) };
         within(async { client.batch_execute("rollback").await.map_err(|error| failed(&error)) }).await?;
@@ -157,7 +171,13 @@ impl Recovery for PgRecovery {
         Ok(())
     }
 
-    async fn finish(mut self, generation: i64, appended: &[AppendedRow]) -> Result<u64, OutboxError> {
+    async fn finish(
+        mut self,
+        generation: i64,
+        appended: &[AppendedRow],
+        lost: bool,
+        oldest: i64,
+    ) -> Result<u64, OutboxError> {
         let rows: Vec<&str> = appended.iter().map(|row| text(&row.row)).collect::<Result<_, _>>()?;
         let ids: Vec<&str> = appended.iter().map(|row| text(&row.event_id)).collect::<Result<_, _>>()?;
         let Some(client) = self.client.take() else { return Ok(0) };
@@ -168,6 +188,7 @@ impl Recovery for PgRecovery {
                 return Ok(None);
             }
             client.execute(include_str!("sql/bury_members.sql"), &[&self.oid, &lock::SEAT]).await?;
+            Witness::close(&client, self.oid, generation, oldest, lost).await?;
             client.execute(NOTIFY, &[&self.oid]).await?;
             client.batch_execute("commit").await?;
             Ok(Some(settled))

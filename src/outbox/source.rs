@@ -16,6 +16,7 @@ use super::slots::{self, ALL};
 use super::table::Table;
 use super::{Outbox, OutboxError, Woken};
 use crate::config::OutboxConfig;
+use crate::event::Acknowledged;
 use crate::postgres::{Server, describe_pool, pool};
 
 /// Longer than the statement timeout of the sessions: what still has no answer then has lost its server.
@@ -181,6 +182,10 @@ impl Outbox for PgOutbox {
 
     async fn sweep(&self, parked: &[String]) -> Duration {
         self.sweep_once(parked).await
+    }
+
+    async fn testify(&self, seen: Acknowledged) -> Result<(), OutboxError> {
+        self.write_down(seen).await
     }
 
     async fn claim(&self, parked: &[String]) -> Result<Option<PgClaim>, OutboxError> {

@@ -5,11 +5,12 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::Relay;
+use super::loss;
 use super::outage::Outage;
 use super::session::Session;
 use super::trouble::{Cause, Trouble};
 use crate::outbox::{Outbox, OutboxError, Recovery, Standing};
-use crate::sink::Sink;
+use crate::sink::{GENERATIONS_KEPT, Sink};
 
 /// Pause of a standby before it looks again after a change.
 const STANDBY_PAUSE: Duration = Duration::from_millis(200);
@@ -26,6 +27,15 @@ pub enum Mode {
     Once,
 }
 
+/// What a member brings along into a recovery.
+#[derive(Default)]
+struct Past {
+    /// The generation that it left, unless it goes on with it.
+    left: Option<Session>,
+    /// A loss was told, and that is not written down yet: one loss is told once.
+    lost: bool,
+}
+
 /// Why work ended.
 enum Ended {
     Finished,
@@ -38,17 +48,18 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
     /// Relays until `stop`, or until the outbox is empty ([`Mode::Once`]). No outage ends it. What is returned says why the
     /// outbox must be examined again, and another relay made for it.
     pub async fn run(&self, mode: Mode, stop: &CancellationToken) -> Option<String> {
-        let (mut cause, mut doubted, mut left) = (Cause::Start, None, None);
-        while let Some(session) = self.recovered(cause, doubted, &mut left, stop).await {
+        let (mut cause, mut doubted, mut past) = (Cause::Start, None, Past::default());
+        while let Some(session) = self.recovered(cause, doubted, &mut past, stop).await {
             match self.shift(&session, mode, stop).await {
                 Ended::Finished => {
                     self.forget(&session).await;
+                    self.last_witness(&session).await;
                     break;
                 }
                 Ended::Changed => (cause, doubted) = (Cause::Members, None),
                 Ended::Doubt(doubt) => (cause, doubted) = (doubt, Some(session.generation)),
             }
-            left = Some(session);
+            past.left = Some(session);
         }
         self.outbox.leave().await;
         let outdated = self.outbox.outdated().filter(|_| !stop.is_cancelled());
@@ -76,6 +87,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
             ended = self.work(session, mode, &shift_over) => ended,
             () = watch => Ended::Finished,
             () = sweep => Ended::Finished,
+            never = self.keep_witness(session) => match never {},
         };
         match ended {
             // The stop was not asked for from outside.
@@ -89,13 +101,13 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
         &self,
         cause: Cause,
         doubted: Option<i64>,
-        left: &mut Option<Session>,
+        past: &mut Past,
         stop: &CancellationToken,
     ) -> Option<Session> {
         let mut outage = Outage::new(&self.name);
         let mut standing_by = false;
         while !stop.is_cancelled() && self.outbox.outdated().is_none() {
-            match self.recover(cause, doubted, left).await {
+            match self.recover(cause, doubted, past).await {
                 Ok(Some(session)) => {
                     outage.over();
                     self.metrics.stands_by(None);
@@ -129,12 +141,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
     /// member left behind: it is adopted as it is, else two members would raise it in turn for ever. The one that was
     /// `left` without a doubt, because somebody came who stands by or is gone again, is gone on with: its batch numbers
     /// go on, else the journal would seem to have lost them.
-    async fn recover(
-        &self,
-        cause: Cause,
-        doubted: Option<i64>,
-        left: &mut Option<Session>,
-    ) -> Result<Option<Session>, String> {
+    async fn recover(&self, cause: Cause, doubted: Option<i64>, past: &mut Past) -> Result<Option<Session>, String> {
         let seat = self.outbox.join().await.map_err(in_words)?;
         self.metrics.seated(seat);
         // Whoever holds the fence keeps all others from claiming: not while it waits for a Redis that is silent.
@@ -146,27 +153,27 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
             Standing::InForce => (doubted.is_some_and(|doubted| doubted >= known), recovery.slots_owned()),
             Standing::Changes => (true, recovery.slots_owned()),
         };
-        let (generation, told) = if raise {
-            self.raise(cause, recovery, seat).await?
+        let (loss, generation) = if raise {
+            (known, self.raise(cause, recovery, seat, past).await?)
         } else {
+            let loss = recovery.loss();
             recovery.adopt().await.map_err(in_words)?;
             self.metrics.recovered(cause, 0, known);
-            (known, cause == Cause::RolledBack)
+            (loss, known)
         };
         let same = |left: &Session| (left.generation, left.member) == (generation, seat);
-        // Only now: had Redis failed over before the generation was raised, an older question would not have seen it.
-        if let Some(old) = left.as_ref().filter(|left| !same(left)) {
-            if !told {
+        if let Some(old) = past.left.as_ref().filter(|left| !same(left)) {
+            if !raise && old.generation >= loss {
                 self.compare(old).await?;
             }
-            *left = None;
+            past.left = None;
         }
         self.metrics.owns(slots);
         tracing::info!(outbox = self.name, generation, slots, "at work");
         if slots == 0 {
             return Ok(None);
         }
-        Ok(Some(left.take().unwrap_or_else(|| Session::new(generation, seat))))
+        Ok(Some(past.left.take().unwrap_or_else(|| Session::new(generation, seat))))
     }
 
     /// Redis must still know what this member appended in the generation that it left. The first append of a session that
@@ -183,20 +190,21 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
         Ok(())
     }
 
-    /// The new generation, and whether a loss was told.
-    async fn raise(&self, cause: Cause, recovery: O::Recovery, seat: i32) -> Result<(i64, bool), String> {
+    /// The new generation. Whether Redis has lost something is looked at in the answer that raises it: had Redis failed over
+    /// in between, an older answer would not have shown it.
+    async fn raise(&self, cause: Cause, recovery: O::Recovery, seat: i32, past: &mut Past) -> Result<i64, String> {
         let known = recovery.generation();
         let raised = self.sink.raise(known).await?;
-        let lost = match raised.previous {
-            Some(previous) => previous < known,
-            None => known > 0,
-        };
-        // One loss is told once: if an append found it, that was told already.
-        let told = cause == Cause::RolledBack;
-        if lost && !told {
-            self.rolled_back(&format!("Postgres is at generation {known}, the journal was at {:?}", raised.previous));
+        let left = past.left.iter().map(Session::witness).filter(|left| left.generation >= recovery.loss());
+        let witness: Vec<_> = recovery.acknowledged().iter().copied().chain(left).collect();
+        if let Some(what) = loss::missing(known, &raised, &witness).filter(|_| !past.lost) {
+            self.rolled_back(&what);
+            past.lost = true;
         }
-        let settled = recovery.finish(raised.generation, &raised.appended).await.map_err(in_words)?;
+        let oldest = raised.generation - GENERATIONS_KEPT;
+        let settled =
+            recovery.finish(raised.generation, &raised.appended, past.lost, oldest).await.map_err(in_words)?;
+        past.lost = false;
         // Only now that the commit is known. What stays behind does no harm: the next recovery drops it.
         let begun = Session::new(raised.generation, seat);
         if let Err(reason) = self.sink.forget(begun.standstill(), &[]).await {
@@ -205,7 +213,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
         self.metrics.recovered(cause, settled, raised.generation);
         let (cause, generation) = (cause.as_str(), raised.generation);
         tracing::info!(outbox = self.name, cause, generation, settled, "recovered");
-        Ok((generation, lost || told))
+        Ok(generation)
     }
 
     /// Delivers until it is done, in doubt, or asked to stop.
@@ -236,10 +244,14 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
                 }
                 Err(Trouble::Doubt { cause, detail }) => {
                     match cause {
-                        Cause::RolledBack => self.rolled_back(&detail),
                         // Logged when the stream was parked; no doubt, but another share-out.
                         Cause::PartlyAppended | Cause::Stale | Cause::Members => {}
-                        Cause::Start | Cause::Postgres | Cause::Unanswered | Cause::Fenced | Cause::InFlight => {
+                        Cause::Start
+                        | Cause::Postgres
+                        | Cause::Unanswered
+                        | Cause::Fenced
+                        | Cause::RolledBack
+                        | Cause::InFlight => {
                             tracing::warn!(outbox = self.name, cause = cause.as_str(), detail, "in doubt: recovering");
                         }
                     }

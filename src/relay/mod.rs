@@ -1,5 +1,6 @@
 //! A batch's life on one screen (claim → encode → append → settle), and the pipeline that keeps several in flight.
 
+mod loss;
 mod member;
 mod outage;
 mod parked;
@@ -12,6 +13,7 @@ mod tests;
 mod trail;
 mod trouble;
 mod turnstile;
+mod witness;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};

@@ -12,6 +12,7 @@ use super::records::Records;
 use super::rest::Rest;
 use super::trouble::Trouble;
 use super::turnstile::Turnstile;
+use crate::event::Acknowledged;
 use crate::sink::Position;
 
 /// One generation of one member: its numbers.
@@ -24,6 +25,8 @@ pub(super) struct Session {
     last_appended: AtomicU64,
     /// Its records in the journal.
     records: Mutex<Records>,
+    /// A batch was appended that is not written down yet.
+    moved: Notify,
     /// When Redis was last heard to take what this session appends.
     heard: Mutex<Instant>,
 }
@@ -36,6 +39,7 @@ impl Session {
             next: AtomicU64::new(1),
             last_appended: AtomicU64::new(0),
             records: Mutex::default(),
+            moved: Notify::new(),
             heard: Mutex::new(Instant::now()),
         }
     }
@@ -59,7 +63,23 @@ impl Session {
     pub(super) fn appended(&self, at: Position) {
         self.records().appended(at.batch, at.record);
         self.last_appended.store(at.batch, Ordering::Release);
+        self.moved.notify_one();
         self.heard();
+    }
+
+    /// The last batch, for the witness.
+    pub(super) fn witness(&self) -> Acknowledged {
+        Acknowledged { generation: self.generation, member: self.member, batch: self.acknowledged() }
+    }
+
+    /// Waits until a batch was appended since this was last waited for.
+    pub(super) async fn moved(&self) {
+        self.moved.notified().await;
+    }
+
+    /// What was waited for is still to be told.
+    pub(super) fn retell(&self) {
+        self.moved.notify_one();
     }
 
     /// A batch is settled.

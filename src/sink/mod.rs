@@ -6,7 +6,7 @@ mod streams;
 use std::future::Future;
 
 use crate::encode::Entries;
-use crate::event::{AppendedRow, Batch};
+use crate::event::{Acknowledged, AppendedRow, Batch};
 
 pub use streams::{RedisSink, journal_key};
 
@@ -65,17 +65,6 @@ pub struct Raised {
     pub appended: Vec<AppendedRow>,
     /// What the journal knows of each member's last batch, in the last [`GENERATIONS_KEPT`] generations.
     pub last: Vec<Acknowledged>,
-}
-
-/// The last batch that a member had an answer for in a generation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Acknowledged {
-    /// The generation.
-    pub generation: i64,
-    /// The member's number.
-    pub member: i32,
-    /// Number of the batch; 0: none.
-    pub batch: u64,
 }
 
 /// Where events go.

@@ -4,9 +4,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 
-use super::{Acknowledged, AppendError, GENERATIONS_KEPT, Position, Raised, Refusal, Sink, journal};
+use super::{AppendError, GENERATIONS_KEPT, Position, Raised, Refusal, Sink, journal};
 use crate::encode::{Entries, Entry};
-use crate::event::Batch;
+use crate::event::{Acknowledged, Batch};
 use crate::redis::{Args, Failure, Redis, Reply, Script};
 
 /// Error codes that Redis answers before it runs anything: nothing was appended. Scripts catch what is refused in their

@@ -46,7 +46,7 @@ fn reconfigure(stage: &Stage, changes: &[(&str, &str)]) {
 #[tokio::test]
 async fn the_printed_lines_are_enough() {
     let marked = "settle = \"mark\"\n[outbox.columns]\nsettled = \"done_at\"";
-    for (more, grants) in [("event_bytes_max = \"500B\"", 5), (&format!("event_bytes_max = \"500B\"\n{marked}"), 5)] {
+    for (more, grants) in [("event_bytes_max = \"500B\"", 6), (&format!("event_bytes_max = \"500B\"\n{marked}"), 6)] {
         let stage = Stage::new(&outbox(more)).await;
         stage.sql("alter table outbox add column done_at timestamptz; create role poor login password 'hunter2'").await;
         stage.sql("revoke all on schema public from public; grant usage on schema public to poor").await;

@@ -20,6 +20,7 @@ mod examples;
 mod http;
 mod late_ids;
 mod log;
+mod loss;
 mod members;
 mod migrate;
 mod notify;

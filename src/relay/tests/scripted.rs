@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::encode::Entries;
-use crate::event::{AppendedRow, Batch, Event};
+use crate::event::{Acknowledged, AppendedRow, Batch, Event};
 use crate::outbox::{Claim, Outbox, OutboxError, Recovery, Standing, Woken};
 use crate::sink::{AppendError, Position, Raised, Refusal, Sink};
 
@@ -111,6 +111,10 @@ impl Outbox for &Scripted {
         })
     }
 
+    async fn testify(&self, _: Acknowledged) -> Result<(), OutboxError> {
+        Ok(())
+    }
+
     async fn join(&self) -> Result<i32, OutboxError> {
         Ok(1)
     }
@@ -203,7 +207,15 @@ impl Recovery for NoRecovery {
         Ok(())
     }
 
-    async fn finish(self, _: i64, _: &[AppendedRow]) -> Result<u64, OutboxError> {
+    fn acknowledged(&self) -> &[Acknowledged] {
+        &[]
+    }
+
+    fn loss(&self) -> i64 {
+        0
+    }
+
+    async fn finish(self, _: i64, _: &[AppendedRow], _: bool, _: i64) -> Result<u64, OutboxError> {
         Ok(0)
     }
 }

@@ -1,0 +1,49 @@
+//! Keeps the witness in Postgres: the last batch that Redis has acknowledged to this member. See `loss.rs`.
+
+use std::convert::Infallible;
+use std::time::{Duration, Instant};
+
+use tokio::time::timeout;
+
+use super::Relay;
+use super::session::Session;
+use crate::outbox::Outbox;
+use crate::sink::Sink;
+
+/// The first batch after a pause is written down at once, those that follow at most this often: what a member that is
+/// killed has not written down yet would not be missed.
+const PAUSE_MIN: Duration = Duration::from_millis(100);
+/// A write that took t is followed by a pause of at least 50 t: 2 % of one core of Postgres, at most.
+const DUTY: u32 = 50;
+/// Pause after a write that failed.
+const PAUSE_FAILED: Duration = Duration::from_secs(1);
+/// How long a member that stops tries to write it down.
+const LAST_LIMIT: Duration = Duration::from_secs(2);
+
+impl<O: Outbox, S: Sink> Relay<O, S> {
+    /// Writes down each batch that was appended, beside the work and not in its way. An idle member writes nothing.
+    pub(super) async fn keep_witness(&self, session: &Session) -> Infallible {
+        loop {
+            session.moved().await;
+            let started = Instant::now();
+            let pause = match self.outbox.testify(session.witness()).await {
+                Ok(()) => (started.elapsed() * DUTY).max(PAUSE_MIN),
+                Err(error) => {
+                    tracing::debug!(outbox = self.name, %error, "the last batch is not written down yet");
+                    session.retell();
+                    PAUSE_FAILED
+                }
+            };
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// The last word of a member that stops.
+    pub(super) async fn last_witness(&self, session: &Session) {
+        if session.acknowledged() == 0 {
+            return;
+        }
+        let said = timeout(LAST_LIMIT, self.outbox.testify(session.witness())).await;
+        tracing::debug!(outbox = self.name, ?said, "the last batch is written down");
+    }
+}
