@@ -6,6 +6,7 @@ use fastrand::Rng;
 use outflow::local::{Signal, eventually};
 use tokio::time::sleep;
 
+use super::ids;
 use super::kind::Kind;
 use super::proxy::Mode;
 use super::stage::{LIMIT, Stage, Way};
@@ -114,6 +115,8 @@ pub(crate) async fn harm(stage: &Stage, kind: Kind, scale: Scale, rng: &mut Rng)
             stage.to_redis.set(member, Mode::Pass);
             format!("{mode:?} {name} for {length:?}")
         }
+        Kind::LateIds => ids::late(stage, scale.pause(rng), rng).await,
+        Kind::IdJumps => ids::jump(stage, rng).await,
     }
 }
 

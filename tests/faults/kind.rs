@@ -42,10 +42,14 @@ pub(crate) enum Kind {
     RedisFreeze,
     RedisDelay,
     RedisDrop,
+    /// Ids are drawn long before their rows are there: by slow inserts, or by an earlier statement.
+    LateIds,
+    /// The sequence jumps, goes back, or an id far ahead is forced.
+    IdJumps,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 20] = [
+    pub(crate) const ALL: [Self; 22] = [
         Self::Kill,
         Self::Freeze,
         Self::Term,
@@ -66,6 +70,8 @@ impl Kind {
         Self::RedisFreeze,
         Self::RedisDelay,
         Self::RedisDrop,
+        Self::LateIds,
+        Self::IdJumps,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -90,6 +96,8 @@ impl Kind {
             Self::RedisFreeze => "redis-freeze",
             Self::RedisDelay => "redis-delay",
             Self::RedisDrop => "redis-drop",
+            Self::LateIds => "late-ids",
+            Self::IdJumps => "id-jumps",
         }
     }
 }

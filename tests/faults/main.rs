@@ -6,6 +6,7 @@
 mod checker;
 mod deck;
 mod harm;
+mod ids;
 mod kind;
 mod mutants;
 mod proxy;

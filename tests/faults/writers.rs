@@ -7,6 +7,7 @@ use fastrand::Rng;
 use tokio::task::JoinSet;
 use tokio_postgres::{Client, NoTls};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::stage::Stage;
 
@@ -40,7 +41,7 @@ const TABLES: &str = "create table counter (key text primary key, kind text not 
 const KINDS: [&str; 5] = ["order", "payment", "stock", "mail", "audit"];
 
 /// Writers of one key wait for each other here, as they would at the row of their aggregate.
-const LOCK: &str = "select 1 from counter where key = any($1) order by key for update";
+pub(crate) const LOCK: &str = "select 1 from counter where key = any($1) order by key for update";
 /// `$2` events for each of the keys, the last of one in 300 too large.
 const WRITE: &str = "with counted as (update counter set n = n + $2 where key = any($1) returning key, kind, n - $2 as n), \
       made as materialized (select gen_random_uuid() as event_id, c.key, c.kind, c.n + i as n, random() < 0.003 as too_large \
@@ -82,15 +83,14 @@ impl Writers {
     }
 }
 
-/// One event for every key; returns the highest order number there is then.
-pub(crate) async fn mark(client: &mut Client) -> Result<i64, tokio_postgres::Error> {
+/// One event for every key; returns their event ids.
+pub(crate) async fn mark(client: &mut Client) -> Result<Vec<Uuid>, tokio_postgres::Error> {
     let keys: Vec<String> = client.query("select key from counter", &[]).await?.iter().map(|row| row.get(0)).collect();
     let transaction = client.transaction().await?;
     transaction.execute(LOCK, &[&keys]).await?;
-    transaction.execute(WRITE, &[&keys, &1_i64]).await?;
-    let highest = transaction.query_one("select max(id) from outbox", &[]).await?.get(0);
+    let marks = transaction.query(&format!("{WRITE} returning event_id"), &[&keys, &1_i64]).await?;
     transaction.commit().await?;
-    Ok(highest)
+    Ok(marks.iter().map(|row| row.get(0)).collect())
 }
 
 /// Writes until it is told to stop; when the server is gone it connects again.
