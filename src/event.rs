@@ -81,11 +81,15 @@ pub enum DeadReason {
     TooLarge,
     /// Its stream has refused its events for longer than `park_max`.
     Refused,
+    /// Postgres cannot hand the row out: a value cannot be read, or not be printed.
+    Unreadable,
+    /// A column is null that an event needs: its id or its type.
+    NullColumn,
 }
 
 impl DeadReason {
     /// Every reason.
-    pub const ALL: [Self; 3] = [Self::NoStream, Self::TooLarge, Self::Refused];
+    pub const ALL: [Self; 5] = [Self::NoStream, Self::TooLarge, Self::Refused, Self::Unreadable, Self::NullColumn];
 
     /// The name in metrics, logs and `outflow.dead_letter.reason`.
     pub fn as_str(self) -> &'static str {
@@ -93,6 +97,8 @@ impl DeadReason {
             Self::NoStream => "no_stream",
             Self::TooLarge => "too_large",
             Self::Refused => "refused",
+            Self::Unreadable => "unreadable",
+            Self::NullColumn => "null_column",
         }
     }
 }

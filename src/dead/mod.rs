@@ -2,6 +2,7 @@
 //!
 //! Everything works on `outflow.dead_letter` alone, save [`put_back`], which writes into the event tables.
 
+mod documents;
 mod put_back;
 
 use jiff::Timestamp;
@@ -55,6 +56,15 @@ pub struct Letter {
     pub headers: Option<String>,
     /// The columns of the stream template.
     pub route: Option<serde_json::Value>,
+    /// Why it died, in words: the server's, if it said anything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// Hexadecimal digits of what is no text: `key`, `type`, `headers`, and in `route` its columns.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<serde_json::Value>,
+    /// What could not be kept, or had no value: it cannot be put back.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<String>,
     /// Size of the payload.
     pub payload_bytes: i64,
     /// The payload, if it was asked for and is a text.
@@ -85,10 +95,16 @@ const CHOOSE: &str = include_str!("sql/choose.sql");
 pub async fn list(client: &Client, filter: &Filter, payloads: bool) -> Result<Vec<Letter>, tokio_postgres::Error> {
     let payload = if payloads { "payload" } else { "null::bytea as payload" };
     let columns = format!(
-        "id, outbox, reason, stream, died_at, \"row\", event_id, key, type, time, headers, route, \
-         length(payload)::bigint as payload_bytes, {payload}"
+        "id, outbox, reason, stream, died_at, \"row\", event_id, key, type, time, headers, route, detail, bytes, missing, \
+         length(payload)::bigint + coalesce(pg_column_size(documents -> 'payload'), 0) as payload_bytes, {payload}"
     );
-    Ok(select(client, &columns, filter).await?.iter().map(letter).collect())
+    let mut letters: Vec<Letter> = select(client, &columns, filter).await?.iter().map(letter).collect();
+    if payloads {
+        for letter in &mut letters {
+            documents::fill(client, letter).await?;
+        }
+    }
+    Ok(letters)
 }
 
 /// As [`list`], without reading what is in them.
@@ -134,13 +150,16 @@ fn letter(row: &Row) -> Letter {
         time: row.get("time"),
         headers: row.get("headers"),
         route: row.get("route"),
+        detail: row.get("detail"),
+        bytes: row.get("bytes"),
+        missing: row.get::<_, Option<Vec<String>>>("missing").unwrap_or_default(),
         payload_bytes: row.get("payload_bytes"),
         payload,
         payload_hex,
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut digits, byte| {
         // Writing to memory cannot fail.

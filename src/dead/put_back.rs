@@ -38,6 +38,9 @@ pub async fn put_back(transaction: &Transaction<'_>, config: &OutboxConfig, ids:
         return Err(failed(format!("there is no table {}; correct outbox.table", config.table)));
     }
     let insert = insert(config, &found).map_err(failed)?;
+    if let Some(message) = incomplete(transaction, config, ids).await.map_err(failed)? {
+        return Err(failed(message));
+    }
     let explain = |error: tokio_postgres::Error| failed(explained(&error, config, &insert));
     match &config.settle {
         Settle::Delete => {
@@ -57,6 +60,37 @@ pub async fn put_back(transaction: &Transaction<'_>, config: &OutboxConfig, ids:
     }
 }
 
+/// Letters that lack something would go back as other events than they were.
+async fn incomplete(
+    transaction: &Transaction<'_>,
+    config: &OutboxConfig,
+    ids: &[i64],
+) -> Result<Option<String>, String> {
+    let found = transaction.query(INCOMPLETE, &[&config.name, &ids]).await;
+    let found = match found {
+        Ok(found) => found,
+        Err(error) if error.code() == Some(&SqlState::UNDEFINED_COLUMN) => {
+            return Err(format!("{}: run `outflow migrate` with this configuration", describe(&error)));
+        }
+        Err(error) => return Err(describe(&error)),
+    };
+    let letter = |row: &tokio_postgres::Row| {
+        let (id, missing): (i64, String) = (row.get(0), row.get(1));
+        format!("{id} lacks {missing}")
+    };
+    let letters: Vec<String> = found.iter().take(INCOMPLETE_TOLD).map(letter).collect();
+    Ok((!letters.is_empty()).then(|| {
+        format!(
+            "{} dead letters are incomplete, because Postgres could not hand out all of the row ({}{}): `outflow dead show ID` \
+             says why; insert such an event by hand, then `outflow dead discard` it, and leave it out of this command \
+             (by numbers, or with --reason)",
+            found.len(),
+            letters.join("; "),
+            if found.len() > letters.len() { "; …" } else { "" }
+        )
+    }))
+}
+
 /// Which columns get which values. What is not kept gets its default; so does the order column, if it has one.
 fn insert(config: &OutboxConfig, found: &[Column]) -> Result<Insert, String> {
     let names = &config.columns;
@@ -70,22 +104,21 @@ fn insert(config: &OutboxConfig, found: &[Column]) -> Result<Insert, String> {
     insert.add(event_id, identity("event_id", event_id));
     let payload = of(&names.payload)?;
     insert.add(payload, payload_of(payload));
-    insert.add(of(&names.kind)?, text("type", of(&names.kind)?));
+    insert.add(of(&names.kind)?, kept("type", "bytes ->> 'type'", of(&names.kind)?));
     if let Some(name) = &names.key {
-        insert.add(of(name)?, text("key", of(name)?));
+        insert.add(of(name)?, kept("key", "bytes ->> 'key'", of(name)?));
     }
     if let Some(name) = &names.time {
         insert.add(of(name)?, text(include_str!("sql/time.sql"), of(name)?));
     }
     if let Some(name) = &names.headers {
         let column = of(name)?;
-        // An empty object was not kept.
-        let source = if column.not_null { "coalesce(headers, '{}')" } else { "headers" };
-        insert.add(column, text(source, column));
+        insert.add(column, headers_of(column));
     }
     for name in config.stream.columns() {
-        let source = format!("route ->> {}", quote_literal(name));
-        insert.add(of(name)?, text(&format!("({source})"), of(name)?));
+        let name_in_sql = quote_literal(name);
+        let (source, bytes) = (format!("(route ->> {name_in_sql})"), format!("bytes -> 'route' ->> {name_in_sql}"));
+        insert.add(of(name)?, kept(&source, &bytes, of(name)?));
     }
     if !id.has_default {
         insert.add(id, identity("\"row\"", id));
@@ -156,12 +189,39 @@ impl Insert {
 /// Taking them here and there is one statement: of two that retry at once, one gets each letter.
 const GONE: &str = "with gone as (delete from outflow.dead_letter where outbox = $1 and id = any ($2) returning *)";
 
+const INCOMPLETE: &str = "select id, array_to_string(missing, ', ') from outflow.dead_letter \
+     where outbox = $1 and id = any ($2) and cardinality(missing) > 0 order by id";
+const INCOMPLETE_TOLD: usize = 10;
+
 /// A value that was kept as text.
 fn text(source: &str, column: &Column) -> String {
     match column.kind.as_str() {
         "bytea" => format!("convert_to({source}, 'UTF8')"),
         "timestamp without time zone" => format!("({source}::timestamptz at time zone 'UTC')"),
         _ => format!("{source}::{}", column.sql_type()),
+    }
+}
+
+/// A value that was kept as text, and if it is none, as hexadecimal digits beside it.
+fn kept(source: &str, bytes: &str, column: &Column) -> String {
+    match column.kind.as_str() {
+        "bytea" => format!("coalesce(decode({bytes}, 'hex'), {})", text(source, column)),
+        _ => text(source, column),
+    }
+}
+
+/// An empty object was not kept; jsonb may have been kept as it is.
+fn headers_of(column: &Column) -> String {
+    let printed = kept("headers", "bytes ->> 'headers'", column);
+    let headers = match column.kind.as_str() {
+        kind @ ("json" | "jsonb") => format!("coalesce(documents -> 'headers', headers::jsonb)::{kind}"),
+        "bytea" => format!("coalesce(convert_to((documents -> 'headers')::text, 'UTF8'), {printed})"),
+        _ => format!("coalesce((documents -> 'headers')::text, headers)::{}", column.sql_type()),
+    };
+    match (column.not_null, column.kind.as_str()) {
+        (false, _) => headers,
+        (true, "bytea") => format!("coalesce({headers}, '{{}}'::bytea)"),
+        (true, _) => format!("coalesce({headers}, '{{}}'::{})", column.sql_type()),
     }
 }
 
@@ -174,11 +234,13 @@ fn identity(source: &str, column: &Column) -> String {
 }
 
 fn payload_of(column: &Column) -> String {
+    let document = "documents -> 'payload'";
     match column.kind.as_str() {
-        "bytea" => "payload".to_owned(),
+        "bytea" => format!("coalesce(convert_to(({document})::text, 'UTF8'), payload)"),
         // A null payload was kept as no bytes, which is no JSON.
-        kind @ ("json" | "jsonb") => format!("nullif(convert_from(payload, 'UTF8'), '')::{kind}"),
-        _ => format!("convert_from(payload, 'UTF8')::{}", column.sql_type()),
+        "json" => format!("coalesce(({document})::json, nullif(convert_from(payload, 'UTF8'), '')::json)"),
+        "jsonb" => format!("coalesce({document}, nullif(convert_from(payload, 'UTF8'), '')::jsonb)"),
+        _ => format!("coalesce(({document})::text, convert_from(payload, 'UTF8'))::{}", column.sql_type()),
     }
 }
 

@@ -72,6 +72,25 @@ begin
   end if;
 end
 $report$;
+-- Version 4: what a dead letter needs to be put back as it was.
+do $letters$
+begin
+  if not exists (
+    select from pg_catalog.pg_attribute
+    where attrelid = 'outflow.dead_letter'::regclass and attname = 'missing' and not attisdropped
+  ) then
+    alter table outflow.dead_letter
+      -- The reason in words: the server's, if it said anything.
+      add column if not exists detail text,
+      -- Hexadecimal digits of what is not text: key, type, headers, and in `route` its columns.
+      add column if not exists bytes jsonb,
+      -- Payload and headers that were jsonb and were moved here without being printed.
+      add column if not exists documents jsonb,
+      -- The fields that could not be kept, or had no value.
+      add column if not exists missing text[];
+  end if;
+end
+$letters$;
 create index if not exists dead_letter_outbox_died_at on outflow.dead_letter (outbox, died_at);
 -- Version 4: the last batch that Redis has acknowledged to each member, so that a loss in Redis is noticed although the
 -- member was down too. By the journal: what another one acknowledged says nothing of this one. Whoever works with

@@ -1,16 +1,19 @@
 //! Claiming: one transaction that fences itself, checks its generation, and takes the next rows out of the table.
 
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use deadpool_postgres::Object;
 use futures_util::{TryStreamExt, future};
-use tokio_postgres::Statement;
 use tokio_postgres::types::ToSql;
+use tokio_postgres::{Row, Statement};
 
 use super::cursor::{Look, Proof, Snapshot};
+use super::examine::Found;
 use super::identity::{is_another, is_unregistered, same_types};
 use super::lease::Lease;
-use super::row::Rows;
+use super::refusal::{Failed, ask};
+use super::row::{BadRow, Rows};
 use super::source::{PgOutbox, State, failed, locked, within};
 use super::{OutboxError, lock};
 use crate::event::Batch;
@@ -19,6 +22,9 @@ const BEGIN: &str = "begin isolation level read committed read write";
 /// The setting lives as long as the transaction, and the delete asks for it: had `begin` failed, each of the statements
 /// sent behind it would commit by itself, and this one would set it for nobody.
 const FENCE: &str = "select pg_advisory_xact_lock_shared($1, $2), set_config('outflow.claim', 'open', true)";
+
+/// What Postgres adds to it must still be an integer.
+const CAP_MAX: i32 = i32::MAX - 16;
 
 /// An open claim: its transaction and its rows.
 pub struct PgClaim {
@@ -36,14 +42,16 @@ pub struct PgClaim {
 }
 
 /// Where a claim may look.
-struct Bounds {
-    position: i64,
+pub(super) struct Bounds {
+    pub(super) position: i64,
     xids: Vec<String>,
-    floors: Vec<i64>,
+    pub(super) floors: Vec<i64>,
     limit: usize,
-    generation: i64,
-    slots: Option<i64>,
-    unseen: Option<(u64, i64)>,
+    pub(super) generation: i64,
+    pub(super) slots: Option<i64>,
+    pub(super) unseen: Option<(u64, i64)>,
+    /// Rows that are held back, and their keys.
+    pub(super) held: Option<(Vec<String>, Vec<String>)>,
     proof: Option<Proof>,
 }
 
@@ -52,28 +60,69 @@ enum Looked {
     Rows(Batch, Look),
     /// More bytes than a batch may have; this many rows fit.
     TooLarge(usize),
+    /// A row that cannot be delivered like this, behind so many that can.
+    Bad(usize, BadRow),
 }
 
 impl PgOutbox {
-    /// Takes the next rows, as many as fit.
+    /// Takes the next rows, as many as fit. What the server refuses is tried again with fewer, down to the one row that is
+    /// the reason; that one is looked at alone.
     pub(super) async fn take(&self, parked: &[String]) -> Result<Option<PgClaim>, OutboxError> {
+        let mut lone = false;
         loop {
             let client = Lease::new(self.connection().await?);
-            let (batch, look) = match self.look(&client, parked).await {
-                Ok(Looked::Rows(batch, look)) => (batch, look),
+            let refusal = match self.look(&client, parked, lone).await {
+                Ok(Looked::Rows(batch, look)) => return within(self.hold(client, batch, &look)).await,
                 Ok(Looked::TooLarge(fits)) => {
                     locked(&self.state).limit = fits;
-                    roll_back(client).await?;
+                    within(roll_back(client)).await?;
                     continue;
                 }
-                Err(error @ (OutboxError::Stale(_) | OutboxError::InFlight(_))) => {
-                    roll_back(client).await?;
+                Ok(Looked::Bad(before, bad)) => {
+                    within(roll_back(client)).await?;
+                    if !lone && self.narrow(before) {
+                        continue;
+                    }
+                    bad.to_string()
+                }
+                Err(Failed::Said(said)) => {
+                    let may_be_too_much = said.may_be_too_much();
+                    within(roll_back_and_close(client)).await?;
+                    if !may_be_too_much {
+                        return Err(OutboxError::Refused(said.words));
+                    }
+                    if !lone && self.narrow(usize::MAX) {
+                        continue;
+                    }
+                    said.words
+                }
+                Err(Failed::Lost(error @ (OutboxError::Stale(_) | OutboxError::InFlight(_)))) => {
+                    within(roll_back(client)).await?;
                     return Err(error);
                 }
-                Err(error @ (OutboxError::Postgres(_) | OutboxError::Changed(_))) => return Err(error),
+                Err(Failed::Lost(error)) => return Err(error),
             };
-            return self.hold(client, batch, &look).await;
+            if lone {
+                return Err(OutboxError::Refused(refusal));
+            }
+            match self.examine(parked, &refusal).await? {
+                Found::SetAside => return Ok(None),
+                Found::Fine => lone = true,
+            }
         }
+    }
+
+    /// Makes the next claim smaller, at most `rows`; `false` if it is one row already.
+    fn narrow(&self, rows: usize) -> bool {
+        let mut state = locked(&self.state);
+        let is_one = state.limit <= 1;
+        state.limit = rows.min(state.limit / 2).max(1);
+        !is_one
+    }
+
+    /// How many bytes a field of a claim may have.
+    pub(super) fn cap(&self) -> i32 {
+        as_cap(self.config.batch_bytes)
     }
 
     /// Registers the rows, or lets them go if one is in flight already.
@@ -106,15 +155,19 @@ impl PgOutbox {
         }
     }
 
-    async fn look(&self, client: &Object, parked: &[String]) -> Result<Looked, OutboxError> {
+    /// `lone`: one row, which is known to be no larger than an event may be.
+    async fn look(&self, client: &Object, parked: &[String], lone: bool) -> Result<Looked, Failed> {
         let oid = self.table.oid;
-        let Bounds { position, xids, floors, limit, generation, slots, unseen, proof } = self.bounds();
-        let (fence, ask, claim) = self.prepared(client).await?;
+        let Bounds { position, xids, floors, limit, generation, slots, unseen, proof, held } = self.bounds();
+        let (fence, ask_generation, claim) = self.prepared(client).await?;
+        let bytes_max = if lone { self.config.event_bytes_max } else { self.config.batch_bytes };
+        let (limit, cap) = (if lone { 1 } else { limit }, as_cap(bytes_max));
         let rows_max = i64::try_from(limit).unwrap_or(i64::MAX);
         let parked = (!parked.is_empty()).then_some(parked);
         let (unseen, unseen_floor) = unseen.map(|(number, floor)| (number.to_string(), floor)).unzip();
         let (proof_token, proof_drawn) = proof.map(|Proof { token, drawn }| (token, drawn)).unzip();
-        let params: [&(dyn ToSql + Sync); 11] = [
+        let (held, held_keys) = held.unzip();
+        let params: [&(dyn ToSql + Sync); 16] = [
             &position,
             &xids,
             &floors,
@@ -126,35 +179,39 @@ impl PgOutbox {
             &generation,
             &proof_token,
             &proof_drawn,
+            &cap,
+            &self.marker,
+            &held,
+            &held_keys,
+            &None::<&str>,
         ];
         // One round trip: the four are sent together, and Postgres runs them one after another.
-        let ((), _, known, rows) = future::try_join4(
+        let ((), _, known, rows) = ask(future::try_join4(
             client.batch_execute(BEGIN),
             client.execute(&fence, &[&lock::FENCE, &lock::key(oid)]),
-            client.query_opt(&ask, &[&oid]),
+            client.query_opt(&ask_generation, &[&oid]),
             client.query_raw(&claim, params),
-        )
-        .await
-        .map_err(|error| failed(&error))?;
+        ))
+        .await?;
         let mut rows = std::pin::pin!(rows);
-        let mut taken = Rows::new(&self.table.layout);
-        while let Some(row) = rows.try_next().await.map_err(|error| failed(&error))? {
-            taken.push(&row).map_err(|error| OutboxError::Postgres(error.to_string()))?;
-            if taken.bytes() > self.config.batch_bytes && taken.len() > 1 {
-                return Ok(Looked::TooLarge(taken.len() - 1));
+        let mut taken = Rows::new(&self.table.layout, bytes_max, &self.marker);
+        let ended = ask(async {
+            while let Some(row) = rows.try_next().await? {
+                if let Err(bad) = taken.push(&row) {
+                    return Ok(Some(Looked::Bad(taken.len(), bad)));
+                }
+                if taken.bytes() > self.config.batch_bytes && taken.len() > 1 {
+                    return Ok(Some(Looked::TooLarge(taken.len() - 1)));
+                }
             }
+            Ok(None)
+        });
+        if let Some(ended) = ended.await? {
+            return Ok(ended);
         }
-        let known = known.ok_or_else(|| is_unregistered(&self.config.table))?;
-        // Rows of another table were not taken: the delete asks too. But that there are none would be believed.
-        if !known.get::<_, bool>(2) {
-            return Err(is_another(&self.config.table));
-        }
-        let in_force: i64 = known.get(0);
-        if in_force != generation {
-            return Err(OutboxError::Stale(in_force));
-        }
+        let known = self.is_ours(known, generation)?;
         let snapshot = Snapshot::parse(known.get(1))
-            .ok_or_else(|| OutboxError::Postgres("a snapshot that cannot be read".to_owned()))?;
+            .ok_or_else(|| Failed::Lost(OutboxError::Postgres("a snapshot that cannot be read".to_owned())))?;
         let proof = known.get::<_, Option<String>>(3).zip(known.get(4)).map(|(token, drawn)| Proof { token, drawn });
         let full = taken.len() >= limit;
         self.adapt_limit(taken.len(), taken.bytes());
@@ -163,12 +220,32 @@ impl PgOutbox {
         Ok(Looked::Rows(batch, Look { snapshot, proof, own, last, full }))
     }
 
-    async fn prepared(&self, client: &Object) -> Result<(Statement, Statement, Statement), OutboxError> {
-        let (fence, ask) = (client.prepare_cached(FENCE), client.prepare_cached(&self.table.sql.generation));
+    async fn prepared(&self, client: &Object) -> Result<(Statement, Statement, Statement), Failed> {
+        let (fence, generation) = (client.prepare_cached(FENCE), client.prepare_cached(&self.table.sql.generation));
         let claim = client.prepare_cached(&self.table.sql.claim);
-        let prepared = future::try_join3(fence, ask, claim).await.map_err(|error| failed(&error))?;
-        same_types(&prepared.2, &self.table.layout.types, &self.config.table)?;
+        let prepared = ask(future::try_join3(fence, generation, claim)).await?;
+        same_types(&prepared.2, &self.table.layout.types, &self.config.table).map_err(Failed::Lost)?;
         Ok(prepared)
+    }
+
+    /// Begins a transaction that holds the fence, in the member's own generation.
+    pub(super) async fn fence(&self, client: &Object, generation: i64) -> Result<(), Failed> {
+        let oid = self.table.oid;
+        ask(client.batch_execute(BEGIN)).await?;
+        ask(client.execute(FENCE, &[&lock::FENCE, &lock::key(oid)])).await?;
+        let known = ask(client.query_opt(&self.table.sql.generation, &[&oid])).await?;
+        self.is_ours(known, generation).map(drop)
+    }
+
+    /// Whether the table is the one that was examined, and the generation ours.
+    fn is_ours(&self, known: Option<Row>, generation: i64) -> Result<Row, Failed> {
+        let known = known.ok_or_else(|| Failed::Lost(is_unregistered(&self.config.table)))?;
+        // Rows of another table were not taken: the delete asks too. But that there are none would be believed.
+        if !known.get::<_, bool>(2) {
+            return Err(Failed::Lost(is_another(&self.config.table)));
+        }
+        let in_force: i64 = known.get(0);
+        if in_force == generation { Ok(known) } else { Err(Failed::Lost(OutboxError::Stale(in_force))) }
     }
 
     /// Opens the connections that the batches in flight will use, so that the first events do not wait for them.
@@ -184,8 +261,11 @@ impl PgOutbox {
     }
 
     /// Where to look, after what was found outside the claims.
-    fn bounds(&self) -> Bounds {
+    pub(super) fn bounds(&self) -> Bounds {
         let mut state = locked(&self.state);
+        if state.held.release(Instant::now()) {
+            state.look_again_from(super::cursor::BEGINNING);
+        }
         state.catch_up();
         let (xids, floors) = state.cursor.watched().map(|(xid, floor)| (xid.to_string(), floor)).unzip();
         let (position, limit) = (state.cursor.position(), state.limit);
@@ -198,6 +278,7 @@ impl PgOutbox {
             slots: state.slots(),
             unseen: state.cursor.unseen(),
             proof: state.cursor.proof().cloned(),
+            held: state.held.names(),
         }
     }
 
@@ -208,6 +289,15 @@ impl PgOutbox {
         let mut state = locked(&self.state);
         state.limit = fits.min(state.limit.saturating_mul(2)).min(self.config.batch_rows);
     }
+}
+
+fn as_cap(bytes: usize) -> i32 {
+    i32::try_from(bytes).unwrap_or(i32::MAX).min(CAP_MAX)
+}
+
+/// As [`roll_back`], after an error: what a session has prepared may no longer fit the table.
+async fn roll_back_and_close(client: Lease) -> Result<(), OutboxError> {
+    client.batch_execute("rollback").await.map_err(|error| failed(&error))
 }
 
 /// Ends a transaction of which nothing shall stay.

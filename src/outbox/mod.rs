@@ -3,13 +3,18 @@
 mod claim;
 mod control;
 pub mod cursor;
+mod examine;
+mod held;
 mod identity;
 mod in_flight;
 mod lease;
+mod letter;
 pub mod lock;
+mod one;
 mod privileges;
 pub mod proof;
 mod recovery;
+mod refusal;
 mod row;
 mod settle;
 pub mod slots;
@@ -25,7 +30,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use crate::encode::Entries;
-use crate::event::{Acknowledged, AppendedRow, Batch};
+use crate::event::{Acknowledged, AppendedRow, Batch, DeadReason};
 
 pub use source::PgOutbox;
 
@@ -35,6 +40,9 @@ pub enum OutboxError {
     /// The session or the server is gone, or refused a statement.
     #[error("Postgres: {0}")]
     Postgres(String),
+    /// The server refused a claim: nothing was taken, and nothing is open.
+    #[error("Postgres: {0}")]
+    Refused(String),
     /// Somebody else has started a new generation.
     #[error("the outbox is at generation {0}, not ours")]
     Stale(i64),
@@ -44,6 +52,33 @@ pub enum OutboxError {
     /// The table is not as it was when it was examined. Whoever drains it must stop, examine it again, and begin anew.
     #[error("{0}")]
     Changed(String),
+}
+
+/// A row that a claim could not take, and what became of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SetAside {
+    /// It went to the dead letters without being read here.
+    Dead {
+        /// Why.
+        reason: DeadReason,
+        /// Its event id, or where it was.
+        event: String,
+        /// Why, in words: the server's, if it said anything.
+        words: String,
+        /// What could not be kept of it.
+        missing: Vec<String>,
+    },
+    /// It stays where it is, and so do the later events of its key.
+    Held {
+        /// Its event id.
+        event: String,
+        /// The server's words.
+        words: String,
+        /// For how long, until it is tried again.
+        pause: Duration,
+        /// Whether it was not held back before.
+        new: bool,
+    },
 }
 
 /// What a recovery finds.
@@ -97,11 +132,17 @@ pub trait Outbox: Send + Sync {
     /// It is not written down, or that is not known; repeating it is safe.
     fn testify(&self, seen: Acknowledged) -> impl Future<Output = Result<(), OutboxError>> + Send;
 
-    /// Claims the next rows; `None` when there are none. `parked` streams are left out.
+    /// Claims the next rows; `None` when there are none, or when rows were set aside instead: then
+    /// [`set_aside`](Outbox::set_aside) tells of them, and there may be more. `parked` streams are left out.
     ///
     /// # Errors
     /// See [`OutboxError`]; nothing was taken.
     fn claim(&self, parked: &[String]) -> impl Future<Output = Result<Option<Self::Claim>, OutboxError>> + Send;
+
+    /// The rows that claims have set aside since this was last asked.
+    fn set_aside(&self) -> Vec<SetAside> {
+        Vec::new()
+    }
 
     /// Starts a recovery: no claim is open from here until it ends.
     ///

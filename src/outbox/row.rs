@@ -4,7 +4,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, Type};
 
-use super::time;
+use super::{one, time};
 use crate::event::{Batch, Event};
 
 /// Memory is taken in pieces of at least this size.
@@ -72,10 +72,19 @@ pub struct Layout {
     pub route: Vec<Field>,
 }
 
-/// A row that cannot be an event: a column that must have a value has none.
+/// A row that cannot be an event, or none of this batch.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("a row cannot be read: {0}")]
-pub(super) struct UnreadableRow(String);
+pub(super) enum BadRow {
+    /// A field is longer than was asked for.
+    #[error("a row is larger than event_bytes_max")]
+    TooLong,
+    /// The column of this key must have a value and has none.
+    #[error("a row cannot be read: the column of {0} is null")]
+    Null(&'static str),
+    /// A value is not what its type promises.
+    #[error("a row cannot be read: {0}")]
+    Unreadable(String),
+}
 
 /// Collects rows into a batch.
 pub(super) struct Rows<'a> {
@@ -84,20 +93,23 @@ pub(super) struct Rows<'a> {
     batch: Batch,
     bytes: usize,
     own: Option<u64>,
+    /// How long a field may be, and what stands for a longer one.
+    cap: usize,
+    marker: &'a str,
 }
 
 impl<'a> Rows<'a> {
     /// No rows yet.
-    pub(super) fn new(layout: &'a Layout) -> Self {
+    pub(super) fn new(layout: &'a Layout, cap: usize, marker: &'a str) -> Self {
         let batch = Batch { route_width: layout.route.len(), ..Batch::default() };
-        Self { layout, arena: BytesMut::new(), batch, bytes: 0, own: None }
+        Self { layout, arena: BytesMut::new(), batch, bytes: 0, own: None, cap, marker }
     }
 
     /// Adds a row.
     ///
     /// # Errors
-    /// [`UnreadableRow`] if a column is null that must not be.
-    pub(super) fn push(&mut self, row: &Row) -> Result<(), UnreadableRow> {
+    /// [`BadRow`]: nothing more can be added.
+    pub(super) fn push(&mut self, row: &Row) -> Result<(), BadRow> {
         if self.own.is_none() {
             self.own = raw(row, 0)?.and_then(|bytes| bytes.try_into().ok()).map(u64::from_be_bytes);
         }
@@ -149,13 +161,22 @@ impl<'a> Rows<'a> {
         self.batch.events.sort_by_key(|event| event.order);
     }
 
-    fn required(&mut self, row: &Row, field: Field, key: &str) -> Result<Bytes, UnreadableRow> {
-        self.optional(row, Some(field))?.ok_or_else(|| UnreadableRow(format!("the column of {key} is null")))
+    fn required(&mut self, row: &Row, field: Field, key: &'static str) -> Result<Bytes, BadRow> {
+        self.optional(row, Some(field))?.ok_or(BadRow::Null(key))
     }
 
-    fn optional(&mut self, row: &Row, field: Option<Field>) -> Result<Option<Bytes>, UnreadableRow> {
+    fn optional(&mut self, row: &Row, field: Option<Field>) -> Result<Option<Bytes>, BadRow> {
         let Some(field) = field else { return Ok(None) };
         let Some(bytes) = raw(row, field.position)? else { return Ok(None) };
+        let is_too_long = match field.decode {
+            Decode::Raw => one::is_too_long(bytes, self.cap, self.marker),
+            // Its version comes first.
+            Decode::Jsonb => bytes.len() > self.cap + 1,
+            Decode::Int2 | Decode::Int4 | Decode::Int8 | Decode::Uuid | Decode::Timestamp | Decode::Date => false,
+        };
+        if is_too_long {
+            return Err(BadRow::TooLong);
+        }
         if self.arena.capacity() - self.arena.len() < bytes.len() + 64 {
             self.arena.reserve(ARENA_BYTES.max(bytes.len() + 64));
         }
@@ -177,17 +198,17 @@ impl<'a> FromSql<'a> for Raw<'a> {
     }
 }
 
-fn raw(row: &Row, position: usize) -> Result<Option<&[u8]>, UnreadableRow> {
-    let value: Option<Raw<'_>> = row.try_get(position).map_err(|error| UnreadableRow(error.to_string()))?;
+fn raw(row: &Row, position: usize) -> Result<Option<&[u8]>, BadRow> {
+    let value: Option<Raw<'_>> = row.try_get(position).map_err(|error| BadRow::Unreadable(error.to_string()))?;
     Ok(value.map(|raw| raw.0))
 }
 
-fn integer(row: &Row, field: Field) -> Result<Option<i64>, UnreadableRow> {
+fn integer(row: &Row, field: Field) -> Result<Option<i64>, BadRow> {
     let Some(bytes) = raw(row, field.position)? else { return Ok(None) };
     number(bytes, field.decode).map(Some)
 }
 
-fn number(bytes: &[u8], decode: Decode) -> Result<i64, UnreadableRow> {
+fn number(bytes: &[u8], decode: Decode) -> Result<i64, BadRow> {
     let wrong = wrong_width;
     match decode {
         Decode::Int2 => bytes.try_into().map(i16::from_be_bytes).map(i64::from).map_err(|_| wrong()),
@@ -197,17 +218,17 @@ fn number(bytes: &[u8], decode: Decode) -> Result<i64, UnreadableRow> {
     }
 }
 
-fn wrong_width() -> UnreadableRow {
-    UnreadableRow("a number has an unexpected width".to_owned())
+fn wrong_width() -> BadRow {
+    BadRow::Unreadable("a number has an unexpected width".to_owned())
 }
 
-fn write(arena: &mut BytesMut, bytes: &[u8], decode: Decode) -> Result<(), UnreadableRow> {
+fn write(arena: &mut BytesMut, bytes: &[u8], decode: Decode) -> Result<(), BadRow> {
     use std::fmt::Write as _;
     match decode {
         Decode::Raw => arena.put_slice(bytes),
         Decode::Jsonb => arena.put_slice(bytes.get(1..).unwrap_or_default()),
         Decode::Uuid => {
-            let uuid = uuid::Uuid::from_slice(bytes).map_err(|error| UnreadableRow(error.to_string()))?;
+            let uuid = uuid::Uuid::from_slice(bytes).map_err(|error| BadRow::Unreadable(error.to_string()))?;
             let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
             arena.put_slice(uuid.as_hyphenated().encode_lower(&mut text).as_bytes());
         }

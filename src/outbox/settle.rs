@@ -60,6 +60,28 @@ impl PgClaim {
         let values = self.batch.route_of(index).iter().map(|value| value.as_deref().map(readable));
         self.route_columns.iter().cloned().zip(values.map(Value::from)).collect()
     }
+
+    fn bytes_of(&self, index: usize) -> Option<Value> {
+        let values = self.batch.route_of(index).iter().map(Option::as_deref);
+        let route: Vec<_> = self.route_columns.iter().zip(values).collect();
+        bytes_of(&self.batch.events[index], &route)
+    }
+}
+
+/// The exact bytes of what is no text, as hexadecimal digits; `None` if everything is.
+fn bytes_of(event: &Event, route: &[(&String, Option<&[u8]>)]) -> Option<Value> {
+    let hex = |bytes: &[u8]| Value::from(crate::dead::hex(bytes));
+    let is_no_text = |bytes: &&[u8]| bytes.contains(&0) || std::str::from_utf8(bytes).is_err();
+    let fields =
+        [("key", event.key.as_deref()), ("type", Some(&event.kind[..])), ("headers", event.headers.as_deref())];
+    let fields = fields.into_iter().filter_map(|(name, bytes)| Some((name.to_owned(), hex(bytes.filter(is_no_text)?))));
+    let mut object: serde_json::Map<String, Value> = fields.collect();
+    let route = route.iter().filter_map(|(name, bytes)| Some(((*name).clone(), hex(bytes.filter(is_no_text)?))));
+    let route: serde_json::Map<String, Value> = route.collect();
+    if !route.is_empty() {
+        object.insert("route".to_owned(), Value::Object(route));
+    }
+    (!object.is_empty()).then_some(Value::Object(object))
 }
 
 /// What Postgres takes as a text: bytes (of a bytea column) need not be one.
@@ -91,8 +113,21 @@ async fn bury(client: &Object, claim: &PgClaim, dead: &[DeadLetter]) -> Result<(
     let streams: Vec<Option<&str>> = dead.iter().map(|letter| letter.stream.as_deref()).collect();
     let reasons: Vec<&str> = dead.iter().map(|letter| letter.reason.as_str()).collect();
     let routes: Vec<Value> = dead.iter().map(|letter| claim.route_of(letter.index)).collect();
-    let params: [&(dyn ToSql + Sync); 11] =
-        [&claim.outbox_name, &rows, &ids, &keys, &kinds, &times, &payloads, &headers, &streams, &reasons, &routes];
+    let bytes: Vec<Option<Value>> = dead.iter().map(|letter| claim.bytes_of(letter.index)).collect();
+    let params: [&(dyn ToSql + Sync); 12] = [
+        &claim.outbox_name,
+        &rows,
+        &ids,
+        &keys,
+        &kinds,
+        &times,
+        &payloads,
+        &headers,
+        &streams,
+        &reasons,
+        &routes,
+        &bytes,
+    ];
     let buried = client.execute(include_str!("sql/dead_letter.sql"), &params).await.map_err(|error| failed(&error))?;
     if buried == dead.len() as u64 {
         Ok(())

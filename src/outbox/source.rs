@@ -9,12 +9,13 @@ use tokio::sync::Mutex as AsyncMutex;
 use super::claim::PgClaim;
 use super::control::{Control, Seen, Waiter};
 use super::cursor::Cursor;
+use super::held::Held;
 use super::identity::{self, noted};
 use super::in_flight::InFlight;
 use super::recovery::PgRecovery;
 use super::slots::{self, ALL};
 use super::table::Table;
-use super::{Outbox, OutboxError, Woken};
+use super::{Outbox, OutboxError, SetAside, Woken};
 use crate::config::OutboxConfig;
 use crate::event::Acknowledged;
 use crate::postgres::{Server, describe_pool, pool};
@@ -36,6 +37,8 @@ pub struct PgOutbox {
     pub(super) state: Arc<Mutex<State>>,
     /// How this member reads the table and where it appends: members of one share-out agree on it.
     pub(super) mapping: String,
+    /// Stands for what is too long, in the answers of claims.
+    pub(super) marker: String,
     server: Server,
     control: AsyncMutex<Option<Control>>,
 }
@@ -58,6 +61,10 @@ pub(super) struct State {
     live: Vec<i32>,
     /// Rows the next claim may take: fewer than configured where rows are large.
     pub(super) limit: usize,
+    /// Rows that are left out of the claims for a while.
+    pub(super) held: Held,
+    /// What was set aside and is not yet told.
+    pub(super) aside: Vec<SetAside>,
     /// The control session's, whose lock need not be waited for.
     waiter: Option<Waiter>,
     /// Why the table must be examined again.
@@ -79,6 +86,8 @@ impl PgOutbox {
             mask: 0,
             live: Vec::new(),
             limit: config.batch_rows,
+            held: Held::default(),
+            aside: Vec::new(),
             waiter: None,
             outdated: None,
         };
@@ -88,6 +97,7 @@ impl PgOutbox {
             server: server.clone(),
             control: AsyncMutex::new(None),
             mapping,
+            marker: format!("\"{}\"", uuid::Uuid::new_v4()),
             config,
             table,
         }
@@ -192,7 +202,11 @@ impl Outbox for PgOutbox {
         if !self.waiter().is_some_and(|waiter| waiter.is_alive()) {
             return Err(lost());
         }
-        noted(&self.state, within(self.take(parked)).await)
+        noted(&self.state, self.take(parked).await)
+    }
+
+    fn set_aside(&self) -> Vec<SetAside> {
+        std::mem::take(&mut locked(&self.state).aside)
     }
 
     async fn recover(&self) -> Result<PgRecovery, OutboxError> {

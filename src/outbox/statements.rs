@@ -4,6 +4,7 @@ use tokio_postgres::types::Type;
 
 use super::cursor::BEGINNING;
 use super::identity::{is_as_it_was, is_ours};
+use super::one::{self, One};
 use super::proof;
 use super::row::{Decode, Field, Layout};
 use crate::columns::Column;
@@ -16,8 +17,12 @@ pub struct Statements {
     /// Takes nothing unless its transaction has set `outflow.claim` to `open`. `$1` cursor, `$2` listed transactions,
     /// `$3` their floors, `$4` limit, `$5` parked streams or null, `$6` the member's slots as bits, or null for all, `$7`
     /// and `$8` what the cursor has not seen and its floor, or null, `$9` the member's generation, `$10` and `$11` token
-    /// and sequence of the proof that the cursor rests on, or null.
+    /// and sequence of the proof that the cursor rests on, or null, `$12` how many bytes a field may have, `$13` what stands
+    /// for a longer one, `$14` rows that are held back and `$15` their keys, or null, `$16` the only stream to look at, or
+    /// null for all.
     pub claim: String,
+    /// What looks at single rows, when a claim was refused.
+    pub one: One,
     /// `$1` the table's oid: its generation, the snapshot, whether the table is the one that was examined, and token and
     /// sequence of its proof, or nulls. A statement of its own, behind the fence lock, so that its snapshot is taken after it. That snapshot is older than the one that
     /// selects the rows, which errs on the safe side both ways: see `cursor`.
@@ -29,7 +34,8 @@ pub struct Statements {
     /// `$1` the table's oid, `$2` the new generation, `$3` the share-out, `$4` the mapping: nothing, if the name means
     /// another table.
     pub raise: String,
-    /// The lowest order value up to `$1`, and who inserted it; `$2` and `$3` as `$5` and `$6` of the claim.
+    /// The lowest order value up to `$1`, and who inserted it; `$2` to `$5` as `$5`, `$6`, `$14` and `$15` of
+    /// the claim.
     pub sweep: Option<String>,
 }
 
@@ -53,23 +59,23 @@ impl List<'_> {
     fn add(&mut self, key: &str, name: &str) -> Result<Field, String> {
         let column = self.find(key, name)?;
         let quoted = format!("t.{}", quote_identifier(name));
+        let guarded = one::guarded(&quoted, &column.kind);
         let (sql, kind, decode) = match column.kind.as_str() {
             "smallint" => (quoted, Type::INT2, Decode::Int2),
             "integer" => (quoted, Type::INT4, Decode::Int4),
             "bigint" => (quoted, Type::INT8, Decode::Int8),
             "uuid" => (quoted, Type::UUID, Decode::Uuid),
-            "text" => (quoted, Type::TEXT, Decode::Raw),
-            "character varying" => (quoted, Type::VARCHAR, Decode::Raw),
+            "text" | "character varying" => (guarded, Type::TEXT, Decode::Raw),
             "name" => (quoted, Type::NAME, Decode::Raw),
-            "json" => (quoted, Type::JSON, Decode::Raw),
-            "bytea" => (quoted, Type::BYTEA, Decode::Raw),
-            "jsonb" => (quoted, Type::JSONB, Decode::Jsonb),
+            "json" => (guarded, Type::JSON, Decode::Raw),
+            "jsonb" => (guarded, Type::BYTEA, Decode::Jsonb),
             "timestamp with time zone" => (quoted, Type::TIMESTAMPTZ, Decode::Timestamp),
             // Without a zone it is taken as UTC.
             "timestamp without time zone" => {
                 (format!("{quoted} at time zone 'UTC'"), Type::TIMESTAMPTZ, Decode::Timestamp)
             }
-            _ => (format!("{quoted}::text"), Type::TEXT, Decode::Raw),
+            // Of other types the text, as bytes.
+            _ => (guarded, Type::BYTEA, Decode::Raw),
         };
         Ok(self.returned(sql, kind, decode))
     }
@@ -89,7 +95,8 @@ impl List<'_> {
         if !matches!(kind, "bytea" | "timestamp with time zone" | "timestamp without time zone" | "jsonb") {
             return self.add(key, name);
         }
-        Ok(self.returned(format!("t.{}::text", quote_identifier(name)), Type::TEXT, Decode::Raw))
+        let text = one::guarded(&format!("t.{}::text", quote_identifier(name)), "");
+        Ok(self.returned(text, Type::BYTEA, Decode::Raw))
     }
 
     /// A moment: a date is its midnight.
@@ -179,9 +186,11 @@ pub(super) fn statements(
         Some(key) => format!("coalesce(c.{}::text collate \"C\", c.{id}::text collate \"C\")", quote_identifier(key)),
         None => format!("c.{id}::text collate \"C\""),
     };
-    let wanted = |parked: &str, slots: &str| {
+    // A row that is held back keeps back its key, so that nothing of the key overtakes it.
+    let wanted = |parked: &str, slots: &str, held: &str, held_keys: &str| {
         format!(
             "({parked}::text[] is null or {stream} <> all ({parked})) \
+             and ({held}::text[] is null or (c.{id}::text <> all ({held}) and {key} <> all ({held_keys}::text[]))) \
              and ({slots}::bigint is null or ({slots} >> (hashtextextended({key}, 0) & 63)::integer) & 1 = 1){unsettled}"
         )
     };
@@ -190,10 +199,13 @@ pub(super) fn statements(
     let in_force = format!("(select generation from outflow.outbox where relation = {oid}::oid) = $9::bigint");
     let next = format!(
         "from {table} as c \
-         where {above} and {} and (select current_setting('outflow.claim', true)) = 'open' and {in_force} and {ours} \
+         where {above} and {} and ($16::text is null or {stream} = $16) \
+         and (select current_setting('outflow.claim', true)) = 'open' and {in_force} and {ours} \
          order by c.{order} limit $4 for update skip locked",
-        wanted("$5", "$6")
+        wanted("$5", "$6", "$14", "$15")
     );
+    let all = list;
+    let list = &one::numbered(all, "$12", "$13");
     let take = if plain {
         format!("{verb} where t.ctid = any (array(select c.ctid {next}))")
     } else {
@@ -216,20 +228,9 @@ pub(super) fn statements(
             selected.join(", ")
         )
     };
-    let id_column = columns.iter().find(|column| column.name == names.id);
-    let id_type = id_column.map_or("text", Column::sql_type);
-    // The first comparison uses the index, by whose collation other texts may be equal too.
-    let exactly = format!("t.{id}::text collate \"C\" = j.id");
-    let event_id = quote_identifier(&names.event_id);
-    let settle_recovered = format!(
-        "{verb} {} unnest($1::text[], $2::text[]) as j (id, event_id) \
-         where {ours} and t.{id} = j.id::{id_type} and {exactly} \
-         and t.{event_id}::text collate \"C\" = j.event_id{}",
-        if matches!(config.settle, Settle::Delete) { "using" } else { "from" },
-        unsettled.replace("c.", "t."),
-    );
+    let settle_recovered = settle_recovered(config, columns, &verb, &unsettled, &ours);
     let sweep = has_cursor.then(|| {
-        let wanted = wanted("$2", "$3");
+        let wanted = wanted("$2", "$3", "$4", "$5");
         format!(
             "select c.{order}::bigint, c.xmin::text from {table} as c \
              where c.{order} <= $1::bigint and {wanted} order by c.{order} limit 1"
@@ -243,5 +244,35 @@ pub(super) fn statements(
         "update outflow.outbox set generation = $2, slots = $3, mapping = $4 where relation = $1::oid and {is_as_it_was}"
     );
     let is_as_it_was = format!("select {is_as_it_was}");
-    Statements { claim, generation, is_as_it_was, settle_recovered, raise, sweep }
+    let wanted = &wanted("$2", "$3", "$4", "$5");
+    let parts = one::Parts {
+        oid,
+        plain,
+        table: &table,
+        verb: &verb,
+        unsettled: &unsettled,
+        key: &key,
+        has_cursor,
+        wanted,
+        ours: &ours,
+    };
+    let one = One::new(config, columns, all, &parts);
+    Statements { claim, one, generation, is_as_it_was, settle_recovered, raise, sweep }
+}
+
+fn settle_recovered(config: &OutboxConfig, columns: &[Column], verb: &str, unsettled: &str, ours: &str) -> String {
+    let names = &config.columns;
+    let id = quote_identifier(&names.id);
+    let id_column = columns.iter().find(|column| column.name == names.id);
+    let id_type = id_column.map_or("text", Column::sql_type);
+    // The first comparison uses the index, by whose collation other texts may be equal too.
+    let exactly = format!("t.{id}::text collate \"C\" = j.id");
+    let event_id = quote_identifier(&names.event_id);
+    format!(
+        "{verb} {} unnest($1::text[], $2::text[]) as j (id, event_id) \
+         where {ours} and t.{id} = j.id::{id_type} and {exactly} \
+         and t.{event_id}::text collate \"C\" = j.event_id{}",
+        if matches!(config.settle, Settle::Delete) { "using" } else { "from" },
+        unsettled.replace("c.", "t."),
+    )
 }

@@ -56,20 +56,22 @@ impl PgOutbox {
     /// The lowest row that is not in flight here and that no claim will come to.
     async fn lowest_behind(&self, parked: &[String]) -> Result<Option<Found>, OutboxError> {
         let Some(sweep) = &self.table.sql.sweep else { return Ok(None) };
-        let (up_to, slots, proof) = {
+        let (up_to, slots, held, proof) = {
             let state = locked(&self.state);
             let position = state.cursor.position();
             let in_flight = state.in_flight.lowest().map_or(position, |lowest| lowest.saturating_sub(1));
             let proof = state.cursor.proof().map(|proof| proof.token.clone());
-            (position.min(in_flight), state.slots(), proof)
+            (position.min(in_flight), state.slots(), state.held.names(), proof)
         };
         if up_to == super::cursor::BEGINNING {
             return Ok(None);
         }
         let client = Lease::new(self.connection().await?);
         let parked = (!parked.is_empty()).then_some(parked);
+        let (held, keys) = held.unzip();
         let sweep = client.prepare_cached(sweep).await.map_err(|error| failed(&error))?;
-        let row = client.query_opt(&sweep, &[&up_to, &parked, &slots]).await.map_err(|error| failed(&error))?;
+        let row =
+            client.query_opt(&sweep, &[&up_to, &parked, &slots, &held, &keys]).await.map_err(|error| failed(&error))?;
         // The answer is complete: the session goes back to the pool.
         drop(client.release());
         let Some(row) = row else { return Ok(None) };

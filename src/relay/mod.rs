@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::encode::{Encoder, Entries};
 use crate::metrics::OutboxMetrics;
-use crate::outbox::{Claim, Outbox};
+use crate::outbox::{Claim, Outbox, SetAside};
 use crate::sink::Sink;
 use parked::Parked;
 use session::{Drain, Session};
@@ -100,7 +100,50 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
         delivered
     }
 
-    async fn claim(&self) -> Result<Option<O::Claim>, Trouble> {
+    /// Claims the next rows. Those that are set aside instead may be many: between them it is asked to stop.
+    async fn claim(&self, stop: &CancellationToken) -> Result<Option<O::Claim>, Trouble> {
+        loop {
+            let claimed = self.claim_once().await;
+            let aside = self.outbox.set_aside();
+            self.aside(&aside);
+            let claim = claimed?;
+            if claim.is_some() || aside.is_empty() || stop.is_cancelled() {
+                return Ok(claim);
+            }
+        }
+    }
+
+    /// Tells of rows that were set aside.
+    fn aside(&self, aside: &[SetAside]) {
+        for aside in aside {
+            match aside {
+                SetAside::Dead { reason, event, words, missing } => {
+                    self.metrics.buried(*reason);
+                    let (reason, missing) = (reason.as_str(), missing.join(", "));
+                    tracing::error!(
+                        outbox = self.name,
+                        event,
+                        reason,
+                        words,
+                        missing,
+                        "an event went to the dead letters"
+                    );
+                }
+                SetAside::Held { event, words, pause, new: true } => tracing::error!(
+                    outbox = self.name,
+                    event,
+                    reason = words,
+                    ?pause,
+                    "Postgres does not let go of an event: it is held back with its key and tried again"
+                ),
+                SetAside::Held { event, words, pause, new: false } => {
+                    tracing::debug!(outbox = self.name, event, reason = words, ?pause, "still held back");
+                }
+            }
+        }
+    }
+
+    async fn claim_once(&self) -> Result<Option<O::Claim>, Trouble> {
         let parked = {
             let mut parked = self.parked();
             let released = parked.release(Instant::now());

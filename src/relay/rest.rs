@@ -85,7 +85,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
         }
         while !drain.has_ended() && !stop.is_cancelled() {
             let started = Instant::now();
-            if let Some(claim) = self.look(rest).await? {
+            if let Some(claim) = self.look(rest, stop).await? {
                 let rows = claim.batch().events.len();
                 rest.took(rows, claim.is_full(), self.limits.linger);
                 self.metrics.claimed(rows, started.elapsed());
@@ -109,17 +109,17 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
     }
 
     /// Claims once. What was heard before is forgotten first: this claim sees it.
-    async fn look(&self, rest: &mut Rest) -> Result<Option<O::Claim>, Trouble> {
+    async fn look(&self, rest: &mut Rest, stop: &CancellationToken) -> Result<Option<O::Claim>, Trouble> {
         if rest.asleep && rest.busy >= BUSY {
             rest.asleep = false;
-            let (up, claim) = join(self.outbox.get_up(), self.claim()).await;
+            let (up, claim) = join(self.outbox.get_up(), self.claim(stop)).await;
             up?;
             return claim;
         }
         if rest.asleep {
             rest.asleep = self.outbox.fall_asleep().await?;
         }
-        self.claim().await
+        self.claim(stop).await
     }
 
     /// Waits until something may have been inserted.

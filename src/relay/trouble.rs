@@ -75,6 +75,7 @@ impl Cause {
 impl From<OutboxError> for Trouble {
     fn from(error: OutboxError) -> Self {
         let cause = match &error {
+            OutboxError::Refused(_) => return Self::Unavailable(error.to_string()),
             // What has changed is looked at before anything else is done; then there is a recovery in any case.
             OutboxError::Postgres(_) | OutboxError::Changed(_) => Cause::Postgres,
             OutboxError::Stale(_) => Cause::Stale,

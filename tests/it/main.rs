@@ -26,6 +26,7 @@ mod migrate;
 mod notify;
 mod order;
 mod permissions;
+mod poison;
 mod poolers;
 mod proof;
 mod quiet;

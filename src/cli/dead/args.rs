@@ -25,7 +25,7 @@ pub(in crate::cli) struct FilterArgs {
     /// Of this outbox.
     #[arg(long, value_name = "NAME")]
     pub(super) outbox: Option<String>,
-    /// With this reason: `no_stream`, `too_large` or `refused`.
+    /// With this reason: `no_stream`, `too_large`, `refused`, `unreadable` or `null_column`.
     #[arg(long)]
     pub(super) reason: Option<String>,
     /// Meant for this stream.

@@ -42,6 +42,7 @@ pub(super) fn shown(letter: &Letter) -> Result<(), DaemonError> {
         ("id", letter.id.to_string()),
         ("outbox", letter.outbox.clone()),
         ("reason", letter.reason.clone()),
+        ("detail", letter.detail.clone().unwrap_or_else(none)),
         ("died at", letter.died_at.to_string()),
         ("stream", letter.stream.clone().unwrap_or_else(none)),
         ("route", route),
@@ -51,6 +52,8 @@ pub(super) fn shown(letter: &Letter) -> Result<(), DaemonError> {
         ("key", letter.key.clone().unwrap_or_else(none)),
         ("time", letter.time.clone().unwrap_or_else(none)),
         ("headers", letter.headers.clone().unwrap_or_else(none)),
+        ("bytes", letter.bytes.as_ref().map_or_else(none, ToString::to_string)),
+        ("missing", if letter.missing.is_empty() { none() } else { letter.missing.join(", ") }),
         ("payload", format!("({} bytes)", letter.payload_bytes)),
     ];
     for (name, value) in rows {

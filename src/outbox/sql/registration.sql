@@ -5,8 +5,9 @@ select
     select count(*) from pg_catalog.pg_attribute
     where not attisdropped
       and ((attrelid = 'outflow.dead_letter'::regclass and attname = 'route')
+        or (attrelid = 'outflow.dead_letter'::regclass and attname = 'missing')
         or (attrelid = 'outflow.member'::regclass and attname = 'report'))
-  ) = 2
+  ) = 3
   and to_regprocedure('outflow.number_and_wake()') is not null
   and to_regprocedure('outflow.number()') is not null
   and to_regclass('outflow.witness') is not null as is_current

@@ -1,0 +1,296 @@
+//! When a claim of one row was refused: which row it is, and what is to become of it.
+//!
+//! The next rows are tried one after another, each behind a savepoint. One that can never be delivered (too large, not
+//! readable, a null where a value is needed) goes to the dead letters, with the server's words and without being fetched.
+//! One that the server hands out but does not let go, or not now for reasons of its own, is held back with its key; but
+//! only if another row can be taken. Else it is the table or the server, and everything waits.
+
+use std::time::{Duration, Instant};
+
+use deadpool_postgres::Object;
+
+use super::claim::{abandon, roll_back};
+use super::lease::Lease;
+use super::refusal::{Failed, Said, ask};
+use super::row::{BadRow, Rows};
+use super::source::{PgOutbox, locked};
+use super::{OutboxError, SetAside};
+use crate::event::DeadReason;
+
+/// Rows that are looked at in one step.
+const ROWS_MAX: i64 = 200;
+/// A step ends after so long, so that it does not hold up a stop.
+const STEP_MAX: Duration = Duration::from_secs(5);
+/// So many rows are refused and none is granted: it is not the rows.
+const SUSPECTS_MAX: usize = 20;
+
+/// What an examination has come to.
+pub(super) enum Found {
+    /// Rows were set aside.
+    SetAside,
+    /// The next row can be claimed alone, however large it is.
+    Fine,
+}
+
+/// What is the matter with a row.
+enum Verdict {
+    /// It is not this member's, or somebody else has it.
+    NotOurs,
+    Fine,
+    Dead(DeadReason, String),
+    /// It cannot be taken now.
+    Refused(String),
+}
+
+/// A row that may be held back.
+struct Suspect {
+    place: String,
+    words: String,
+}
+
+/// What a row is called.
+struct Named {
+    row: String,
+    key: String,
+    event: String,
+}
+
+impl Named {
+    /// For people.
+    fn event(self) -> String {
+        if self.event.is_empty() { format!("row {}", self.row) } else { self.event }
+    }
+}
+
+/// What all steps of one examination use.
+struct Desk<'a> {
+    client: &'a Object,
+    from: i64,
+    parked: Option<&'a [String]>,
+    slots: Option<i64>,
+    rows: Option<Vec<String>>,
+    keys: Option<Vec<String>>,
+    generation: i64,
+}
+
+impl PgOutbox {
+    /// Finds out why a claim of one row was refused.
+    pub(super) async fn examine(&self, parked: &[String], refusal: &str) -> Result<Found, OutboxError> {
+        let client = Lease::new(self.connection().await?);
+        let bounds = self.bounds();
+        let (rows, keys) = bounds.held.unzip();
+        let floors = bounds.floors.iter().copied().chain(bounds.unseen.map(|(_, floor)| floor));
+        let from = floors.fold(bounds.position, i64::min);
+        let parked = (!parked.is_empty()).then_some(parked);
+        let (slots, generation) = (bounds.slots, bounds.generation);
+        let desk = Desk { client: &client, from, parked, slots, rows, keys, generation };
+        let mut aside = Vec::new();
+        let outcome = self.walk(&desk, refusal, &mut aside).await;
+        match outcome {
+            Ok(found) => {
+                if aside.iter().any(|aside| matches!(aside, SetAside::Dead { .. })) {
+                    // Every statement before it was checked: it cannot end in a rollback.
+                    match ask(client.batch_execute("commit")).await {
+                        Ok(()) => drop(client.release()),
+                        Err(failed) => return Err(abandon(client.release(), failed.into())),
+                    }
+                } else {
+                    roll_back(client).await?;
+                }
+                locked(&self.state).aside.extend(aside);
+                Ok(found)
+            }
+            Err(Failed::Said(said)) => {
+                roll_back(client).await?;
+                Err(OutboxError::Refused(said.words))
+            }
+            Err(Failed::Lost(error)) => Err(error),
+        }
+    }
+
+    async fn walk(&self, desk: &Desk<'_>, refusal: &str, aside: &mut Vec<SetAside>) -> Result<Found, Failed> {
+        let started = Instant::now();
+        self.fence(desk.client, desk.generation).await?;
+        let mut suspects: Vec<Suspect> = Vec::new();
+        for place in self.next_places(desk).await? {
+            match self.judge(desk, &place).await? {
+                Verdict::NotOurs => {}
+                Verdict::Fine => {
+                    for suspect in suspects {
+                        self.hold_back(desk, suspect, aside).await?;
+                    }
+                    return Ok(if aside.is_empty() { Found::Fine } else { Found::SetAside });
+                }
+                Verdict::Dead(reason, words) => match self.bury_row(desk, &place, reason, words).await? {
+                    Ok(dead) => aside.extend(dead),
+                    Err(words) => suspects.push(Suspect { place, words }),
+                },
+                Verdict::Refused(words) => suspects.push(Suspect { place, words }),
+            }
+            if suspects.len() >= SUSPECTS_MAX || started.elapsed() > STEP_MAX {
+                break;
+            }
+        }
+        if aside.is_empty() {
+            let words = suspects.first().map_or(refusal, |suspect| &suspect.words);
+            return Err(Failed::Said(Said::only(words)));
+        }
+        Ok(Found::SetAside)
+    }
+
+    /// Where the next rows are.
+    async fn next_places(&self, desk: &Desk<'_>) -> Result<Vec<String>, Failed> {
+        let Desk { client, from, parked, slots, rows, keys, .. } = desk;
+        let list = &self.table.sql.one.list;
+        ask(client.batch_execute("savepoint list")).await?;
+        let found = match ask(client.query(list, &[from, parked, slots, rows, keys, &ROWS_MAX])).await {
+            Ok(found) => found,
+            Err(failed) => {
+                // For one of them it cannot be told whose it is; then all are looked at.
+                failed.said()?;
+                ask(client.batch_execute("rollback to list")).await?;
+                let (texts, none) = (None::<Vec<String>>, None::<i64>);
+                ask(client.query(list, &[from, &texts, &none, &texts, &texts, &ROWS_MAX])).await?
+            }
+        };
+        Ok(found.iter().map(|row| row.get(0)).collect())
+    }
+
+    async fn judge(&self, desk: &Desk<'_>, place: &str) -> Result<Verdict, Failed> {
+        let said = match self.claim_one(desk, place).await {
+            Ok(None) => return Ok(Verdict::NotOurs),
+            Ok(Some(Ok(()))) => return Ok(Verdict::Fine),
+            Ok(Some(Err(BadRow::TooLong))) => return self.weigh(desk, place).await,
+            Ok(Some(Err(BadRow::Null(key)))) => {
+                return Ok(Verdict::Dead(DeadReason::NullColumn, format!("the column of {key} is null")));
+            }
+            Ok(Some(Err(BadRow::Unreadable(words)))) => return Ok(Verdict::Dead(DeadReason::Unreadable, words)),
+            Err(failed) => failed.said()?,
+        };
+        if !said.may_be_of_a_row() {
+            return Ok(Verdict::Refused(said.words));
+        }
+        // Is it what is in the row, or the deleting?
+        let read = ask(desk.client.query(&self.table.sql.one.read, &[&place, &self.cap(), &self.marker])).await;
+        self.back(desk).await?;
+        match read {
+            Ok(_) => Ok(Verdict::Refused(said.words)),
+            Err(failed) => Ok(unreadable(failed.said()?)),
+        }
+    }
+
+    /// Claims one row, and lets it go again.
+    async fn claim_one(&self, desk: &Desk<'_>, place: &str) -> Result<Option<Result<(), BadRow>>, Failed> {
+        let Desk { client, parked, slots, rows, keys, generation, .. } = desk;
+        ask(client.batch_execute("savepoint one")).await?;
+        let claim = &self.table.sql.one.claim;
+        let cap = self.cap();
+        let claimed =
+            ask(client.query(claim, &[&place, parked, slots, rows, keys, generation, &cap, &self.marker])).await;
+        self.back(desk).await?;
+        let mut taken = Rows::new(&self.table.layout, self.config.batch_bytes, &self.marker);
+        Ok(claimed?.first().map(|row| taken.push(row)))
+    }
+
+    /// It is longer than a batch may be: may it be delivered all the same?
+    async fn weigh(&self, desk: &Desk<'_>, place: &str) -> Result<Verdict, Failed> {
+        let weighed = ask(desk.client.query_opt(&self.table.sql.one.measure, &[&place])).await;
+        let max = self.config.event_bytes_max;
+        match weighed {
+            Ok(None) => Ok(Verdict::NotOurs),
+            Ok(Some(row)) => {
+                let bytes: i64 = row.get(0);
+                if usize::try_from(bytes).is_ok_and(|bytes| bytes <= max) {
+                    return Ok(Verdict::Fine);
+                }
+                Ok(Verdict::Dead(DeadReason::TooLarge, format!("{bytes} bytes; event_bytes_max is {max}")))
+            }
+            Err(failed) => {
+                let said = failed.said()?;
+                self.back(desk).await?;
+                Ok(unreadable(said))
+            }
+        }
+    }
+
+    /// To what was before a row was tried.
+    async fn back(&self, desk: &Desk<'_>) -> Result<(), Failed> {
+        ask(desk.client.batch_execute("rollback to one")).await
+    }
+
+    /// Moves a row to the dead letters, as much of it as the server can hand out. `Err`: it cannot be moved.
+    async fn bury_row(
+        &self,
+        desk: &Desk<'_>,
+        place: &str,
+        reason: DeadReason,
+        words: String,
+    ) -> Result<Result<Option<SetAside>, String>, Failed> {
+        let event = self.named(desk, place).await?.map_or_else(|_| place.to_owned(), Named::event);
+        let mut refused = String::new();
+        for letter in &self.table.sql.one.letters {
+            // A row that can be read is kept whole, or stays where it is.
+            if reason != DeadReason::Unreadable && !letter.missing.is_empty() {
+                break;
+            }
+            let (outbox, generation) = (&self.config.name, &desk.generation);
+            let reason_name = reason.as_str();
+            let params: [&(dyn tokio_postgres::types::ToSql + Sync); 6] =
+                [&place, generation, outbox, &reason_name, &words, &letter.missing];
+            match ask(desk.client.execute(&letter.sql, &params)).await {
+                Ok(0) => return Ok(Ok(None)),
+                Ok(_) => {
+                    let missing = letter.missing.clone();
+                    return Ok(Ok(Some(SetAside::Dead { reason, event, words, missing })));
+                }
+                Err(failed) => {
+                    let said = failed.said()?;
+                    self.back(desk).await?;
+                    let is_over = !said.may_be_of_a_row();
+                    refused = said.words;
+                    if is_over {
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(Err(format!("{words}; and it cannot be moved to the dead letters: {refused}")))
+    }
+
+    async fn hold_back(&self, desk: &Desk<'_>, suspect: Suspect, aside: &mut Vec<SetAside>) -> Result<(), Failed> {
+        let Suspect { place, words } = suspect;
+        let named = match self.named(desk, &place).await? {
+            Ok(named) => named,
+            Err(said) => return Err(Failed::Said(Said::only(&format!("{words}; {}", said.words)))),
+        };
+        let Named { row, key, .. } = &named;
+        let Some((pause, new)) = locked(&self.state).held.hold(row.clone(), key.clone(), Instant::now()) else {
+            return Err(Failed::Said(Said::only(&words)));
+        };
+        aside.push(SetAside::Held { event: named.event(), words, pause, new });
+        Ok(())
+    }
+
+    /// A row's primary key, key and event id.
+    async fn named(&self, desk: &Desk<'_>, place: &str) -> Result<Result<Named, Said>, Failed> {
+        let named = ask(desk.client.query_opt(&self.table.sql.one.name, &[&place])).await;
+        let text = |row: &tokio_postgres::Row, at: usize| row.get::<_, Option<String>>(at).unwrap_or_default();
+        match named {
+            Ok(Some(row)) => Ok(Ok(Named { row: text(&row, 0), key: text(&row, 1), event: text(&row, 2) })),
+            Ok(None) => Ok(Err(Said::only("the row is gone"))),
+            Err(failed) => {
+                let said = failed.said()?;
+                self.back(desk).await?;
+                Ok(Err(said))
+            }
+        }
+    }
+}
+
+fn unreadable(said: Said) -> Verdict {
+    if said.may_be_of_a_row() {
+        Verdict::Dead(DeadReason::Unreadable, said.words)
+    } else {
+        Verdict::Refused(said.words)
+    }
+}
