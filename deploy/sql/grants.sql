@@ -22,6 +22,8 @@ grant usage on schema outflow to outflow_operator;
 grant select, insert on public.outbox to outflow_operator;
 grant select on outflow.outbox, outflow.member to outflow_operator;
 grant select, delete on outflow.dead_letter to outflow_operator;
+-- Whoever acts on dead letters leaves a trace, and cannot take it away.
+grant select, insert on outflow.audit to outflow_operator;
 
 -- A producer inserts, and reads nothing back: not even its own events. `id` and `created_at` are the table's business.
 grant insert (event_id, aggregate_type, aggregate_id, event_type, payload, headers) on public.outbox to order_api;

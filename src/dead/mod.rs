@@ -2,6 +2,7 @@
 //!
 //! Everything works on `outflow.dead_letter` alone, save [`put_back`], which writes into the event tables.
 
+mod audit;
 mod documents;
 mod put_back;
 
@@ -9,6 +10,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use tokio_postgres::{Client, Row, Transaction};
 
+pub use audit::note;
 pub use put_back::{PutBackError, put_back};
 
 /// Which dead letters are meant; what is `None` filters nothing.
@@ -22,8 +24,14 @@ pub struct Filter {
     pub reason: Option<String>,
     /// Meant for this stream.
     pub stream: Option<String>,
+    /// Of this type.
+    pub kind: Option<String>,
+    /// With this ordering key.
+    pub key: Option<String>,
     /// That died at this time or later.
     pub since: Option<Timestamp>,
+    /// That died before this time.
+    pub until: Option<Timestamp>,
     /// The first so many, in the order in which they died.
     pub limit: Option<i64>,
 }
@@ -116,6 +124,22 @@ pub async fn choose(client: &Client, filter: &Filter) -> Result<Vec<Chosen>, tok
     Ok(rows.iter().map(|row| Chosen { id: row.get(0), outbox: row.get(1), reason: row.get(2) }).collect())
 }
 
+impl Filter {
+    /// Whether every letter passes. A limit chooses none: it only does less.
+    pub fn is_empty(&self) -> bool {
+        Self { limit: None, ..self.clone() } == Self::default()
+    }
+}
+
+/// The reasons of the dead letters that there are: those of other versions too.
+///
+/// # Errors
+/// Postgres refused or is gone.
+pub async fn reasons(client: &Client) -> Result<Vec<String>, tokio_postgres::Error> {
+    let rows = client.query_typed("select distinct reason from outflow.dead_letter order by reason", &[]).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
 /// Deletes these for good. Returns how many there were.
 ///
 /// # Errors
@@ -125,8 +149,10 @@ pub async fn discard(transaction: &Transaction<'_>, ids: &[i64]) -> Result<u64, 
 }
 
 async fn select(client: &Client, columns: &str, filter: &Filter) -> Result<Vec<Row>, tokio_postgres::Error> {
-    let Filter { ids, outbox, reason, stream, since, limit } = filter;
-    client.query(&CHOOSE.replace("{columns}", columns), &[ids, outbox, reason, stream, since, limit]).await
+    let Filter { ids, outbox, reason, stream, kind, key, since, until, limit } = filter;
+    client
+        .query(&CHOOSE.replace("{columns}", columns), &[ids, outbox, reason, stream, since, limit, kind, key, until])
+        .await
 }
 
 fn letter(row: &Row) -> Letter {

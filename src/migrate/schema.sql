@@ -154,4 +154,19 @@ begin
 end
 $number$;
 
+-- Version 4: who retried or discarded dead letters, when, how many, and by which filter. Nothing removes rows from it.
+create table if not exists outflow.audit (
+  id bigint generated always as identity primary key,
+  at timestamptz not null default clock_timestamp(),
+  action text not null,
+  outbox text not null,
+  letters bigint not null,
+  filter jsonb not null,
+  -- Who says so: the program. The next two: Postgres.
+  os_user text not null,
+  host text not null,
+  role text not null default session_user,
+  client_address inet default inet_client_addr()
+);
+
 insert into outflow.migration (version) values (1), (2), (3), (4) on conflict do nothing;

@@ -1,6 +1,8 @@
 //! `outflow dead`: what is kept of an event that could not be appended, and its way back.
 
-use crate::support::{Asked, Entry, Stage, outbox};
+use outflow::local::eventually;
+
+use crate::support::{Asked, Entry, LIMIT, Stage, outbox};
 
 const SMALL: &str = "event_bytes_max = \"300B\"";
 const ROOMY: &str = "event_bytes_max = \"1MiB\"";
@@ -32,7 +34,7 @@ async fn dead(stage: &Stage, args: &[&str]) -> Asked {
 #[tokio::test]
 async fn filters_show_what_they_say() {
     let stage = stage().await;
-    let table: [(&[&str], &[i64]); 10] = [
+    let table: [(&[&str], &[i64]); 16] = [
         (&[], &[1, 2, 3, 4, 5]),
         (&["--outbox", "orders"], &[1, 2, 3, 4, 5]),
         (&["--outbox", "others"], &[]),
@@ -43,6 +45,12 @@ async fn filters_show_what_they_say() {
         (&["--since", "2099-01-01T00:00:00Z"], &[]),
         (&["--since", "2001-01-01T00:00:00Z", "--reason", "too_large"], &[1, 2, 3, 4]),
         (&["--limit", "1"], &[1]),
+        (&["--type", "Large"], &[1, 2, 3, 4]),
+        (&["--type", "large"], &[]),
+        (&["--key", "b"], &[2]),
+        (&["--key", "a", "--type", "Large", "--stream", "events.order"], &[1, 3, 4]),
+        (&["--until", "2001-01-01T00:00:00Z"], &[]),
+        (&["--since", "1h", "--until", "2099-01-01T00:00:00Z", "--key", "c"], &[5]),
     ];
     for (filters, expected) in table {
         let args: Vec<&str> = ["list", "--json"].iter().chain(filters).copied().collect();
@@ -50,7 +58,7 @@ async fn filters_show_what_they_say() {
         let ids: Vec<i64> = letters.iter().map(|letter| letter["id"].as_i64().expect("a number")).collect();
         assert_eq!(ids, expected, "{filters:?}");
     }
-    assert_eq!(table.len(), 10);
+    assert_eq!(table.len(), 16);
     let text = dead(&stage, &["list"]).await.data();
     assert_eq!(text.lines().count(), 6, "{text}");
     assert!(text.contains("too_large") && text.contains("events.bill") && text.starts_with("ID"), "{text}");
@@ -74,6 +82,111 @@ async fn show_has_everything_that_was_kept() {
     let wrong = dead(&stage, &["show", "1", "77"]).await;
     assert_eq!(wrong.code, Some(1));
     assert!(wrong.stderr.contains("77") && wrong.stderr.contains("dead list"), "{}", wrong.stderr);
+}
+
+/// A slip of the pen must not look like good news, nor like a choice.
+#[tokio::test]
+async fn what_would_choose_nothing_or_everything_is_refused() {
+    let stage = stage().await;
+    for args in [
+        &["list", "--reason", "too_big"][..],
+        &["retry", "--yes", "--reason", "NoStream"],
+        &["discard", "--reason", ""],
+    ] {
+        let wrong = dead(&stage, args).await;
+        assert_ne!(wrong.code, Some(0), "{args:?}");
+        assert!(wrong.stderr.contains("no_stream, refused, too_large"), "{}", wrong.stderr);
+    }
+    for args in [&["discard", "--yes"][..], &["discard", "--yes", "--limit", "3"]] {
+        let wrong = dead(&stage, args).await;
+        assert_ne!(wrong.code, Some(0), "{args:?}");
+        assert!(wrong.stderr.contains("--all") && wrong.stderr.contains("nothing was done"), "{}", wrong.stderr);
+    }
+    assert_eq!(stage.number("select count(*) from outflow.dead_letter").await, 5);
+    assert_eq!(stage.number("select count(*) from outflow.audit").await, 0);
+    // One that only another version writes is known as soon as it is there.
+    stage.sql("update outflow.dead_letter set reason = 'of_tomorrow' where id = 5").await;
+    assert_eq!(dead(&stage, &["discard", "--yes", "--reason", "of_tomorrow"]).await.data(), "1 discarded\n");
+    assert_eq!(dead(&stage, &["discard", "--yes", "--all", "--dry-run"]).await.data(), "4 would be discarded\n");
+    assert_eq!(dead(&stage, &["discard", "--yes", "--all"]).await.data(), "4 discarded\n");
+}
+
+/// Who, when, how many, by which filter: written with what is done, or nothing is done.
+#[tokio::test]
+async fn whoever_acts_leaves_a_trace() {
+    let stage = stage().await;
+    let audit = async || {
+        let text = "select coalesce(string_agg(concat_ws(' ', action, outbox, letters, filter, role), '; ' order by id), '') from outflow.audit";
+        stage.client().await.query_one(text, &[]).await.expect("a text").get::<_, String>(0)
+    };
+    dead(&stage, &["retry", "--yes", "--key", "b", "--dry-run"]).await.data();
+    dead(&stage, &["retry", "--yes", "--key", "nobody"]).await.data();
+    assert_eq!(audit().await, "", "nothing was done");
+    dead(&stage, &["retry", "--yes", "--key", "b", "--type", "Large"]).await.data();
+    dead(&stage, &["discard", "--yes", "1", "5"]).await.data();
+    assert_eq!(
+        audit().await,
+        "retry dead letters orders 1 {\"key\": \"b\", \"type\": \"Large\"} postgres; \
+         discard dead letters orders 2 {\"ids\": [1, 5]} postgres"
+    );
+    let told = "select count(*) from outflow.audit where os_user <> '' and host <> '' and client_address is not null \
+                and at between now() - interval '1 hour' and clock_timestamp()";
+    assert_eq!(stage.number(told).await, 2);
+    // A role that may do it and may not say so.
+    stage
+        .sql(
+            "create role silent login; grant usage on schema outflow to silent; \
+             grant select, delete on outflow.dead_letter to silent",
+        )
+        .await;
+    let url = stage.postgres.url().replace("postgres@", "silent@");
+    let refused = stage.asked_with(&["dead", "discard", "--yes", "3"], &[("OUTFLOW_POSTGRES__URL", &url)]).await;
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(refused.stderr.contains("grant insert on outflow.audit"), "{}", refused.stderr);
+    assert_eq!(stage.number("select count(*) from outflow.dead_letter where id = 3").await, 1);
+}
+
+/// One line with counts, a gauge of those that lie there.
+#[tokio::test]
+async fn what_dies_is_told_and_counted() {
+    let stage = Stage::new(&outbox(SMALL)).await;
+    let relay = stage.relay();
+    stage.ready(200).await;
+    let rows = "insert into outbox (aggregate_type, aggregate_id, event_type, payload) \
+                select 'order', 'k' || i, 'T', to_jsonb(repeat('x', 400)) from generate_series(1, 3000) i";
+    let nowhere = "insert into outbox (aggregate_type, aggregate_id, event_type, payload) \
+                   select '', 'k' || i, 'T', '{}' from generate_series(1, 7) i";
+    stage.sql(&format!("{rows};{nowhere}")).await;
+    stage.drained().await;
+    let lines = || {
+        let log = relay.log();
+        let lines = log.lines().filter(|line| line.contains("went to the dead letters"));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let told = |words: &[&str]| lines().iter().any(|line| words.iter().all(|word| line.contains(word)));
+    let words = ["WARN", "orders", "too_large (events.order)"];
+    eventually(LIMIT, "a line", async || told(&words)).await.expect("a line");
+    eventually(LIMIT, "the gauge", async || {
+        stage.metrics().await.contains("outflow_dead_letters{outbox=\"orders\"} 3007\n")
+    })
+    .await
+    .expect("3007");
+    eventually(LIMIT, "all of them", async || {
+        let counts = lines();
+        let counts = counts
+            .iter()
+            .filter_map(|line| line.split("\"events\":").nth(1)?.split([',', '}']).next()?.parse::<u64>().ok());
+        counts.sum::<u64>() == 3_007
+    })
+    .await
+    .unwrap_or_else(|error| panic!("{error}: {:?}", lines()));
+    assert!(lines().len() <= 3, "{:?}", lines());
+    dead(&stage, &["discard", "--yes", "--all"]).await.data();
+    eventually(LIMIT, "the gauge to fall", async || {
+        stage.metrics().await.contains("outflow_dead_letters{outbox=\"orders\"} 0\n")
+    })
+    .await
+    .expect("0");
 }
 
 /// Nothing happens without a yes, nor in a dry run.

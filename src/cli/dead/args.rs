@@ -20,7 +20,7 @@ pub(in crate::cli) enum DeadCommand {
     Discard(ActArgs),
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(in crate::cli) struct FilterArgs {
     /// Of this outbox.
     #[arg(long, value_name = "NAME")]
@@ -31,9 +31,18 @@ pub(in crate::cli) struct FilterArgs {
     /// Meant for this stream.
     #[arg(long)]
     pub(super) stream: Option<String>,
+    /// Of this type, such as `OrderCreated`.
+    #[arg(long = "type", value_name = "TYPE")]
+    pub(super) kind: Option<String>,
+    /// With this ordering key.
+    #[arg(long)]
+    pub(super) key: Option<String>,
     /// That died then or later: a duration ago (`90m`, `2d`) or a time (`2026-01-31T12:00:00Z`).
     #[arg(long, value_name = "WHEN", value_parser = since)]
     pub(super) since: Option<Timestamp>,
+    /// That died before then, given like `--since`.
+    #[arg(long, value_name = "WHEN", value_parser = since)]
+    pub(super) until: Option<Timestamp>,
     /// The first so many.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..))]
     pub(super) limit: Option<i64>,
@@ -58,6 +67,7 @@ pub(in crate::cli) struct ShowArgs {
     pub(super) json: bool,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "a flag each")]
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ActArgs {
     /// Only these, by the numbers that `list` shows; without numbers, all that the filters let through.
@@ -71,6 +81,9 @@ pub(in crate::cli) struct ActArgs {
     /// Do not ask.
     #[arg(long)]
     pub(super) yes: bool,
+    /// Every dead letter: what `discard --yes` needs if no filter chooses some.
+    #[arg(long)]
+    pub(super) all: bool,
     /// The outcome as one JSON object.
     #[arg(long)]
     pub(super) json: bool,
@@ -78,21 +91,14 @@ pub(in crate::cli) struct ActArgs {
 
 impl From<FilterArgs> for Filter {
     fn from(args: FilterArgs) -> Self {
-        let FilterArgs { outbox, reason, stream, since, limit } = args;
-        Self { ids: None, outbox, reason, stream, since, limit }
+        let FilterArgs { outbox, reason, stream, kind, key, since, until, limit } = args;
+        Self { ids: None, outbox, reason, stream, kind, key, since, until, limit }
     }
 }
 
 impl From<&ActArgs> for Filter {
     fn from(args: &ActArgs) -> Self {
-        let FilterArgs { outbox, reason, stream, since, limit } = &args.filter;
-        Self {
-            ids: (!args.ids.is_empty()).then(|| args.ids.clone()),
-            outbox: outbox.clone(),
-            reason: reason.clone(),
-            stream: stream.clone(),
-            since: *since,
-            limit: *limit,
-        }
+        let ids = (!args.ids.is_empty()).then(|| args.ids.clone());
+        Self { ids, ..args.filter.clone().into() }
     }
 }

@@ -1,18 +1,18 @@
 //! `outflow dead`: the events that could not be appended.
 
+mod act;
 mod args;
 mod show;
 
-use std::collections::BTreeMap;
-
-use args::ActArgs;
+use act::{Act, act};
 use show::{listed, shown};
 
 use super::connect::{failed, to_postgres};
 use super::output;
 use crate::config::Config;
 use crate::daemon::DaemonError;
-use crate::dead::{self, Chosen, Filter};
+use crate::dead::{self, Filter};
+use crate::event::DeadReason;
 use crate::postgres::scoped;
 use crate::terminal;
 
@@ -27,6 +27,7 @@ pub(super) async fn run(command: DeadCommand, config: Config) -> Result<(), Daem
     let mut client = to_postgres(&config, "outflow dead").await?;
     match command {
         DeadCommand::List(args) => {
+            known_reason(&client, args.filter.reason.as_deref()).await?;
             let limit = args.filter.limit.unwrap_or(LIST_LIMIT);
             let unlimited = args.filter.limit.is_none();
             // One more than is shown tells whether there are more.
@@ -59,84 +60,22 @@ async fn looking<T>(
     scoped::looking(client, &begin, look).await.map_err(failed)?.map_err(failed)
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Act {
-    Retry,
-    Discard,
-}
-
-impl Act {
-    fn words(self) -> (&'static str, &'static str) {
-        match self {
-            Self::Retry => ("put back", "retried"),
-            Self::Discard => ("delete for good", "discarded"),
-        }
+/// A reason that nobody knows is a slip of the pen: it would choose nothing, and look like good news.
+async fn known_reason(client: &tokio_postgres::Client, reason: Option<&str>) -> Result<(), DaemonError> {
+    let Some(reason) = reason else { return Ok(()) };
+    let mut known: Vec<String> = DeadReason::ALL.iter().map(|reason| reason.as_str().to_owned()).collect();
+    if known.iter().any(|known| known == reason) {
+        return Ok(());
     }
-}
-
-/// Retries or discards: chosen first, so that what is counted, asked about and done is the same.
-async fn act(
-    client: &mut tokio_postgres::Client,
-    config: &Config,
-    args: &ActArgs,
-    act: Act,
-) -> Result<(), DaemonError> {
-    let (verb, done) = act.words();
-    let chosen = looking(client, dead::choose(client, &Filter::from(args))).await?;
-    missing(&args.ids, chosen.iter().map(|letter| letter.id))?;
-    for (outbox, reason, count) in counted(&chosen) {
-        terminal::say(format_args!("outflow: {outbox}: {count} × {reason}"));
+    // Another version may know others.
+    let there = looking(client, dead::reasons(client)).await?;
+    if there.iter().any(|there| there == reason) {
+        return Ok(());
     }
-    let total = chosen.len();
-    let (what, mut count) =
-        if args.dry_run { (format!("would_be_{done}"), total as u64) } else { (done.to_owned(), 0) };
-    if total > 0 && !args.dry_run {
-        if !output::confirm(&format!("{verb} {total} dead letters?"), args.yes)? {
-            return Err(DaemonError::Failed("nothing was done".to_owned()));
-        }
-        count = match act {
-            Act::Retry => retry(client, config, &chosen).await?,
-            Act::Discard => discard(client, &chosen).await?,
-        };
-    }
-    if args.json {
-        return output::json(&serde_json::json!({ what: count }));
-    }
-    output::line(format!("{count} {}", what.replace('_', " ")))
-}
-
-/// All or nothing, in one transaction.
-async fn retry(client: &mut tokio_postgres::Client, config: &Config, chosen: &[Chosen]) -> Result<u64, DaemonError> {
-    let transaction = client.transaction().await.map_err(failed)?;
-    transaction.batch_execute(SETTINGS).await.map_err(failed)?;
-    let mut of_outbox: BTreeMap<&str, Vec<i64>> = BTreeMap::new();
-    for letter in chosen {
-        of_outbox.entry(&letter.outbox).or_default().push(letter.id);
-    }
-    let mut back = 0;
-    for (name, ids) in of_outbox {
-        let outbox = config.outboxes.iter().find(|outbox| outbox.name == name).ok_or_else(|| {
-            let known: Vec<&str> = config.outboxes.iter().map(|outbox| outbox.name.as_str()).collect();
-            DaemonError::Configuration(format!(
-                "outbox {name:?} is not in this configuration, which has {}; give the one that drains it with --config, \
-                 or leave it out with --outbox",
-                known.join(", ")
-            ))
-        })?;
-        let put = dead::put_back(&transaction, outbox, &ids).await;
-        back += put.map_err(|error| DaemonError::Failed(format!("nothing was put back: {error}")))?;
-    }
-    transaction.commit().await.map_err(failed)?;
-    Ok(back)
-}
-
-async fn discard(client: &mut tokio_postgres::Client, chosen: &[Chosen]) -> Result<u64, DaemonError> {
-    let ids: Vec<i64> = chosen.iter().map(|letter| letter.id).collect();
-    let transaction = client.transaction().await.map_err(failed)?;
-    transaction.batch_execute(SETTINGS).await.map_err(failed)?;
-    let discarded = dead::discard(&transaction, &ids).await.map_err(failed)?;
-    transaction.commit().await.map_err(failed)?;
-    Ok(discarded)
+    known.extend(there);
+    known.sort();
+    known.dedup();
+    Err(DaemonError::Failed(format!("--reason: there is no reason {reason:?}; the reasons are {}", known.join(", "))))
 }
 
 fn missing(asked: &[i64], found: impl Iterator<Item = i64>) -> Result<(), DaemonError> {
@@ -149,12 +88,4 @@ fn missing(asked: &[i64], found: impl Iterator<Item = i64>) -> Result<(), Daemon
     Err(DaemonError::Failed(format!(
         "there is no such dead letter: {numbers}; `outflow dead list` shows which there are"
     )))
-}
-
-fn counted(chosen: &[Chosen]) -> Vec<(&str, &str, usize)> {
-    let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
-    for letter in chosen {
-        *counts.entry((&letter.outbox, &letter.reason)).or_default() += 1;
-    }
-    counts.into_iter().map(|((outbox, reason), count)| (outbox, reason, count)).collect()
 }
