@@ -277,12 +277,6 @@ impl OutboxMetrics {
         }
     }
 
-    /// An event was moved to the dead letters on the server.
-    pub(crate) fn buried(&self, reason: DeadReason) {
-        self.health.beat();
-        self.all.dead_lettered.with_label_values(&[&self.outbox, reason.as_str()]).inc();
-    }
-
     pub(crate) fn append_failed(&self, error: &AppendError) {
         let reason = match error {
             AppendError::Unavailable(_) => "unavailable",

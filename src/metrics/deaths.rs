@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 const PAUSE: Duration = Duration::from_secs(10);
 /// Reasons with streams that are told apart; the others are counted together.
 const KINDS_MAX: usize = 20;
+/// Of the event that is named, and what was said of it.
+const EXAMPLE_CHARS_MAX: usize = 300;
 
 /// What has died since the last line. Clones share it.
 #[derive(Debug, Clone, Default)]
@@ -18,6 +20,8 @@ struct State {
     /// By reason and stream.
     counts: BTreeMap<(&'static str, String), u64>,
     others: u64,
+    /// One of them, and the server's words about it.
+    example: Option<String>,
     told: Option<Instant>,
 }
 
@@ -32,6 +36,14 @@ impl Deaths {
         }
     }
 
+    /// The first of each line is named.
+    pub(super) fn example(&self, event: &str, words: &str) {
+        let mut state = self.state();
+        if state.example.is_none() {
+            state.example = Some(format!("{event}: {words}").chars().take(EXAMPLE_CHARS_MAX).collect());
+        }
+    }
+
     /// Writes a line if there is something to tell, and the last line is not too fresh (unless it is the `last` chance).
     pub(super) fn tell(&self, outbox: &str, last: bool) {
         let mut state = self.state();
@@ -39,7 +51,7 @@ impl Deaths {
         if state.counts.is_empty() || !is_due {
             return;
         }
-        let State { counts, others, .. } = std::mem::take(&mut *state);
+        let State { counts, others, example, .. } = std::mem::take(&mut *state);
         state.told = Some(Instant::now());
         drop(state);
         let events = counts.values().sum::<u64>() + others;
@@ -48,6 +60,7 @@ impl Deaths {
             outbox,
             events,
             reasons,
+            example,
             "events went to the dead letters: `outflow dead list` shows them; correct the cause, then `outflow dead retry`"
         );
     }

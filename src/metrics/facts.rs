@@ -30,6 +30,13 @@ impl OutboxMetrics {
         self.deaths.add(reason.as_str(), stream);
     }
 
+    /// An event was moved to the dead letters on the server, and why in words.
+    pub(crate) fn buried(&self, reason: DeadReason, event: &str, words: &str) {
+        self.health.beat();
+        self.died(reason, None);
+        self.deaths.example(event, words);
+    }
+
     /// Logs what has died since the last time.
     pub(crate) fn tell_deaths(&self, last: bool) {
         self.deaths.tell(&self.outbox, last);

@@ -118,9 +118,10 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
         for aside in aside {
             match aside {
                 SetAside::Dead { reason, event, words, missing } => {
-                    self.metrics.buried(*reason);
+                    // The log has a line with counts for all of them.
+                    self.metrics.buried(*reason, event, words);
                     let (reason, missing) = (reason.as_str(), missing.join(", "));
-                    tracing::error!(
+                    tracing::debug!(
                         outbox = self.name,
                         event,
                         reason,

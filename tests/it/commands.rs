@@ -77,7 +77,10 @@ async fn about_itself() {
     let version = env!("CARGO_PKG_VERSION");
     assert_eq!(stage.asked(&["version"]).await.data(), format!("outflow {version}\n"));
     let json = stage.asked(&["version", "--json"]).await.json();
-    assert_eq!((json[0]["version"].as_str(), json[0]["schema"].as_i64()), (Some(version), Some(i64::from(outflow::migrate::VERSION))));
+    assert_eq!(
+        (json[0]["version"].as_str(), json[0]["schema"].as_i64()),
+        (Some(version), Some(i64::from(outflow::migrate::VERSION)))
+    );
     let shells = ["bash", "zsh", "fish", "elvish", "powershell"];
     for shell in shells {
         let script = stage.asked(&["completions", shell]).await.data();

@@ -95,7 +95,9 @@ async fn what_would_choose_nothing_or_everything_is_refused() {
     ] {
         let wrong = dead(&stage, args).await;
         assert_ne!(wrong.code, Some(0), "{args:?}");
-        assert!(wrong.stderr.contains("no_stream, refused, too_large"), "{}", wrong.stderr);
+        for known in ["no_stream", "refused", "too_large"] {
+            assert!(wrong.stderr.contains(known), "{}", wrong.stderr);
+        }
     }
     for args in [&["discard", "--yes"][..], &["discard", "--yes", "--limit", "3"]] {
         let wrong = dead(&stage, args).await;

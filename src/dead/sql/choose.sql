@@ -7,8 +7,9 @@ where ($1::bigint[] is null or id = any ($1))
   and ($3::text is null or reason = $3)
   and ($4::text is null or stream = $4)
   and ($5::timestamptz is null or died_at >= $5)
-  and ($7::text is null or type = $7 collate "C")
-  and ($8::text is null or key = $8 collate "C")
+  -- What is no text is shown and asked for in hexadecimal digits.
+  and ($7::text is null or type = $7 collate "C" or '\x' || (bytes ->> 'type') = $7)
+  and ($8::text is null or key = $8 collate "C" or '\x' || (bytes ->> 'key') = $8)
   and ($9::timestamptz is null or died_at < $9)
 order by id
 limit $6::bigint
