@@ -79,6 +79,20 @@ struct Options {
     /// Entries kept in memory.
     #[arg(long, env = "ORDER_CONSUMER_PREFETCH", default_value_t = 256, value_parser = clap::value_parser!(u16).range(1..))]
     prefetch: u16,
+    /// Bytes of entries kept in memory. What handling them takes comes on top: give the process twelve times as much, and 32 MiB.
+    #[arg(long, env = "ORDER_CONSUMER_PREFETCH_BYTES", default_value = "8MiB", value_parser = bytes)]
+    prefetch_bytes: usize,
+    /// The largest entry that is handled; a larger one goes to the dead letters unseen.
+    #[arg(long, env = "ORDER_CONSUMER_ENTRY_BYTES_MAX", default_value = "8MiB", value_parser = bytes)]
+    entry_bytes_max: usize,
+    /// How long one attempt may take; longer than a statement may (10s). Shorter than the claim idle time, or another
+    /// consumer may take an entry over in the middle of an attempt when Redis does not answer.
+    #[arg(long, env = "ORDER_CONSUMER_ATTEMPT_TIMEOUT", default_value = "20s", value_parser = attempt_timeout)]
+    attempt_timeout: Duration,
+    /// How long a stop waits for attempts under way before it breaks them off; ten seconds more are for servers that do not
+    /// answer.
+    #[arg(long, env = "ORDER_CONSUMER_STOP_GRACE", default_value = "10s", value_parser = duration)]
+    stop_grace: Duration,
     /// Entries read at a time.
     #[arg(long, env = "ORDER_CONSUMER_BATCH", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1000))]
     batch: u16,
@@ -104,9 +118,19 @@ enum Command {
     Dead(DeadCommand),
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    let mut options = Options::parse();
+fn main() -> ExitCode {
+    let options = Options::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return options::exit("order-consumer", None, Err(error.into())),
+    };
+    let code = runtime.block_on(program(options));
+    // Not waiting for what cannot be broken off, such as the resolver of names.
+    runtime.shutdown_background();
+    code
+}
+
+async fn program(mut options: Options) -> ExitCode {
     if let Some(Command::Dead(command)) = options.command.take() {
         return options::exit("order-consumer", None, Box::pin(dead::run(command)).await);
     }
@@ -158,6 +182,10 @@ fn settings(options: &Options) -> Result<Settings, BadOption> {
         workers: options.workers.into(),
         handle_batch: options.handle_batch.into(),
         prefetch: options.prefetch.into(),
+        prefetch_bytes: options.prefetch_bytes,
+        entry_bytes_max: options.entry_bytes_max,
+        attempt_timeout: options.attempt_timeout,
+        stop_grace: options.stop_grace,
         attempts_max: options.attempts_max,
         retry_delay: options.retry_delay,
         claim_idle: options.claim_idle,
@@ -181,6 +209,20 @@ fn duration(text: &str) -> Result<Duration, String> {
         return Err("expected 10ms to 24h".to_owned());
     }
     Ok(duration)
+}
+
+/// Longer than the servers' own timeouts, which say better what is the matter.
+fn attempt_timeout(text: &str) -> Result<Duration, String> {
+    let timeout = duration(text)?;
+    if timeout < Duration::from_secs(12) { Err("expected 12s to 24h".to_owned()) } else { Ok(timeout) }
+}
+
+fn bytes(text: &str) -> Result<usize, String> {
+    let size: bytesize::ByteSize = text.parse().map_err(|error| format!("{error}; expected such as 16MiB"))?;
+    match usize::try_from(size.as_u64()) {
+        Ok(bytes) if (64 << 10..=4 << 30).contains(&bytes) => Ok(bytes),
+        _ => Err("expected 64KiB to 4GiB".to_owned()),
+    }
 }
 
 fn retention(text: &str) -> Result<Duration, String> {

@@ -1,18 +1,24 @@
 //! What goes into one call of the handler, and into one script: entries gather while the script before is under way.
 
-use tokio::sync::OwnedSemaphorePermit;
+use bytes::Bytes;
 
 use super::group::Held;
 use super::id::EntryId;
-use super::schedule::Lane;
+use super::room::Place;
+use super::schedule::{Lane, Suspect};
 
 /// An entry in hand. Its place in memory is given up while it waits behind one that is being retried, and its fields too.
 #[derive(Debug)]
 pub(super) struct Item {
     pub(super) held: Held,
-    pub(super) room: Option<OwnedSemaphorePermit>,
-    /// It was in somebody's way, or somebody in its.
-    pub(super) postponed: bool,
+    pub(super) room: Option<Place>,
+    /// How often it was in somebody's way, or somebody in its.
+    pub(super) postponements: u32,
+    /// It may kill its consumer, or never end: it was being handled, beside others, when one died, or took too long. It is
+    /// tried alone before it is blamed for anything.
+    pub(super) is_suspect: bool,
+    /// Nothing else is being handled beside it.
+    pub(super) is_alone: bool,
 }
 
 /// An entry that is taken from the schedule.
@@ -28,15 +34,37 @@ pub(super) struct Batches {
     /// One call of the handler each.
     pub(super) to_begin: Vec<Vec<Job>>,
     pub(super) beginning: bool,
-    pub(super) to_acknowledge: Vec<(EntryId, String)>,
+    pub(super) to_acknowledge: Vec<(EntryId, Bytes)>,
     pub(super) acknowledging: bool,
 }
 
 impl Item {
+    pub(super) fn new(held: Held, room: Place) -> Self {
+        let is_suspect = held.uncounted > 0;
+        Self { held, room: Some(room), postponements: 0, is_suspect, is_alone: false }
+    }
+
+    /// Counts an attempt that begins. In company, nobody could say whose fault a crash is.
+    pub(super) fn begin(&mut self) {
+        self.held.attempts += 1;
+        self.held.uncounted += u32::from(!self.is_alone);
+    }
+
+    /// The attempt has an outcome: it counts.
+    pub(super) fn count(&mut self) {
+        self.held.uncounted -= u32::from(!self.is_alone);
+    }
+
     /// Whether it may share a call with others. What was attempted before may be poison, deadly even: the others of its
     /// call would have to be attempted again, and one that kills the consumer would cost each of them an attempt.
     pub(super) fn is_sociable(&self) -> bool {
-        self.held.attempts == 0 && !self.postponed
+        self.held.attempts == 0 && self.postponements == 0 && !self.is_suspect
+    }
+}
+
+impl Suspect for Item {
+    fn blamed(&self) -> Option<u32> {
+        self.is_suspect.then(|| self.held.counted())
     }
 }
 
@@ -64,12 +92,15 @@ impl Batches {
 
 #[cfg(test)]
 mod tests {
-    use super::{Batches, EntryId, Held, Item, Job, Lane};
+    use bytes::Bytes;
+
+    use super::{Batches, EntryId, Held, Item, Job, Lane, Place};
 
     fn job(number: u64, attempts: u32, postponed: bool) -> Job {
         let id = EntryId { ms: number, number: 0 };
-        let held = Held { id, key: String::new(), attempts, fields: None };
-        Job { lane: Lane::of(0, "", id), item: Item { held, room: None, postponed } }
+        let held = Held { id, key: Bytes::new(), attempts, uncounted: 0, bytes: 0, fields: None };
+        let item = Item { postponements: u32::from(postponed), ..Item::new(held, Place::default()) };
+        Job { lane: Lane::of(0, "", id), item }
     }
 
     #[test]

@@ -4,14 +4,18 @@
 -- XADD comes first: a full Redis (OOM), or a dead-letter key of another type, ends the script there, and the entry stays
 -- pending. The fields are copied inside Redis: whoever failed on a large payload need not send it back.
 --
--- KEYS  1 stream  2 dead-letter stream  3 hash of the keys (acknowledge.lua)
--- ARGV  1 group  2 consumer  3 entry id  4 key ("" for none)  5… fields to add, name and value in turn
+-- KEYS  1 stream  2 dead-letter stream  3 hash of the keys (acknowledge.lua)  4 hash of the group's state
+-- ARGV  1 group  2 consumer  3 its token  4 entry id  5 key ("" for none)  6… fields to add, name and value in turn
 -- Returns the new entry's id; "" when the message is gone (it is acknowledged); nil when the entry is not ours any more.
-local mine = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[3], ARGV[3], 1, ARGV[2])
+local state, me, token = KEYS[4], ARGV[2], ARGV[3]
+if (redis.call('HGET', state, 'consumer:' .. me) or token) ~= token then
+  return redis.error_reply('DISPLACED another process uses this consumer name')
+end
+local mine = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[4], ARGV[4], 1, ARGV[2])
 if #mine == 0 then
   return nil
 end
-local found = redis.call('XRANGE', KEYS[1], ARGV[3], ARGV[3])
+local found = redis.call('XRANGE', KEYS[1], ARGV[4], ARGV[4])
 local dead = ''
 if #found > 0 then
   local fields = found[1][2]
@@ -21,7 +25,7 @@ if #found > 0 then
   for i = 1, kept do
     all[#all + 1] = fields[i]
   end
-  for i = 5, #ARGV do
+  for i = 6, #ARGV do
     all[#all + 1] = ARGV[i]
   end
   if kept < #fields then
@@ -30,8 +34,9 @@ if #found > 0 then
   end
   dead = redis.call('XADD', KEYS[2], '*', unpack(all))
 end
-redis.call('XACK', KEYS[1], ARGV[1], ARGV[3])
-if ARGV[4] ~= '' and redis.call('HGET', KEYS[3], ARGV[4]) == ARGV[3] then
-  redis.call('HDEL', KEYS[3], ARGV[4])
+redis.call('XACK', KEYS[1], ARGV[1], ARGV[4])
+redis.call('HDEL', state, 'entry:' .. ARGV[4])
+if ARGV[5] ~= '' and redis.call('HGET', KEYS[3], ARGV[5]) == ARGV[4] then
+  redis.call('HDEL', KEYS[3], ARGV[5])
 end
 return dead

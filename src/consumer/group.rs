@@ -1,12 +1,17 @@
 //! One consumer's place in its group on one stream: every command that it sends to Redis.
 
+mod place;
+
 use std::time::Duration;
 
 use bytes::Bytes;
+use uuid::Uuid;
 
 use super::id::EntryId;
 use super::{Settings, Source};
 use crate::redis::{Args, Failure, Redis, Reply, Script};
+
+pub(super) use place::{Entry, Standing, Swept};
 
 /// The group's member that we are, over two connections: a blocking read holds up whatever else its connection is asked.
 #[derive(Debug)]
@@ -19,6 +24,15 @@ pub(super) struct Group {
     consumer: String,
     /// The hash of the keys that are being worked on (read.lua).
     keys: String,
+    /// The hash of the group's state: who has which name (enter.lua), attempts that do not count (attempts.lua), reads
+    /// (standing.lua).
+    state: String,
+    /// What tells this process from another one of the same name.
+    token: String,
+    enter: Script,
+    present: Script,
+    standing: Script,
+    sweep: Script,
     read: Script,
     attempts: Script,
     acknowledge: Script,
@@ -33,10 +47,14 @@ pub(super) struct Group {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Held {
     pub(super) id: EntryId,
-    /// The ordering key; empty when it has none.
-    pub(super) key: String,
+    /// The ordering key, or the hash of a long one; empty when it has none. Any bytes.
+    pub(super) key: Bytes,
     /// How often it was attempted before.
     pub(super) attempts: u32,
+    /// How many of these do not count: nobody knows how they ended, and others were being handled at the time.
+    pub(super) uncounted: u32,
+    /// What it takes in memory with its fields.
+    pub(super) bytes: usize,
     /// Its fields, names and values in turn; `None` when they must be fetched.
     pub(super) fields: Option<Vec<Bytes>>,
 }
@@ -48,6 +66,15 @@ pub(super) struct Found {
     /// Entries on our pending list whose messages are gone from the stream (deleted or trimmed).
     pub(super) gone: Vec<EntryId>,
     pub(super) more: More,
+    /// There may be more that is ours already.
+    pub(super) is_resuming: bool,
+}
+
+impl Held {
+    /// How many attempts count.
+    pub(super) fn counted(&self) -> u32 {
+        self.attempts.saturating_sub(self.uncounted)
+    }
 }
 
 /// Where the next entries come from.
@@ -92,15 +119,6 @@ pub(super) enum Buried {
     NotOurs,
 }
 
-/// How the group stands on a stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Standing {
-    pub(super) pending: i64,
-    pub(super) oldest_pending: Option<EntryId>,
-    /// Entries that nobody has read yet; Redis does not always know (after deletions from the stream's middle).
-    pub(super) lag: Option<i64>,
-}
-
 /// Entries that a script looks at in one step: far below what Lua's `unpack` takes.
 const STEP: i64 = 500;
 /// The idle time of entries that were given back: longer than anybody's `claim_idle`.
@@ -108,7 +126,8 @@ const GIVEN_BACK: Duration = Duration::from_hours(24 * 365);
 
 impl Group {
     pub(super) fn new(commands: Redis, waits: Redis, source: Source, settings: &Settings) -> Self {
-        let keys = source.keys(&settings.group, commands.is_cluster());
+        let keys = source.beside(&settings.group, "keys", commands.is_cluster());
+        let state = source.beside(&settings.group, "state", commands.is_cluster());
         Self {
             commands,
             waits,
@@ -116,6 +135,12 @@ impl Group {
             name: settings.group.clone(),
             consumer: settings.consumer.clone(),
             keys,
+            state,
+            token: Uuid::new_v4().to_string(),
+            enter: Script::new(include_str!("enter.lua")),
+            present: Script::new(include_str!("present.lua")),
+            standing: Script::new(include_str!("standing.lua")),
+            sweep: Script::new(include_str!("sweep.lua")),
             read: Script::new(include_str!("read.lua")),
             attempts: Script::new(include_str!("attempts.lua")),
             acknowledge: Script::new(include_str!("acknowledge.lua")),
@@ -148,11 +173,18 @@ impl Group {
         }
     }
 
-    /// At most `count` entries for us behind `cursor`, the last one that we know of: ours already, or new. See read.lua.
-    pub(super) async fn read(&self, count: usize, cursor: EntryId, pending_max: usize) -> Result<Found, Failure> {
+    /// At most `count` entries for us behind `cursor`, the last one that we know of: ours already, or new; with fields of
+    /// `bytes` at most. See read.lua.
+    pub(super) async fn read(
+        &self,
+        count: usize,
+        bytes: usize,
+        cursor: EntryId,
+        pending_max: usize,
+    ) -> Result<Found, Failure> {
         let mut args = self.member();
-        args.int(integer(count)).text(cursor.to_string()).int(integer(pending_max));
-        let reply = self.commands.script(&self.read, &[&self.source.stream, &self.keys], args).await?;
+        args.int(integer(count)).text(cursor.to_string()).int(integer(pending_max)).int(integer(bytes));
+        let reply = self.commands.script(&self.read, &[&self.source.stream, &self.keys, &self.state], args).await?;
         found(&reply).ok_or_else(|| unexpected("the read script"))
     }
 
@@ -163,31 +195,33 @@ impl Group {
         self.waits.call_blocking("XREAD", args, block).await.map(drop)
     }
 
-    /// Sets how often entries were attempted; for those with `true`, returns their fields: none when the message is gone.
-    pub(super) async fn attempts(&self, entries: &[(EntryId, u32, bool)]) -> Result<Vec<Begun>, Failure> {
+    /// Sets how often entries were attempted, and how many of these attempts do not count; for those with `true`, returns
+    /// their fields: none when the message is gone.
+    pub(super) async fn attempts(&self, entries: &[(EntryId, u32, u32, bool)]) -> Result<Vec<Begun>, Failure> {
         let mut args = self.member();
-        for (id, attempts, fetch) in entries {
-            args.text(id.to_string()).int(*attempts).word(if *fetch { "1" } else { "0" });
+        for (id, attempts, uncounted, fetch) in entries {
+            args.text(id.to_string()).int(*attempts).int(*uncounted).word(if *fetch { "1" } else { "0" });
         }
-        let reply = self.commands.script(&self.attempts, &[&self.source.stream], args).await?;
+        let reply = self.commands.script(&self.attempts, &[&self.source.stream, &self.state], args).await?;
         let begun: Option<Vec<Begun>> = reply.items().iter().map(begun).collect();
         begun.filter(|begun| begun.len() == entries.len()).ok_or_else(|| unexpected("the attempts script"))
     }
 
     /// Acknowledges entries, given with their keys, unless they are not ours any more.
-    pub(super) async fn acknowledge(&self, entries: &[(EntryId, String)]) -> Result<(), Failure> {
+    pub(super) async fn acknowledge(&self, entries: &[(EntryId, Bytes)]) -> Result<(), Failure> {
         let mut args = self.member();
         for (id, key) in entries {
-            args.text(id.to_string()).text(key.as_str());
+            args.text(id.to_string()).push(key.clone());
         }
-        self.commands.script(&self.acknowledge, &[&self.source.stream, &self.keys], args).await.map(drop)
+        let keys = [self.source.stream.as_str(), &self.keys, &self.state];
+        self.commands.script(&self.acknowledge, &keys, args).await.map(drop)
     }
 
     /// Keeps other consumers from taking over what we have. Returns what that is.
     pub(super) async fn heartbeat(&self) -> Result<Vec<EntryId>, Failure> {
         let mut args = self.member();
         args.int(STEP);
-        let reply = self.commands.script(&self.heartbeat, &[&self.source.stream], args).await?;
+        let reply = self.commands.script(&self.heartbeat, &[&self.source.stream, &self.state], args).await?;
         reply.items().iter().map(id).collect::<Option<_>>().ok_or_else(|| unexpected("the heartbeat script"))
     }
 
@@ -195,7 +229,7 @@ impl Group {
     pub(super) async fn reclaim(&self, claim_idle: Duration) -> Result<Reclaimed, Failure> {
         let mut args = self.member();
         args.int(millis(claim_idle)).int(STEP);
-        let reply = self.commands.script(&self.reclaim, &[&self.source.stream], args).await?;
+        let reply = self.commands.script(&self.reclaim, &[&self.source.stream, &self.state], args).await?;
         let [taken, gone, consumers] = reply.items() else { return Err(unexpected("the reclaim script")) };
         let number = |reply: &Reply| reply.int().and_then(|number| u64::try_from(number).ok()).unwrap_or_default();
         let consumers = consumers.items().iter().filter_map(Reply::string).collect();
@@ -206,7 +240,7 @@ impl Group {
     pub(super) async fn give_back(&self) -> Result<i64, Failure> {
         let mut args = self.member();
         args.int(millis(GIVEN_BACK)).int(STEP);
-        let reply = self.commands.script(&self.give_back, &[&self.source.stream], args).await?;
+        let reply = self.commands.script(&self.give_back, &[&self.source.stream, &self.state], args).await?;
         reply.int().ok_or_else(|| unexpected("the give-back script"))
     }
 
@@ -214,41 +248,23 @@ impl Group {
     pub(super) async fn forget(&self, forget_idle: Duration) -> Result<Vec<String>, Failure> {
         let mut args = self.member();
         args.int(millis(forget_idle));
-        let reply = self.commands.script(&self.forget, &[&self.source.stream], args).await?;
+        let reply = self.commands.script(&self.forget, &[&self.source.stream, &self.state], args).await?;
         Ok(reply.items().iter().filter_map(Reply::string).collect())
-    }
-
-    /// How the group stands.
-    pub(super) async fn standing(&self) -> Result<Standing, Failure> {
-        let stream = self.source.stream.as_str();
-        let groups = self.commands.call("XINFO", ["GROUPS", stream].into()).await?;
-        let value = |about: &Reply, name: &str| {
-            let pairs = about.items().chunks_exact(2);
-            pairs.into_iter().find(|pair| pair[0].string().as_deref() == Some(name)).map(|pair| pair[1].clone())
-        };
-        let ours = |about: &&Reply| value(about, "name").and_then(|name| name.string()).as_deref() == Some(&self.name);
-        let about = groups.items().iter().find(ours).ok_or_else(|| Failure::Refused("NOGROUP no such group".into()))?;
-        let summary = self.commands.call("XPENDING", [stream, &self.name].into()).await?;
-        Ok(Standing {
-            pending: value(about, "pending").and_then(|pending| pending.int()).unwrap_or_default(),
-            oldest_pending: summary.items().get(1).and_then(id),
-            lag: value(about, "lag").and_then(|lag| lag.int()),
-        })
     }
 
     /// Moves an entry to the dead-letter stream and acknowledges it, in one step.
     pub(super) async fn bury(
         &self,
         id: EntryId,
-        key: &str,
+        key: &Bytes,
         about: &[(&'static str, String)],
     ) -> Result<Buried, Failure> {
         let mut args = self.member();
-        args.text(id.to_string()).text(key);
+        args.text(id.to_string()).push(key.clone());
         for (name, value) in about {
             args.word(name).text(value.as_str());
         }
-        let keys = [self.source.stream.as_str(), &self.source.dead_letter_stream, &self.keys];
+        let keys = [self.source.stream.as_str(), &self.source.dead_letter_stream, &self.keys, &self.state];
         let reply = self.commands.script(&self.dead_letter, &keys, args).await?;
         match (&reply, reply.string()) {
             (Reply::Nil, _) => Ok(Buried::NotOurs),
@@ -265,7 +281,7 @@ impl Group {
 
     /// What every script is told first.
     fn member(&self) -> Args {
-        Args::from([self.name.as_str(), &self.consumer])
+        Args::from([self.name.as_str(), &self.consumer, &self.token])
     }
 }
 
@@ -289,36 +305,40 @@ fn begun(reply: &Reply) -> Option<Begun> {
     }
 }
 
+/// Copied: a field is a slice of the whole reply, and would keep all of it in memory for as long as one entry of it waits.
 fn fields_of(fields: &[Reply]) -> Option<Vec<Bytes>> {
-    fields.iter().map(|field| field.text().cloned()).collect()
+    fields.iter().map(|field| field.text().map(|text| Bytes::copy_from_slice(text))).collect()
 }
 
-/// `[[[id, attempts, [name, value, …]], …], more]`
+/// `[[[id, attempts, uncounted, bytes, key, [name, value, …]], …], more, own]`
 fn found(reply: &Reply) -> Option<Found> {
-    let [entries, more] = reply.items() else { return None };
+    let [entries, more, own] = reply.items() else { return None };
     let more = match more.string()?.as_str() {
         "now" => More::Now,
         "full" => More::Full,
         last => More::Behind(last.to_owned()),
     };
-    let mut found = Found { entries: Vec::with_capacity(entries.items().len()), gone: Vec::new(), more };
+    let (all, is_resuming) = (Vec::with_capacity(entries.items().len()), own.int() == Some(1));
+    let mut found = Found { entries: all, gone: Vec::new(), more, is_resuming };
     for entry in entries.items() {
-        let [entry_id, attempts, fields] = entry.items() else { return None };
-        let (id, fields) = (id(entry_id)?, fields_of(fields.items())?);
-        if fields.is_empty() {
+        let [entry_id, attempts, uncounted, bytes, key, fields] = entry.items() else { return None };
+        let id = id(entry_id)?;
+        let Ok(bytes) = usize::try_from(bytes.int()?) else {
             found.gone.push(id);
             continue;
-        }
-        let attempts = u32::try_from(attempts.int()?).unwrap_or(u32::MAX);
-        found.entries.push(Held { id, key: key(&fields), attempts, fields: Some(fields) });
+        };
+        let number = |reply: &Reply| Some(u32::try_from(reply.int()?).unwrap_or(u32::MAX));
+        let fields = Some(fields_of(fields.items())?).filter(|fields| !fields.is_empty());
+        found.entries.push(Held {
+            id,
+            key: Bytes::copy_from_slice(key.text()?),
+            attempts: number(attempts)?,
+            uncounted: number(uncounted)?,
+            bytes,
+            fields,
+        });
     }
     Some(found)
-}
-
-/// As the script sees it: the first field of that name. One that is no text is a key all the same.
-fn key(fields: &[Bytes]) -> String {
-    let key = fields.chunks_exact(2).find(|pair| &pair[0][..] == b"key").map(|pair| &pair[1]);
-    key.map(|key| String::from_utf8_lossy(key).into_owned()).unwrap_or_default()
 }
 
 fn unexpected(command: &str) -> Failure {

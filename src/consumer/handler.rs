@@ -15,11 +15,23 @@ use crate::postgres::{Trouble, classify, describe};
 ///   handler, in the way of [`Inbox`](super::Inbox).
 /// - It returns `Ok` only after the effect is committed: the entry is acknowledged next, and never seen again.
 /// - Entries of one key are handled one after another; those of different keys at the same time.
-/// - It is not cancelled by a stop: a stop waits for it. So it must end by itself: give every call in it a timeout.
+/// - A stop waits for it, for [`Settings::stop_grace`](super::Settings::stop_grace); then, or after
+///   [`Settings::attempt_timeout`](super::Settings::attempt_timeout), its future is dropped, wherever it is. One that blocks
+///   its thread cannot be broken off. Give every call in it a timeout of its own that is shorter.
 /// - A panic in it is a failed attempt.
 pub trait Handler: Send + Sync + 'static {
     /// Makes the effect of one entry.
     fn handle(&self, entry: &Entry) -> impl Future<Output = Result<Handled, HandlerError>> + Send;
+
+    /// Whether what the handler needs answers: a `select 1`, say. Asked every few seconds, for readiness, and when an attempt
+    /// took too long, to tell whose fault that is. It may fail when the effect could be made nevertheless; no answer within
+    /// some seconds counts as a failure.
+    ///
+    /// # Errors
+    /// Why it does not.
+    fn probe(&self) -> impl Future<Output = Result<(), String>> + Send {
+        async { Ok(()) }
+    }
 
     /// Makes the effects of several entries, for a handler that does so at less cost than one by one: in one transaction,
     /// say. Only called when [`Settings::handle_batch`](super::Settings::handle_batch) is more than 1, and never with fewer
@@ -86,6 +98,17 @@ impl HandlerError {
     }
 }
 
+/// How an attempt ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// The handler said so.
+    Told(Result<Handled, HandlerError>),
+    /// It took too long, though what it needs answers.
+    TimedOut(String),
+    /// A stop could not wait for it.
+    Abandoned,
+}
+
 /// What to do with an entry after an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Consequence {
@@ -99,10 +122,21 @@ pub(super) enum Consequence {
     Postpone(String),
     /// Take back the attempt, pause with everything, and attempt it again.
     Wait(String),
+    /// Take back the attempt, pause, and attempt it alone.
+    Isolate(String),
+    /// Take back the attempt.
+    Abandon,
 }
 
-/// Decides. `attempts` counts this attempt too.
-pub(super) fn consequence(outcome: Result<Handled, HandlerError>, attempts: u32, attempts_max: u32) -> Consequence {
+/// Decides. `attempts` are those that count, this one too.
+pub(super) fn consequence(outcome: Outcome, attempts: u32, attempts_max: u32, is_alone: bool) -> Consequence {
+    let outcome = match outcome {
+        Outcome::Told(outcome) => outcome,
+        // Whoever hangs may be held up by what is handled beside it.
+        Outcome::TimedOut(error) if !is_alone => return Consequence::Isolate(error),
+        Outcome::TimedOut(error) => Err(HandlerError::Retry(error)),
+        Outcome::Abandoned => return Consequence::Abandon,
+    };
     match outcome {
         Ok(handled) => Consequence::Acknowledge(handled),
         Err(HandlerError::Permanent(error)) => Consequence::DeadLetter(error),
@@ -115,7 +149,7 @@ pub(super) fn consequence(outcome: Result<Handled, HandlerError>, attempts: u32,
 
 #[cfg(test)]
 mod tests {
-    use super::{Consequence, Handled, HandlerError, consequence};
+    use super::{Consequence, Handled, HandlerError, Outcome, consequence};
 
     #[test]
     fn the_error_says_what_to_do() {
@@ -134,7 +168,19 @@ mod tests {
         ];
         assert_eq!(rows.len(), 10);
         for (outcome, attempts, expected) in rows {
-            assert_eq!(consequence(outcome.clone(), attempts, 5), expected, "{outcome:?} after {attempts}");
+            for is_alone in [false, true] {
+                let found = consequence(Outcome::Told(outcome.clone()), attempts, 5, is_alone);
+                assert_eq!(found, expected, "{outcome:?} after {attempts}");
+            }
         }
+    }
+
+    #[test]
+    fn what_took_too_long_counts_only_alone() {
+        let late = || Outcome::TimedOut("late".to_owned());
+        assert_eq!(consequence(late(), 9, 5, false), Consequence::Isolate("late".to_owned()));
+        assert_eq!(consequence(late(), 4, 5, true), Consequence::Retry("late".to_owned()));
+        assert_eq!(consequence(late(), 5, 5, true), Consequence::DeadLetter("late".to_owned()));
+        assert_eq!(consequence(Outcome::Abandoned, 9, 5, true), Consequence::Abandon);
     }
 }

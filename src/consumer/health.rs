@@ -10,8 +10,14 @@ pub(super) enum Part {
     Commands,
     /// Redis, as the reader of this stream finds it.
     Reader(usize),
-    /// Whatever the handler needs.
+    /// Redis, as whoever shows that we live finds it, on this stream.
+    Presence(usize),
+    /// Whatever the handler needs, as attempts find it.
     Handler,
+    /// The same, as it is asked from time to time.
+    Probe,
+    /// Our name in the group of this stream.
+    Name(usize),
 }
 
 /// What is known of a consumer's dependencies. Cloning shares it.
@@ -28,8 +34,9 @@ struct Known {
 impl Part {
     fn name(self) -> &'static str {
         match self {
-            Self::Commands | Self::Reader(_) => "Redis",
-            Self::Handler => "handler",
+            Self::Commands | Self::Reader(_) | Self::Presence(_) => "Redis",
+            Self::Handler | Self::Probe => "handler",
+            Self::Name(_) => "name",
         }
     }
 }
@@ -55,7 +62,7 @@ impl Health {
     /// Notes that a part works. Logged when nothing of that name is down any more.
     pub(super) fn up(&self, part: Part) {
         let (name, mut known) = (part.name(), self.known());
-        let first = part != Part::Handler && !std::mem::replace(&mut known.redis_was_tried, true);
+        let first = name == "Redis" && !std::mem::replace(&mut known.redis_was_tried, true);
         let was_down = known.down.remove(&part).is_some();
         if first || (was_down && !known.is_down(name)) {
             tracing::info!(part = %name, "available");
@@ -65,7 +72,7 @@ impl Health {
     /// Notes that a part does not work. Logged once an outage: its cause may change with every try.
     pub(super) fn down(&self, part: Part, cause: &str) {
         let (name, mut known) = (part.name(), self.known());
-        known.redis_was_tried |= part != Part::Handler;
+        known.redis_was_tried |= name == "Redis";
         let was_down = known.is_down(name);
         known.down.insert(part, cause.to_owned());
         if was_down {

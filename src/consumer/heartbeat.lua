@@ -2,10 +2,13 @@
 --
 -- XCLAIM with JUSTID, which counts no attempt. Only what is on our list: what another consumer took from us stays there.
 --
--- KEYS  1 stream
--- ARGV  1 group  2 consumer  3 entries a step
+-- KEYS  1 stream  2 hash of the group's state
+-- ARGV  1 group  2 consumer  3 its token  4 entries a step
 -- Returns the ids.
-local stream, group, me, step = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3])
+local stream, state, group, me, token, step = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+if (redis.call('HGET', state, 'consumer:' .. me) or token) ~= token then
+  return redis.error_reply('DISPLACED another process uses this consumer name')
+end
 local ours = {}
 local from = '-'
 repeat

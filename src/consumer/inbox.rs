@@ -15,6 +15,7 @@ use crate::table_name::{BadTableName, TableName};
 /// Rows that are deleted in one statement: short enough to be in nobody's way.
 const CLEAN_BATCH: i64 = 5_000;
 const CLEAN_INTERVAL: Duration = Duration::from_mins(1);
+const CLEAN_PATIENCE: Duration = Duration::from_secs(30);
 
 /// An inbox table: `(consumer_group text, event_id uuid, handled_at timestamptz default now(), primary key
 /// (consumer_group, event_id))`, with a B-tree index on `(consumer_group, handled_at)` for its retention. A BRIN index reads
@@ -121,7 +122,11 @@ impl Inbox {
     /// cancelled. Several consumers may do so at once. A failure is logged, and tried again with the next look.
     pub async fn keep_clean(&self, pool: &Pool, keep: Duration, stop: &CancellationToken) {
         while tokio::time::timeout(CLEAN_INTERVAL, stop.cancelled()).await.is_err() {
-            match self.clean_all(pool, keep, stop).await {
+            let cleaned = tokio::select! {
+                cleaned = self.clean_all(pool, keep, stop) => cleaned,
+                () = stop.cancelled() => return,
+            };
+            match cleaned {
                 Ok(0) => {}
                 Ok(rows) => tracing::info!(rows, group = self.group, "deleted old rows of the inbox"),
                 Err(cause) => tracing::warn!(%cause, group = self.group, "old rows of the inbox are not deleted yet"),
@@ -130,10 +135,15 @@ impl Inbox {
     }
 
     async fn clean_all(&self, pool: &Pool, keep: Duration, stop: &CancellationToken) -> Result<u64, String> {
-        let client = pool.get().await.map_err(|error| describe_pool(&error))?;
         let mut total = 0;
         while !stop.is_cancelled() {
-            let rows = self.clean(&**client, keep, CLEAN_BATCH).await.map_err(|error| describe(&error))?;
+            // One for each batch: whoever else needs a connection comes in between.
+            let client = pool.get().await.map_err(|error| describe_pool(&error))?;
+            let cleaning = tokio::time::timeout(CLEAN_PATIENCE, self.clean(&**client, keep, CLEAN_BATCH));
+            let rows = match cleaning.await {
+                Ok(rows) => rows.map_err(|error| describe(&error))?,
+                Err(_elapsed) => return Err(format!("no answer within {CLEAN_PATIENCE:?}")),
+            };
             total += rows;
             if rows < CLEAN_BATCH.unsigned_abs() {
                 break;

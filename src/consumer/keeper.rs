@@ -1,13 +1,15 @@
 //! Looks after our place in the group of one stream: signs of life, take-over, tidying, gauges.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
 use super::Handler;
-use super::group::Standing;
-use super::patience::Pauses;
+use super::group::{Standing, Swept};
+use super::health::Part;
+use super::patience::{Pauses, is_displaced};
 use super::share::{Share, Stream};
 use crate::redis::Failure;
 
@@ -17,6 +19,13 @@ const LOOK_LONGEST: Duration = Duration::from_secs(1);
 const STANDING_INTERVAL: Duration = Duration::from_secs(5);
 /// How often to look for consumers that can be forgotten.
 const FORGET_INTERVAL: Duration = Duration::from_mins(1);
+
+/// How often to show that we live to whoever asks for our name, and Redis to us.
+const PRESENT_INTERVAL: Duration = Duration::from_millis(500);
+/// How long Redis has to answer. Twice in a row without: it is away.
+const PRESENT_PATIENCE: Duration = Duration::from_secs(3);
+/// Steps of a sweep in one go.
+const SWEEP_STEPS: usize = 50;
 
 /// The keeper of one stream.
 pub(super) struct Keeper<H> {
@@ -30,17 +39,27 @@ struct Duties {
     reclaim: Instant,
     standing: Instant,
     forget: Instant,
+    /// Redis does not let us tidy up, or set its counter right: said once.
+    is_denied: bool,
 }
 
 impl<H: Handler> Keeper<H> {
     /// Keeps on, until it is dropped: signs of life are due for as long as a handler works, after a stop too.
     pub(super) async fn run(self) {
+        tokio::join!(self.keep(), self.stay_present());
+    }
+
+    async fn keep(&self) {
         let claim_idle = self.share.settings.claim_idle;
         let now = Instant::now();
         // Others may have been kept from their signs of life by what kept us from ours (a restart of Redis).
-        let mut duties = Duties { heartbeat: now, reclaim: now + claim_idle / 3, standing: now, forget: now };
+        let mut duties =
+            Duties { heartbeat: now, reclaim: now + claim_idle / 3, standing: now, forget: now, is_denied: false };
         loop {
             if let Err(failure) = self.look(&mut duties).await {
+                if is_displaced(&failure) {
+                    self.share.displaced(self.stream);
+                }
                 // The reader says it, if it lasts.
                 tracing::debug!(%failure, "no sign of life");
                 duties.reclaim = Instant::now() + claim_idle;
@@ -52,12 +71,57 @@ impl<H: Handler> Keeper<H> {
         }
     }
 
+    /// Answers who asks for our name, and notices when Redis does not answer: frozen, it closes no connection.
+    async fn stay_present(&self) {
+        let (stream, part) = (self.stream(), Part::Presence(self.stream));
+        let mut misses = 0_u32;
+        loop {
+            tokio::time::sleep(PRESENT_INTERVAL).await;
+            if !stream.entered.load(Ordering::SeqCst) && misses == 0 {
+                continue;
+            }
+            let silence = match tokio::time::timeout(PRESENT_PATIENCE, stream.group.present()).await {
+                Ok(Ok(was_challenged)) => {
+                    if was_challenged {
+                        let consumer = &self.share.settings.consumer;
+                        tracing::error!(stream = self.share.name(self.stream), %consumer, "another process asks for our name; give each one of its own");
+                    }
+                    None
+                }
+                Ok(Err(failure)) if is_displaced(&failure) => {
+                    self.share.displaced(self.stream);
+                    None
+                }
+                // It answers.
+                Ok(Err(Failure::Refused(_))) => None,
+                Ok(Err(failure)) => Some(failure.to_string()),
+                Err(_elapsed) => Some(format!("no answer within {PRESENT_PATIENCE:?}")),
+            };
+            match silence {
+                None => {
+                    if std::mem::take(&mut misses) > 1 {
+                        self.share.health.up(part);
+                    }
+                }
+                Some(cause) => {
+                    misses = misses.saturating_add(1);
+                    if misses > 1 {
+                        self.share.health.down(part, &cause);
+                    }
+                }
+            }
+        }
+    }
+
     fn stream(&self) -> &Stream {
         &self.share.streams[self.stream]
     }
 
     async fn look(&self, duties: &mut Duties) -> Result<(), Failure> {
         let (stream, settings) = (self.stream(), &self.share.settings);
+        if !stream.entered.load(Ordering::SeqCst) {
+            return Ok(());
+        }
         if due(&mut duties.heartbeat, settings.claim_idle / 3) {
             let pending = stream.group.heartbeat().await?;
             if stream.misses_any(&pending) {
@@ -72,13 +136,15 @@ impl<H: Handler> Keeper<H> {
             self.reclaim().await?;
         }
         if due(&mut duties.standing, STANDING_INTERVAL) {
-            self.note(stream.group.standing().await?);
+            self.note(stream.group.standing(false).await?, &mut duties.is_denied);
         }
         if due(&mut duties.forget, FORGET_INTERVAL) {
             let gone = stream.group.forget(settings.forget_idle).await?;
             if !gone.is_empty() {
                 tracing::info!(stream = self.share.name(self.stream), consumers = ?gone, "gone for long with nothing pending: removed from the group");
             }
+            self.sweep("keys", &mut duties.is_denied).await?;
+            self.sweep("state", &mut duties.is_denied).await?;
         }
         Ok(())
     }
@@ -90,6 +156,7 @@ impl<H: Handler> Keeper<H> {
         let name = self.share.name(self.stream);
         if reclaimed.gone > 0 {
             let count = reclaimed.gone;
+            stream.metrics.lost_pending.inc_by(count);
             tracing::warn!(stream = name, count, "pending, but gone from the stream (deleted or trimmed): dropped");
         }
         if reclaimed.taken > 0 {
@@ -101,8 +168,53 @@ impl<H: Handler> Keeper<H> {
         Ok(())
     }
 
-    fn note(&self, standing: Standing) {
+    /// Removes what points to nothing.
+    async fn sweep(&self, hash: &'static str, is_denied: &mut bool) -> Result<(), Failure> {
+        let mut cursor = "0".to_owned();
+        for _ in 0..SWEEP_STEPS {
+            match self.stream().group.sweep(hash, &cursor).await? {
+                Swept::Denied => {
+                    self.say_denied("HSCAN", is_denied);
+                    return Ok(());
+                }
+                Swept::Fields(removed, next) => {
+                    if removed > 0 {
+                        tracing::debug!(stream = self.share.name(self.stream), hash, removed, "tidied up");
+                    }
+                    let Some(next) = next else { return Ok(()) };
+                    cursor = next;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn say_denied(&self, command: &str, is_denied: &mut bool) {
+        if !std::mem::replace(is_denied, true) {
+            tracing::warn!(
+                stream = self.share.name(self.stream),
+                command,
+                "Redis does not allow us this command: lag may be wrong after losses, and fields of acknowledged entries may be \
+                 left behind; ACL SETUSER the consumer's user +hscan +xgroup|setid"
+            );
+        }
+    }
+
+    fn note(&self, standing: Standing, is_denied: &mut bool) {
         let metrics = &self.stream().metrics;
+        if standing.lost > 0 {
+            let (name, count) = (self.share.name(self.stream), standing.lost);
+            metrics.lost_unread.inc_by(count);
+            tracing::warn!(
+                stream = name,
+                count,
+                "entries left the stream before this group had read them: trimmed (its maximum length or age is too small for \
+                 how far the group is behind) or deleted"
+            );
+        }
+        if standing.is_denied {
+            self.say_denied("XGROUP SETID", is_denied);
+        }
         let age = standing.oldest_pending.and_then(super::EntryId::appended_at).map_or(0.0, |time| {
             let age = Duration::try_from(Timestamp::now().duration_since(time));
             age.unwrap_or_default().as_secs_f64()

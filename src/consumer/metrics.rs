@@ -12,7 +12,7 @@ const HANDLING_BUCKETS: [f64; 12] = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.
 /// Seconds from the outbox to the effect; hours after an outage.
 const AGE_BUCKETS: [f64; 13] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 300.0, 3600.0];
 /// The values of the label `reason` of `failed`, one a kind of error.
-const REASONS: [&str; 5] = ["retry", "permanent", "conflict", "unavailable", "panic"];
+const REASONS: [&str; 6] = ["retry", "permanent", "conflict", "unavailable", "panic", "timeout"];
 
 /// The series of one consumer. Cloning shares them.
 #[derive(Debug, Clone)]
@@ -31,6 +31,10 @@ pub(super) struct StreamMetrics {
     pub(super) retried: IntCounter,
     pub(super) dead_lettered: IntCounter,
     pub(super) reclaimed: IntCounter,
+    /// Trimmed or deleted before the group had read them.
+    pub(super) lost_unread: IntCounter,
+    /// Trimmed or deleted while they were pending.
+    pub(super) lost_pending: IntCounter,
     pub(super) handling_seconds: Histogram,
     pub(super) event_age_seconds: Histogram,
     pub(super) pending: IntGauge,
@@ -100,6 +104,11 @@ impl Metrics {
         let retried = count("retried_total", "Attempts after the first one")?;
         let dead_lettered = count("dead_lettered_total", "Entries moved to the dead-letter stream")?;
         let reclaimed = count("reclaimed_total", "Entries taken over from other consumers")?;
+        let lost = make.counters(
+            "lost_total",
+            "Entries that left the stream (trimmed or deleted) before the group was done with them: unread, or read and pending",
+            &["stream", "state"],
+        )?;
         let failed =
             make.counters("failed_total", "Attempts without an effect, by what became of them", &["stream", "reason"])?;
         let handling = make.seconds(
@@ -127,6 +136,8 @@ impl Metrics {
                 retried: retried.with_label_values(&[stream]),
                 dead_lettered: dead_lettered.with_label_values(&[stream]),
                 reclaimed: reclaimed.with_label_values(&[stream]),
+                lost_unread: lost.with_label_values(&[stream, "unread"]),
+                lost_pending: lost.with_label_values(&[stream, "pending"]),
                 handling_seconds: handling.with_label_values(&[stream]),
                 event_age_seconds: event_age.with_label_values(&[stream]),
                 pending: pending.with_label_values(&[stream]),

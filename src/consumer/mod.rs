@@ -34,12 +34,38 @@
 //!   below); those of different keys side by side, by as many workers as the settings allow. Entries without a key have no
 //!   order. While an entry waits for its next attempt, the later ones of its key wait behind it, and the others go on.
 //! - A dead-lettered entry does not hold up the later ones of its key.
-//! - Attempts are counted in Redis. A crash in the middle of one counts; an outage of Redis or of what the handler needs
-//!   does not, however long it lasts.
+//! - Attempts are counted in Redis. An outage of Redis or of what the handler needs does not count, however long it lasts; a
+//!   crash counts only against an entry that was alone (see below).
+//! - Every attempt has a timeout of its own, and a stop ends whatever hangs ([`Settings::attempt_timeout`],
+//!   [`Settings::stop_grace`]).
+//! - Memory is bounded in entries and in bytes ([`Settings::prefetch_bytes`]), and so is what one script copies in Redis.
+//! - What leaves the stream (trimmed or deleted) before the group is done with it is counted (`lost_total`), and the lag is
+//!   right afterwards.
 //! - Entries of consumers that are gone are taken over after `claim_idle`, those that were given back at a stop within a
 //!   second or so; those of a live one never are, however long it takes: it says every third of that time that it is alive.
 //! - A group that vanishes (FLUSHALL, a Redis that lost its data) is created again from the beginning of the stream: what
 //!   is still in it is delivered again.
+//!
+//! # Whose fault it is
+//! An entry goes to the dead letters for what is its own fault, and for nothing else:
+//! - What a server could not do is not the entry's fault. [`HandlerError::of_postgres`] knows that of every SQLSTATE class
+//!   ([`classify`]): `Unavailable` waits with everything, `Conflict` lets the others go on, and neither uses up an attempt.
+//! - An attempt that takes too long is broken off. If what the handler needs does not answer ([`Handler::probe`]), everything
+//!   waits for that. If it does, the entry is tried again, alone: what was handled beside it may have been in its way. Only
+//!   when it takes too long then does it count.
+//! - When a consumer dies, all that it had in hand is suspect: one of them may have killed it, or somebody from outside. The
+//!   suspects are tried alone, one at a time, the one that is blamed least first, and a crash counts only against the one
+//!   that was alone. So a poison that kills costs `attempts_max` crashes and a few more; a supervisor that kills a consumer
+//!   over and over spreads them over all that are in hand. *Alone* means alone in this `Consumer`: two of them in one process
+//!   cannot tell whose entry killed it.
+//!
+//! # One process a name
+//! Each process has a token of its own, kept beside the stream (`<stream>.<group>.state`). Whoever starts under a name that
+//! another process has leaves a challenge, which a live one answers within half a second; then the second stands by, not ready
+//! and saying why, until the first stops. A name whose owner does not answer for two seconds is taken over. That time is a
+//! guess and nothing rests on it: every script looks at the token first, so that a frozen owner that wakes up is refused
+//! whatever it was about to do, and stands by. A stop gives the name free at once; after a kill, the same name starts two
+//! seconds late.
 //!
 //! # Order per key in a group of many
 //! Redis gives an entry of a stream to whichever consumer asks first, so that two of them could work on one key. Others
@@ -48,7 +74,7 @@
 //! (`<stream>.<group>.keys`), the last entry of each key that was given out; while that one is pending, its owner gets the
 //! key's next entries too. So a key sticks to a consumer for as long as there is something of it to do, and is free
 //! otherwise. The pending list is the truth; the hash only says where to look in it, holds no more fields than entries are
-//! pending, and may be lost with nothing worse than the order of what is pending at that moment.
+//! pending (what others leave behind is tidied up each minute), and may be lost with nothing worse than the order of what is pending at that moment.
 //!
 //! What it rests on: every consumer of the group is one of these (a foreign one that uses XREADGROUP, XCLAIM or XAUTOCLAIM
 //! gets entries as it likes); whoever takes over takes all that the other one had, in one step; and who finds that an entry
@@ -78,6 +104,7 @@ mod keeper;
 mod metrics;
 mod patience;
 mod reader;
+mod room;
 mod runner;
 mod schedule;
 mod settings;

@@ -19,6 +19,8 @@ pub(super) enum Interrupted {
     Stopped,
     /// The group or the stream does not exist any more.
     GroupGone,
+    /// Another process has our name.
+    Displaced,
 }
 
 /// Pauses that double from `first` to `longest`, with jitter, without end.
@@ -91,10 +93,16 @@ pub(super) async fn until_answered<T, F: Future<Output = Result<T, Failure>>>(
                 health.up(Part::Commands);
                 return Err(Interrupted::GroupGone);
             }
+            Err(failure) if is_displaced(&failure) => return Err(Interrupted::Displaced),
             Err(failure) => health.down(Part::Commands, &failure.to_string()),
         }
         pauses.pause(stop).await?;
     }
+}
+
+/// Whether a script says that another process has our name (enter.lua).
+pub(super) fn is_displaced(failure: &Failure) -> bool {
+    failure.code() == Some("DISPLACED")
 }
 
 /// Whether Redis says that there is no such group or stream (any more: UNBLOCKED interrupts a blocking read).

@@ -10,47 +10,90 @@
 --
 -- An owner that has died keeps getting entries until somebody takes all that it has over (reclaim.lua), in order.
 --
--- The counter of deliveries is set back to 0: it counts attempts (attempt.lua).
+-- The counter of deliveries is set back to 0: it counts attempts (attempts.lua).
 --
--- KEYS  1 stream  2 hash of the keys
--- ARGV  1 group  2 consumer  3 how many at most  4 the last id that the consumer was told of  5 how many entries may be
---       pending in the group: from then on nothing new is read
--- Returns {entries, more}: entries = {id, attempts, {field, value, …}} in the order of their ids, no fields when the
--- message is gone; more = "now" when there may be more right away, "full" when the group is, else the last id of the stream,
--- to be waited behind.
-local stream, keys, group, me, count = KEYS[1], KEYS[2], ARGV[1], ARGV[2], tonumber(ARGV[3])
-local found = {}
-for _, row in ipairs(redis.call('XPENDING', stream, group, '(' .. ARGV[4], '+', count, me)) do
+-- How large an entry is shows only once it is read. So entries are read one by one, and the first that goes beyond the
+-- bytes asked for ends the read and is told of without its fields: neither this script nor its reader ever has more at a
+-- time than that and one entry. COUNT with many at once blocked Redis for half a second over entries of 2 MB.
+--
+-- KEYS  1 stream  2 hash of the keys  3 hash of the group's state (enter.lua, attempts.lua)
+-- ARGV  1 group  2 consumer  3 its token  4 how many at most  5 the last id that the consumer was told of  6 how many
+--       entries may be pending in the group: from then on nothing new is read  7 bytes
+-- Returns {entries, more, own}: entries = {id, attempts, attempts that do not count, bytes, key, {field, value, …}} in the
+-- order of their ids, bytes = -1 when the message is gone; more = "now" when there may be more right away, "full" when the
+-- group is, else the last id of the stream, to be waited behind; own = 1 when there may be more that is ours already.
+local stream, keys, state = KEYS[1], KEYS[2], KEYS[3]
+local group, me, token, count, limit = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[7])
+if (redis.call('HGET', state, 'consumer:' .. me) or token) ~= token then
+  return redis.error_reply('DISPLACED another process uses this consumer name')
+end
+local found, bytes = {}, 0
+
+-- What an entry takes in memory: each text has a head.
+local function weigh(fields)
+  local weight = 0
+  for i = 1, #fields do
+    weight = weight + #fields[i] + 64
+  end
+  return weight
+end
+
+-- A long key is known by its hash: neither the hash of the keys nor its consumer keeps it.
+local function key_of(fields)
+  for i = 1, #fields - 1, 2 do
+    if fields[i] == 'key' then
+      local key = fields[i + 1]
+      return #key > 512 and 'sha1:' .. redis.sha1hex(key) or key
+    end
+  end
+  return ''
+end
+
+-- Tells of an entry; returns whether another one may fit.
+local function tell(id, attempts, uncounted, fields, key, weight)
+  bytes = bytes + weight
+  local fits = bytes <= limit
+  found[#found + 1] = { id, attempts, uncounted, weight, key, fits and fields or {} }
+  return fits
+end
+
+local page = redis.call('XPENDING', stream, group, '(' .. ARGV[5], '+', count, me)
+for _, row in ipairs(page) do
   local entry = redis.call('XRANGE', stream, row[1], row[1])
-  found[#found + 1] = { row[1], row[4], #entry > 0 and entry[1][2] or {} }
+  if #entry == 0 then
+    found[#found + 1] = { row[1], row[4], 0, -1, '', {} }
+  else
+    local fields = entry[1][2]
+    local uncounted = row[4] > 0 and tonumber(redis.call('HGET', state, 'entry:' .. row[1]) or 0) or 0
+    if not tell(row[1], row[4], uncounted, fields, key_of(fields), weigh(fields)) then
+      return { found, 'now', 1 }
+    end
+  end
 end
 if #found == count then
-  return { found, 'now' }
+  return { found, 'now', 1 }
 end
-if redis.call('XPENDING', stream, group)[1] >= tonumber(ARGV[5]) then
-  return { found, 'full' }
+if redis.call('XPENDING', stream, group)[1] >= tonumber(ARGV[6]) then
+  return { found, 'full', 0 }
 end
-local read = redis.call('XREADGROUP', 'GROUP', group, me, 'COUNT', count - #found, 'STREAMS', stream, '>')
-if not read then
-  if #found > 0 then
-    return { found, 'now' }
-  end
-  local about = redis.call('XINFO', 'STREAM', stream)
-  for i = 1, #about, 2 do
-    if about[i] == 'last-generated-id' then
-      return { found, about[i + 1] }
+local more, ids, read = 'now', {}, 0
+for _ = 1, count - #found do
+  local reply = redis.call('XREADGROUP', 'GROUP', group, me, 'COUNT', 1, 'STREAMS', stream, '>')
+  if not reply then
+    if #found == 0 and read == 0 then
+      local about = redis.call('XINFO', 'STREAM', stream)
+      for i = 1, #about, 2 do
+        if about[i] == 'last-generated-id' then
+          more = about[i + 1]
+        end
+      end
     end
+    break
   end
-end
-local ids = {}
-for _, entry in ipairs(read[1][2]) do
-  local id, fields, owner, key = entry[1], entry[2], me, ''
-  for i = 1, #fields, 2 do
-    if fields[i] == 'key' then
-      key = fields[i + 1]
-      break
-    end
-  end
+  read = read + 1
+  local entry = reply[1][2][1]
+  local id, fields, owner = entry[1], entry[2], me
+  local key, weight = key_of(fields), weigh(fields)
   if key ~= '' then
     local last = redis.call('HGET', keys, key)
     if last then
@@ -61,13 +104,23 @@ for _, entry in ipairs(read[1][2]) do
     end
     redis.call('HSET', keys, key, id)
   end
+  local fits
   -- At once, not after the loop: the key's next entry may be in this very batch.
   if owner ~= me then
     redis.call('XCLAIM', stream, group, owner, 0, id, 'RETRYCOUNT', 0, 'JUSTID')
+    bytes = bytes + weight
+    fits = bytes <= limit
   else
     ids[#ids + 1] = id
-    found[#found + 1] = { id, 0, fields }
+    fits = tell(id, 0, 0, fields, key, weight)
   end
+  if not fits then
+    break
+  end
+end
+if read > 0 then
+  -- For standing.lua: what was added and never read was lost.
+  redis.call('HSET', state, 'read', tonumber(redis.call('HGET', state, 'read') or 0) + read)
 end
 if #ids > 0 then
   ids[#ids + 1] = 'RETRYCOUNT'
@@ -75,4 +128,4 @@ if #ids > 0 then
   ids[#ids + 1] = 'JUSTID'
   redis.call('XCLAIM', stream, group, me, 0, unpack(ids))
 end
-return { found, 'now' }
+return { found, more, 0 }

@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::mpsc;
 
-use super::Handler;
-use super::group::{Found, Held, More};
+use super::group::{Entry, Found, Held, More};
 use super::health::Part;
-use super::patience::{Interrupted, Pauses, is_group_gone};
+use super::patience::{Interrupted, Pauses, is_displaced, is_group_gone};
+use super::room::{Place, Room};
 use super::share::{Position, Share, Stream};
+use super::{Handler, Settings};
 use crate::redis::Failure;
 
 /// How long one wait for new entries lasts. Longer saves nothing, and a connection that died unnoticed is found sooner.
@@ -22,6 +24,12 @@ const CONNECT_PATIENCE: Duration = Duration::from_secs(1);
 const CUT_PAUSE: Duration = Duration::from_millis(100);
 /// How long a full group is left alone, unless something of ours is acknowledged before.
 const FULL_PAUSE: Duration = Duration::from_millis(100);
+/// How often to look whether a challenge was answered, and for how long: a live process answers several times as often
+/// (keeper.rs). Nothing rests on it (enter.lua).
+const ENTER_PAUSE: Duration = Duration::from_millis(100);
+const ENTER_PATIENCE: Duration = Duration::from_secs(2);
+/// How long to stand by when another process has our name.
+const NAME_PAUSE: Duration = Duration::from_secs(2);
 
 /// An entry, with its place in memory.
 #[derive(Debug)]
@@ -29,14 +37,14 @@ pub(super) struct Arrived {
     pub(super) stream: usize,
     pub(super) held: Held,
     pub(super) from: Position,
-    pub(super) room: OwnedSemaphorePermit,
+    pub(super) room: Place,
 }
 
 /// The reader of one stream.
 pub(super) struct Reader<H> {
     pub(super) share: Arc<Share<H>>,
     pub(super) stream: usize,
-    pub(super) room: Arc<Semaphore>,
+    pub(super) room: Arc<Room>,
     pub(super) arrived: mpsc::Sender<Arrived>,
 }
 
@@ -62,7 +70,10 @@ impl<H: Handler> Reader<H> {
             match self.step(&mut wait).await {
                 Ok(()) => pauses = Pauses::for_outage(),
                 Err(failure) if is_group_gone(&failure) => self.stream().lose_group(),
+                Err(failure) if is_displaced(&failure) => self.share.displaced(self.stream),
                 Err(failure) => {
+                    // Nobody else's suspects wait for what cannot be read.
+                    self.share.settle(self.stream);
                     self.share.health.down(Part::Reader(self.stream), &failure.to_string());
                     if pauses.pause(&self.share.stop).await == Err(Interrupted::Stopped) {
                         return;
@@ -75,21 +86,27 @@ impl<H: Handler> Reader<H> {
     /// `wait` is a wait that is under way on its connection: another one would stand in line behind it.
     async fn step<'a>(&'a self, wait: &mut Option<BoxFuture<'a, Result<(), Failure>>>) -> Result<(), Failure> {
         let (stream, settings) = (self.stream(), &self.share.settings);
-        // Never closed.
-        let Ok(first) = Arc::clone(&self.room).acquire_owned().await else { return Ok(()) };
+        let mut claim = if let Some(claim) = self.room.try_claim(settings.batch) {
+            claim
+        } else {
+            self.share.settle(self.stream);
+            let Some(claim) = self.room.claim(settings.batch).await else { return Ok(()) };
+            claim
+        };
         stream.group.ready(CONNECT_PATIENCE).await?;
+        if !stream.entered.load(Ordering::SeqCst) && !self.enter().await? {
+            drop(claim);
+            self.share.settle(self.stream);
+            tokio::time::sleep(NAME_PAUSE).await;
+            return Ok(());
+        }
         if stream.group_gone.load(Ordering::SeqCst) {
             self.create().await?;
         }
-        let mut room = vec![first];
-        while room.len() < settings.batch
-            && let Ok(more) = Arc::clone(&self.room).try_acquire_owned()
-        {
-            room.push(more);
-        }
         let turn = stream.turn.lock().await;
         let from = stream.position();
-        let Found { entries, gone, more } = stream.group.read(room.len(), from.cursor, settings.pending_max).await?;
+        let read = stream.group.read(claim.entries(), claim.bytes(), from.cursor, settings.pending_max).await?;
+        let Found { entries, gone, more, is_resuming } = read;
         self.share.health.up(Part::Reader(self.stream));
         if !gone.is_empty() {
             self.pass_over(gone, from).await?;
@@ -98,13 +115,16 @@ impl<H: Handler> Reader<H> {
             if !stream.take_in_hand(from, held.id) {
                 continue;
             }
-            let Some(room) = room.pop() else { break };
+            let room = claim.place(held.fields.as_ref().map(|_| held.bytes));
             if self.arrived.send(Arrived { stream: self.stream, held, from, room }).await.is_err() {
                 return Ok(());
             }
         }
         drop(turn);
-        drop(room);
+        drop(claim);
+        if !is_resuming {
+            self.share.settle(self.stream);
+        }
         match more {
             More::Now => Ok(()),
             More::Full => self.wait_for(tokio::time::sleep(FULL_PAUSE)).await,
@@ -143,11 +163,38 @@ impl<H: Handler> Reader<H> {
         }
     }
 
+    /// Makes sure that nobody else has our name. Returns whether it is ours.
+    async fn enter(&self) -> Result<bool, Failure> {
+        let (stream, settings) = (self.stream(), &self.share.settings);
+        let (asked, mut is_waiting) = (Instant::now(), false);
+        loop {
+            match stream.group.enter(is_waiting, asked.elapsed() >= ENTER_PATIENCE).await? {
+                Entry::Entered => {
+                    stream.entered.store(true, Ordering::SeqCst);
+                    self.share.health.up(Part::Name(self.stream));
+                    return Ok(true);
+                }
+                Entry::Challenged => is_waiting = true,
+                Entry::Answered => {
+                    let Settings { group, consumer, .. } = settings;
+                    let cause = format!(
+                        "another process is consumer {consumer:?} of group {group:?}, and at work: give each process a name \
+                         of its own; standing by until it stops"
+                    );
+                    self.share.health.down(Part::Name(self.stream), &cause);
+                    return Ok(false);
+                }
+            }
+            tokio::time::sleep(ENTER_PAUSE).await;
+        }
+    }
+
     async fn create(&self) -> Result<(), Failure> {
         let stream = self.stream();
         if stream.group.create().await? {
             let (name, group) = (self.share.name(self.stream), &self.share.settings.group);
             tracing::warn!(stream = name, %group, "the group did not exist: created, from the stream's beginning");
+            stream.group.standing(true).await?;
         }
         stream.group_gone.store(false, Ordering::SeqCst);
         Ok(())
@@ -156,11 +203,16 @@ impl<H: Handler> Reader<H> {
     /// Acknowledges entries whose messages were deleted or trimmed.
     async fn pass_over(&self, gone: Vec<super::EntryId>, from: Position) -> Result<(), Failure> {
         let stream = self.stream();
+        let (name, count) = (self.share.name(self.stream), gone.len());
+        if let Some(first) = gone.first() {
+            tracing::warn!(stream = name, count, %first, "pending, but gone from the stream (deleted or trimmed): acknowledged");
+        }
+        stream.metrics.lost_pending.inc_by(count as u64);
         for id in &gone {
-            tracing::warn!(stream = self.share.name(self.stream), %id, "pending, but gone from the stream (deleted or trimmed): acknowledged");
             stream.take_in_hand(from, *id);
         }
-        let ids: Vec<_> = gone.iter().map(|id| (*id, String::new())).collect();
+        // Their keys went with them: sweep.lua tidies up.
+        let ids: Vec<_> = gone.iter().map(|id| (*id, Bytes::new())).collect();
         let acknowledged = stream.group.acknowledge(&ids).await;
         stream.let_go(gone);
         acknowledged

@@ -4,12 +4,15 @@
 -- that its consumer is gone, and then all of its entries are taken, in this one step: a key's entries must not end up with
 -- two consumers. Messages that were deleted from the stream are dropped from the pending list by XCLAIM.
 --
--- KEYS  1 stream
--- ARGV  1 group  2 consumer  3 idle milliseconds  4 entries a step
+-- KEYS  1 stream  2 hash of the group's state
+-- ARGV  1 group  2 consumer  3 its token  4 idle milliseconds  5 entries a step
 -- Returns {taken, gone, consumers}: how many entries are ours now, how many were gone from the stream, whose they were.
-local stream, group, me, step = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[4])
+local stream, state, group, me, token, step = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[5])
+if (redis.call('HGET', state, 'consumer:' .. me) or token) ~= token then
+  return redis.error_reply('DISPLACED another process uses this consumer name')
+end
 local owners, known = {}, { [me] = true }
-for _, row in ipairs(redis.call('XPENDING', stream, group, 'IDLE', ARGV[3], '-', '+', step)) do
+for _, row in ipairs(redis.call('XPENDING', stream, group, 'IDLE', ARGV[4], '-', '+', step)) do
   if not known[row[2]] then
     known[row[2]] = true
     owners[#owners + 1] = row[2]

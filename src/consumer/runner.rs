@@ -2,25 +2,31 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use secrecy::SecretString;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::calls::{Batches, Item, Job};
 use super::group::Group;
-use super::health::Health;
+use super::health::{Health, Part};
 use super::keeper::Keeper;
 use super::patience::Pauses;
 use super::reader::{Arrived, Reader};
+use super::room::Room;
 use super::schedule::{Lane, Schedule};
 use super::share::{Share, Stream};
 use super::steps::Step;
 use super::{Handler, Metrics, Settings};
 use crate::redis::{BadUrl, Redis};
 
+/// How often what the handler needs is asked whether it answers.
+const PROBE_INTERVAL: Duration = Duration::from_secs(2);
+/// How long a stop waits for Redis, for each of its last words.
+const LAST_PATIENCE: Duration = Duration::from_secs(3);
 /// Entries on their way from the readers to the schedule; those wait in memory anyway.
 const ARRIVALS: usize = 64;
 
@@ -43,6 +49,7 @@ pub(super) struct Runner<H> {
     pub(super) undone: VecDeque<Job>,
     pub(super) steps: JoinSet<Step>,
     pub(super) outage: Pauses,
+    pub(super) room: Arc<Room>,
 }
 
 impl<H: Handler> Consumer<H> {
@@ -61,8 +68,8 @@ impl<H: Handler> Consumer<H> {
             let waits = Redis::open(url, "outflow-consumer-wait")?;
             streams.push(Stream::new(Group::new(commands.clone(), waits, source.clone(), &settings), metrics));
         }
-        let (health, stop) = (Health::default(), CancellationToken::new());
-        Ok(Self { share: Share { handler, settings, health, streams, stop } })
+        let (health, stop, abandon) = (Health::default(), CancellationToken::new(), CancellationToken::new());
+        Ok(Self { share: Share { handler, settings, health, streams, stop, abandon, settled: Notify::new() } })
     }
 
     /// What is known of Redis and of what the handler needs; stays up to date while the consumer runs.
@@ -71,12 +78,15 @@ impl<H: Handler> Consumer<H> {
     }
 
     /// Consumes until `stop` is cancelled: attempts under way are finished first, everything else is given back for others
-    /// to take over at once. Outages are waited out. Do not drop the future instead: that breaks off handlers.
+    /// to take over at once. Outages are waited out. Do not drop the future instead: that breaks off handlers at once.
+    ///
+    /// A stop ends whatever hangs: after [`Settings::stop_grace`] handlers are broken off, and some seconds later what Redis
+    /// has not answered by then is left to whoever takes over.
     pub async fn run(mut self, stop: CancellationToken) {
         self.share.stop = stop;
         let share = Arc::new(self.share);
         let settings = &share.settings;
-        let room = Arc::new(Semaphore::new(settings.prefetch.max(1)));
+        let room = Arc::new(Room::new(settings));
         let (sender, mut arrivals) = mpsc::channel(ARRIVALS);
         // Dropped with this future, so that nothing goes on behind its back.
         let (mut readers, mut keepers) = (JoinSet::new(), JoinSet::new());
@@ -85,6 +95,7 @@ impl<H: Handler> Consumer<H> {
             readers.spawn(Reader { share: Arc::clone(&share), stream, room, arrived }.run());
             keepers.spawn(Keeper { share: Arc::clone(&share), stream }.run());
         }
+        keepers.spawn(probe_on(Arc::clone(&share)));
         let mut runner = Runner {
             schedule: Schedule::new(),
             batches: share.streams.iter().map(|_| Batches::default()).collect(),
@@ -92,27 +103,51 @@ impl<H: Handler> Consumer<H> {
             undone: VecDeque::new(),
             steps: JoinSet::new(),
             outage: Pauses::for_outage(),
+            room,
             share: Arc::clone(&share),
         };
         runner.work(&mut arrivals).await;
         runner.finish().await;
+        drop(runner);
         keepers.shutdown().await;
-        for stream in &share.streams {
-            match stream.group.give_back().await {
-                Ok(0) => {}
-                Ok(count) => tracing::info!(stream = stream.group.source.stream, count, "gave back what was not done"),
-                Err(failure) => tracing::debug!(%failure, "nothing given back: taken over after claim_idle"),
+        leave(&share).await;
+    }
+}
+
+/// Gives back what is left, as far as Redis answers.
+async fn leave<H: Handler>(share: &Share<H>) {
+    let giving_back = share.streams.iter().map(async |stream| {
+        match tokio::time::timeout(LAST_PATIENCE, stream.group.give_back()).await {
+            Ok(Ok(0)) => {}
+            Ok(Ok(count)) => {
+                tracing::info!(stream = stream.group.source.stream, count, "gave back what was not done");
             }
+            Ok(Err(failure)) => tracing::debug!(%failure, "nothing given back: taken over after claim_idle"),
+            Err(_elapsed) => tracing::warn!("nothing given back, Redis does not answer: taken over after claim_idle"),
         }
-        if let Some(stream) = share.streams.first() {
-            stream.group.close().await;
+    });
+    join_all(giving_back).await;
+    if let Some(stream) = share.streams.first() {
+        let _ = tokio::time::timeout(LAST_PATIENCE, stream.group.close()).await;
+    }
+}
+
+/// Asks from time to time whether what the handler needs answers: frozen, it closes no connection, and without entries
+/// nobody else would notice.
+async fn probe_on<H: Handler>(share: Arc<Share<H>>) {
+    loop {
+        match share.probe().await {
+            Ok(()) => share.health.up(Part::Probe),
+            Err(cause) => share.health.down(Part::Probe, &cause),
         }
+        tokio::time::sleep(PROBE_INTERVAL).await;
     }
 }
 
 impl<H: Handler> Runner<H> {
     async fn work(&mut self, arrivals: &mut mpsc::Receiver<Arrived>) {
-        let stopping = self.share.stop.clone();
+        let (share, stopping) = (Arc::clone(&self.share), self.share.stop.clone());
+        let settled = &share.settled;
         while !stopping.is_cancelled() {
             self.hand_out();
             let due = if self.has_free_worker() { self.schedule.due() } else { None };
@@ -126,12 +161,13 @@ impl<H: Handler> Runner<H> {
                         self.arrive(arrived);
                     }
                 }
+                () = settled.notified() => {}
                 () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now).into()), if due.is_some() => {}
             }
         }
     }
 
-    /// Waits for what is under way, and acknowledges what is done.
+    /// Waits for what is under way, and acknowledges what is done; not for ever.
     async fn finish(&mut self) {
         for batches in &mut self.batches {
             for job in batches.to_begin.drain(..).flatten() {
@@ -139,6 +175,18 @@ impl<H: Handler> Runner<H> {
             }
         }
         self.leave_undone();
+        let grace = self.share.settings.stop_grace;
+        if tokio::time::timeout(grace, self.finish_steps()).await.is_ok() {
+            return;
+        }
+        tracing::warn!(?grace, attempts = self.busy, "a stop can wait no longer: what is under way is broken off");
+        self.share.abandon.cancel();
+        if tokio::time::timeout(LAST_PATIENCE, self.finish_steps()).await.is_err() {
+            tracing::warn!("Redis does not answer: attempts that were broken off stay counted");
+        }
+    }
+
+    async fn finish_steps(&mut self) {
         while let Some(step) = self.steps.join_next().await {
             self.conclude(joined(step));
             self.send_acknowledgements();
@@ -152,7 +200,7 @@ impl<H: Handler> Runner<H> {
             return;
         }
         let (id, lane) = (held.id, Lane::of(stream, &held.key, held.id));
-        let behind = self.schedule.push(&lane, id, Item { held, room: Some(room), postponed: false });
+        let behind = self.schedule.push(&lane, id, Item::new(held, room));
         if behind {
             self.thin_out(&lane);
         }

@@ -2,6 +2,9 @@
 //!
 //! Entries wait in *lanes*, one a key. A lane is with at most one worker; while its first entry is between two attempts,
 //! the lane waits and the others go on. When the handler cannot work at all, a *gate* closes: one entry at a time tries.
+//! A *suspect* is tried alone: nothing is taken until all that is with workers has come back, then it, and nothing else until
+//! it has come back too. The one that is blamed least comes first, so that a consumer that is killed from outside, again and
+//! again, does not put it all on one. Between two suspects the others have as long as the last one took.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -13,13 +16,14 @@ use super::id::EntryId;
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Lane {
     /// A stream, by its number, and a key.
-    Key(usize, Arc<str>),
+    Key(usize, Arc<[u8]>),
     /// An entry that has no key.
     Alone(usize, EntryId),
 }
 
 impl Lane {
-    pub(super) fn of(stream: usize, key: &str, id: EntryId) -> Self {
+    pub(super) fn of(stream: usize, key: impl AsRef<[u8]>, id: EntryId) -> Self {
+        let key = key.as_ref();
         if key.is_empty() { Self::Alone(stream, id) } else { Self::Key(stream, key.into()) }
     }
 
@@ -28,6 +32,12 @@ impl Lane {
             Self::Key(stream, _) | Self::Alone(stream, _) => *stream,
         }
     }
+}
+
+/// What may have to be tried alone.
+pub(super) trait Suspect {
+    /// How much it is blamed already; `None` when it is no suspect.
+    fn blamed(&self) -> Option<u32>;
 }
 
 /// Entries in hand that are not done, with whatever is known of them.
@@ -40,6 +50,22 @@ pub(super) struct Schedule<T> {
     running: usize,
     /// Until when the handler is not tried at all; `None` while it works.
     gate: Option<Instant>,
+    suspects: Suspects,
+}
+
+/// Lanes whose first entry is tried alone.
+#[derive(Debug, Default)]
+struct Suspects {
+    /// The least blamed first. Empty most of the time.
+    lanes: BTreeSet<(u32, Lane)>,
+    /// None is taken before all are known.
+    are_held: bool,
+    /// Since when one is out.
+    alone: Option<Instant>,
+    /// The last one that came back: when it was taken.
+    ended: Option<Instant>,
+    /// Not before, while there is something else to do.
+    not_before: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -55,10 +81,10 @@ enum State {
     Waiting(Instant),
 }
 
-impl<T> Schedule<T> {
+impl<T: Suspect> Schedule<T> {
     pub(super) fn new() -> Self {
         let (lanes, ready, waiting) = (HashMap::new(), VecDeque::new(), BTreeSet::new());
-        Self { lanes, ready, waiting, running: 0, gate: None }
+        Self { lanes, ready, waiting, running: 0, gate: None, suspects: Suspects::default() }
     }
 
     /// Adds an entry to its lane, in the place of its id. Returns whether it is behind one that waits.
@@ -78,8 +104,11 @@ impl<T> Schedule<T> {
         now: Instant,
         has_room: impl FnOnce(&Lane, &T) -> bool,
     ) -> Option<(Lane, EntryId, T)> {
-        if self.gate.is_some_and(|until| until > now || self.running > 0) {
+        if self.suspects.alone.is_some() || self.gate.is_some_and(|until| until > now || self.running > 0) {
             return None;
+        }
+        if let Some(since) = self.suspects.ended.take() {
+            self.suspects.not_before = Some(now + now.saturating_duration_since(since));
         }
         while let Some((due, _)) = self.waiting.first()
             && *due <= now
@@ -88,6 +117,10 @@ impl<T> Schedule<T> {
             self.lanes.get_mut(&lane)?.state = State::Ready;
             // It has waited enough.
             self.ready.push_front(lane);
+        }
+        self.sort_out();
+        if let Some(lane) = self.suspect(now) {
+            return self.take_alone(lane, now, has_room);
         }
         let lane = self.ready.front()?;
         let queue = self.lanes.get_mut(lane)?;
@@ -102,9 +135,68 @@ impl<T> Schedule<T> {
         Some((lane, id, entry))
     }
 
+    /// Puts lanes whose first entry is a suspect aside, as far as they are next.
+    fn sort_out(&mut self) {
+        while let Some(lane) = self.ready.front()
+            && let Some(blamed) = self.first(lane).and_then(Suspect::blamed)
+        {
+            let Some(lane) = self.ready.pop_front() else { return };
+            self.suspects.lanes.insert((blamed, lane));
+        }
+    }
+
+    fn first(&self, lane: &Lane) -> Option<&T> {
+        self.lanes.get(lane)?.entries.first_key_value().map(|(_, first)| first)
+    }
+
+    /// The lane whose suspect is next, unless others are.
+    fn suspect(&self, now: Instant) -> Option<Lane> {
+        let Suspects { lanes, are_held, not_before, .. } = &self.suspects;
+        let (_, lane) = lanes.first()?;
+        let others_first = not_before.is_some_and(|at| at > now) && !self.ready.is_empty();
+        // Behind a closed gate nothing is beside it anyway.
+        (!are_held && !others_first).then(|| lane.clone())
+    }
+
+    fn take_alone(
+        &mut self,
+        lane: Lane,
+        now: Instant,
+        has_room: impl FnOnce(&Lane, &T) -> bool,
+    ) -> Option<(Lane, EntryId, T)> {
+        if self.running > 0 || !has_room(&lane, self.first(&lane)?) {
+            return None;
+        }
+        self.suspects.lanes.pop_first();
+        let queue = self.lanes.get_mut(&lane)?;
+        queue.state = State::Running;
+        let (id, entry) = queue.entries.pop_first()?;
+        // What has come before it in its lane since then may be no suspect; alone it is all the same.
+        self.suspects.alone = Some(now);
+        self.running += 1;
+        Some((lane, id, entry))
+    }
+
+    /// Whether the entry that was taken last is alone.
+    pub(super) fn is_alone(&self) -> bool {
+        self.suspects.alone.is_some()
+    }
+
+    /// Takes no suspect while not all of them may be known.
+    pub(super) fn hold_suspects(&mut self, are_held: bool) {
+        self.suspects.are_held = are_held;
+    }
+
+    fn came_back(&mut self) {
+        self.running -= 1;
+        if let Some(since) = self.suspects.alone.take() {
+            self.suspects.ended = Some(since);
+        }
+    }
+
     /// The entry that was taken from this lane is done with: the lane's next one may be taken.
     pub(super) fn done(&mut self, lane: &Lane) {
-        self.running -= 1;
+        self.came_back();
         let Some(queue) = self.lanes.get_mut(lane) else { return };
         if queue.entries.is_empty() {
             self.lanes.remove(lane);
@@ -116,7 +208,7 @@ impl<T> Schedule<T> {
 
     /// The entry is to be taken again, not before `at`; its lane waits.
     pub(super) fn retry(&mut self, lane: &Lane, id: EntryId, entry: T, at: Instant) {
-        self.running -= 1;
+        self.came_back();
         let queue = self.lanes.entry(lane.clone());
         let queue = queue.or_insert_with(|| Queue { state: State::Running, entries: BTreeMap::new() });
         queue.entries.insert(id, entry);
@@ -126,7 +218,7 @@ impl<T> Schedule<T> {
 
     /// The entry was not attempted, or that does not count: its lane comes first again.
     pub(super) fn put_back(&mut self, lane: &Lane, id: EntryId, entry: T) {
-        self.running -= 1;
+        self.came_back();
         let queue = self.lanes.entry(lane.clone());
         let queue = queue.or_insert_with(|| Queue { state: State::Running, entries: BTreeMap::new() });
         queue.entries.insert(id, entry);
@@ -157,7 +249,7 @@ impl<T> Schedule<T> {
         let waiting = self.waiting.first().map(|(due, _)| *due);
         match self.gate {
             None => waiting,
-            Some(until) if self.ready.is_empty() => waiting.map(|due| due.max(until)),
+            Some(until) if self.ready.is_empty() && self.suspects.lanes.is_empty() => waiting.map(|due| due.max(until)),
             Some(until) => Some(until),
         }
     }
@@ -183,6 +275,7 @@ impl<T> Schedule<T> {
     pub(super) fn forget(&mut self, stream: usize) {
         let ours = |lane: &Lane| lane.stream() == stream;
         self.ready.retain(|lane| !ours(lane));
+        self.suspects.lanes.retain(|(_, lane)| !ours(lane));
         self.waiting.retain(|(_, lane)| !ours(lane));
         self.lanes.retain(|lane, queue| !ours(lane) || queue.state == State::Running);
         for (_, queue) in self.lanes.iter_mut().filter(|(lane, _)| ours(lane)) {

@@ -27,6 +27,13 @@ pub struct Settings {
     /// How many entries, with their payloads, are kept in memory; at least 1. Entries behind one that is being retried
     /// are kept by their ids alone and do not count.
     pub prefetch: usize,
+    /// How many bytes of entries are kept in memory, over all streams. What does not fit is kept by its id alone and fetched
+    /// when its turn comes; an entry that is larger than a quarter of this then has that quarter to itself. The handler's own
+    /// use of memory, for the payloads that it works on, comes on top.
+    pub prefetch_bytes: usize,
+    /// The largest entry that is handled; a larger one is dead-lettered inside Redis, without ever being fetched. An entry
+    /// counts with its texts and 64 bytes for each.
+    pub entry_bytes_max: usize,
     /// How many entries of a stream may be pending in the whole group; from then on nothing new is read. It bounds what
     /// piles up behind a key that cannot be handled.
     pub pending_max: usize,
@@ -34,6 +41,15 @@ pub struct Settings {
     pub attempts_max: u32,
     /// The pause before the second attempt; it doubles with each further one, up to [`RETRY_DELAY_MAX`], with jitter.
     pub retry_delay: Duration,
+    /// How long one attempt may take: then it is broken off (the handler's future is dropped). If what the handler needs
+    /// does not answer either ([`Handler::probe`](super::Handler::probe)), the entry is not to blame, and everything waits
+    /// for that. If it does, the entry is tried again alone, and counts as failed only when it takes too long then as well.
+    /// Longer than any timeout of the servers that the handler uses, so that these come first; shorter than `claim_idle`, so
+    /// that an attempt is over before anybody else can take its entry over, whatever becomes of our signs of life.
+    pub attempt_timeout: Duration,
+    /// How long a stop waits for attempts under way; then they are broken off and taken back. Some seconds more are for
+    /// Redis, if it does not answer.
+    pub stop_grace: Duration,
     /// How long an entry lies with a consumer that shows no sign of life before another one takes it over.
     pub claim_idle: Duration,
     /// How long a consumer without pending entries has to be gone before its name is removed from the group.
@@ -55,7 +71,8 @@ pub const RETRY_DELAY_MAX: Duration = Duration::from_secs(30);
 
 impl Settings {
     /// Settings with the defaults: dead letters to `<stream>.dead`; 16 workers, each with one entry at a time, 64 entries read
-    /// at a time, 256 in memory, 10,000 pending; 5 attempts, 200 ms; taken over after 30 s, forgotten after an hour.
+    /// at a time, 256 and 8 MiB in memory, none larger than 8 MiB, 10,000 pending; 5 attempts of at most 20 s, 200 ms between;
+    /// a stop within 10 s; taken over after 30 s, forgotten after an hour.
     pub fn new(stream: &str, group: &str, consumer: &str) -> Self {
         Self {
             streams: vec![Source::new(stream)],
@@ -65,9 +82,13 @@ impl Settings {
             handle_batch: 1,
             batch: 64,
             prefetch: 256,
+            prefetch_bytes: 8 << 20,
+            entry_bytes_max: 8 << 20,
             pending_max: 10_000,
             attempts_max: 5,
             retry_delay: Duration::from_millis(200),
+            attempt_timeout: Duration::from_secs(20),
+            stop_grace: Duration::from_secs(10),
             claim_idle: Duration::from_secs(30),
             forget_idle: Duration::from_hours(1),
         }
@@ -97,17 +118,17 @@ impl Source {
         source
     }
 
-    /// The hash beside the stream in which read.lua remembers the keys that are being worked on.
-    pub(super) fn keys(&self, group: &str, is_cluster: bool) -> String {
-        let keys = format!("{}.{group}.keys", self.stream);
-        if is_cluster && slot(&keys) != slot(&self.stream) { format!("{{{}}}.{group}.keys", self.stream) } else { keys }
+    /// A hash of the group's beside the stream: `keys`, in which read.lua remembers what is being worked on, or `state`.
+    pub(super) fn beside(&self, group: &str, what: &str, is_cluster: bool) -> String {
+        let (stream, plain) = (&self.stream, format!("{}.{group}.{what}", self.stream));
+        if is_cluster && slot(&plain) != slot(stream) { format!("{{{stream}}}.{group}.{what}") } else { plain }
     }
 
     /// # Errors
     /// When scripts would need keys in different slots of a cluster.
     pub(super) fn check(&self, group: &str) -> Result<(), BadUrl> {
         let Self { stream, dead_letter_stream } = self;
-        if slot(&self.keys(group, true)) != slot(stream) {
+        if slot(&self.beside(group, "keys", true)) != slot(stream) {
             return Err(BadUrl::because(format!(
                 "on a Redis cluster, stream {stream:?} needs a name without braces, or one with a hash tag such as {{events}}.order"
             )));

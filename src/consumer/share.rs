@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::group::Group;
-use super::health::Health;
+use super::health::{Health, Part};
 use super::id::EntryId;
 use super::metrics::StreamMetrics;
 use super::{Handler, Settings};
@@ -22,6 +22,10 @@ pub(super) struct Share<H> {
     /// In the order of the settings.
     pub(super) streams: Vec<Stream>,
     pub(super) stop: CancellationToken,
+    /// A stop has waited long enough: attempts are broken off.
+    pub(super) abandon: CancellationToken,
+    /// All that is ours from before is known, or as much of it as there is room for.
+    pub(super) settled: Notify,
 }
 
 /// One of its streams.
@@ -34,6 +38,10 @@ pub(super) struct Stream {
     /// Redis said that the group does not exist. Not assumed at the start: creating it is refused by a full Redis, also
     /// when it is there.
     pub(super) group_gone: AtomicBool,
+    /// Whether our name is ours (enter.lua).
+    pub(super) entered: AtomicBool,
+    /// What is ours already is still being read.
+    pub(super) resuming: AtomicBool,
     /// Held while entries are read and while they are taken over: what is taken over is older than what is read after it,
     /// and must not be told of later.
     pub(super) turn: tokio::sync::Mutex<()>,
@@ -56,6 +64,25 @@ struct Reading {
 }
 
 impl<H: Handler> Share<H> {
+    /// Another process has our name on this stream. Whatever we had of it is that one's now.
+    pub(super) fn displaced(&self, stream: usize) {
+        let ours = &self.streams[stream];
+        if ours.entered.swap(false, Ordering::SeqCst) {
+            let (name, consumer) = (self.name(stream), &self.settings.consumer);
+            tracing::error!(stream = name, %consumer, "another process has taken our name over, while we gave no sign of life");
+            self.health.down(Part::Name(stream), "another process has taken our name over");
+            ours.reading().in_hand.clear();
+            ours.rescan();
+        }
+    }
+
+    /// Says that entries may be tried alone: the others of this stream that could be are known.
+    pub(super) fn settle(&self, stream: usize) {
+        if self.streams[stream].resuming.swap(false, Ordering::SeqCst) {
+            self.settled.notify_one();
+        }
+    }
+
     /// The stream's name, for messages.
     pub(super) fn name(&self, stream: usize) -> &str {
         &self.streams[stream].group.source.stream
@@ -64,8 +91,9 @@ impl<H: Handler> Share<H> {
 
 impl Stream {
     pub(super) fn new(group: Group, metrics: StreamMetrics) -> Self {
-        let (nudge, group_gone, reading) = (Notify::new(), AtomicBool::new(false), Mutex::default());
-        Self { group, metrics, nudge, group_gone, turn: tokio::sync::Mutex::default(), reading }
+        let (group_gone, entered, resuming) = (AtomicBool::new(false), AtomicBool::new(false), AtomicBool::new(true));
+        let (nudge, turn, reading) = (Notify::new(), tokio::sync::Mutex::default(), Mutex::default());
+        Self { group, metrics, nudge, group_gone, entered, resuming, turn, reading }
     }
 
     fn reading(&self) -> MutexGuard<'_, Reading> {
@@ -105,6 +133,7 @@ impl Stream {
         let mut reading = self.reading();
         reading.position = Position { pass: reading.position.pass + 1, cursor: EntryId::default() };
         drop(reading);
+        self.resuming.store(true, Ordering::SeqCst);
         self.nudge.notify_one();
     }
 

@@ -1,9 +1,11 @@
 //! What the runner has tasks do with entries, and what follows from how that went.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::Handler;
+use bytes::Bytes;
+
 use super::calls::{Item, Job};
 use super::group::{Begun, Held};
 use super::handler::Consequence;
@@ -13,9 +15,13 @@ use super::patience::{Interrupted, Pauses, until_answered};
 use super::runner::Runner;
 use super::settings::RETRY_DELAY_MAX;
 use super::work::NO_OUTCOME;
+use super::{Handler, Settings};
 
-/// The pause after a conflict: what was in the way has waited for its turn too.
+/// The pause after a conflict: what was in the way has waited for its turn too. It grows while the same is in the way.
 const CONFLICT_PAUSE: Duration = Duration::from_millis(500);
+const CONFLICT_PAUSE_MAX: Duration = Duration::from_secs(5);
+/// From so many conflicts on, each doubling is told.
+const CONFLICTS_TOLD: u32 = 8;
 
 /// What a task brings back; a number is a stream's.
 #[derive(Debug)]
@@ -24,12 +30,12 @@ pub(super) enum Step {
     Begun(usize, Vec<Vec<Job>>, Result<Vec<Begun>, Interrupted>),
     /// A call of the handler has ended. `None`: it left the entry undone.
     Attempted(usize, Vec<(Job, Option<Consequence>)>),
-    /// Attempts that do not count were taken back; the next ones come after a pause, if there is one.
-    TakenBack(Vec<Job>, Option<Duration>, Result<(), Interrupted>),
+    /// It is noted which attempts count; the next ones come after a pause, if there is one.
+    Noted(Vec<Job>, Option<Duration>, Result<(), Interrupted>),
     /// An entry is in the dead letters.
     Buried(Job, Result<(), Interrupted>),
     /// Entries are acknowledged.
-    Acknowledged(usize, Vec<(EntryId, String)>, Result<(), Interrupted>),
+    Acknowledged(usize, Vec<(EntryId, Bytes)>, Result<(), Interrupted>),
 }
 
 impl<H: Handler> Runner<H> {
@@ -50,18 +56,26 @@ impl<H: Handler> Runner<H> {
             self.busy += 1;
             self.call(job.lane.stream(), vec![job]);
         }
-        let (most, attempts_max) = (self.share.settings.handle_batch.max(1), self.share.settings.attempts_max);
-        let is_spent = |item: &Item| item.held.attempts >= attempts_max;
+        let (share, most) = (Arc::clone(&self.share), self.share.settings.handle_batch.max(1));
+        // Whatever kills us must not be tried before all that was in hand when it last did is known.
+        self.schedule.hold_suspects(share.streams.iter().any(|stream| stream.resuming.load(Ordering::SeqCst)));
         loop {
-            let (free, batches) = (self.has_free_worker(), &self.batches);
+            let (free, batches, room) = (self.has_free_worker(), &self.batches, &self.room);
             let next = self.schedule.next(Instant::now(), |lane, item| {
-                free || is_spent(item) || batches[lane.stream()].can_join(item, most)
+                let has_memory = item.held.fields.is_some() || room.has_again(item.held.bytes);
+                doomed(&share.settings, &item.held).is_some()
+                    || has_memory && (free || batches[lane.stream()].can_join(item, most))
             });
-            let Some((lane, _, item)) = next else { break };
-            let job = Job { lane, item };
-            if is_spent(&job.item) {
-                self.bury(job, NO_OUTCOME.to_owned());
-            } else if self.batches[job.lane.stream()].add(job, most) {
+            let Some((lane, _, mut item)) = next else { break };
+            if let Some(error) = doomed(&share.settings, &item.held) {
+                self.bury(Job { lane, item }, error);
+                continue;
+            }
+            item.is_alone = self.schedule.is_alone();
+            if item.held.fields.is_none() {
+                self.room.take_again(&mut item.room, item.held.bytes);
+            }
+            if self.batches[lane.stream()].add(Job { lane, item }, most) {
                 self.busy += 1;
             }
         }
@@ -78,11 +92,10 @@ impl<H: Handler> Runner<H> {
         }
         let (mut calls, share) = (std::mem::take(&mut batches.to_begin), Arc::clone(&self.share));
         self.steps.spawn(async move {
-            for job in calls.iter_mut().flatten() {
-                job.item.held.attempts += 1;
-            }
+            calls.iter_mut().flatten().for_each(|job| job.item.begin());
             let counts = calls.iter().flatten().map(|job| &job.item.held);
-            let counts: Vec<_> = counts.map(|held| (held.id, held.attempts, held.fields.is_none())).collect();
+            let counts: Vec<_> =
+                counts.map(|held| (held.id, held.attempts, held.uncounted, held.fields.is_none())).collect();
             let group = &share.streams[stream].group;
             let begun = until_answered(&share.health, &share.stop, || group.attempts(&counts)).await;
             Step::Begun(stream, calls, begun)
@@ -107,7 +120,8 @@ impl<H: Handler> Runner<H> {
     /// Takes back the attempts of entries that a call left undone and that get no call of their own: the consumer stops, or
     /// the handler cannot work.
     pub(super) fn leave_undone(&mut self) {
-        for job in std::mem::take(&mut self.undone) {
+        for mut job in std::mem::take(&mut self.undone) {
+            job.item.count();
             self.take_back(job.lane.stream(), vec![job], None);
         }
     }
@@ -126,16 +140,15 @@ impl<H: Handler> Runner<H> {
                 }
             }
             Step::Attempted(stream, attempted) => self.follow_all(stream, attempted),
-            Step::TakenBack(jobs, pause, Ok(())) => {
-                for mut job in jobs {
-                    job.item.held.attempts -= 1;
+            Step::Noted(jobs, pause, Ok(())) => {
+                for job in jobs {
                     match pause {
                         Some(pause) => self.retry(job, pause),
                         None => self.schedule.put_back(&job.lane, job.item.held.id, job.item),
                     }
                 }
             }
-            Step::TakenBack(jobs, _, Err(interrupted)) => {
+            Step::Noted(jobs, _, Err(interrupted)) => {
                 for job in jobs {
                     self.interrupt(job, interrupted);
                 }
@@ -147,8 +160,8 @@ impl<H: Handler> Runner<H> {
                 let ours = &self.share.streams[stream];
                 ours.let_go(done.into_iter().map(|(id, _)| id));
                 ours.nudge.notify_one();
-                if outcome == Err(Interrupted::GroupGone) {
-                    self.lose_group(stream);
+                if let Err(interrupted) = outcome {
+                    self.lose(stream, interrupted);
                 }
             }
         }
@@ -181,6 +194,7 @@ impl<H: Handler> Runner<H> {
                 None
             }
             Begun::Counted(fetched) if job.item.held.fields.is_none() && fetched.is_empty() => {
+                self.share.streams[stream].metrics.lost_pending.inc();
                 tracing::warn!(stream = self.share.name(stream), %id, "pending, but gone from the stream (deleted or trimmed): acknowledged");
                 self.acknowledge(job);
                 None
@@ -197,7 +211,8 @@ impl<H: Handler> Runner<H> {
         let share = Arc::clone(&self.share);
         self.steps.spawn(async move {
             let held: Vec<&Held> = jobs.iter().map(|job| &job.item.held).collect();
-            let consequences = share.attempt(stream, &held).await;
+            let is_alone = jobs.iter().all(|job| job.item.is_alone);
+            let consequences = share.attempt(stream, &held, is_alone).await;
             Step::Attempted(stream, jobs.into_iter().zip(consequences).collect())
         });
     }
@@ -205,9 +220,12 @@ impl<H: Handler> Runner<H> {
     fn follow_all(&mut self, stream: usize, attempted: Vec<(Job, Option<Consequence>)>) {
         self.busy -= 1;
         let mut waiting = Vec::new();
-        for (job, consequence) in attempted {
+        for (mut job, consequence) in attempted {
             match consequence {
-                Some(consequence) => waiting.extend(self.follow(job, consequence)),
+                Some(consequence) => {
+                    job.item.count();
+                    waiting.extend(self.follow(job, consequence));
+                }
                 None => self.undone.push_back(job),
             }
         }
@@ -223,10 +241,12 @@ impl<H: Handler> Runner<H> {
     /// Returns the entry if everything has to wait.
     fn follow(&mut self, mut job: Job, consequence: Consequence) -> Option<Job> {
         let stream = job.lane.stream();
-        let Held { id, attempts, .. } = job.item.held;
-        if !matches!(consequence, Consequence::Wait(_)) {
+        let (id, attempts) = (job.item.held.id, job.item.held.counted());
+        if !matches!(consequence, Consequence::Wait(_) | Consequence::Isolate(_) | Consequence::Abandon) {
             self.schedule.open();
             self.outage = Pauses::for_outage();
+            // Alone it killed nobody.
+            job.item.is_suspect &= !job.item.is_alone;
         }
         match consequence {
             Consequence::Acknowledge(handled) => {
@@ -237,14 +257,29 @@ impl<H: Handler> Runner<H> {
             Consequence::Retry(error) => {
                 let pause = Pauses::before_next(attempts, self.share.settings.retry_delay, RETRY_DELAY_MAX);
                 tracing::warn!(stream = self.share.name(stream), %id, attempts, %error, ?pause, "attempt failed; trying again");
-                self.retry(job, pause);
+                if job.item.is_alone {
+                    self.retry(job, pause);
+                } else {
+                    self.note(stream, vec![job], Some(pause));
+                }
             }
             Consequence::Postpone(error) => {
-                let pause = Pauses::between(CONFLICT_PAUSE / 2, CONFLICT_PAUSE);
+                let times = job.item.postponements + 1;
+                let pause = Pauses::before_next(times, CONFLICT_PAUSE, CONFLICT_PAUSE_MAX);
+                if times >= CONFLICTS_TOLD && times.is_power_of_two() {
+                    tracing::warn!(stream = self.share.name(stream), %id, times, %error, "still in the way; trying on");
+                }
                 tracing::debug!(stream = self.share.name(stream), %id, %error, ?pause, "postponed");
-                job.item.postponed = true;
+                job.item.postponements = times;
                 self.take_back(stream, vec![job], Some(pause));
             }
+            Consequence::Isolate(error) => {
+                let pause = Pauses::before_next(1, self.share.settings.retry_delay, RETRY_DELAY_MAX);
+                tracing::warn!(stream = self.share.name(stream), %id, %error, "took too long beside others; trying it alone");
+                job.item.is_suspect = true;
+                self.take_back(stream, vec![job], Some(pause));
+            }
+            Consequence::Abandon => self.take_back(stream, vec![job], None),
             Consequence::Wait(error) => {
                 self.share.health.down(Part::Handler, &error);
                 return Some(job);
@@ -253,14 +288,23 @@ impl<H: Handler> Runner<H> {
         None
     }
 
-    /// Makes attempts not count.
-    fn take_back(&mut self, stream: usize, jobs: Vec<Job>, pause: Option<Duration>) {
+    /// Makes attempts that have ended not count.
+    fn take_back(&mut self, stream: usize, mut jobs: Vec<Job>, pause: Option<Duration>) {
+        for job in &mut jobs {
+            job.item.held.attempts -= 1;
+        }
+        self.note(stream, jobs, pause);
+    }
+
+    /// Notes in Redis which attempts count.
+    fn note(&mut self, stream: usize, jobs: Vec<Job>, pause: Option<Duration>) {
         let share = Arc::clone(&self.share);
         self.steps.spawn(async move {
-            let counts: Vec<_> = jobs.iter().map(|job| (job.item.held.id, job.item.held.attempts - 1, false)).collect();
+            let held = jobs.iter().map(|job| &job.item.held);
+            let counts: Vec<_> = held.map(|held| (held.id, held.attempts, held.uncounted, false)).collect();
             let group = &share.streams[stream].group;
             let outcome = until_answered(&share.health, &share.stop, || group.attempts(&counts)).await;
-            Step::TakenBack(jobs, pause, outcome.map(drop))
+            Step::Noted(jobs, pause, outcome.map(drop))
         });
     }
 
@@ -295,15 +339,29 @@ impl<H: Handler> Runner<H> {
         let stream = job.lane.stream();
         match interrupted {
             Interrupted::Stopped => self.schedule.put_back(&job.lane, job.item.held.id, job.item),
-            Interrupted::GroupGone => {
+            Interrupted::GroupGone | Interrupted::Displaced => {
                 self.schedule.done(&job.lane);
-                self.lose_group(stream);
+                self.lose(stream, interrupted);
             }
         }
     }
 
-    fn lose_group(&mut self, stream: usize) {
-        self.share.streams[stream].lose_group();
+    /// What we had of this stream is not ours any more.
+    fn lose(&mut self, stream: usize, interrupted: Interrupted) {
+        match interrupted {
+            Interrupted::Stopped => return,
+            Interrupted::GroupGone => self.share.streams[stream].lose_group(),
+            Interrupted::Displaced => self.share.displaced(stream),
+        }
         self.schedule.forget(stream);
     }
+}
+
+/// Why an entry is not attempted any more, or not at all.
+fn doomed(settings: &Settings, held: &Held) -> Option<String> {
+    if held.bytes > settings.entry_bytes_max {
+        let most = settings.entry_bytes_max;
+        return Some(format!("the entry takes {} bytes, more than the {most} that a consumer handles", held.bytes));
+    }
+    (held.counted() >= settings.attempts_max).then(|| NO_OUTCOME.to_owned())
 }

@@ -1,14 +1,14 @@
 //! What a worker does with entries: one attempt, or moving one to the dead letters.
 
 use std::panic::AssertUnwindSafe;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use jiff::Timestamp;
 use tracing::{Instrument, Span};
 
 use super::group::{Buried, Held};
-use super::handler::{Consequence, consequence};
+use super::handler::{Consequence, Outcome, consequence};
 use super::health::Part;
 use super::patience::{Interrupted, until_answered};
 use super::share::Share;
@@ -19,14 +19,23 @@ use crate::age::Age;
 const ERROR_CHARS_MAX: usize = 1_000;
 /// What is said of an entry whose last attempt nobody survived.
 pub(super) const NO_OUTCOME: &str =
-    "the attempts ended without an acknowledgement: the consumer was killed during them";
+    "the attempts ended without an acknowledgement: the consumer was killed during them, with nothing else in hand";
 
-type Outcome = Result<Handled, HandlerError>;
+/// How long an answer to the handler's probe is waited for.
+pub(super) const PROBE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How a call of the handler ended.
+enum Ended<T> {
+    Answered(T),
+    Panicked(String),
+    /// It was broken off: why, for each of its entries.
+    Cut(Outcome),
+}
 
 impl<H: Handler> Share<H> {
     /// One attempt of each, counted already: `held.attempts` includes it. `None` for those that the handler left undone: it
     /// is to go on, each by itself.
-    pub(super) async fn attempt(&self, stream: usize, held: &[&Held]) -> Vec<Option<Consequence>> {
+    pub(super) async fn attempt(&self, stream: usize, held: &[&Held], is_alone: bool) -> Vec<Option<Consequence>> {
         let mut outcomes: Vec<Option<Outcome>> = vec![None; held.len()];
         let (mut entries, mut places) = (Vec::with_capacity(held.len()), Vec::with_capacity(held.len()));
         for (place, held) in held.iter().enumerate() {
@@ -36,7 +45,9 @@ impl<H: Handler> Share<H> {
                     entries.push(entry);
                     places.push(place);
                 }
-                Err(malformed) => outcomes[place] = Some(Err(HandlerError::Permanent(malformed.to_string()))),
+                Err(malformed) => {
+                    outcomes[place] = Some(Outcome::Told(Err(HandlerError::Permanent(malformed.to_string()))));
+                }
             }
         }
         match &entries[..] {
@@ -48,43 +59,91 @@ impl<H: Handler> Share<H> {
             }
         }
         let noted = held.iter().zip(outcomes);
-        noted.map(|(held, outcome)| outcome.map(|outcome| self.conclude(stream, held.attempts, outcome))).collect()
+        noted.map(|(held, outcome)| outcome.map(|outcome| self.conclude(stream, held, outcome, is_alone))).collect()
     }
 
     /// Counts an outcome, and says what follows from it.
-    fn conclude(&self, stream: usize, attempts: u32, outcome: Outcome) -> Consequence {
+    fn conclude(&self, stream: usize, held: &Held, outcome: Outcome, is_alone: bool) -> Consequence {
         let metrics = &self.streams[stream].metrics;
-        if attempts > 1 {
+        if held.attempts > 1 {
             metrics.retried.inc();
         }
         match &outcome {
-            Ok(_) => self.health.up(Part::Handler),
-            Err(HandlerError::Retry(_)) => metrics.failed("retry"),
-            Err(HandlerError::Permanent(_)) => metrics.failed("permanent"),
-            Err(HandlerError::Conflict(_)) => metrics.failed("conflict"),
-            Err(HandlerError::Unavailable(_)) => metrics.failed("unavailable"),
+            Outcome::Told(Ok(_)) => self.health.up(Part::Handler),
+            Outcome::Told(Err(HandlerError::Retry(_))) => metrics.failed("retry"),
+            Outcome::Told(Err(HandlerError::Permanent(_))) => metrics.failed("permanent"),
+            Outcome::Told(Err(HandlerError::Conflict(_))) => metrics.failed("conflict"),
+            Outcome::Told(Err(HandlerError::Unavailable(_))) => metrics.failed("unavailable"),
+            Outcome::TimedOut(_) => metrics.failed("timeout"),
+            Outcome::Abandoned => {}
         }
-        consequence(outcome, attempts, self.settings.attempts_max)
+        // It has an outcome now, so that it counts although it began in company.
+        let counted = held.counted() + u32::from(!is_alone);
+        consequence(outcome, counted, self.settings.attempts_max, is_alone)
     }
 
     async fn handle(&self, stream: usize, entry: &Entry) -> Outcome {
         let (metrics, span, started) = (&self.streams[stream].metrics, self.span(stream, entry), Instant::now());
-        let handling = AssertUnwindSafe(self.handler.handle(entry)).catch_unwind().instrument(span.clone());
-        let outcome = handling.await.unwrap_or_else(|panic| {
-            metrics.failed("panic");
-            Err(HandlerError::Retry(format!("the handler panicked: {}", words(panic.as_ref()))))
-        });
+        let outcome = match self.within_time(self.handler.handle(entry).instrument(span.clone())).await {
+            Ended::Answered(told) => Outcome::Told(told),
+            Ended::Panicked(words) => {
+                metrics.failed("panic");
+                Outcome::Told(Err(HandlerError::Retry(format!("the handler panicked: {words}"))))
+            }
+            Ended::Cut(outcome) => outcome,
+        };
         span.in_scope(|| self.note(stream, entry, &outcome, started));
         outcome
+    }
+
+    /// Calls the handler, and breaks it off when it takes too long, or when a stop can wait no longer.
+    async fn within_time<T>(&self, handling: impl Future<Output = T>) -> Ended<T> {
+        let handling = AssertUnwindSafe(handling).catch_unwind();
+        tokio::select! {
+            biased;
+            ended = handling => match ended {
+                Ok(answer) => return Ended::Answered(answer),
+                Err(panic) => return Ended::Panicked(words(panic.as_ref()).to_owned()),
+            },
+            () = tokio::time::sleep(self.settings.attempt_timeout) => {}
+            () = self.abandon.cancelled() => return Ended::Cut(Outcome::Abandoned),
+        }
+        let limit = self.settings.attempt_timeout;
+        Ended::Cut(tokio::select! {
+            probed = self.probe() => match probed {
+                Ok(()) => Outcome::TimedOut(format!("no outcome after {limit:?}, though what the handler needs answers")),
+                Err(cause) => {
+                    Outcome::Told(Err(HandlerError::Unavailable(format!("no outcome after {limit:?}: {cause}"))))
+                }
+            },
+            () = self.abandon.cancelled() => Outcome::Abandoned,
+        })
+    }
+
+    /// Whether what the handler needs answers.
+    pub(super) async fn probe(&self) -> Result<(), String> {
+        let probing = AssertUnwindSafe(self.handler.probe()).catch_unwind();
+        match tokio::time::timeout(PROBE_PATIENCE, probing).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(panic)) => Err(format!("the probe panicked: {}", words(panic.as_ref()))),
+            Err(_elapsed) => Err(format!("no answer within {PROBE_PATIENCE:?}")),
+        }
     }
 
     async fn handle_many(&self, stream: usize, entries: &[Entry]) -> Vec<Option<Outcome>> {
         let (name, count, started) = (self.name(stream), entries.len(), Instant::now());
         let span = tracing::info_span!("process", stream = name, entries = count);
-        let handling = AssertUnwindSafe(self.handler.handle_many(entries)).catch_unwind().instrument(span);
-        let outcomes = match handling.await {
-            Ok(outcomes) if outcomes.len() == count => outcomes,
-            Ok(outcomes) => {
+        let outcomes = match self.within_time(self.handler.handle_many(entries).instrument(span)).await {
+            Ended::Answered(outcomes) if outcomes.len() == count => {
+                outcomes.into_iter().map(|told| told.map(Outcome::Told)).collect()
+            }
+            Ended::Cut(Outcome::TimedOut(error)) => {
+                self.streams[stream].metrics.failed("timeout");
+                tracing::warn!(stream = name, count, error, "handle_many took too long; each is handled by itself now");
+                vec![None; count]
+            }
+            Ended::Cut(outcome) => vec![Some(outcome); count],
+            Ended::Answered(outcomes) => {
                 let got = outcomes.len();
                 tracing::error!(
                     stream = name,
@@ -94,8 +153,7 @@ impl<H: Handler> Share<H> {
                 );
                 vec![None; count]
             }
-            Err(panic) => {
-                let panic = words(panic.as_ref());
+            Ended::Panicked(panic) => {
                 tracing::warn!(stream = name, count, panic, "handle_many panicked; each is handled by itself now");
                 vec![None; count]
             }
@@ -132,10 +190,12 @@ impl<H: Handler> Share<H> {
         let metrics = &self.streams[stream].metrics;
         metrics.handling_seconds.observe(started.elapsed().as_secs_f64());
         match outcome {
-            Ok(handled) => tracing::debug!(outcome = ?handled, "handled"),
-            Err(error) => tracing::debug!(%error, "not handled"),
+            Outcome::Told(Ok(handled)) => tracing::debug!(outcome = ?handled, "handled"),
+            Outcome::Told(Err(error)) => tracing::debug!(%error, "not handled"),
+            Outcome::TimedOut(error) => tracing::debug!(error, "not handled"),
+            Outcome::Abandoned => tracing::debug!("broken off: the stop can wait no longer"),
         }
-        let time = entry.time.filter(|_| matches!(outcome, Ok(Handled::Done)));
+        let time = entry.time.filter(|_| matches!(outcome, Outcome::Told(Ok(Handled::Done))));
         // One far-off time would spoil the sum for ever.
         if let Some(age) = time.and_then(|time| Age::of(time, Timestamp::now()).seconds()) {
             metrics.event_age_seconds.observe(age);
@@ -147,7 +207,7 @@ impl<H: Handler> Share<H> {
     /// # Errors
     /// [`Interrupted`]: it is still pending, unless the group is gone.
     pub(super) async fn bury(&self, stream: usize, held: &Held, error: &str) -> Result<(), Interrupted> {
-        let Held { id, key, attempts, .. } = held;
+        let (Held { id, key, .. }, attempts) = (held, held.counted());
         let (ours, settings) = (&self.streams[stream], &self.settings);
         let about = [
             ("dead_entry_id", id.to_string()),
@@ -167,6 +227,7 @@ impl<H: Handler> Share<H> {
                 tracing::error!(stream, %id, attempts, error, %to, %dead_id, "dead-lettered");
             }
             Buried::Gone => {
+                ours.metrics.lost_pending.inc();
                 tracing::warn!(stream, %id, error, "not dead-lettered: gone from the stream; acknowledged");
             }
             Buried::NotOurs => tracing::info!(stream, %id, "not dead-lettered: dealt with before, or taken over"),

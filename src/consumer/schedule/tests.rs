@@ -6,7 +6,14 @@ use std::time::{Duration, Instant};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::{EntryId, Lane, Schedule};
+use super::{EntryId, Lane, Schedule, Suspect};
+
+/// Numbers of entries: none is a suspect.
+impl Suspect for u64 {
+    fn blamed(&self) -> Option<u32> {
+        None
+    }
+}
 
 /// Entries that are out at a time.
 const ROOM: usize = 3;
@@ -53,7 +60,7 @@ fn id(number: u64) -> EntryId {
 }
 
 fn lane(key: u8) -> Lane {
-    Lane::of(0, &key.to_string(), EntryId::default())
+    Lane::of(0, key.to_string(), EntryId::default())
 }
 
 impl Model {
@@ -131,7 +138,7 @@ impl Model {
             return;
         };
         let Lane::Key(0, key) = &lane else { panic!("{lane:?}") };
-        let key: u8 = key.parse().expect("our key");
+        let key: u8 = std::str::from_utf8(key).expect("our key").parse().expect("our key");
         assert!(takeable.contains(&key), "{key} is not free: {takeable:?}");
         let first = self.queued.get_mut(&key).expect("its queue").remove(0);
         assert_eq!((taken, number), (id(first), first), "not the first of its key");
@@ -214,4 +221,50 @@ fn a_stream_that_is_gone_is_forgotten_and_the_other_is_not() {
     schedule.done(&running);
     let rest: Vec<u64> = std::iter::from_fn(|| next(&mut schedule, now)).map(|(_, _, number)| number).collect();
     assert_eq!(rest, [3]);
+}
+
+/// A number, and how much it is blamed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Blamed(u64, Option<u32>);
+
+impl Suspect for Blamed {
+    fn blamed(&self) -> Option<u32> {
+        self.1
+    }
+}
+
+#[test]
+fn a_suspect_is_tried_alone_and_the_least_blamed_comes_first() {
+    let (mut schedule, now) = (Schedule::new(), Instant::now());
+    let blamed = [(1, Some(2)), (2, None), (3, Some(0)), (4, None), (5, Some(1))];
+    for (number, blamed) in blamed {
+        schedule.push(&lane(u8::try_from(number).expect("small")), id(number), Blamed(number, blamed));
+    }
+    let take =
+        |schedule: &mut Schedule<Blamed>, now| schedule.next(now, |_, _| true).map(|(lane, _, entry)| (lane, entry.0));
+    schedule.hold_suspects(true);
+    let (two, _) = take(&mut schedule, now).expect("no suspect");
+    let (four, _) = take(&mut schedule, now).expect("no suspect");
+    assert_eq!(take(&mut schedule, now), None, "not before all are known");
+    schedule.hold_suspects(false);
+    assert_eq!(take(&mut schedule, now), None, "not beside others");
+    schedule.done(&two);
+    assert_eq!(take(&mut schedule, now), None);
+    schedule.done(&four);
+    let (three, number) = take(&mut schedule, now).expect("a suspect");
+    assert_eq!((number, schedule.is_alone()), (3, true));
+    schedule.push(&lane(6), id(6), Blamed(6, None));
+    assert_eq!(take(&mut schedule, now), None, "nothing beside it");
+    let later = now + Duration::from_secs(2);
+    schedule.done(&three);
+    assert!(!schedule.is_alone());
+    let (six, number) = take(&mut schedule, later).expect("the others have their time");
+    assert_eq!((number, take(&mut schedule, later)), (6, None));
+    schedule.done(&six);
+    for expected in [5, 1] {
+        let (lane, number) = take(&mut schedule, later).expect("nothing else to do");
+        assert_eq!((number, schedule.is_alone()), (expected, true));
+        schedule.done(&lane);
+    }
+    assert_eq!((take(&mut schedule, later), schedule.due(), schedule.running()), (None, None, 0));
 }

@@ -28,7 +28,7 @@ use uuid::Uuid;
 
 use super::order::{Item, OrderEvent};
 use crate::consumer::{Entry, Handled, Handler, HandlerError, Inbox};
-use crate::postgres::describe_pool;
+use crate::postgres::{describe, describe_pool};
 use crate::producer::{NewEvent, Outbox, WriteError};
 
 /// The inbox table.
@@ -170,6 +170,11 @@ impl Handler for Saga {
             Some((event_id, event)) => self.once(event_id, entry, &event).await.map_err(HandlerError::from),
             None => Ok(Handled::Ignored),
         }
+    }
+
+    async fn probe(&self) -> Result<(), String> {
+        let client = self.pool.get().await.map_err(|error| describe_pool(&error))?;
+        client.batch_execute("select 1").await.map_err(|error| describe(&error))
     }
 
     async fn handle_many(&self, entries: &[Entry]) -> Vec<Option<Result<Handled, HandlerError>>> {

@@ -19,6 +19,9 @@ const NAMES: [&str; 3] = ["one", "two", "three"];
 const KEYS: usize = 60;
 /// Every so many entries one is poison.
 const POISON_EVERY: u64 = 97;
+/// Every so many entries one is large.
+const LARGE_EVERY: u64 = 401;
+const LARGE: usize = 600_000;
 /// Entries appended in one command line.
 const CHUNK: u64 = 20;
 
@@ -60,11 +63,12 @@ struct Faults {
     killed: u32,
     frozen: u32,
     stopped: u32,
+    locked: u32,
 }
 
 impl fmt::Display for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} killed, {} frozen, {} stopped", self.killed, self.frozen, self.stopped)
+        write!(f, "{} killed, {} frozen, {} stopped, {} locks", self.killed, self.frozen, self.stopped, self.locked)
     }
 }
 
@@ -117,8 +121,9 @@ async fn effects_are_made_once_and_in_order_whatever_happens_to_the_consumers() 
 }
 
 fn start(scene: &Scene, name: &str) -> Consumer {
-    // Kills count as attempts: more than anybody has bad luck.
-    scene.start(name, &["--claim-idle", "1s", "--attempts-max", "30", "--workers", "8"])
+    // More than anybody has bad luck. Kills spread over all that is in hand.
+    let limits = ["--attempts-max", "12", "--workers", "8", "--prefetch-bytes", "4MiB"];
+    scene.start(name, &[&["--claim-idle", "1s"], &limits[..]].concat())
 }
 
 async fn unread(scene: &Scene) -> i64 {
@@ -152,11 +157,12 @@ async fn produce(scene: &Scene, plan: &Plan) -> Vec<String> {
                 rows.1.push(format!("k{key}"));
                 rows.2.push(counters[key]);
             }
-            entries.push((event_id, format!("k{key}"), deadly));
+            let pad = if number % LARGE_EVERY == LARGE_EVERY - 1 { LARGE } else { 1 };
+            entries.push((event_id, format!("k{key}"), deadly, pad));
         }
         db.execute(&note, &[&rows.0, &rows.1, &rows.2]).await.expect("rows");
-        for (event_id, key, deadly) in entries {
-            let id = scene.client.call("XADD", entry(event_id, &key, deadly)).await.expect("an entry");
+        for (event_id, key, deadly, pad) in entries {
+            let id = scene.client.call("XADD", entry(event_id, &key, deadly, pad)).await.expect("an entry");
             if deadly {
                 poison.push(super::text(&id));
             }
@@ -165,11 +171,11 @@ async fn produce(scene: &Scene, plan: &Plan) -> Vec<String> {
     poison
 }
 
-fn entry(event_id: Uuid, key: &str, deadly: bool) -> Args {
+fn entry(event_id: Uuid, key: &str, deadly: bool, pad: usize) -> Args {
     let items = json!([{ "sku": key, "quantity": 1, "unit_price": "1.00" }]);
     let payload = json!({
         "event_id": event_id, "event_type": "OrderCreated", "aggregate_id": key, "occurred_at": "2026-01-02T03:04:05Z",
-        "order_id": event_id, "customer_id": "c", "total_amount": "1.00", "currency": "EUR", "items": items,
+        "order_id": event_id, "customer_id": "c".repeat(pad), "total_amount": "1.00", "currency": "EUR", "items": items,
     });
     let payload = if deadly { "{\"half".to_owned() } else { payload.to_string() };
     let id = event_id.to_string();
@@ -183,6 +189,8 @@ async fn torment(scene: &Scene, consumers: &mut [Consumer], plan: &Plan) -> Faul
     // Drawn pauses, not a wait for anything: this is the load.
     let mut clock = tokio::time::interval(Duration::from_millis(100));
     let mut frozen: [Option<u32>; NAMES.len()] = [None; NAMES.len()];
+    // Somebody who holds up everything, so that those who are killed have much in hand.
+    let (holder, mut locked) = (session(&scene.postgres).await, None::<u32>);
     for _ in 0..plan.seconds * 10 {
         clock.tick().await;
         for (left, consumer) in frozen.iter_mut().zip(consumers.iter_mut()) {
@@ -194,6 +202,22 @@ async fn torment(scene: &Scene, consumers: &mut [Consumer], plan: &Plan) -> Faul
                 Some(left) => *left -= 1,
                 None => {}
             }
+        }
+        match &mut locked {
+            Some(0) => {
+                holder.batch_execute("commit").await.expect("an unlock");
+                locked = None;
+            }
+            Some(left) => *left -= 1,
+            None if random.u8(..40) == 0 => {
+                holder
+                    .batch_execute("begin; select from orders.inventory for update skip locked")
+                    .await
+                    .expect("a lock");
+                locked = Some(random.u32(2..20));
+                faults.locked += 1;
+            }
+            None => {}
         }
         if random.u8(..8) > 0 {
             continue;
@@ -230,6 +254,7 @@ async fn torment(scene: &Scene, consumers: &mut [Consumer], plan: &Plan) -> Faul
             }
         }
     }
+    holder.batch_execute("rollback").await.expect("no lock");
     for consumer in consumers {
         consumer.program.signal(Signal::SIGCONT);
     }

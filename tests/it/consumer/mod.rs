@@ -1,9 +1,13 @@
 //! Consumers over real servers: the library in this process, and order-consumer, the real binary.
 
 mod blame;
+mod crashes;
 mod dead;
 mod faults;
+mod hangs;
+mod large;
 mod library;
+mod lost;
 mod program;
 mod together;
 
