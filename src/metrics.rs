@@ -283,6 +283,8 @@ impl OutboxMetrics {
             AppendError::Fenced(_) => "fenced",
             AppendError::RolledBack(_) => "rolled_back",
             AppendError::Unknown(_) => "unanswered",
+            // Counted for each stream.
+            AppendError::Refused(_) => return,
         };
         self.all.append_failures.with_label_values(&[&self.outbox, reason]).inc();
         if let Some(spans) = &self.spans {

@@ -214,7 +214,7 @@ fn kept(source: &str, bytes: &str, column: &Column) -> String {
 fn headers_of(column: &Column) -> String {
     let printed = kept("headers", "bytes ->> 'headers'", column);
     let headers = match column.kind.as_str() {
-        kind @ ("json" | "jsonb") => format!("coalesce(documents -> 'headers', headers::jsonb)::{kind}"),
+        kind @ ("json" | "jsonb") => format!("coalesce((documents -> 'headers')::{kind}, headers::{kind})"),
         "bytea" => format!("coalesce(convert_to((documents -> 'headers')::text, 'UTF8'), {printed})"),
         _ => format!("coalesce((documents -> 'headers')::text, headers)::{}", column.sql_type()),
     };

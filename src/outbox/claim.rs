@@ -71,8 +71,8 @@ impl PgOutbox {
         let mut lone = false;
         loop {
             let client = Lease::new(self.connection().await?);
-            let refusal = match self.look(&client, parked, lone).await {
-                Ok(Looked::Rows(batch, look)) => return within(self.hold(client, batch, &look)).await,
+            let refusal = match self.look(&client, parked, lone, None).await {
+                Ok(Looked::Rows(batch, look)) => return within(self.hold(client, batch, Some(&look))).await,
                 Ok(Looked::TooLarge(fits)) => {
                     locked(&self.state).limit = fits;
                     within(roll_back(client)).await?;
@@ -112,6 +112,29 @@ impl PgOutbox {
         }
     }
 
+    /// Takes one row of this stream. It says nothing of the others: the cursor stays where it is.
+    pub(super) async fn take_of(&self, stream: &str) -> Result<Option<PgClaim>, OutboxError> {
+        let client = Lease::new(self.connection().await?);
+        match self.look(&client, &[], true, Some(stream)).await {
+            Ok(Looked::Rows(batch, _)) => within(self.hold(client, batch, None)).await,
+            // It is no row to try a stream with: the next claim looks after it.
+            Ok(Looked::TooLarge(_) | Looked::Bad(..)) => {
+                within(roll_back(client)).await?;
+                Ok(None)
+            }
+            Err(Failed::Said(said)) => {
+                let may_be_too_much = said.may_be_too_much();
+                within(roll_back_and_close(client)).await?;
+                if may_be_too_much { Ok(None) } else { Err(OutboxError::Refused(said.words)) }
+            }
+            Err(Failed::Lost(error @ (OutboxError::Stale(_) | OutboxError::InFlight(_)))) => {
+                within(roll_back(client)).await?;
+                Err(error)
+            }
+            Err(Failed::Lost(error)) => Err(error),
+        }
+    }
+
     /// Makes the next claim smaller, at most `rows`; `false` if it is one row already.
     fn narrow(&self, rows: usize) -> bool {
         let mut state = locked(&self.state);
@@ -126,12 +149,12 @@ impl PgOutbox {
     }
 
     /// Registers the rows, or lets them go if one is in flight already.
-    async fn hold(&self, client: Lease, batch: Batch, look: &Look) -> Result<Option<PgClaim>, OutboxError> {
+    async fn hold(&self, client: Lease, batch: Batch, look: Option<&Look>) -> Result<Option<PgClaim>, OutboxError> {
         let by_order = self.config.columns.order == self.config.columns.id && self.table.has_cursor;
         let entered = {
             let mut state = locked(&self.state);
             let entered = state.in_flight.enter(&batch, by_order);
-            if entered.is_ok() {
+            if let Some(look) = look.filter(|_| entered.is_ok()) {
                 state.cursor.looked(look);
             }
             entered
@@ -145,7 +168,7 @@ impl PgOutbox {
             Ok(number) => {
                 let (state, outbox_name) = (Arc::clone(&self.state), self.config.name.clone());
                 let route_columns = self.config.stream.columns().map(str::to_owned).collect();
-                let (client, full) = (Some(client.release()), look.full);
+                let (client, full) = (Some(client.release()), look.is_some_and(|look| look.full));
                 Ok(Some(PgClaim { outbox_name, route_columns, client, batch, number, full, settled: false, state }))
             }
             Err(row) => {
@@ -155,8 +178,8 @@ impl PgOutbox {
         }
     }
 
-    /// `lone`: one row, which is known to be no larger than an event may be.
-    async fn look(&self, client: &Object, parked: &[String], lone: bool) -> Result<Looked, Failed> {
+    /// `lone`: one row, which is known to be no larger than an event may be. `only`: of this stream, wherever it is.
+    async fn look(&self, client: &Object, parked: &[String], lone: bool, only: Option<&str>) -> Result<Looked, Failed> {
         let oid = self.table.oid;
         let Bounds { position, xids, floors, limit, generation, slots, unseen, proof, held } = self.bounds();
         let (fence, ask_generation, claim) = self.prepared(client).await?;
@@ -164,6 +187,7 @@ impl PgOutbox {
         let (limit, cap) = (if lone { 1 } else { limit }, as_cap(bytes_max));
         let rows_max = i64::try_from(limit).unwrap_or(i64::MAX);
         let parked = (!parked.is_empty()).then_some(parked);
+        let position = if only.is_some() { super::cursor::BEGINNING } else { position };
         let (unseen, unseen_floor) = unseen.map(|(number, floor)| (number.to_string(), floor)).unzip();
         let (proof_token, proof_drawn) = proof.map(|Proof { token, drawn }| (token, drawn)).unzip();
         let (held, held_keys) = held.unzip();
@@ -183,7 +207,7 @@ impl PgOutbox {
             &self.marker,
             &held,
             &held_keys,
-            &None::<&str>,
+            &only,
         ];
         // One round trip: the four are sent together, and Postgres runs them one after another.
         let ((), _, known, rows) = ask(future::try_join4(
@@ -214,7 +238,9 @@ impl PgOutbox {
             .ok_or_else(|| Failed::Lost(OutboxError::Postgres("a snapshot that cannot be read".to_owned())))?;
         let proof = known.get::<_, Option<String>>(3).zip(known.get(4)).map(|(token, drawn)| Proof { token, drawn });
         let full = taken.len() >= limit;
-        self.adapt_limit(taken.len(), taken.bytes());
+        if only.is_none() {
+            self.adapt_limit(taken.len(), taken.bytes());
+        }
         let (batch, own) = taken.finish();
         let last = batch.events.last().and_then(|event| event.order);
         Ok(Looked::Rows(batch, Look { snapshot, proof, own, last, full }))

@@ -139,6 +139,12 @@ pub trait Outbox: Send + Sync {
     /// See [`OutboxError`]; nothing was taken.
     fn claim(&self, parked: &[String]) -> impl Future<Output = Result<Option<Self::Claim>, OutboxError>> + Send;
 
+    /// Claims one event of this stream, the first that there is, whatever the cursor has passed.
+    ///
+    /// # Errors
+    /// As [`claim`](Outbox::claim).
+    fn claim_of(&self, stream: &str) -> impl Future<Output = Result<Option<Self::Claim>, OutboxError>> + Send;
+
     /// The rows that claims have set aside since this was last asked.
     fn set_aside(&self) -> Vec<SetAside> {
         Vec::new()

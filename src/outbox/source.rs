@@ -205,6 +205,13 @@ impl Outbox for PgOutbox {
         noted(&self.state, self.take(parked).await)
     }
 
+    async fn claim_of(&self, stream: &str) -> Result<Option<PgClaim>, OutboxError> {
+        if !self.waiter().is_some_and(|waiter| waiter.is_alive()) {
+            return Err(lost());
+        }
+        noted(&self.state, self.take_of(stream).await)
+    }
+
     fn set_aside(&self) -> Vec<SetAside> {
         std::mem::take(&mut locked(&self.state).aside)
     }

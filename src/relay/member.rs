@@ -1,12 +1,13 @@
 //! A member's days: join, recover, work, rest; and from trouble back to where it is safe to go on.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
 use super::Relay;
 use super::loss;
 use super::outage::Outage;
+use super::relapse::Relapse;
 use super::session::Session;
 use super::trouble::{Cause, Trouble};
 use crate::outbox::{Outbox, OutboxError, Recovery, Standing};
@@ -41,7 +42,7 @@ enum Ended {
     Finished,
     /// Members came or went; nothing is in doubt.
     Changed,
-    Doubt(Cause),
+    Doubt(Cause, String),
 }
 
 impl<O: Outbox, S: Sink> Relay<O, S> {
@@ -49,7 +50,9 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
     /// outbox must be examined again, and another relay made for it.
     pub async fn run(&self, mode: Mode, stop: &CancellationToken) -> Option<String> {
         let (mut cause, mut doubted, mut past) = (Cause::Start, None, Past::default());
+        let mut relapse = Relapse::new(&self.name);
         while let Some(session) = self.recovered(cause, doubted, &mut past, stop).await {
+            let began = Instant::now();
             match self.shift(&session, mode, stop).await {
                 Ended::Finished => {
                     self.forget(&session).await;
@@ -57,7 +60,13 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
                     break;
                 }
                 Ended::Changed => (cause, doubted) = (Cause::Members, None),
-                Ended::Doubt(doubt) => (cause, doubted) = (doubt, Some(session.generation)),
+                Ended::Doubt(doubt, detail) => {
+                    (cause, doubted) = (doubt, Some(session.generation));
+                    if let Some(length) = relapse.next_pause(doubt, &detail, began.elapsed()) {
+                        self.metrics.down(&detail);
+                        pause(length, stop).await;
+                    }
+                }
             }
             past.left = Some(session);
         }
@@ -242,21 +251,9 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
                     self.metrics.down(&reason);
                     pause(outage.next_pause(&reason), stop).await;
                 }
-                Err(Trouble::Doubt { cause, detail }) => {
-                    match cause {
-                        // Logged when the stream was parked; no doubt, but another share-out.
-                        Cause::PartlyAppended | Cause::Stale | Cause::Members => {}
-                        Cause::Start
-                        | Cause::Postgres
-                        | Cause::Unanswered
-                        | Cause::Fenced
-                        | Cause::RolledBack
-                        | Cause::InFlight => {
-                            tracing::warn!(outbox = self.name, cause = cause.as_str(), detail, "in doubt: recovering");
-                        }
-                    }
-                    return Ended::Doubt(cause);
-                }
+                // It was logged when they were parked.
+                Err(Trouble::Parked(_)) => {}
+                Err(Trouble::Doubt { cause, detail }) => return Ended::Doubt(cause, detail),
             }
         }
         Ended::Finished

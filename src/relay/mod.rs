@@ -6,6 +6,7 @@ mod outage;
 mod parked;
 mod readiness;
 mod records;
+mod relapse;
 mod rest;
 mod session;
 #[cfg(test)]
@@ -25,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use crate::encode::{Encoder, Entries};
 use crate::metrics::OutboxMetrics;
 use crate::outbox::{Claim, Outbox, SetAside};
-use crate::sink::Sink;
+use crate::sink::{AppendError, Refusal, Sink};
 use parked::Parked;
 use session::{Drain, Session};
 use trouble::Trouble;
@@ -121,14 +122,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
                     // The log has a line with counts for all of them.
                     self.metrics.buried(*reason, event, words);
                     let (reason, missing) = (reason.as_str(), missing.join(", "));
-                    tracing::debug!(
-                        outbox = self.name,
-                        event,
-                        reason,
-                        words,
-                        missing,
-                        "an event went to the dead letters"
-                    );
+                    tracing::debug!(outbox = self.name, event, reason, words, missing, "an event is a dead letter");
                 }
                 SetAside::Held { event, words, pause, new: true } => tracing::error!(
                     outbox = self.name,
@@ -145,7 +139,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
     }
 
     async fn claim_once(&self) -> Result<Option<O::Claim>, Trouble> {
-        let parked = {
+        let (due, parked) = {
             let mut parked = self.parked();
             let released = parked.release(Instant::now());
             if released.rewind {
@@ -158,8 +152,19 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
                     "refused for longer than park_max: its events go to the dead letters"
                 );
             }
-            parked.names()
+            (parked.due(), parked.names())
         };
+        // A parked stream is tried with one event, alone: if it refuses again, nothing was appended and nothing is in doubt.
+        for stream in due {
+            if let Some(claim) = self.outbox.claim_of(&stream).await? {
+                self.parked().probed(&stream);
+                return Ok(Some(claim));
+            }
+            if self.parked().nothing_waits(&stream) {
+                self.metrics.took(&stream);
+                self.outbox.rewind();
+            }
+        }
         Ok(self.outbox.claim(&parked).await?)
     }
 
@@ -181,13 +186,23 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
             let started = Instant::now();
             let position = drain.session.position(number);
             let refused = self.sink.append(position, claim.batch(), entries).await;
-            let refused = refused.map_err(|error| {
-                self.metrics.append_failed(&error);
-                Some(error.into())
-            })?;
+            let refused = match refused {
+                Ok(refused) => refused,
+                Err(AppendError::Refused(refused)) => {
+                    drain.session.appended(position);
+                    // Its record has no row in it.
+                    drain.session.settled(number);
+                    return Err(Some(Trouble::Parked(self.park(&refused))));
+                }
+                Err(error) => {
+                    self.metrics.append_failed(&error);
+                    return Err(Some(error.into()));
+                }
+            };
             drain.session.appended(position);
             if !refused.is_empty() {
-                return Err(Some(self.park(&refused)));
+                let detail = format!("refused by {}", self.park(&refused));
+                return Err(Some(Trouble::Doubt { cause: Cause::PartlyAppended, detail }));
             }
             self.metrics.appended(claim.batch(), entries, started.elapsed());
             trail::appended(&self.name, claim.batch(), entries);
@@ -225,6 +240,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
     /// Delivers until a stop or trouble, or ([`Mode::Once`]) until there is nothing left. Returns how many events it
     /// delivered.
     async fn drain(&self, session: &Session, mode: Mode, stop: &CancellationToken) -> Result<usize, Trouble> {
+        self.parked().calm();
         let drain = Drain::new(session, mode);
         let lane = async || {
             let mut delivered = 0;
@@ -242,6 +258,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
 
     /// Delivers what one claim takes.
     async fn deliver_once(&self, session: &Session, stop: &CancellationToken) -> Result<(), Trouble> {
+        self.parked().calm();
         let drain = Drain::new(session, Mode::Once);
         self.deliver(&drain, stop).await;
         self.end(drain).await
@@ -260,7 +277,8 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
         self.parked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn park(&self, refused: &[crate::sink::Refusal]) -> Trouble {
+    /// Returns their names.
+    fn park(&self, refused: &[Refusal]) -> String {
         let mut parked = self.parked();
         for refusal in refused {
             let (pause, new) = parked.park(&refusal.stream, Instant::now());
@@ -272,7 +290,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
         }
         self.metrics.parked(parked.len());
         let names: Vec<&str> = refused.iter().map(|refusal| refusal.stream.as_str()).collect();
-        Trouble::Doubt { cause: Cause::PartlyAppended, detail: format!("refused by {}", names.join(", ")) }
+        names.join(", ")
     }
 
     fn unpark(&self, entries: &Entries) {
@@ -280,6 +298,8 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
         for stream in parked.took(entries.filled()) {
             self.metrics.took(&stream);
             tracing::info!(outbox = self.name, stream, "the stream takes its events again");
+            // The rest of them is behind the cursor.
+            self.outbox.rewind();
         }
         self.metrics.parked(parked.len());
     }

@@ -24,12 +24,14 @@ struct Stream {
     until: Option<Instant>,
     /// It has refused for too long: what comes is given up, except for what tries it again.
     given_up: bool,
+    /// An event is on its way to try it.
+    probed: bool,
 }
 
 /// What has changed with the time.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Released {
-    /// Rows that the cursor has passed are to be looked for.
+    /// Rows that the cursor has passed are to be given up.
     pub(super) rewind: bool,
     /// Streams whose events are given up from here on.
     pub(super) given_up: Vec<String>,
@@ -46,7 +48,8 @@ impl Parked {
         let pause = known.map_or(PAUSE_MIN, |known| (known.pause * 2).min(PAUSE_MAX));
         let (new, since) = (known.is_none(), known.map_or(now, |known| known.since));
         let given_up = known.is_some_and(|known| known.given_up);
-        self.streams.insert(stream.to_owned(), Stream { since, pause, until: Some(now + pause), given_up });
+        self.streams
+            .insert(stream.to_owned(), Stream { since, pause, until: Some(now + pause), given_up, probed: false });
         (pause, new)
     }
 
@@ -56,7 +59,6 @@ impl Parked {
         for (name, stream) in &mut self.streams {
             if stream.until.is_some_and(|until| until <= now) {
                 stream.until = None;
-                released.rewind = true;
             } else if !stream.given_up && self.max.is_some_and(|max| now.duration_since(stream.since) >= max) {
                 stream.given_up = true;
                 released.rewind = true;
@@ -74,14 +76,38 @@ impl Parked {
         streams.filter(|stream| self.streams.remove(*stream).is_some()).map(str::to_owned).collect()
     }
 
-    /// The streams that claims leave out.
+    /// The streams that claims leave out, those that are tried among them: an event by itself tries them.
     pub(super) fn names(&self) -> Vec<String> {
-        self.waiting(false)
+        self.which(|stream| !stream.given_up || stream.until.is_none())
     }
 
     /// The streams whose events go to the dead letters.
     pub(super) fn given_up(&self) -> Vec<String> {
-        self.waiting(true)
+        self.which(|stream| stream.given_up && stream.until.is_some())
+    }
+
+    /// The streams that are to be tried.
+    pub(super) fn due(&self) -> Vec<String> {
+        self.which(|stream| stream.until.is_none() && !stream.probed)
+    }
+
+    /// An event is on its way to this stream.
+    pub(super) fn probed(&mut self, stream: &str) {
+        if let Some(stream) = self.streams.get_mut(stream) {
+            stream.probed = true;
+        }
+    }
+
+    /// Nothing is on its way any more.
+    pub(super) fn calm(&mut self) {
+        self.streams.values_mut().for_each(|stream| stream.probed = false);
+    }
+
+    /// No event is there to try it with: it is as any other again, unless its events are given up until one is taken.
+    /// Returns whether it is.
+    pub(super) fn nothing_waits(&mut self, stream: &str) -> bool {
+        let is_over = self.streams.get(stream).is_some_and(|stream| !stream.given_up);
+        is_over && self.streams.remove(stream).is_some()
     }
 
     /// How many there are, those being tried again included.
@@ -89,9 +115,8 @@ impl Parked {
         self.streams.len()
     }
 
-    fn waiting(&self, given_up: bool) -> Vec<String> {
-        let waiting = self.streams.iter().filter(|(_, stream)| stream.until.is_some() && stream.given_up == given_up);
-        waiting.map(|(name, _)| name.clone()).collect()
+    fn which(&self, is_meant: impl Fn(&Stream) -> bool) -> Vec<String> {
+        self.streams.iter().filter(|(_, stream)| is_meant(stream)).map(|(name, _)| name.clone()).collect()
     }
 }
 
@@ -108,10 +133,13 @@ mod tests {
             let (pause, _) = parked.park("a", now);
             pauses.push(pause.as_secs());
             assert_eq!(parked.names(), ["a"]);
-            assert!(!parked.release(now).rewind, "not before its pause is over");
+            parked.release(now);
+            assert!(parked.due().is_empty(), "not before its pause is over");
             now += pause;
-            assert!(parked.release(now).rewind);
-            assert!(parked.names().is_empty(), "it is being tried");
+            parked.release(now);
+            assert_eq!((parked.due(), parked.names()), (vec!["a".to_owned()], vec!["a".to_owned()]), "tried by itself");
+            parked.probed("a");
+            assert!(parked.due().is_empty(), "once");
         }
         assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60]);
         assert_eq!(parked.took(["a", "b"].into_iter()), ["a"]);
@@ -124,7 +152,8 @@ mod tests {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         parked.park("a", at(0));
-        assert!(parked.release(at(1)).rewind, "its first pause is over");
+        parked.release(at(1));
+        assert_eq!(parked.due(), ["a"], "its first pause is over");
         parked.park("a", at(1));
         parked.release(at(3));
         parked.park("a", at(3));
@@ -132,8 +161,10 @@ mod tests {
         assert_eq!(parked.release(at(5)), Released { rewind: true, given_up: vec!["a".to_owned()] });
         assert_eq!(parked.release(at(6)), Released::default());
         assert_eq!((parked.names(), parked.given_up()), (vec![], vec!["a".to_owned()]));
-        assert!(parked.release(at(7)).rewind);
+        parked.release(at(7));
         assert!(parked.given_up().is_empty(), "what comes now tries it");
+        assert_eq!((parked.due(), parked.names()), (vec!["a".to_owned()], vec!["a".to_owned()]));
+        assert!(!parked.nothing_waits("a"), "until something comes");
         parked.park("a", at(7));
         assert_eq!(parked.given_up(), ["a"]);
         assert_eq!(parked.took(["a"].into_iter()), ["a"]);

@@ -193,8 +193,11 @@ impl<'a> Drain<'a> {
         self.end();
         let mut known = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         match (&*known, &trouble) {
-            (None, _) | (Some(Trouble::Unavailable(_)), Trouble::Doubt { .. }) => *known = Some(trouble),
-            (Some(Trouble::Doubt { .. }), _) | (Some(Trouble::Unavailable(_)), Trouble::Unavailable(_)) => {}
+            (None | Some(Trouble::Parked(_)), _) | (Some(Trouble::Unavailable(_)), Trouble::Doubt { .. }) => {
+                *known = Some(trouble);
+            }
+            (Some(Trouble::Doubt { .. }), _)
+            | (Some(Trouble::Unavailable(_)), Trouble::Unavailable(_) | Trouble::Parked(_)) => {}
         }
     }
 

@@ -9,6 +9,9 @@ pub(super) enum Trouble {
     /// Nothing was appended and nothing is in doubt: roll back, wait, try again.
     #[error("{0}")]
     Unavailable(String),
+    /// Streams refuse, and nothing was appended: roll back, and go on without them.
+    #[error("refused by {0}")]
+    Parked(String),
     /// Something may have been appended that is not settled, or we are not who we think: recover first.
     #[error("{}: {detail}", cause.as_str())]
     Doubt {
@@ -89,6 +92,7 @@ impl From<AppendError> for Trouble {
     fn from(error: AppendError) -> Self {
         let cause = match &error {
             AppendError::Unavailable(reason) => return Self::Unavailable(reason.clone()),
+            AppendError::Refused(_) => return Self::Parked(error.to_string()),
             AppendError::Fenced(_) => Cause::Fenced,
             AppendError::RolledBack(_) => Cause::RolledBack,
             AppendError::Unknown(_) => Cause::Unanswered,

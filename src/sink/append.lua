@@ -117,5 +117,8 @@ end
 if #skipped > 0 then
   -- The same command on the same key as the first write: nothing can refuse it now.
   redis.pcall('HSET', journal, record, table.concat(skipped, ',') .. rows)
+  if #skipped == position then
+    answer[1] = 'NOTHING'
+  end
 end
 return answer

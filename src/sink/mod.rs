@@ -43,6 +43,9 @@ pub enum AppendError {
     /// Nothing was appended, for certain: the sink as a whole is down, full or read-only.
     #[error("{0}")]
     Unavailable(String),
+    /// Nothing was appended: every stream refused its first event. The position counts as taken.
+    #[error("every stream refused")]
+    Refused(Vec<Refusal>),
     /// Nothing was appended: somebody has raised the generation.
     #[error("fenced: the journal is at generation {0}")]
     Fenced(i64),

@@ -191,10 +191,8 @@ fn outcome(reply: &Reply) -> Result<Vec<Refusal>, AppendError> {
     let texts: Vec<String> = texts.unwrap_or_default().into_iter().map(lossy).collect();
     let Some((verdict, rest)) = texts.split_first() else { return Err(AppendError::Unknown(unexpected(reply))) };
     match (verdict.as_str(), rest) {
-        ("OK", refused) => Ok(refused
-            .chunks_exact(2)
-            .map(|pair| Refusal { stream: pair[0].clone(), message: pair[1].trim_start_matches('-').to_owned() })
-            .collect()),
+        ("OK", refused) => Ok(refusals(refused)),
+        ("NOTHING", refused) => Err(AppendError::Refused(refusals(refused))),
         ("FENCED", [generation]) => Err(AppendError::Fenced(generation.parse().unwrap_or_default())),
         ("ROLLED_BACK", [what]) => Err(AppendError::RolledBack(what.clone())),
         ("REFUSED", [message]) => {
@@ -202,6 +200,13 @@ fn outcome(reply: &Reply) -> Result<Vec<Refusal>, AppendError> {
         }
         _ => Err(AppendError::Unknown(unexpected(reply))),
     }
+}
+
+/// Pairs of a stream and its error.
+fn refusals(pairs: &[String]) -> Vec<Refusal> {
+    let refusal =
+        |pair: &[String]| Refusal { stream: pair[0].clone(), message: pair[1].trim_start_matches('-').to_owned() };
+    pairs.chunks_exact(2).map(refusal).collect()
 }
 
 /// What a field `last:<generation>:<member>` says.

@@ -18,6 +18,8 @@ struct Noted {
     stream: String,
     n: i64,
     too_large: bool,
+    /// It has no type.
+    nameless: bool,
     /// Where it came out: entries, or dead letters with their reason.
     found: Vec<String>,
 }
@@ -96,10 +98,20 @@ pub(crate) async fn check(postgres: &Client, redis: &Redis) -> Verdict {
 }
 
 async fn ledger(postgres: &Client) -> HashMap<Uuid, Noted> {
-    let rows = postgres.query("select event_id, key, kind, n, too_large from ledger", &[]).await.expect("the ledger");
+    let rows = postgres
+        .query("select event_id, key, kind, n, too_large, nameless from ledger", &[])
+        .await
+        .expect("the ledger");
     let noted = rows.iter().map(|row| {
         let stream = format!("events.{}", row.get::<_, String>(2));
-        let noted = Noted { key: row.get(1), stream, n: row.get(3), too_large: row.get(4), found: Vec::new() };
+        let noted = Noted {
+            key: row.get(1),
+            stream,
+            n: row.get(3),
+            too_large: row.get(4),
+            nameless: row.get(5),
+            found: Vec::new(),
+        };
         (row.get(0), noted)
     });
     noted.collect()
@@ -125,8 +137,8 @@ async fn read(redis: &Redis, stream: &str, noted: &mut HashMap<Uuid, Noted>, ver
             if event.stream != stream || event.key != field("key") || payload["n"].as_i64() != Some(event.n) {
                 verdict.strange.push(format!("{at}: {fields:?} is not {} {}", event.key, event.n));
             }
-            if event.too_large {
-                verdict.strange.push(format!("{at}: {} {} is too large", event.key, event.n));
+            if event.too_large || event.nameless {
+                verdict.strange.push(format!("{at}: {} {} is too large or has no type", event.key, event.n));
             }
             event.found.push(at.clone());
             if event.found.len() > 1 {
@@ -151,7 +163,8 @@ async fn dead_letters(postgres: &Client, noted: &mut HashMap<Uuid, Noted>, verdi
         let (id, key, reason): (String, String, String) = (row.get(0), row.get(1), row.get(2));
         match id.parse().ok().and_then(|id: Uuid| noted.get_mut(&id)) {
             Some(event) => {
-                if !(event.too_large && reason == "too_large") {
+                let is_due = (event.too_large && reason == "too_large") || (event.nameless && reason == "null_column");
+                if !is_due {
                     verdict.strange.push(format!("{key} {} is a dead letter: {reason}", event.n));
                 }
                 event.found.push(format!("the dead letters ({reason})"));

@@ -32,6 +32,7 @@ mod proof;
 mod quiet;
 mod readiness;
 mod refusals;
+mod relapse;
 mod reload;
 mod run;
 mod sentinel;

@@ -115,6 +115,10 @@ impl Outbox for &Scripted {
         Ok(())
     }
 
+    async fn claim_of(&self, _: &str) -> Result<Option<OneRow>, OutboxError> {
+        Ok(None)
+    }
+
     async fn join(&self) -> Result<i32, OutboxError> {
         Ok(1)
     }
