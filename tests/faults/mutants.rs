@@ -87,7 +87,7 @@ async fn without_the_fence() {
         name: "without the fence",
         seed: 1,
         rewrites: &[(
-            "local known = redis.call('HMGET', journal, 'generation', last_field)",
+            "local known = redis.pcall('HMGET', journal, 'generation', last_field)",
             "local known = {generation, previous}",
         )],
         prelude: "",
@@ -107,7 +107,7 @@ async fn without_the_journal() {
     let mutant = Mutant {
         name: "without the journal",
         seed: 2,
-        rewrites: &[("redis.call('HSET', journal, 'batch:'", "tostring('HSET', journal, 'batch:'")],
+        rewrites: &[("'HSET', journal, last_field, batch, record, rows)", "'HSET', journal, last_field, batch)")],
         prelude: "",
         load: dense(),
         found: |verdict| &verdict.doubled,
