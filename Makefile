@@ -27,8 +27,8 @@ bench: servers
 bench-companions: servers
 	cargo bench --locked --quiet --bench companions
 
-# Ten minutes over 100,000 entries with three consumers that are killed, frozen, stopped and started at random. SEED repeats
-# what is drawn; `make test` has a run of ten seconds.
+# Ten minutes over 100,000 entries with three consumers that are killed, frozen, stopped, started and doubled at random, and a
+# Postgres that freezes and ends sessions. SEED repeats what is drawn; `make test` has a run of ten seconds.
 consumer-faults: servers
 	CONSUMER_FAULTS_SECONDS=$(or $(SECONDS),600) CONSUMER_FAULTS_ENTRIES=$(or $(ENTRIES),100000) \
 	  $(if $(SEED),CONSUMER_FAULTS_SEED=$(SEED)) cargo test --locked --test it consumer::faults -- --nocapture

@@ -79,7 +79,8 @@ struct Options {
     /// Entries kept in memory.
     #[arg(long, env = "ORDER_CONSUMER_PREFETCH", default_value_t = 256, value_parser = clap::value_parser!(u16).range(1..))]
     prefetch: u16,
-    /// Bytes of entries kept in memory. What handling them takes comes on top: give the process twelve times as much, and 32 MiB.
+    /// Bytes of entries kept in memory. What handling them takes comes on top: give the process eight times as much, sixteen
+    /// times the largest entry, and 32 MiB.
     #[arg(long, env = "ORDER_CONSUMER_PREFETCH_BYTES", default_value = "8MiB", value_parser = bytes)]
     prefetch_bytes: usize,
     /// The largest entry that is handled; a larger one goes to the dead letters unseen.
@@ -177,6 +178,14 @@ async fn run(options: Options, log: &Log) -> Result<(), Box<dyn Error>> {
 
 fn settings(options: &Options) -> Result<Settings, BadOption> {
     let consumer = options.consumer.clone().map_or_else(host_name, Ok)?;
+    let (attempt_timeout, claim_idle) = (options.attempt_timeout, options.claim_idle);
+    if attempt_timeout >= claim_idle {
+        tracing::warn!(
+            ?attempt_timeout,
+            ?claim_idle,
+            "an attempt may outlast the time after which others take its entry over: give --claim-idle more"
+        );
+    }
     Ok(Settings {
         streams: options.redis.sources(&options.step.streams())?,
         workers: options.workers.into(),
@@ -184,11 +193,11 @@ fn settings(options: &Options) -> Result<Settings, BadOption> {
         prefetch: options.prefetch.into(),
         prefetch_bytes: options.prefetch_bytes,
         entry_bytes_max: options.entry_bytes_max,
-        attempt_timeout: options.attempt_timeout,
+        attempt_timeout,
         stop_grace: options.stop_grace,
         attempts_max: options.attempts_max,
         retry_delay: options.retry_delay,
-        claim_idle: options.claim_idle,
+        claim_idle,
         batch: options.batch.into(),
         ..Settings::new("", options.group.as_deref().unwrap_or(options.step.name()), &consumer)
     })

@@ -1,5 +1,8 @@
 -- Acknowledges entries that are still ours, and frees their keys if nothing of them was given out since.
 --
+-- One whose message is gone from the stream comes without its key, and before its turn perhaps: what says behind which one it
+-- came stays (read.lua), for the sweep to remove (sweep.lua).
+--
 -- Not those that another consumer took over from us: it is working on them, and the key's next entry must wait for it.
 --
 -- KEYS  1 stream  2 hash of the keys  3 hash of the group's state
@@ -15,8 +18,11 @@ for i = 4, #ARGV, 2 do
   if #redis.call('XPENDING', stream, group, id, id, 1, me) > 0 then
     done = done + redis.call('XACK', stream, group, id)
     redis.call('HDEL', state, 'entry:' .. id)
-    if key ~= '' and redis.call('HGET', keys, key) == id then
-      redis.call('HDEL', keys, key)
+    if key ~= '' then
+      redis.call('HDEL', state, 'prev:' .. id)
+      if redis.call('HGET', keys, key) == id then
+        redis.call('HDEL', keys, key)
+      end
     end
   end
 end

@@ -14,6 +14,8 @@ pub(super) struct Item {
     pub(super) room: Option<Place>,
     /// How often it was in somebody's way, or somebody in its.
     pub(super) postponements: u32,
+    /// How many outcomes there had been when it last found that what the handler needs is away.
+    pub(super) waited_at: Option<u64>,
     /// It may kill its consumer, or never end: it was being handled, beside others, when one died, or took too long. It is
     /// tried alone before it is blamed for anything.
     pub(super) is_suspect: bool,
@@ -41,7 +43,7 @@ pub(super) struct Batches {
 impl Item {
     pub(super) fn new(held: Held, room: Place) -> Self {
         let is_suspect = held.uncounted > 0;
-        Self { held, room: Some(room), postponements: 0, is_suspect, is_alone: false }
+        Self { held, room: Some(room), postponements: 0, waited_at: None, is_suspect, is_alone: false }
     }
 
     /// Counts an attempt that begins. In company, nobody could say whose fault a crash is.
@@ -56,9 +58,10 @@ impl Item {
     }
 
     /// Whether it may share a call with others. What was attempted before may be poison, deadly even: the others of its
-    /// call would have to be attempted again, and one that kills the consumer would cost each of them an attempt.
+    /// call would have to be attempted again, and one that kills the consumer would cost each of them an attempt. And what
+    /// finds something away may do so alone, and would make it look so for the others of its call.
     pub(super) fn is_sociable(&self) -> bool {
-        self.held.attempts == 0 && self.postponements == 0 && !self.is_suspect
+        self.held.attempts == 0 && self.postponements == 0 && self.waited_at.is_none() && !self.is_suspect
     }
 }
 

@@ -35,7 +35,7 @@ if #found > 0 then
   dead = redis.call('XADD', KEYS[2], '*', unpack(all))
 end
 redis.call('XACK', KEYS[1], ARGV[1], ARGV[4])
-redis.call('HDEL', state, 'entry:' .. ARGV[4])
+redis.call('HDEL', state, 'entry:' .. ARGV[4], 'prev:' .. ARGV[4])
 if ARGV[5] ~= '' and redis.call('HGET', KEYS[3], ARGV[5]) == ARGV[4] then
   redis.call('HDEL', KEYS[3], ARGV[5])
 end

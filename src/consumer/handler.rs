@@ -79,8 +79,9 @@ pub enum HandlerError {
     /// attempted again after a pause, as often as it takes, while other entries go on. Uses up no attempts.
     #[error("{0}")]
     Conflict(String),
-    /// Something that the handler needs is away, and the entry is not to blame: attempted again until it is back,
-    /// however long that takes; until then other entries are not attempted either. Uses up no attempts.
+    /// Something that the handler needs is away, and the entry is not to blame: attempted again until it is back, however
+    /// long that takes. Until then all wait, and one entry at a time is tried, each in its turn. If others get on meanwhile, it
+    /// is away for this one alone, which goes on as with [`HandlerError::Conflict`]. Uses up no attempts.
     #[error("{0}")]
     Unavailable(String),
 }

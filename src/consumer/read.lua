@@ -4,8 +4,10 @@
 --
 -- XREADGROUP alone gives an entry to whoever asks first. A hash remembers, for each key with pending entries, the last one
 -- that was given out. If that one is still pending, its owner works on the key, and gets the new one too; if it is not, all
--- before it are done as well (a key's entries are done in order), and the key is free. The pending list is the truth and the
--- hash only says where to look: a field that was left behind does no harm. All in one script, because between a read and
+-- before it are done as well (a key's entries are done in order), and the key is free. Unless it was deleted from the stream,
+-- which drops it from the pending list at its consumer's next sign of life, whatever is pending before it: so each entry that
+-- comes behind another one of its key says behind which (`prev:`), until it is done. The pending list is the truth and the
+-- hashes only say where to look: a field that was left behind does no harm. All in one script, because between a read and
 -- the question of who has the key another consumer could read the key's next entry.
 --
 -- An owner that has died keeps getting entries until somebody takes all that it has over (reclaim.lua), in order.
@@ -16,7 +18,7 @@
 -- bytes asked for ends the read and is told of without its fields: neither this script nor its reader ever has more at a
 -- time than that and one entry. COUNT with many at once blocked Redis for half a second over entries of 2 MB.
 --
--- KEYS  1 stream  2 hash of the keys  3 hash of the group's state (enter.lua, attempts.lua)
+-- KEYS  1 stream  2 hash of the keys  3 hash of the group's state (enter.lua, attempts.lua, `prev:`)
 -- ARGV  1 group  2 consumer  3 its token  4 how many at most  5 the last id that the consumer was told of  6 how many
 --       entries may be pending in the group: from then on nothing new is read  7 bytes
 -- Returns {entries, more, own}: entries = {id, attempts, attempts that do not count, bytes, key, {field, value, …}} in the
@@ -29,11 +31,12 @@ if (redis.call('HGET', state, 'consumer:' .. me) or token) ~= token then
 end
 local found, bytes = {}, 0
 
--- What an entry takes in memory: each text has a head.
+-- What an entry takes in memory: each text has a head, and the headers are parsed ("0," becomes a value of 32 bytes).
 local function weigh(fields)
   local weight = 0
   for i = 1, #fields do
-    weight = weight + #fields[i] + 64
+    local times = i % 2 == 0 and fields[i - 1] == 'headers' and 16 or 1
+    weight = weight + #fields[i] * times + 64
   end
   return weight
 end
@@ -47,6 +50,17 @@ local function key_of(fields)
     end
   end
   return ''
+end
+
+-- Who works on the key whose entry before this one was `id`, and the last one of it that is pending; nil when it is free.
+local function owner_of(id)
+  while id do
+    local pending = redis.call('XPENDING', stream, group, id, id, 1)
+    if #pending > 0 then
+      return pending[1][2], id
+    end
+    id = redis.call('HGET', state, 'prev:' .. id)
+  end
 end
 
 -- Tells of an entry; returns whether another one may fit.
@@ -96,12 +110,12 @@ for _ = 1, count - #found do
   local key, weight = key_of(fields), weigh(fields)
   if key ~= '' then
     local last = redis.call('HGET', keys, key)
-    if last then
-      local pending = redis.call('XPENDING', stream, group, last, last, 1)
-      if #pending > 0 then
-        owner = pending[1][2]
-      end
+    local before
+    owner, before = owner_of(last)
+    if owner then
+      redis.call('HSET', state, 'prev:' .. id, before)
     end
+    owner = owner or me
     redis.call('HSET', keys, key, id)
   end
   local fits

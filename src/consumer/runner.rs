@@ -49,6 +49,8 @@ pub(super) struct Runner<H> {
     pub(super) undone: VecDeque<Job>,
     pub(super) steps: JoinSet<Step>,
     pub(super) outage: Pauses,
+    /// Attempts whose outcome was not that something is away.
+    pub(super) outcomes: u64,
     pub(super) room: Arc<Room>,
 }
 
@@ -103,6 +105,7 @@ impl<H: Handler> Consumer<H> {
             undone: VecDeque::new(),
             steps: JoinSet::new(),
             outage: Pauses::for_outage(),
+            outcomes: 0,
             room,
             share: Arc::clone(&share),
         };

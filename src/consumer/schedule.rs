@@ -218,12 +218,22 @@ impl<T: Suspect> Schedule<T> {
 
     /// The entry was not attempted, or that does not count: its lane comes first again.
     pub(super) fn put_back(&mut self, lane: &Lane, id: EntryId, entry: T) {
+        self.ready_again(lane, id, entry);
+        self.ready.push_front(lane.clone());
+    }
+
+    /// As [`Schedule::put_back`], but the other lanes come first: what the entry met may be peculiar to it.
+    pub(super) fn put_last(&mut self, lane: &Lane, id: EntryId, entry: T) {
+        self.ready_again(lane, id, entry);
+        self.ready.push_back(lane.clone());
+    }
+
+    fn ready_again(&mut self, lane: &Lane, id: EntryId, entry: T) {
         self.came_back();
         let queue = self.lanes.entry(lane.clone());
         let queue = queue.or_insert_with(|| Queue { state: State::Running, entries: BTreeMap::new() });
         queue.entries.insert(id, entry);
         queue.state = State::Ready;
-        self.ready.push_front(lane.clone());
     }
 
     /// The handler cannot work: until `until` nothing is taken, then one entry at a time, until [`Schedule::open`].

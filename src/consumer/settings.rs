@@ -32,7 +32,7 @@ pub struct Settings {
     /// use of memory, for the payloads that it works on, comes on top.
     pub prefetch_bytes: usize,
     /// The largest entry that is handled; a larger one is dead-lettered inside Redis, without ever being fetched. An entry
-    /// counts with its texts and 64 bytes for each.
+    /// counts with its texts and 64 bytes for each; its headers count sixteen-fold, which is what they take when parsed.
     pub entry_bytes_max: usize,
     /// How many entries of a stream may be pending in the whole group; from then on nothing new is read. It bounds what
     /// piles up behind a key that cannot be handled.

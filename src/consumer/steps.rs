@@ -30,12 +30,23 @@ pub(super) enum Step {
     Begun(usize, Vec<Vec<Job>>, Result<Vec<Begun>, Interrupted>),
     /// A call of the handler has ended. `None`: it left the entry undone.
     Attempted(usize, Vec<(Job, Option<Consequence>)>),
-    /// It is noted which attempts count; the next ones come after a pause, if there is one.
-    Noted(Vec<Job>, Option<Duration>, Result<(), Interrupted>),
+    /// It is noted which attempts count, and when the next ones come.
+    Noted(Vec<Job>, Next, Result<(), Interrupted>),
     /// An entry is in the dead letters.
     Buried(Job, Result<(), Interrupted>),
     /// Entries are acknowledged.
     Acknowledged(usize, Vec<(EntryId, Bytes)>, Result<(), Interrupted>),
+}
+
+/// When an entry is attempted again.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Next {
+    /// At once.
+    First,
+    /// Once the others that are ready have had their turn.
+    Last,
+    /// After a pause of its own.
+    After(Duration),
 }
 
 impl<H: Handler> Runner<H> {
@@ -122,7 +133,7 @@ impl<H: Handler> Runner<H> {
     pub(super) fn leave_undone(&mut self) {
         for mut job in std::mem::take(&mut self.undone) {
             job.item.count();
-            self.take_back(job.lane.stream(), vec![job], None);
+            self.take_back(job.lane.stream(), vec![job], Next::First);
         }
     }
 
@@ -140,11 +151,12 @@ impl<H: Handler> Runner<H> {
                 }
             }
             Step::Attempted(stream, attempted) => self.follow_all(stream, attempted),
-            Step::Noted(jobs, pause, Ok(())) => {
+            Step::Noted(jobs, next, Ok(())) => {
                 for job in jobs {
-                    match pause {
-                        Some(pause) => self.retry(job, pause),
-                        None => self.schedule.put_back(&job.lane, job.item.held.id, job.item),
+                    match next {
+                        Next::After(pause) => self.retry(job, pause),
+                        Next::First => self.schedule.put_back(&job.lane, job.item.held.id, job.item),
+                        Next::Last => self.schedule.put_last(&job.lane, job.item.held.id, job.item),
                     }
                 }
             }
@@ -231,7 +243,7 @@ impl<H: Handler> Runner<H> {
         }
         if !waiting.is_empty() {
             self.schedule.close(Instant::now() + self.outage.next());
-            self.take_back(stream, waiting, None);
+            self.take_back(stream, waiting, Next::Last);
         }
         if self.share.stop.is_cancelled() {
             self.leave_undone();
@@ -245,10 +257,11 @@ impl<H: Handler> Runner<H> {
         if !matches!(consequence, Consequence::Wait(_) | Consequence::Isolate(_) | Consequence::Abandon) {
             self.schedule.open();
             self.outage = Pauses::for_outage();
+            self.outcomes += 1;
             // Alone it killed nobody.
             job.item.is_suspect &= !job.item.is_alone;
         }
-        match consequence {
+        match self.peculiar(&mut job, consequence) {
             Consequence::Acknowledge(handled) => {
                 self.share.streams[stream].metrics.done(handled);
                 self.acknowledge(job);
@@ -260,7 +273,7 @@ impl<H: Handler> Runner<H> {
                 if job.item.is_alone {
                     self.retry(job, pause);
                 } else {
-                    self.note(stream, vec![job], Some(pause));
+                    self.note(stream, vec![job], Next::After(pause));
                 }
             }
             Consequence::Postpone(error) => {
@@ -271,15 +284,15 @@ impl<H: Handler> Runner<H> {
                 }
                 tracing::debug!(stream = self.share.name(stream), %id, %error, ?pause, "postponed");
                 job.item.postponements = times;
-                self.take_back(stream, vec![job], Some(pause));
+                self.take_back(stream, vec![job], Next::After(pause));
             }
             Consequence::Isolate(error) => {
                 let pause = Pauses::before_next(1, self.share.settings.retry_delay, RETRY_DELAY_MAX);
                 tracing::warn!(stream = self.share.name(stream), %id, %error, "took too long beside others; trying it alone");
                 job.item.is_suspect = true;
-                self.take_back(stream, vec![job], Some(pause));
+                self.take_back(stream, vec![job], Next::After(pause));
             }
-            Consequence::Abandon => self.take_back(stream, vec![job], None),
+            Consequence::Abandon => self.take_back(stream, vec![job], Next::First),
             Consequence::Wait(error) => {
                 self.share.health.down(Part::Handler, &error);
                 return Some(job);
@@ -288,23 +301,32 @@ impl<H: Handler> Runner<H> {
         None
     }
 
+    /// An entry that finds something away, time and again, while others get on: what is away is away for this entry alone (a
+    /// row that a policy refuses, a trigger that misses a table for this one type), and the others need not wait for that.
+    fn peculiar(&self, job: &mut Job, consequence: Consequence) -> Consequence {
+        let Consequence::Wait(error) = consequence else { return consequence };
+        let before = job.item.waited_at.replace(self.outcomes);
+        let others_got_on = before.is_some_and(|before| before < self.outcomes);
+        if others_got_on { Consequence::Postpone(error) } else { Consequence::Wait(error) }
+    }
+
     /// Makes attempts that have ended not count.
-    fn take_back(&mut self, stream: usize, mut jobs: Vec<Job>, pause: Option<Duration>) {
+    fn take_back(&mut self, stream: usize, mut jobs: Vec<Job>, next: Next) {
         for job in &mut jobs {
             job.item.held.attempts -= 1;
         }
-        self.note(stream, jobs, pause);
+        self.note(stream, jobs, next);
     }
 
     /// Notes in Redis which attempts count.
-    fn note(&mut self, stream: usize, jobs: Vec<Job>, pause: Option<Duration>) {
+    fn note(&mut self, stream: usize, jobs: Vec<Job>, next: Next) {
         let share = Arc::clone(&self.share);
         self.steps.spawn(async move {
             let held = jobs.iter().map(|job| &job.item.held);
             let counts: Vec<_> = held.map(|held| (held.id, held.attempts, held.uncounted, false)).collect();
             let group = &share.streams[stream].group;
             let outcome = until_answered(&share.health, &share.stop, || group.attempts(&counts)).await;
-            Step::Noted(jobs, pause, outcome.map(drop))
+            Step::Noted(jobs, next, outcome.map(drop))
         });
     }
 

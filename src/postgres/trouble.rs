@@ -2,6 +2,8 @@
 
 use std::error::Error as _;
 
+use tokio_postgres::error::SqlState;
+
 use super::is_insecure;
 
 /// What to do with a piece of work (the handling of an event, say) that met an error.
@@ -23,11 +25,18 @@ pub enum Trouble {
 /// ([`Trouble::Wait`]), or that a value could not be sent or read ([`Trouble::Retry`]).
 pub fn classify(error: &tokio_postgres::Error) -> Trouble {
     if let Some(state) = error.code() {
-        return classify_state(state.code());
+        return if is_partition_missing(error) { Trouble::Conflict } else { classify_state(state.code()) };
     }
     let broken =
         error.is_closed() || error.source().is_some_and(<dyn std::error::Error + 'static>::is::<std::io::Error>);
     if broken || is_insecure(error) { Trouble::Wait } else { Trouble::Retry }
+}
+
+/// Whether a partition is missing for a row: Postgres says so with the SQLSTATE of a check that the row does not pass, but
+/// names a table and no constraint. The partition is somebody's to make, and rows of other partitions go on.
+fn is_partition_missing(error: &tokio_postgres::Error) -> bool {
+    let is_check = error.code() == Some(&SqlState::CHECK_VIOLATION);
+    is_check && error.as_db_error().is_some_and(|error| error.table().is_some() && error.constraint().is_none())
 }
 
 /// As [`classify`], for an SQLSTATE: five characters, of which the first two are its class (Appendix A of the manual).

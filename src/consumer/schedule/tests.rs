@@ -26,6 +26,7 @@ enum Event {
     Done(usize),
     Retry(usize, u64),
     PutBack(usize),
+    PutLast(usize),
     Close(u64),
     Open,
     Pass(u64),
@@ -38,6 +39,7 @@ fn event() -> impl Strategy<Value = Event> {
         5 => any::<usize>().prop_map(Event::Done),
         2 => (any::<usize>(), 1..50_u64).prop_map(|(which, pause)| Event::Retry(which, pause)),
         1 => any::<usize>().prop_map(Event::PutBack),
+        1 => any::<usize>().prop_map(Event::PutLast),
         1 => (1..50_u64).prop_map(Event::Close),
         2 => Just(Event::Open),
         3 => (1..60_u64).prop_map(Event::Pass),
@@ -94,7 +96,7 @@ impl Model {
                 self.schedule.close(until);
                 self.gate = Some(until);
             }
-            Event::Done(_) | Event::Retry(..) | Event::PutBack(_) if self.running.is_empty() => {}
+            Event::Done(_) | Event::Retry(..) | Event::PutBack(_) | Event::PutLast(_) if self.running.is_empty() => {}
             Event::Done(which) => {
                 let (lane, ..) = self.running.remove(which % self.running.len());
                 self.schedule.done(&lane);
@@ -107,9 +109,13 @@ impl Model {
                 self.queued.entry(key).or_default().insert(0, number);
                 self.queued.entry(key).or_default().sort_unstable();
             }
-            Event::PutBack(which) => {
+            Event::PutBack(which) | Event::PutLast(which) => {
                 let (lane, number, key) = self.running.remove(which % self.running.len());
-                self.schedule.put_back(&lane, id(number), number);
+                if matches!(event, Event::PutLast(_)) {
+                    self.schedule.put_last(&lane, id(number), number);
+                } else {
+                    self.schedule.put_back(&lane, id(number), number);
+                }
                 self.queued.entry(key).or_default().push(number);
                 self.queued.entry(key).or_default().sort_unstable();
             }

@@ -63,3 +63,43 @@ async fn what_the_server_could_not_do_is_not_the_events_fault() {
     consumer.until_ready().await;
     consumer.stop().await;
 }
+
+/// What looks like an outage and is one entry's alone (a policy that refuses its row, a partition that nobody has made) holds up
+/// that entry, for as long as it lasts, and nobody else.
+#[tokio::test]
+async fn an_outage_of_one_entry_alone_does_not_hold_up_the_others() {
+    let scene = Scene::new().await;
+    let consumer = scene.ready("one", &["--attempts-max", "2", "--workers", "2"]).await;
+    let arm = "create table by_sku (sku text) partition by list (sku);
+        create table by_sku_fine partition of by_sku for values in ('fine');
+        create function note() returns trigger language plpgsql as $$ begin
+          if new.sku = 'refused' then raise exception 'as a policy says it' using errcode = '42501'; end if;
+          if new.sku = 'elsewhere' then insert into by_sku values (new.sku); end if;
+          return new;
+        end $$;
+        create trigger note before insert on orders.inventory for each row execute function note()";
+    scene.db.batch_execute(arm).await.expect("a trigger");
+    for sku in ["refused", "elsewhere"] {
+        scene.own(sku, 1).await;
+    }
+    for _ in 0..50 {
+        scene.own("fine", 1).await;
+    }
+    scene.until_reserved("fine", 50).await;
+    let tries = consumer.sum("failed_total").await;
+    let often = async || consumer.sum("failed_total").await >= tries + 6.0;
+    eventually(LIMIT, "both to be tried on", often).await.expect("in time");
+    for _ in 0..50 {
+        scene.own("fine", 1).await;
+    }
+    scene.until_reserved("fine", 100).await;
+    assert_eq!((scene.pending().await, scene.dead().await.len()), (2, 0));
+    let mend = "drop trigger note on orders.inventory; create table by_sku_other partition of by_sku default";
+    scene.db.batch_execute(mend).await.expect("mended");
+    for sku in ["refused", "elsewhere"] {
+        scene.until_reserved(sku, 1).await;
+    }
+    scene.until_none_pending().await;
+    assert_eq!(scene.dead().await.len(), 0);
+    consumer.stop().await;
+}

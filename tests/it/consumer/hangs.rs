@@ -13,10 +13,10 @@ use tokio_util::sync::CancellationToken;
 use super::{LIMIT, STREAM, Scene, about};
 
 /// Postgres, frozen: the postmaster and the sessions of the consumers. Thawed when dropped.
-struct Frozen(Vec<Pid>);
+pub(super) struct Frozen(Vec<Pid>);
 
 impl Frozen {
-    async fn postgres(scene: &Scene) -> Self {
+    pub(super) async fn postgres(scene: &Scene) -> Self {
         let sql = "select pid from pg_stat_activity where application_name = 'order-consumer'";
         let rows = scene.db.query(sql, &[]).await.expect("the sessions");
         let mut pids: Vec<Pid> = rows.iter().map(|row| Pid::from_raw(row.get(0))).collect();
@@ -24,9 +24,8 @@ impl Frozen {
         let stat = std::fs::read_to_string(format!("/proc/{own}/stat")).expect("our backend");
         let parent = stat.rsplit_once(") ").expect("a name").1.split(' ').nth(1).expect("its parent");
         pids.push(Pid::from_raw(parent.parse().expect("a number")));
-        for pid in &pids {
-            kill(*pid, Signal::SIGSTOP).expect("frozen");
-        }
+        // A session may have ended meanwhile.
+        pids.retain(|pid| kill(*pid, Signal::SIGSTOP).is_ok());
         Self(pids)
     }
 }

@@ -183,6 +183,45 @@ async fn a_key_sticks_to_the_consumer_that_works_on_it() {
     two.stop().await;
 }
 
+/// What is deleted from the stream is dropped from the pending list, and with it the last word on who has its key.
+#[tokio::test]
+async fn a_key_sticks_to_its_consumer_though_its_last_entries_are_deleted() {
+    let (scene, log) = (Scene::with_group().await, Log::default());
+    let one = Running::start(&scene, Settings { claim_idle: Duration::from_secs(1), ..settings("one") }, "one", &log);
+    scene.event(STREAM, "a", "a1", "Wait").await;
+    let mut deleted = Vec::new();
+    for id in ["a2", "a3"] {
+        deleted.push(scene.event(STREAM, "a", id, "Plain").await);
+    }
+    // Another key, of which nothing else is pending.
+    deleted.push(scene.event(STREAM, "b", "b1", "Wait").await);
+    let all_with_one = async |count: usize| scene.owners().await == BTreeMap::from([("one".to_owned(), count)]);
+    eventually(LIMIT, "all to be read", async || all_with_one(4).await).await.expect("in time");
+    for id in &deleted {
+        scene.call("XDEL", &[STREAM, id]).await;
+    }
+    // Its next sign of life.
+    eventually(LIMIT, "the deleted ones to be dropped", async || all_with_one(1).await).await.expect("in time");
+    one.task.abort();
+    // Takes what it is given, and says nothing of its own.
+    let rival = Settings { claim_idle: Duration::from_hours(1), ..settings("two") };
+    let two = Running::start(&scene, rival, "two", &log);
+    for number in 4..=9 {
+        scene.event(STREAM, "a", &format!("a{number}"), "Plain").await;
+        scene.event(STREAM, "b", &format!("b{number}"), "Plain").await;
+    }
+    until_handled(&log, 6).await;
+    eventually(LIMIT, "all of the key to be with the first", async || all_with_one(7).await).await.expect("in time");
+    assert_eq!(of_key(&log, "a"), Vec::<String>::new());
+    let again = Running::start(&scene, settings("one"), "one", &log);
+    again.gate.add_permits(1);
+    until_handled(&log, 13).await;
+    assert_eq!(of_key(&log, "a"), ["a1", "a4", "a5", "a6", "a7", "a8", "a9"]);
+    scene.until_none_pending().await;
+    again.stop().await;
+    two.stop().await;
+}
+
 #[tokio::test]
 async fn a_stop_gives_back_at_once_and_the_order_is_kept() {
     let (scene, log) = (Scene::with_group().await, Log::default());
