@@ -1,11 +1,12 @@
 //! The only place that wires things together: configuration in, one relay for each outbox out.
 
+mod leftovers;
 mod outbox;
 mod reload;
 mod supervisor;
 mod watch;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -23,6 +24,9 @@ use crate::spans::Exporter;
 use crate::summary;
 use crate::telemetry::Log;
 use supervisor::Supervisor;
+
+/// How long a session may take to begin, with TLS and password.
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 
 /// Why the daemon could not do its work; each has an exit code of its own.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -88,6 +92,8 @@ pub struct Start {
 pub enum ConnectError {
     /// The server answered, and nothing changes until somebody mends it: wrong password, no such database.
     Refused(String),
+    /// The server answered, and takes no writes: a standby, or a database that is read-only for this role.
+    ReadOnly(String),
     /// TLS did not come about, or not as it was asked for.
     Insecure(String),
     /// Nobody answered, or the server is starting up.
@@ -98,7 +104,9 @@ impl ConnectError {
     /// The reason.
     pub fn reason(&self) -> &str {
         match self {
-            Self::Refused(reason) | Self::Insecure(reason) | Self::Unreachable(reason) => reason,
+            Self::Refused(reason) | Self::ReadOnly(reason) | Self::Insecure(reason) | Self::Unreachable(reason) => {
+                reason
+            }
         }
     }
 }
@@ -108,21 +116,31 @@ impl ConnectError {
 /// # Errors
 /// See [`ConnectError`].
 pub async fn connect(server: &postgres::Server) -> Result<Client, ConnectError> {
-    let (client, connection) = server.connect().await.map_err(|error| {
-        let reason = format!("{}: {}", server.place(), postgres::describe(&error));
-        // 28: authorization, 3D: no such database, 08P01: what a pooler answers to parameters and names that it does not know.
-        let refused = error.code().is_some_and(|code| {
-            code.code().starts_with("28") || code.code().starts_with("3D") || code.code() == "08P01"
-        });
-        if refused {
-            ConnectError::Refused(format!("postgres.url: {reason}"))
-        } else if postgres::is_insecure(&error) {
-            ConnectError::Insecure(reason)
-        } else {
-            ConnectError::Unreachable(reason)
+    // tokio-postgres's own limit ends with the TCP connection: somebody who takes it and says nothing would be waited for.
+    let (client, connection) = match tokio::time::timeout(CONNECT_LIMIT, server.connect()).await {
+        Ok(Ok(opened)) => opened,
+        Ok(Err(error)) => return Err(why(server, &error).await),
+        Err(_elapsed) => {
+            let seconds = CONNECT_LIMIT.as_secs();
+            return Err(ConnectError::Unreachable(format!("{}: no answer for {seconds} s", server.place())));
         }
-    })?;
+    };
     // Ends with the client.
     tokio::spawn(async move { drop(connection.await) });
     Ok(client)
+}
+
+async fn why(server: &postgres::Server, error: &tokio_postgres::Error) -> ConnectError {
+    let reason = format!("{}: {}", server.place(), postgres::describe(error));
+    // 28: authorization, 3D: no such database, 08P01: what a pooler answers to parameters and names that it does not know.
+    let code = error.code().map(tokio_postgres::error::SqlState::code).unwrap_or_default();
+    if code.starts_with("28") || code.starts_with("3D") || code == "08P01" {
+        ConnectError::Refused(format!("postgres.url: {reason}"))
+    } else if let Some(cause) = postgres::takes_no_writes(server, error).await {
+        ConnectError::ReadOnly(format!("postgres.url: {}: {cause}", server.place()))
+    } else if postgres::is_insecure(error) {
+        ConnectError::Insecure(reason)
+    } else {
+        ConnectError::Unreachable(reason)
+    }
 }

@@ -41,6 +41,7 @@ use fred::types::{ClusterHash, CustomCommand, Value};
 use secrecy::SecretString;
 
 use crate::tls;
+use crate::words::plain;
 use address::{Address, Kind};
 use cluster::Cluster;
 use sentinel::Sentinel;
@@ -116,7 +117,7 @@ impl Redis {
     /// Starts to connect in the background and returns at once. Until a connection stands, and whenever it is lost,
     /// every call fails with [`Failure::NotSent`].
     ///
-    /// `name` is what `CLIENT LIST` shows.
+    /// `name` is what the log calls it. The server is not told: a user may lack the permission for that.
     ///
     /// # Errors
     /// [`BadUrl`] when the address cannot be parsed.
@@ -210,7 +211,8 @@ impl Node {
             max_command_attempts: 1,
             max_redirections: 0,
             max_command_buffer_len: QUEUE_MAX,
-            auto_client_setname: true,
+            // A user may lack the permission, and fred takes that for a connection that failed.
+            auto_client_setname: false,
             // Closes a connection whose peer is silent. Safe only because attempts = 1: fred would re-send otherwise.
             unresponsive: UnresponsiveConfig {
                 max_timeout: Some(COMMAND_TIMEOUT + BLOCKING_SLACK),
@@ -227,7 +229,6 @@ impl Node {
         // Otherwise fred gives up for good when the first attempt to connect fails.
         config.fail_fast = false;
         let client = Client::new(config, Some(performance), Some(connection), Some(reconnect));
-        // fred uses a client's id as its name in `CLIENT LIST`.
         tracing::debug!(id = %client.id(), name, "opening a connection to Redis");
         let last_error = Arc::new(Mutex::new(None));
         let seen = Arc::clone(&last_error);
@@ -279,7 +280,7 @@ impl Node {
         let options = Options { max_attempts: Some(1), fail_fast: true, timeout: Some(timeout), ..Options::default() };
         let command = CustomCommand::new_static(command, ClusterHash::FirstKey, blocks);
         let frame = self.client.with_options(&options).custom_raw(command, args.0).await;
-        frame.map_err(|error| Failure::Unknown(error.details().to_owned())).and_then(reply)
+        frame.map_err(|error| Failure::Unknown(plain(error.details()))).and_then(reply)
     }
 
     fn not_connected(&self) -> Failure {
@@ -289,10 +290,10 @@ impl Node {
 
     fn not_sent(&self, reason: &str) -> Failure {
         // Redis takes the beginning of TLS for a command, and waits for the end of its line.
-        let silent = (self.is_tls && reason.contains("timed out"))
+        let silent = (self.is_tls && reason.to_lowercase().contains("timed out"))
             .then(|| format!("{reason}; if it is up, it does not speak TLS on this port: correct the port"));
-        let explained = silent.or_else(|| tls::explain(reason, &NAMES));
-        Failure::NotSent(format!("{}: {}", self.place, explained.as_deref().unwrap_or(reason)))
+        let explained = silent.or_else(|| tls::explain(reason, &NAMES)).unwrap_or_else(|| plain(reason));
+        Failure::NotSent(format!("{}: {explained}", self.place))
     }
 }
 

@@ -139,9 +139,10 @@ pub fn check_level(level: &str) -> Result<(), String> {
     filter(level).map(drop)
 }
 
-/// Below the level that was asked for: fred repeats every reconnect, tokio-postgres prints parameters, which are
-/// customers' data. A filter that names them has its way.
-const QUIET: &str = "fred=error,tokio_postgres=warn";
+/// Below the level that was asked for: fred repeats every reconnect in Rust's words for programmers, tokio-postgres prints
+/// notices and parameters, which are customers' data. What goes wrong on their connections is told by our own lines, once
+/// an incident. A filter that names them has its way.
+const QUIET: &str = "fred=off,tokio_postgres=warn,deadpool=warn,hyper=warn,hyper_util=warn,rustls=warn";
 
 fn filter(level: &str) -> Result<EnvFilter, String> {
     EnvFilter::try_new(format!("{QUIET},{level}"))

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::{Findings, Known, Remedy, about, advice};
+use super::unreached::allow;
+use super::{Findings, Known, Remedy, about};
 use crate::config::OutboxConfig;
 use crate::redis::{Args, Failure, Redis};
 use crate::sink::journal_key;
@@ -49,8 +50,8 @@ const EVALSHA: usize = XADD - 2;
 /// A key that the relay uses.
 struct Key {
     name: String,
-    /// Pattern for the ACL.
-    pattern: String,
+    /// What the ACL says for it: all keys of a pattern, or leave to write to them only.
+    rule: String,
     kind: Kind,
     /// Whether scripts declare it, for which they need to read it too.
     is_declared: bool,
@@ -80,6 +81,7 @@ pub(super) async fn check(
     findings: &mut Findings,
 ) {
     let mut missing = Missing::default();
+    let write = write_rule(redis).await;
     for (outbox, known) in outboxes.iter().zip(known) {
         // The scripts run where the streams are.
         let tag = outbox.stream.hash_tag().filter(|_| redis.is_cluster());
@@ -87,12 +89,12 @@ pub(super) async fn check(
             Ok(server) => server,
             Err(failure) => {
                 let what = format!("the node of {} cannot be found: {failure}", outbox.stream);
-                findings.error(&about(outbox), what, advice("see CLUSTER SLOTS, which the user must be allowed"));
+                findings.error(&about(outbox), what, allow(&failure, user, "see CLUSTER SLOTS"));
                 continue;
             }
         };
         let existing = streams_of(&redis, &outbox.stream).await.unwrap_or_default();
-        let keys = keys(outbox, known, existing, tag);
+        let keys = keys(outbox, known, existing, tag, write);
         match allowed(&redis, &keys).await {
             Ok(Some(allowed)) => missing.take(denied(&keys, &allowed, outbox, user, findings)),
             Ok(None) => {
@@ -105,7 +107,7 @@ pub(super) async fn check(
             Err(failure) if failure.code() == Some("NOPERM") => missing.take(everything(&keys)),
             Err(failure) => {
                 let what = format!("what user {user} may do cannot be asked: {failure}");
-                return findings.error(ABOUT, what, advice("see the server's log"));
+                return findings.error(ABOUT, what, allow(&failure, user, "see the server's log"));
             }
         }
     }
@@ -114,8 +116,21 @@ pub(super) async fn check(
         findings.ok(ABOUT, format!("user {user} has the permissions that are needed"));
     }
     for line in lines {
-        findings.error(ABOUT, format!("user {user} lacks permissions"), line);
+        let what = format!(
+            "user {user} lacks permissions that the relay needs (if the relay has another user, check as that)"
+        );
+        findings.error(ABOUT, what, line);
     }
+}
+
+/// What a pattern begins with that is for writing only, as the relay's own are in the shipped ACL: Redis 6 does not know
+/// it. Who may not ask for the version is told no by each version in other words.
+async fn write_rule(redis: &Redis) -> &'static str {
+    let is_old = match redis.call("INFO", Args::from(["server"])).await {
+        Ok(reply) => reply.string().is_some_and(|info| info.contains("redis_version:6.")),
+        Err(failure) => failure.to_string().contains("or its subcommand"),
+    };
+    if is_old { "~" } else { "%W~" }
 }
 
 /// What is missing. A user who may write to some streams only is taken to be meant that way.
@@ -161,7 +176,7 @@ fn cause(index: usize, key: &Key, may: &[bool; COMMANDS.len()], allowed: &[[bool
         missing.commands.insert(format!("+{}", command.name.to_lowercase()));
     }
     if command_is_allowed || !key_is_open {
-        missing.patterns.insert(format!("~{}", key.pattern));
+        missing.patterns.insert(key.rule.clone());
     }
     missing
 }
@@ -178,16 +193,17 @@ fn wanted(key: &Key) -> std::ops::Range<usize> {
 fn everything(keys: &[Key]) -> Missing {
     Missing {
         commands: COMMANDS.iter().map(|command| format!("+{}", command.name.to_lowercase())).collect(),
-        patterns: keys.iter().map(|key| format!("~{}", key.pattern)).collect(),
+        patterns: keys.iter().map(|key| key.rule.clone()).collect(),
     }
 }
 
-fn keys(outbox: &OutboxConfig, known: &Known, existing: Vec<String>, tag: Option<&str>) -> Vec<Key> {
+fn keys(outbox: &OutboxConfig, known: &Known, existing: Vec<String>, tag: Option<&str>, write: &str) -> Vec<Key> {
     // Before `migrate`, or without the right to read it, the journal has no name: any will do to ask about.
     let name = |name: &str| journal_key(known.journal.as_deref().unwrap_or(name), tag);
-    let mut keys = vec![Key { name: name(PROBE), pattern: name("*"), kind: Kind::Journal, is_declared: true }];
-    let glob = outbox.stream.glob();
-    let stream = |name: String, kind| Key { name, pattern: glob.clone(), kind, is_declared: tag.is_some() };
+    let rule = format!("~{}", name("*"));
+    let mut keys = vec![Key { name: name(PROBE), rule, kind: Kind::Journal, is_declared: true }];
+    let rule = format!("{}{}", if tag.is_some() { "~" } else { write }, outbox.stream.glob());
+    let stream = |name: String, kind| Key { name, rule: rule.clone(), kind, is_declared: tag.is_some() };
     if outbox.stream.columns().next().is_none() {
         keys.extend(outbox.stream.render(&[]).map(|name| stream(name, Kind::Stream)));
         return keys;

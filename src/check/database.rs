@@ -4,9 +4,9 @@ use jiff::Timestamp;
 use tokio_postgres::Client;
 
 use super::transport::{self, Route};
-use super::{Findings, Known, Level, advice, event_table, horizon, split};
+use super::{Findings, Known, advice, connections, event_table, horizon, trial, unconnected};
 use crate::config::Config;
-use crate::daemon::{ConnectError, connect};
+use crate::daemon::connect;
 use crate::postgres::{self, Mode, describe, scoped};
 
 const ABOUT: &str = "postgres";
@@ -34,22 +34,12 @@ pub(super) async fn check(config: &Config, findings: &mut Findings) -> Vec<Known
     }
     let client = match connect(&server).await {
         Ok(client) => client,
-        Err(ConnectError::Refused(reason)) => {
-            findings.error(ABOUT, reason, advice("correct postgres.url, or pg_hba.conf on the server"));
-            return nothing();
-        }
-        Err(ConnectError::Insecure(reason)) => {
-            let (what, remedy) = split(&reason);
-            findings.error(ABOUT, what, advice(remedy));
-            return nothing();
-        }
-        Err(ConnectError::Unreachable(reason)) => {
-            let remedy = advice("check that it runs, and that postgres.url has its host and port");
-            findings.add(Level::Unreachable, ABOUT, format!("cannot be reached: {reason}"), Some(remedy));
+        Err(error) => {
+            unconnected::tell(&server, &error, findings).await;
             return nothing();
         }
     };
-    pooler(&client, &server, findings).await;
+    let is_direct = pooler(&client, &server, findings).await;
     if let Err(error) = server_itself(&client, findings).await {
         findings.error(ABOUT, format!("cannot be asked: {}", describe(&error)), advice("see the server's log"));
         return nothing();
@@ -57,7 +47,15 @@ pub(super) async fn check(config: &Config, findings: &mut Findings) -> Vec<Known
     horizon::check(&client, findings).await;
     let mut known = Vec::new();
     for outbox in &config.outboxes {
-        known.push(event_table::check(&client, outbox, findings).await);
+        let (of_outbox, table) = event_table::check(&client, outbox, findings).await;
+        known.push(of_outbox);
+        // It sets what the relay sets for its sessions.
+        if let Some(table) = table.filter(|_| is_direct) {
+            trial::check(&server, outbox, table, findings).await;
+        }
+    }
+    if is_direct {
+        connections::check(&client, &server, config, findings).await;
     }
     known
 }
@@ -113,8 +111,10 @@ async fn server_itself(client: &Client, findings: &mut Findings) -> Result<(), t
 }
 
 /// The control connection (session locks, LISTEN) does not work behind a transaction pooler.
-async fn pooler(client: &Client, server: &postgres::Server, findings: &mut Findings) {
-    match postgres::shares_sessions(server, client).await {
+async fn pooler(client: &Client, server: &postgres::Server, findings: &mut Findings) -> bool {
+    let shared = postgres::shares_sessions(server, client).await;
+    let is_direct = shared == Ok(false);
+    match shared {
         Ok(false) => findings.ok(ABOUT, "sessions are direct"),
         Ok(true) => findings.error(ABOUT, postgres::POOLED, advice(postgres::UNPOOLED)),
         Err(reason) => findings.warning(
@@ -123,4 +123,5 @@ async fn pooler(client: &Client, server: &postgres::Server, findings: &mut Findi
             advice("the relay needs several sessions at once: in_flight + 4 for each outbox"),
         ),
     }
+    is_direct
 }

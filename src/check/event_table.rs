@@ -3,7 +3,7 @@
 use tokio_postgres::Client;
 
 use super::database::{BEGIN, looking};
-use super::{Findings, Known, Remedy, about, advice};
+use super::{Findings, Known, Remedy, about, advice, hazards};
 use crate::config::{OutboxConfig, Settle};
 use crate::outbox::proof::{self, Gap};
 use crate::outbox::table::{Problem, Table};
@@ -14,7 +14,7 @@ use crate::table_name::quote_identifier;
 const ROWS_MAX: i64 = 1_000;
 
 /// Checks it. Returns what Redis must be asked about.
-pub(super) async fn check(client: &Client, outbox: &OutboxConfig, findings: &mut Findings) -> Known {
+pub(super) async fn check(client: &Client, outbox: &OutboxConfig, findings: &mut Findings) -> (Known, Option<Table>) {
     let about = &about(outbox);
     let mut known = Known { journal: None, streams: Vec::new() };
     // Examined as a whole: its reasons are texts already.
@@ -22,22 +22,34 @@ pub(super) async fn check(client: &Client, outbox: &OutboxConfig, findings: &mut
     let examined = match examined.map_err(|error| describe(&error)).flatten() {
         Ok(examined) => examined,
         Err(reason) => {
-            findings.error(about, format!("{} cannot be looked at: {reason}", outbox.table), advice("see there"));
-            return known;
+            let what = format!("{} cannot be looked at: {reason}", outbox.table);
+            findings.error(about, what, advice("see the server's log"));
+            return (known, None);
         }
     };
     for problem in &examined.problems {
         match problem {
-            Problem::Privilege(grant) => findings.error(about, "a privilege is missing", Remedy::Sql(grant.clone())),
+            Problem::Hidden(statement) => {
+                let what = "row security may hide rows from this role: they would never be delivered";
+                findings.error(about, what, Remedy::Sql(statement.clone()));
+            }
+            Problem::Privilege(grant) => {
+                let what =
+                    "this role lacks a privilege that the relay needs (if the relay has another role, check as that)";
+                findings.error(about, what, Remedy::Sql(grant.clone()));
+            }
             Problem::Other(message) => match message.split_once("; ") {
                 Some((what, remedy)) => findings.error(about, what, advice(remedy)),
                 None => findings.error(about, message, advice("correct the configuration or the table")),
             },
         }
     }
-    let Some(table) = examined.table else { return known };
+    let Some(table) = examined.table else { return (known, None) };
     findings.ok(about, format!("{} has its columns, privileges and registration", outbox.table));
-    trigger(table.has_trigger, outbox, findings, about);
+    let is_disabled = hazards::check(client, table.oid, outbox, about, findings).await;
+    if !is_disabled {
+        trigger(table.has_trigger, outbox, findings, about);
+    }
     if table.has_cursor {
         order_proof(client, table.oid, outbox, findings, about).await;
         order_column(client, outbox, findings, about).await;
@@ -46,7 +58,7 @@ pub(super) async fn check(client: &Client, outbox: &OutboxConfig, findings: &mut
             format!("the order column {:?} is no integer: every claim starts at the beginning", outbox.columns.order);
         findings.warning(about, what, advice("let columns.order name an integer from a sequence, with an index"));
     }
-    known.journal = Some(table.journal);
+    known.journal = Some(table.journal.clone());
     match waiting(client, outbox).await {
         Ok(streams) => known.streams = streams,
         Err(error) => {
@@ -54,7 +66,7 @@ pub(super) async fn check(client: &Client, outbox: &OutboxConfig, findings: &mut
             findings.warning(about, what, advice("check the index on the order column"));
         }
     }
-    known
+    (known, Some(table))
 }
 
 fn trigger(notifies: bool, outbox: &OutboxConfig, findings: &mut Findings, about: &str) {

@@ -1,12 +1,21 @@
 //! `outflow check`: everything that keeps events from being delivered, or will one day, each with what to do about it.
 
 mod acl;
+mod connections;
 mod database;
+mod durability;
 mod event_table;
+mod hazards;
 mod horizon;
+mod journal;
+mod listen;
 mod replication;
+mod speaks;
 mod store;
 pub(crate) mod transport;
+mod trial;
+mod unconnected;
+mod unreached;
 
 use std::collections::HashSet;
 use std::fmt;
@@ -120,6 +129,7 @@ impl Findings {
 pub async fn servers(config: &Config, findings: &mut Findings) {
     let known = database::check(config, findings).await;
     store::check(config, &known, findings).await;
+    listen::check(config, findings).await;
 }
 
 impl fmt::Display for Finding {
@@ -129,13 +139,25 @@ impl fmt::Display for Finding {
             Level::Warning => '!',
             Level::Error | Level::Unreachable => '✗',
         };
-        write!(f, "{mark} {}: {}", self.about, self.what)?;
+        write!(f, "{mark} {}: {}: {}", self.level, self.about, self.what)?;
         match &self.remedy {
             None => Ok(()),
             Some(Remedy::Sql(statement)) => write!(f, "; run in psql: {statement}"),
             Some(Remedy::Redis(command)) => write!(f, "; run in redis-cli: {command}"),
             Some(Remedy::Advice(advice)) => write!(f, "; {advice}"),
         }
+    }
+}
+
+/// The same words as in JSON.
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ok => "ok",
+            Self::Warning => "warning",
+            Self::Error => "error",
+            Self::Unreachable => "unreachable",
+        })
     }
 }
 

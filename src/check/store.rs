@@ -6,9 +6,10 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::transport::{self, Route};
-use super::{Findings, Known, Level, Remedy, acl, advice, replication, split};
+use super::unreached::allow;
+use super::{Findings, Known, Remedy, acl, advice, durability, journal, replication, unreached};
 use crate::config::Config;
-use crate::redis::{self, Args, CORRECTABLE, Failure, Redis};
+use crate::redis::{self, Args, Redis};
 
 const ABOUT: &str = "redis";
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
@@ -22,7 +23,7 @@ pub(super) async fn check(config: &Config, known: &[Known], findings: &mut Findi
         return;
     }
     if let Err(failure) = redis.ready(CONNECT_LIMIT).await {
-        return unreachable(&failure, findings);
+        return unreached::tell(&config.redis, &user(&config.redis), &failure, findings).await;
     }
     let tags = config.outboxes.iter().map(|outbox| outbox.stream.hash_tag().unwrap_or_default());
     for tag in tags.collect::<BTreeSet<_>>() {
@@ -33,11 +34,14 @@ pub(super) async fn check(config: &Config, known: &[Known], findings: &mut Findi
             }
             Err(failure) => {
                 let what = format!("the cluster's nodes cannot be told: {failure}");
-                return findings.error(ABOUT, what, advice("allow +cluster|slots, and see CLUSTER INFO"));
+                return findings.error(ABOUT, what, allow(&failure, &user(&config.redis), "see CLUSTER INFO"));
             }
         }
     }
     acl::check(&redis, &user(&config.redis), &config.outboxes, known, findings).await;
+    for (outbox, known) in config.outboxes.iter().zip(known) {
+        journal::check(&redis, outbox, known, findings).await;
+    }
     redis.close().await;
 }
 
@@ -56,28 +60,13 @@ async fn is_reached_as_asked(url: &SecretString, findings: &mut Findings) -> boo
     transport::check(&route, findings).await
 }
 
-/// A wrong password is nothing that waiting helps against.
-fn unreachable(failure: &Failure, findings: &mut Findings) {
-    let reason = failure.to_string();
-    let names_its_remedy = reason.contains("client certificate") || reason.contains("our certificate");
-    if names_its_remedy || CORRECTABLE.iter().any(|name| reason.ends_with(name)) {
-        let (what, remedy) = split(&reason);
-        findings.error(ABOUT, what, advice(remedy));
-    } else if ["WRONGPASS", "NOAUTH", "NOPERM"].iter().any(|code| reason.contains(code)) {
-        findings.error(ABOUT, reason, advice("correct the user or the password in redis.url"));
-    } else {
-        let remedy = advice("check that it runs, and that redis.url has its host and port");
-        findings.add(Level::Unreachable, ABOUT, format!("cannot be reached: {reason}"), Some(remedy));
-    }
-}
-
 /// Checks what `INFO` tells.
 async fn server(redis: &Redis, expects_cluster: bool, config: &Config, findings: &mut Findings) {
     let info = match redis.call("INFO", Args::default()).await {
         Ok(reply) => reply.string().unwrap_or_default(),
         Err(failure) => {
             let what = format!("version, persistence and eviction cannot be told: {failure}");
-            return findings.warning(ABOUT, what, advice("allow +info, or see to them yourself"));
+            return findings.warning(ABOUT, what, allow(&failure, &user(&config.redis), "see to them yourself"));
         }
     };
     let info: HashMap<&str, &str> = info.lines().filter_map(|line| line.trim().split_once(':')).collect();
@@ -88,6 +77,10 @@ async fn server(redis: &Redis, expects_cluster: bool, config: &Config, findings:
         findings.ok(ABOUT, format!("version {version}"));
     } else {
         findings.error(ABOUT, format!("version {version}"), advice("version 6.2 or later is needed"));
+    }
+    if value("redis_mode") == "sentinel" {
+        let remedy = "let redis.url begin with redis-sentinel:// and name its master: ?service_name=NAME";
+        return findings.error(ABOUT, "is a sentinel, which keeps no streams", advice(remedy));
     }
     if value("role") == "slave" {
         findings.error(ABOUT, "is a replica and takes no writes", advice("let redis.url lead to the primary"));
@@ -100,6 +93,10 @@ async fn server(redis: &Redis, expects_cluster: bool, config: &Config, findings:
         }
     }
     persistence(&value, findings);
+    if value("aof_enabled") == "1" {
+        durability::appendfsync(redis, findings).await;
+    }
+    durability::memory(&value, findings);
     eviction(&value, findings);
     let replicas = value("connected_slaves").parse().unwrap_or(0);
     replication::check(redis, ABOUT, &user(&config.redis), (replicas, config.wait_replicas), findings).await;

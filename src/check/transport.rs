@@ -16,12 +16,13 @@ use x509_cert::der::Decode as _;
 
 use super::{Findings, advice};
 use crate::tls::{self, Names};
+use crate::words::plain_end;
 
 const LIMIT: Duration = Duration::from_secs(5);
 /// A certificate that is valid for less than this is soon a matter for the night.
 const RENEWED_BEFORE: Duration = Duration::from_hours(14 * 24);
 /// Postgres's request for TLS: length 8, code 80877103.
-const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
+pub(super) const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 const SSL_YES: u8 = b'S';
 
 /// A server, and how it is to be reached.
@@ -62,7 +63,7 @@ pub(super) async fn check(route: &Route<'_>, findings: &mut Findings) -> bool {
             let text = error.to_string();
             let Some(explained) = tls::explain(&text, &route.names) else { return true };
             let (what, remedy) = super::split(&explained);
-            findings.error(route.about, format!("{place}: {what} ({text})"), advice(remedy));
+            findings.error(route.about, format!("{place}: {what} ({})", plain_end(&text)), advice(remedy));
             return false;
         }
         Err(_elapsed) => return true,

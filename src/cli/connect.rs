@@ -11,7 +11,9 @@ pub(super) async fn to_postgres(config: &Config, name: &str) -> Result<Client, D
     let server = postgres::server(&config.postgres, name)
         .map_err(|error| DaemonError::Configuration(format!("postgres.url: {error}")))?;
     connect(&server).await.map_err(|error| match error {
-        ConnectError::Refused(reason) | ConnectError::Insecure(reason) => DaemonError::Configuration(reason),
+        ConnectError::Refused(reason) | ConnectError::ReadOnly(reason) | ConnectError::Insecure(reason) => {
+            DaemonError::Configuration(reason)
+        }
         ConnectError::Unreachable(reason) => DaemonError::Unavailable(format!("cannot reach Postgres: {reason}")),
     })
 }

@@ -11,6 +11,8 @@ mod output;
 mod run;
 mod status;
 
+pub(crate) use healthcheck::reachable;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
+use super::leftovers::Leftovers;
 use super::watch::Watch;
 use super::{ConnectError, DaemonError, connect};
 use crate::config::{Config, OutboxConfig};
@@ -50,10 +51,17 @@ pub(super) async fn relay(
     }
     let _watch = Watch::over(&config, &outbox, &server, &metrics, mode);
     let place = Redis::place(&config.redis);
+    let mut leftovers = Leftovers::default();
     loop {
         let relay = relay_of(&outbox, table.clone(), &server, &redis, &place, &metrics);
-        let Some(changed) = Box::pin(relay.run(mode, &stop)).await else { break };
+        let outcome = Box::pin(relay.run(mode, &stop)).await;
         drop(relay);
+        let Some(changed) = outcome else {
+            if mode == Mode::Daemon || stop.is_cancelled() || !leftovers.remain(&server, &outbox, &metrics).await? {
+                break;
+            }
+            continue;
+        };
         let Some(found) = look.again(&changed).await? else { break };
         // Another table indeed. The same one would be refused again, and is tried at growing pauses.
         if found != table {
@@ -142,6 +150,12 @@ impl Look<'_> {
                     Err(TableError::Unreachable(reason)) => (reason, "cannot reach Postgres"),
                 },
                 Err(ConnectError::Refused(reason)) if !waits => return Err(DaemonError::Configuration(reason)),
+                // Of several hosts another one may be promoted, and then it works.
+                Err(ConnectError::ReadOnly(reason))
+                    if self.mode == Mode::Once || !waits && self.server.hosts().len() <= 1 =>
+                {
+                    return Err(DaemonError::Configuration(reason));
+                }
                 // A certificate is renewed, and then it works: no reason to end for a daemon.
                 Err(ConnectError::Insecure(reason)) if self.mode == Mode::Once => {
                     return Err(DaemonError::Configuration(reason));

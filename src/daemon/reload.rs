@@ -71,7 +71,9 @@ pub(super) async fn try_out(config: &Config, exchange: &Exchange) -> Result<(), 
         postgres::server(&config.postgres, "outflow reload").map_err(|error| format!("postgres.url: {error}"))?;
     let client = match connect(&server).await {
         Ok(client) => client,
-        Err(ConnectError::Refused(reason) | ConnectError::Insecure(reason)) => return Err(reason),
+        Err(ConnectError::Refused(reason) | ConnectError::ReadOnly(reason) | ConnectError::Insecure(reason)) => {
+            return Err(reason);
+        }
         Err(ConnectError::Unreachable(_)) => return Ok(()),
     };
     for outbox in &exchange.started {

@@ -14,8 +14,8 @@ use super::identity::{is_another, is_unregistered, same_types};
 use super::lease::Lease;
 use super::refusal::{Failed, ask};
 use super::row::{BadRow, Rows};
-use super::source::{PgOutbox, State, failed, locked, within};
-use super::{OutboxError, lock};
+use super::source::{PgOutbox, SPARE_CONNECTIONS, State, failed, locked, within};
+use super::{OutboxError, connections, lock};
 use crate::event::Batch;
 
 const BEGIN: &str = "begin isolation level read committed read write";
@@ -64,52 +64,67 @@ enum Looked {
     Bad(usize, BadRow),
 }
 
+/// Why one try to claim has come to nothing.
+pub(super) enum Denied {
+    /// It was too much: the next try asks for fewer.
+    Fewer,
+    /// One row is refused, and why.
+    One(String),
+}
+
 impl PgOutbox {
     /// Takes the next rows, as many as fit. What the server refuses is tried again with fewer, down to the one row that is
     /// the reason; that one is looked at alone.
     pub(super) async fn take(&self, parked: &[String]) -> Result<Option<PgClaim>, OutboxError> {
         let mut lone = false;
         loop {
-            let client = Lease::new(self.connection().await?);
-            let refusal = match self.look(&client, parked, lone, None).await {
-                Ok(Looked::Rows(batch, look)) => return within(self.hold(client, batch, Some(&look))).await,
-                Ok(Looked::TooLarge(fits)) => {
-                    locked(&self.state).limit = fits;
-                    within(roll_back(client)).await?;
-                    continue;
-                }
-                Ok(Looked::Bad(before, bad)) => {
-                    within(roll_back(client)).await?;
-                    if !lone && self.narrow(before) {
-                        continue;
-                    }
-                    bad.to_string()
-                }
-                Err(Failed::Said(said)) => {
-                    let may_be_too_much = said.may_be_too_much();
-                    within(roll_back_and_close(client)).await?;
-                    if !may_be_too_much {
-                        return Err(OutboxError::Refused(said.words));
-                    }
-                    if !lone && self.narrow(usize::MAX) {
-                        continue;
-                    }
-                    said.words
-                }
-                Err(Failed::Lost(error @ (OutboxError::Stale(_) | OutboxError::InFlight(_)))) => {
-                    within(roll_back(client)).await?;
-                    return Err(error);
-                }
-                Err(Failed::Lost(error)) => return Err(error),
-            };
-            if lone {
-                return Err(OutboxError::Refused(refusal));
-            }
-            match self.examine(parked, &refusal).await? {
-                Found::SetAside => return Ok(None),
-                Found::Fine => lone = true,
+            match self.attempt(parked, lone).await? {
+                Ok(claim) => return Ok(claim),
+                Err(Denied::Fewer) => {}
+                Err(Denied::One(words)) if lone => return Err(OutboxError::Refused(words)),
+                Err(Denied::One(words)) => match self.examine(parked, &words).await? {
+                    Found::SetAside => return Ok(None),
+                    Found::Fine => lone = true,
+                },
             }
         }
+    }
+
+    /// One try. `lone`: of one row, however large it is.
+    pub(super) async fn attempt(
+        &self,
+        parked: &[String],
+        lone: bool,
+    ) -> Result<Result<Option<PgClaim>, Denied>, OutboxError> {
+        let client = Lease::new(self.connection().await?);
+        let (refusal, is_narrowed) = match self.look(&client, parked, lone, None).await {
+            Ok(Looked::Rows(batch, look)) => {
+                return within(self.hold(client, batch, Some(&look))).await.map(Ok);
+            }
+            Ok(Looked::TooLarge(fits)) => {
+                locked(&self.state).limit = fits;
+                within(roll_back(client)).await?;
+                return Ok(Err(Denied::Fewer));
+            }
+            Ok(Looked::Bad(before, bad)) => {
+                within(roll_back(client)).await?;
+                (bad.to_string(), !lone && self.narrow(before))
+            }
+            Err(Failed::Said(said)) => {
+                let may_be_too_much = said.may_be_too_much();
+                within(roll_back_and_close(client)).await?;
+                if !may_be_too_much {
+                    return Err(OutboxError::Refused(said.words));
+                }
+                (said.words, !lone && self.narrow(usize::MAX))
+            }
+            Err(Failed::Lost(error @ (OutboxError::Stale(_) | OutboxError::InFlight(_)))) => {
+                within(roll_back(client)).await?;
+                return Err(error);
+            }
+            Err(Failed::Lost(error)) => return Err(error),
+        };
+        Ok(Err(if is_narrowed { Denied::Fewer } else { Denied::One(refusal) }))
     }
 
     /// Takes one row of this stream. It says nothing of the others: the cursor stays where it is.
@@ -281,9 +296,17 @@ impl PgOutbox {
             self.prepared(&client).await?;
             Ok::<_, OutboxError>(client)
         };
-        if let Err(error) = within(future::try_join_all((0..self.config.in_flight).map(ready))).await {
+        let size = self.config.in_flight + SPARE_CONNECTIONS;
+        self.pool.resize(size);
+        let Err(error) = within(future::try_join_all((0..self.config.in_flight).map(ready))).await else { return };
+        if !connections::are_too_few(&error) {
             tracing::debug!(outbox = self.config.name, %error, "connections are opened when they are needed");
+            return;
         }
+        // Each batch in flight would wait for a connection that is never to be had, and fail; fewer work.
+        let had = connections::to_be_had(size, || ready(0)).await;
+        self.pool.resize(had.max(connections::LEAST));
+        connections::tell(&self.config.name, had, size, &error);
     }
 
     /// Where to look, after what was found outside the claims.

@@ -32,6 +32,15 @@ pub(super) enum Found {
     Fine,
 }
 
+/// What of an examination is committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Keep {
+    /// The rows that went to the dead letters.
+    Deaths,
+    /// A trial.
+    Nothing,
+}
+
 /// What is the matter with a row.
 enum Verdict {
     /// It is not this member's, or somebody else has it.
@@ -74,8 +83,13 @@ struct Desk<'a> {
 }
 
 impl PgOutbox {
-    /// Finds out why a claim of one row was refused.
+    /// Finds out why a claim of one row was refused, and sets aside what stands in the way.
     pub(super) async fn examine(&self, parked: &[String], refusal: &str) -> Result<Found, OutboxError> {
+        self.examined(parked, refusal, Keep::Deaths).await
+    }
+
+    /// As [`examine`](Self::examine), of which nothing stays if it is `Keep::Nothing`.
+    pub(super) async fn examined(&self, parked: &[String], refusal: &str, keep: Keep) -> Result<Found, OutboxError> {
         let client = Lease::new(self.connection().await?);
         let bounds = self.bounds();
         let (rows, keys) = bounds.held.unzip();
@@ -88,7 +102,8 @@ impl PgOutbox {
         let outcome = self.walk(&desk, refusal, &mut aside).await;
         match outcome {
             Ok(found) => {
-                if aside.iter().any(|aside| matches!(aside, SetAside::Dead { .. })) {
+                let has_deaths = aside.iter().any(|aside| matches!(aside, SetAside::Dead { .. }));
+                if has_deaths && keep == Keep::Deaths {
                     // Every statement before it was checked: it cannot end in a rollback.
                     match ask(client.batch_execute("commit")).await {
                         Ok(()) => drop(client.release()),

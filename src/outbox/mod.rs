@@ -1,6 +1,7 @@
 //! The Postgres side: claiming rows, settling them, and starting again after a doubt.
 
 mod claim;
+mod connections;
 mod control;
 pub mod cursor;
 mod examine;
@@ -8,14 +9,17 @@ mod held;
 mod identity;
 mod in_flight;
 mod lease;
+pub mod left;
 mod letter;
 pub mod lock;
+mod named;
 mod one;
 mod privileges;
 pub mod proof;
 mod recovery;
 mod refusal;
 mod row;
+mod row_security;
 mod settle;
 pub mod slots;
 mod source;
@@ -23,6 +27,7 @@ mod statements;
 mod sweep;
 pub mod table;
 mod time;
+mod trial;
 mod types;
 mod witness;
 
@@ -32,7 +37,8 @@ use std::time::Duration;
 use crate::encode::Entries;
 use crate::event::{Acknowledged, AppendedRow, Batch, DeadReason};
 
-pub use source::PgOutbox;
+pub use source::{CONNECTIONS_BEYOND, PgOutbox};
+pub use trial::Trial;
 
 /// Why a step on the Postgres side failed. Whichever it is, what was open is rolled back and recovery follows.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

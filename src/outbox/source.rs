@@ -27,7 +27,9 @@ const LEAVE_LIMIT: Duration = Duration::from_secs(2);
 /// How often the members are looked at when nothing is heard.
 const LOOK_PAUSE: Duration = Duration::from_secs(1);
 /// Connections beyond those of the batches in flight: recovery and sweep have their own.
-const SPARE_CONNECTIONS: usize = 2;
+pub(super) const SPARE_CONNECTIONS: usize = 2;
+/// The same with those that are not of the pool: the control session, and the one that watches the backlog.
+pub const CONNECTIONS_BEYOND: usize = SPARE_CONNECTIONS + 2;
 
 /// An event table, drained by one member.
 pub struct PgOutbox {

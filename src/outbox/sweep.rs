@@ -3,13 +3,15 @@
 
 use std::time::{Duration, Instant};
 
-use super::OutboxError;
+use super::identity::noted;
 use super::lease::Lease;
 use super::source::{PgOutbox, failed, locked, within};
+use super::{OutboxError, row_security};
 use crate::config::Settle;
 
 /// The sweep is at work at most for one twentieth of the time.
 const IDLE_PER_WORK: u32 = 19;
+const IS_FILTERED: &str = "select pg_catalog.row_security_active($1::oid)";
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 /// What a sweep that failed waits for; the claims tell of the failure.
 const PAUSE_FAILED: Duration = Duration::from_secs(10);
@@ -18,6 +20,10 @@ impl PgOutbox {
     /// Sweeps once; returns how long to wait before the next time.
     pub(super) async fn sweep_once(&self, parked: &[String]) -> Duration {
         let started = Instant::now();
+        if let Err(error) = noted(&self.state, within(self.see_all()).await) {
+            tracing::debug!(outbox = self.config.name, %error, "whether all rows are seen is not known");
+            return PAUSE_FAILED;
+        }
         match within(self.lowest_behind(parked)).await {
             Ok(found) => {
                 if let Some(found) = found {
@@ -30,6 +36,20 @@ impl PgOutbox {
                 PAUSE_FAILED
             }
         }
+    }
+
+    /// Rows that a policy has hidden since the table was examined would look like none.
+    async fn see_all(&self) -> Result<(), OutboxError> {
+        let client = Lease::new(self.connection().await?);
+        let statement = client.prepare_cached(IS_FILTERED).await.map_err(|error| failed(&error))?;
+        let row = client.query_one(&statement, &[&self.table.oid]).await.map_err(|error| failed(&error))?;
+        let remedy =
+            if row.get(0) { row_security::remedy(&client, self.table.oid, &self.config).await } else { Ok(None) };
+        let remedy = remedy.map_err(|error| failed(&error))?;
+        drop(client.release());
+        remedy.map_or(Ok(()), |statement| {
+            Err(OutboxError::Changed(format!("row security may hide rows from this role; run: {statement}")))
+        })
     }
 
     /// Makes the next claim come to it, and asks what it says of the table's proof.

@@ -2,10 +2,10 @@
 
 use tokio_postgres::Client;
 
-use super::privileges;
 use super::row::Layout;
 use super::statements::{Statements, layout, statements};
 use super::types;
+use super::{named, privileges, row_security};
 use crate::columns::{self, Column};
 use crate::config::{OutboxConfig, Settle};
 use crate::postgres::describe;
@@ -59,6 +59,8 @@ pub struct Examined {
 pub enum Problem {
     /// A privilege is missing: the statement to run.
     Privilege(String),
+    /// Row security may hide rows from the role: the statement to run.
+    Hidden(String),
     /// Something else is missing: what, and what to do.
     Other(String),
 }
@@ -74,6 +76,9 @@ impl Table {
         for problem in examined.problems {
             match problem {
                 Problem::Privilege(grant) => grants.push(grant),
+                Problem::Hidden(statement) => messages.push(format!(
+                    "row security may hide rows from this role; if the relay shall deliver them all, run: {statement}"
+                )),
                 Problem::Other(message) => messages.push(message),
             }
         }
@@ -97,16 +102,14 @@ impl Table {
         let names = [config.table.schema(), config.table.table()];
         let found = client.query_opt(include_str!("sql/table.sql"), &[&names[0], &names[1]]).await.map_err(failed)?;
         let Some(found) = found else {
-            problems.push(Problem::Other(format!(
-                "there is no table {}; correct outbox.table, or create it (`outflow migrate` creates public.outbox)",
-                config.table
-            )));
+            problems.push(Problem::Other(named::missing(client, &config.table).await.map_err(failed)?));
             return Ok(Examined { problems, table: None });
         };
         let oid: u32 = found.get("oid");
         let columns = columns::of_oid(client, oid).await.map_err(failed)?;
         problems.extend(missing_columns(config, &columns).into_iter().map(Problem::Other));
         problems.extend(types::unfit(config, &columns).into_iter().map(Problem::Other));
+        problems.extend(row_security::remedy(client, oid, config).await.map_err(failed)?.map(Problem::Hidden));
         // Whoever may not look would be told of that instead.
         let mut journal = None;
         if !problems.iter().any(|problem| matches!(problem, Problem::Privilege(_))) {
@@ -181,7 +184,8 @@ fn missing_columns(config: &OutboxConfig, columns: &[Column]) -> Vec<String> {
     let known = columns.iter().map(|column| column.name.as_str()).collect::<Vec<_>>().join(", ");
     let missing = |(key, name): (&str, Option<String>)| {
         let name = name.filter(|name| !columns.iter().any(|column| column.name == *name))?;
-        Some(format!("{key} names {name:?}, but {} has only the columns {known}", config.table))
+        let meant = named::did_you_mean(&name, columns.iter().map(|column| column.name.as_str()));
+        Some(format!("{key} names {name:?}{meant}, but {} has only the columns {known}", config.table))
     };
     wanted.into_iter().filter_map(missing).collect()
 }

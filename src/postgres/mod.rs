@@ -5,6 +5,7 @@ pub mod blockers;
 mod pooler;
 pub mod scoped;
 mod trouble;
+mod writable;
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,11 +21,13 @@ use tokio_postgres::{Client, Config, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::tls::{self, Verify};
+use crate::words::plain_end;
 use address::Address;
 
 pub use address::{MODE, Mode, NAMES, files, with_parameter};
 pub use pooler::{POOLED, UNPOOLED, shares_sessions};
 pub use trouble::{Trouble, classify, classify_state};
+pub use writable::takes_no_writes;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A dead host is noticed after idle + interval × retries = 25 s without an answer, unsent data after 15 s.
@@ -105,6 +108,12 @@ impl Server {
     /// As tokio-postgres; [`describe`] puts them in words.
     pub async fn connect(&self) -> Result<(Client, Connection), tokio_postgres::Error> {
         self.config.connect(self.tls.clone()).await
+    }
+
+    /// The role that connects; without one in the address that of this process's user, as with libpq.
+    pub fn user(&self) -> String {
+        let own = || nix::unistd::User::from_uid(nix::unistd::geteuid()).ok().flatten().map(|user| user.name);
+        self.config.get_user().map(str::to_owned).or_else(own).unwrap_or_default()
     }
 
     /// How far TLS is asked for.
@@ -203,7 +212,7 @@ pub fn describe(error: &tokio_postgres::Error) -> String {
     let may_be_tls =
         error.as_db_error().is_none_or(|error| *error.code() == SqlState::INVALID_AUTHORIZATION_SPECIFICATION);
     match tls::explain(&said, &NAMES).filter(|_| may_be_tls) {
-        Some(explained) => format!("{explained} ({said})"),
+        Some(explained) => format!("{explained} ({})", plain_end(&said)),
         None => said,
     }
 }

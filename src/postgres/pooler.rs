@@ -30,7 +30,8 @@ const ROUNDS: usize = 4;
 /// # Errors
 /// It cannot be told: why.
 pub async fn shares_sessions(server: &Server, client: &Client) -> Result<bool, String> {
-    let (other, connection) = server.connect().await.map_err(|error| describe(&error))?;
+    let connecting = async { server.connect().await.map_err(|error| describe(&error)) };
+    let (other, connection) = answered(connecting).await?;
     let driver = AbortOnDropHandle::new(tokio::spawn(connection));
     let outcome = match compared(client, &other).await {
         // PgBouncer's words for a pool that hands out connections for single statements.

@@ -103,6 +103,10 @@ impl Address {
         let rest = text.replacen(scheme, "redis", 1);
         let mut rest = Url::parse(&rest).map_err(|_hidden| BadUrl(EXPECTED.to_owned()))?;
         rest.set_query(None);
+        // The one that a connection begins with: SELECT, which a user may lack, is not needed for it.
+        if rest.path().trim_matches('/') == "0" {
+            rest.set_path("");
+        }
         let kind = match (of, given.service) {
             ("sentinel", Some(service)) => {
                 let mut rest = rest.clone();

@@ -38,6 +38,16 @@ impl Reply {
         }
     }
 
+    /// What kind it is, for messages: what is in it may be an event's.
+    pub fn kind(&self) -> String {
+        match self {
+            Self::Nil => "no value".to_owned(),
+            Self::Int(_) => "a number".to_owned(),
+            Self::Text(_) => "a text".to_owned(),
+            Self::List(items) => format!("a list of {}", items.len()),
+        }
+    }
+
     /// The items of an array; none for anything else.
     pub fn items(&self) -> &[Reply] {
         match self {

@@ -27,7 +27,9 @@ const ROUND_WITHOUT_MASTER: Duration = Duration::from_millis(100);
 const ANSWER: Patience = Patience { timeout: Duration::from_secs(1), ..PATIENCE };
 
 /// What a reason ends with that waiting does not help against.
-pub(crate) const CORRECTABLE: [&str; 2] = [SERVICE, SENTINEL_PASSWORD];
+pub(crate) const CORRECTABLE: [&str; 4] = [SERVICE, SENTINEL_PASSWORD, NO_SENTINEL, FORBIDDEN];
+const NO_SENTINEL: &str = "let the address begin with redis://, or name sentinels (usually on port 26379)";
+const FORBIDDEN: &str = "allow +sentinel|master to its user there";
 
 /// A connection to the master, whichever it is.
 pub(super) struct Sentinel {
@@ -158,13 +160,20 @@ impl Watcher {
             sentinel.send("SENTINEL", Args::from(["MASTER", &self.service]), ANSWER).await
         };
         match asked.await {
-            Ok(reply) => Answer::parse(&reply).ok_or_else(|| format!("{} answers {reply:?}", sentinel.place)),
+            Ok(reply) => Answer::parse(&reply)
+                .ok_or_else(|| format!("{}: an answer without ip, port and config-epoch", sentinel.place)),
             Err(Failure::NotSent(reason)) if reason.contains("NOAUTH") => {
                 Err(format!("{reason}; give sentinel_username, if there are users, and sentinel_password"))
             }
             Err(Failure::NotSent(reason)) => Err(reason),
             Err(Failure::Refused(reason)) if reason.contains("No such master") => {
                 Err(format!("{} knows no master {:?}; correct {SERVICE}", sentinel.place, self.service))
+            }
+            Err(Failure::Refused(reason)) if reason.contains("unknown command") => {
+                Err(format!("{} is no sentinel but a Redis server; {NO_SENTINEL}", sentinel.place))
+            }
+            Err(Failure::Refused(reason)) if reason.starts_with("NOPERM") => {
+                Err(format!("{}: {reason}; {FORBIDDEN}", sentinel.place))
             }
             Err(Failure::Refused(reason) | Failure::Unknown(reason)) => Err(format!("{}: {reason}", sentinel.place)),
         }

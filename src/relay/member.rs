@@ -89,7 +89,12 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
         let sweep = async {
             loop {
                 let parked = self.parked().names();
-                tokio::time::sleep(self.outbox.sweep(&parked).await).await;
+                let rest = self.outbox.sweep(&parked).await;
+                if self.outbox.outdated().is_some() {
+                    // What is in flight is settled first.
+                    shift_over.cancel();
+                }
+                tokio::time::sleep(rest).await;
             }
         };
         let ended = tokio::select! {

@@ -240,5 +240,5 @@ fn lossy(bytes: &Bytes) -> String {
 }
 
 fn unexpected(reply: &Reply) -> String {
-    format!("Redis gave an answer of an unexpected kind: {reply:?}")
+    format!("Redis gave an answer of an unexpected kind: {}", reply.kind())
 }

@@ -13,6 +13,7 @@ use crate::daemon::connect;
 use crate::metrics::{FirstInLine, ParkedStream, Report};
 use crate::outbox::lock;
 use crate::postgres::{self, describe, scoped};
+use crate::table_name::quote_identifier;
 
 /// Plans as the relay does; a look at a table with many dead rows is cut short.
 const SESSION: &str =
@@ -28,6 +29,7 @@ pub(super) async fn ask(config: &Config, outboxes: &mut [OutboxStatus]) -> Resul
     let client = connect(&server).await.map_err(|error| error.reason().to_owned())?;
     // Each part in a transaction of its own: one that fails ends no other, and nothing is left in the session.
     let begin = scoped::begin("read only", SESSION);
+    let grantee = format!(" to {}", quote_identifier(&server.user()));
     let lost = |error: tokio_postgres::Error| describe(&error);
     for (outbox, status) in config.outboxes.iter().zip(outboxes) {
         let mut first = Vec::new();
@@ -40,7 +42,9 @@ pub(super) async fn ask(config: &Config, outboxes: &mut [OutboxStatus]) -> Resul
             backlog.map_err(|reason| format!("backlog: {reason}")),
             dead.map_err(|reason| format!("dead letters: {reason}")),
         ];
-        status.problems.extend(parts.into_iter().filter_map(Result::err));
+        status
+            .problems
+            .extend(parts.into_iter().filter_map(Result::err).map(|reason| reason.replace(" to ROLE", &grantee)));
         status.causes = causes::of(status);
         if status.causes.is_empty() {
             // For a role that may not look there is no such cause.

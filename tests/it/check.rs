@@ -263,7 +263,7 @@ async fn exit_codes_say_what_kind_of_trouble() {
     let none = check(&stage).await;
     assert_eq!((none.code, none.stdout.matches("unreachable").count()), (Some(69), 2), "{none:?}");
     let offline = stage.asked(&["check", "--offline"]).await;
-    assert_eq!(offline.data(), "✓ configuration: valid; outboxes: orders (public.outbox)\n");
+    assert_eq!(offline.data(), "✓ ok: configuration: valid; outboxes: orders (public.outbox)\n");
     reconfigure(&stage, &[("[redis]", "[redsi]")]);
     for args in [&["check"][..], &["check", "--offline"], &["check", "--json"]] {
         let asked = stage.asked(args).await;

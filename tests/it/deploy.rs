@@ -10,3 +10,4 @@ mod privileges;
 mod restart;
 mod series;
 mod tools;
+mod users;

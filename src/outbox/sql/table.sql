@@ -7,7 +7,7 @@ select
   exists (
     select from pg_catalog.pg_trigger t
     join pg_catalog.pg_proc f on f.oid = t.tgfoid
-    where t.tgrelid = c.oid and t.tgname = 'outflow_wake' and t.tgenabled <> 'D' and f.proname <> 'number'
+    where t.tgrelid = c.oid and t.tgname = 'outflow_wake' and t.tgenabled in ('O', 'A') and f.proname <> 'number'
   ) as has_trigger
 from pg_catalog.pg_class c
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace

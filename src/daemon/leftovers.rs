@@ -1,0 +1,69 @@
+//! What `run --once` leaves behind. It has drained the outbox when nothing waits; what still waits after another try stays
+//! there for a reason, which is told, and the exit code is 1.
+
+use std::collections::BTreeSet;
+
+use super::{ConnectError, DaemonError, connect};
+use crate::config::OutboxConfig;
+use crate::metrics::OutboxMetrics;
+use crate::outbox::left::{self, Waiting};
+use crate::postgres::{Server, describe};
+
+/// The rows that were left the last time.
+#[derive(Default)]
+pub(super) struct Leftovers {
+    known: Option<BTreeSet<String>>,
+}
+
+impl Leftovers {
+    /// Whether another try is worth it: rows wait that may just have come.
+    ///
+    /// # Errors
+    /// Rows wait that waited before the last try too: why.
+    pub(super) async fn remain(
+        &mut self,
+        server: &Server,
+        outbox: &OutboxConfig,
+        metrics: &OutboxMetrics,
+    ) -> Result<bool, DaemonError> {
+        let client = connect(server).await.map_err(|error| match error {
+            ConnectError::Unreachable(reason) => DaemonError::Unavailable(format!("cannot reach Postgres: {reason}")),
+            other => DaemonError::Configuration(other.reason().to_owned()),
+        })?;
+        let waiting = left::waiting(&client, outbox).await.map_err(|error| DaemonError::Failed(describe(&error)))?;
+        let rows: BTreeSet<String> = waiting.iter().map(|row| row.row.clone()).collect();
+        match self.known.replace(rows) {
+            // None of those that come and go: what is new is for the next run.
+            Some(known) => {
+                let stay: Vec<&Waiting> = waiting.iter().filter(|row| known.contains(&row.row)).collect();
+                if stay.is_empty() { Ok(false) } else { Err(DaemonError::Failed(why(outbox, &stay, metrics))) }
+            }
+            None => Ok(!waiting.is_empty()),
+        }
+    }
+}
+
+fn why(outbox: &OutboxConfig, stay: &[&Waiting], metrics: &OutboxMetrics) -> String {
+    let parked = metrics.report().parked;
+    let mut reasons: Vec<String> =
+        parked.iter().map(|parked| format!("stream {} refuses its events: {}", parked.stream, parked.reason)).collect();
+    let without = stay.iter().filter(|row| !row.has_order).count();
+    if without > 0 {
+        reasons.push(format!("{without} of them have no value in the order column {:?}", outbox.columns.order));
+    }
+    if reasons.is_empty() {
+        reasons.push(
+            "other sessions have locked them, another relay has them, or a trigger or a rule keeps them; `outflow check` \
+             looks for the cause"
+                .to_owned(),
+        );
+    }
+    let first = stay.first().map(|row| row.row.as_str()).unwrap_or_default();
+    let count = stay.len();
+    format!(
+        "outbox {:?}: {count} rows or more are left in {} (row {first} …): {}",
+        outbox.name,
+        outbox.table,
+        reasons.join("; ")
+    )
+}
