@@ -12,6 +12,8 @@ use crate::table_name::quote_identifier;
 
 /// Events are counted up to here: about 50 ms of Postgres's time.
 pub const CAP: i64 = 100_000;
+/// Events without an order value are counted up to here.
+pub const UNORDERED_MAX: i64 = 1_000;
 /// Where to start when nothing is known.
 pub const BEGINNING: i64 = i64::MIN;
 
@@ -28,11 +30,31 @@ pub struct Look {
     pub first: Option<String>,
 }
 
+/// Events without an order value: they wait, and no claim comes to them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Unordered {
+    /// How many, at most [`UNORDERED_MAX`].
+    pub events: i64,
+    /// Primary key of one of them, as text.
+    pub first: Option<String>,
+}
+
+impl Look {
+    /// With those that have no place in the line.
+    #[must_use]
+    pub fn and(self, unordered: &Unordered) -> Self {
+        let first = self.first.or_else(|| unordered.first.clone());
+        Self { events: (self.events + unordered.events).min(CAP), first, ..self }
+    }
+}
+
 /// The statement that looks at one outbox.
 #[derive(Debug, Clone)]
 pub struct Backlog {
     statement: String,
     parked: String,
+    /// Only if claims go by position.
+    unordered: Option<String>,
     /// Whether looks can start from a position: the order column is an integer.
     pub has_position: bool,
 }
@@ -85,7 +107,16 @@ impl Backlog {
             .replace("{unsettled}", &unsettled)
             .replace("{order}", &order)
             .replace("{cap}", &CAP.to_string());
-        Ok(Self { statement, parked, has_position })
+        let id = quote_identifier(&config.columns.id);
+        let unordered = has_position.then(|| {
+            format!(
+                "select count(*) as events, min(row) as first from ( \
+                 select left(c.{id}::text, 200) as row from {} as c where {unsettled} and c.{order} is null \
+                 limit {UNORDERED_MAX}) as counted",
+                config.table.quoted()
+            )
+        });
+        Ok(Self { statement, parked, unordered, has_position })
     }
 
     /// The statement; `$1` is the position.
@@ -102,6 +133,16 @@ impl Backlog {
         // `infinity` is a time that jiff does not have.
         let oldest = row.try_get("time").unwrap_or(None);
         Ok(Look { events: row.get("events"), position: row.get("position"), oldest, first: row.get("id") })
+    }
+
+    /// Looks for events that have no place in the line.
+    ///
+    /// # Errors
+    /// As [`Backlog::look`].
+    pub async fn unordered(&self, client: &Client) -> Result<Unordered, tokio_postgres::Error> {
+        let Some(statement) = &self.unordered else { return Ok(Unordered::default()) };
+        let row = client.query_one(statement, &[]).await?;
+        Ok(Unordered { events: row.get("events"), first: row.get("first") })
     }
 
     /// How many of the first [`CAP`] events in line are for each of these streams.

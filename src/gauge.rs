@@ -6,6 +6,7 @@
 //! committed late.
 
 mod line;
+mod stuck;
 
 use std::time::{Duration, Instant};
 
@@ -13,12 +14,13 @@ use tokio::time::timeout;
 use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
-use crate::backlog::{BEGINNING, Backlog, CAP, Look};
+use crate::backlog::{BEGINNING, Backlog, CAP, Look, Unordered};
 use crate::config::OutboxConfig;
 use crate::daemon::connect;
 use crate::metrics::{OutboxMetrics, Report};
 use crate::postgres::{self, describe};
 use line::First;
+use stuck::Stuck;
 
 /// Pause between two looks, at least.
 const PAUSE_MIN: Duration = Duration::from_secs(2);
@@ -52,6 +54,8 @@ pub async fn keep(server: postgres::Server, outbox: OutboxConfig, metrics: Outbo
         position: BEGINNING,
         full: Instant::now(),
         first: None,
+        unordered: Unordered::default(),
+        stuck: Stuck::default(),
         reported: None,
         may_count_letters: true,
     };
@@ -71,6 +75,9 @@ struct Gauge {
     full: Instant,
     /// The first event in line, as the last look saw it.
     first: Option<First>,
+    /// Those that have no place in the line, as the last look from the beginning saw them.
+    unordered: Unordered,
+    stuck: Stuck,
     pace: Pace,
     /// What was reported last: when, in which row.
     reported: Option<(Instant, i32, Report)>,
@@ -98,6 +105,7 @@ impl Gauge {
             let started = Instant::now();
             answered(self.report(&client)).await?;
             answered(self.look(&backlog, &client)).await?;
+            self.tell_stuck(outbox);
             answered(self.count_letters(&client, outbox)).await?;
             self.metrics.tell_deaths(false);
             tokio::time::sleep(PAUSE_MIN.max(started.elapsed() * DUTY)).await;
@@ -110,6 +118,7 @@ impl Gauge {
         let started = Instant::now();
         let look = backlog.look(client, position).await;
         if is_full {
+            self.unordered = backlog.unordered(client).await.map_err(|error| describe(&error))?;
             self.full = Instant::now() + FULL_PAUSE_MIN.max(started.elapsed() * DUTY);
         }
         self.seen(look.map_err(|error| describe(&error))?);
@@ -168,11 +177,16 @@ impl Gauge {
 
     fn seen(&mut self, look: Look) {
         self.position = look.position.unwrap_or(self.position);
-        let first = First::next(self.first.take(), look);
+        let first = First::next(self.first.take(), look.and(&self.unordered));
         #[expect(clippy::cast_precision_loss, reason = "it is 100,000 at most")]
         self.metrics.behind(Some(first.events as f64), Some(first.age()));
         self.metrics.first_in_line(first.named());
         self.first = Some(first);
+    }
+
+    fn tell_stuck(&mut self, outbox: &OutboxConfig) {
+        let named = self.first.as_ref().and_then(First::named);
+        self.stuck.tell(outbox, &self.unordered, named.as_ref(), &self.metrics.report());
     }
 
     /// What is not known is neither 0 nor what it was. The event that was first may be so afterwards too.

@@ -40,5 +40,8 @@ pub(super) async fn run(args: MigrateArgs, config: Config) -> Result<(), DaemonE
     } else {
         tracing::info!(now = migrate::VERSION, tables, "schema outflow is created");
     }
+    for run in migrate::disabled(&client, &config.outboxes).await.map_err(DaemonError::Failed)? {
+        tracing::warn!(run, "the wake-up trigger is disabled, and was left so: events are found by polling");
+    }
     Ok(())
 }

@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use tokio_postgres::Client;
+use tokio_postgres::types::Type;
 
 use crate::config::OutboxConfig;
 use crate::outbox::lock;
@@ -17,6 +18,9 @@ use crate::table_name::quote_literal;
 
 /// The table that is created where it is missing. Others are somebody else's.
 const DEFAULT_TABLE: (&str, &str) = ("public", "outbox");
+const DISABLED: &str = "select 'alter table ' || tgrelid::regclass || ' enable always trigger outflow_wake;' \
+    from pg_catalog.pg_trigger where tgname = 'outflow_wake' and tgenabled = 'D' \
+    and tgrelid in (select to_regclass(name) from unnest($1::text[]) as name)";
 /// Version of [`schema.sql`](self): what `outflow.migration` says when it is up to date.
 pub const VERSION: i32 = 4;
 
@@ -80,6 +84,16 @@ pub async fn run(
     let before = version(client).await?;
     turns::run(client, observer, &script(outboxes, triggers), patience).await?;
     Ok(before)
+}
+
+/// The statements that switch on the triggers which somebody has disabled: the script leaves them alone.
+///
+/// # Errors
+/// The server's own words.
+pub async fn disabled(client: &Client, outboxes: &[OutboxConfig]) -> Result<Vec<String>, String> {
+    let tables: Vec<String> = outboxes.iter().map(|outbox| outbox.table.quoted()).collect();
+    let rows = client.query_typed(DISABLED, &[(&tables, Type::TEXT_ARRAY)]).await.map_err(|error| describe(&error))?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
 async fn version(client: &Client) -> Result<Option<i32>, String> {

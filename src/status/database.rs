@@ -7,7 +7,7 @@ use tokio_postgres::Client;
 
 use super::{DeadLetters, Member, OutboxStatus, Parked, causes};
 use crate::age::Age;
-use crate::backlog::{BEGINNING, Backlog, CAP, Look};
+use crate::backlog::{BEGINNING, Backlog, CAP, Look, Unordered};
 use crate::config::{Config, OutboxConfig};
 use crate::daemon::connect;
 use crate::metrics::{FirstInLine, ParkedStream, Report};
@@ -32,10 +32,11 @@ pub(super) async fn ask(config: &Config, outboxes: &mut [OutboxStatus]) -> Resul
     let grantee = format!(" to {}", quote_identifier(&server.user()));
     let lost = |error: tokio_postgres::Error| describe(&error);
     for (outbox, status) in config.outboxes.iter().zip(outboxes) {
-        let mut first = Vec::new();
+        let (mut first, mut stuck) = (Vec::new(), Vec::new());
         let members = scoped::looking(&client, &begin, members(&client, outbox, status, &mut first)).await;
         let members = members.map_err(lost)?;
-        let backlog = scoped::looking(&client, &begin, backlog(&client, outbox, status, &first)).await.map_err(lost)?;
+        let backlog = backlog(&client, outbox, status, &first, &mut stuck);
+        let backlog = scoped::looking(&client, &begin, backlog).await.map_err(lost)?;
         let dead = scoped::looking(&client, &begin, dead_letters(&client, outbox, status)).await.map_err(lost)?;
         let parts = [
             members.map_err(|reason| format!("members: {reason}")),
@@ -51,6 +52,10 @@ pub(super) async fn ask(config: &Config, outboxes: &mut [OutboxStatus]) -> Resul
             let holder = scoped::looking(&client, &begin, holder(&client, outbox, status)).await.map_err(lost)?;
             status.causes.extend(holder.ok().flatten());
         }
+        let moves = status.events_per_second.is_some_and(|pace| pace > 0.0);
+        if status.causes.is_empty() && !moves {
+            status.causes.extend(stuck);
+        }
     }
     Ok(())
 }
@@ -60,9 +65,13 @@ async fn backlog(
     outbox: &OutboxConfig,
     status: &mut OutboxStatus,
     first: &[FirstInLine],
+    stuck: &mut Vec<String>,
 ) -> Result<(), String> {
     let backlog = Backlog::prepare(client, outbox).await?;
     let look = backlog.look(client, BEGINNING).await.map_err(|error| describe(&error))?;
+    let unordered = backlog.unordered(client).await.map_err(|error| describe(&error))?;
+    let look = look.and(&unordered);
+    stuck.extend(stays_behind(outbox, &look, &unordered, first));
     status.backlog_events = Some(look.events);
     status.backlog_is_capped = look.events >= CAP;
     status.oldest_event_age_seconds = age(&look, first);
@@ -78,6 +87,24 @@ async fn backlog(
     }
     status.parked_events = Some(counts.values().sum());
     Ok(())
+}
+
+/// Of events that wait although every relay is well.
+fn stays_behind(outbox: &OutboxConfig, look: &Look, unordered: &Unordered, first: &[FirstInLine]) -> Option<String> {
+    if let Some(row) = &unordered.first {
+        let (events, column) = (unordered.events, &outbox.columns.order);
+        return Some(format!(
+            "{events} events (row {row} …) have no value in the order column {column:?}, and no claim comes to them; give \
+             them one"
+        ));
+    }
+    let same = first.iter().filter(|first| Some(&first.row) == look.first.as_ref());
+    same.min_by_key(|first| first.since).map(|FirstInLine { row, since }| {
+        format!(
+            "row {row} has been first in line since {since:.0}, and no relay takes it: a trigger or a rule may keep it; \
+             `outflow check` looks for the cause"
+        )
+    })
 }
 
 /// By the event's own time if that is plausible, and by how long a relay has seen it first in line.

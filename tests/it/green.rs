@@ -62,6 +62,12 @@ async fn what_keeps_rows_is_found() {
     ];
     for (change, words, level, undo) in table {
         stage.sql(change).await;
+        if words.contains("disabled") {
+            // It is somebody's decision: left alone, and not called up to date without a word.
+            let migrated = stage.asked(&["migrate", "--triggers"]).await;
+            let line = "alter table outbox enable always trigger outflow_wake;";
+            assert!(migrated.code == Some(0) && migrated.stderr.contains(line), "{migrated:?}");
+        }
         let asked = stage.asked(&["check", "--json"]).await;
         let finding = found(&asked, words);
         assert_eq!(finding["level"], level, "{finding}");
@@ -246,4 +252,75 @@ async fn names_that_are_nearly_right_and_things_that_are_no_tables() {
         }
     }
     assert_eq!(table.len(), 7);
+}
+
+/// What `status` gives as causes, once it has these words.
+async fn caused(stage: &Stage, words: &str) {
+    let told = eventually(LIMIT, words, async || {
+        let status = stage.asked(&["status", "--json"]).await;
+        status.stdout.replace('\\', "").contains(words)
+    });
+    if let Err(error) = told.await {
+        panic!("{error}: {:?}", stage.asked(&["status", "--json"]).await);
+    }
+}
+
+/// All servers are well and nothing is refused: the relay, `status` and `check` tell of rows that no claim takes.
+#[tokio::test]
+async fn rows_that_no_claim_takes_are_told_while_all_is_well() {
+    let stage = Stage::new(&outbox("")).await;
+    stage.sql("alter table outbox add column seq bigint; create sequence seqs; create index on outbox (seq)").await;
+    stage.configure(&outbox("[outbox.columns]\norder = \"seq\""));
+    let row = |seq: &str| {
+        ROW.replace("(aggregate_type", "(seq, aggregate_type").replace("values (", &format!("values ({seq}, "))
+    };
+    stage.sql(&row("null")).await;
+    let relay = stage.relay();
+    let told = async |words: &str, times: usize| {
+        let told = eventually(LIMIT, words, async || relay.log().matches(words).count() == times).await;
+        told.unwrap_or_else(|error| panic!("{error}: {}", relay.log_tail()));
+    };
+    told("events have no value in the order column", 1).await;
+    caused(&stage, "1 events (row 1 …) have no value in the order column \"seq\"").await;
+    let asked = stage.asked(&["check", "--json"]).await;
+    let finding = found(&asked, "leaves 1 although nobody has locked them; without an order value: 1");
+    assert_eq!((asked.code, &finding["level"]), (Some(78), &Value::from("error")), "{asked:?}");
+    let once = stage.asked(&["run", "--once"]).await;
+    assert!(once.code == Some(1) && once.stderr.contains("1 of them have no value in the order column"), "{once:?}");
+    stage.sql("update outbox set seq = nextval('seqs')").await;
+    stage.reaches("events.order", 1).await;
+    stage.drained().await;
+
+    // The lowest of its type is below the beginning of the line.
+    let changes = [
+        (row(&i64::MIN.to_string()), "update outbox set seq = nextval('seqs')"),
+        (format!("{SWALLOW}; {}", row("nextval('seqs')")), "drop trigger swallow on outbox"),
+    ];
+    for (at, (change, undo)) in changes.into_iter().enumerate() {
+        let before = stage.length("events.order").await;
+        stage.sql(&change).await;
+        told("an event waits, and no claim takes it", at + 1).await;
+        caused(&stage, "and no relay takes it: a trigger or a rule may keep it").await;
+        let asked = stage.asked(&["check", "--json"]).await;
+        found(&asked, "leaves 1 although nobody has locked them");
+        assert_eq!(asked.code, Some(78), "{asked:?}");
+        assert_eq!(stage.asked(&["run", "--once"]).await.code, Some(1), "{change}");
+        stage.sql(undo).await;
+        stage.reaches("events.order", before + 1).await;
+        stage.drained().await;
+    }
+}
+
+/// A row that a relay would move to the dead letters: the trial says so, and moves nothing.
+#[tokio::test]
+async fn a_trial_moves_nothing() {
+    let stage = Stage::new(&outbox("")).await;
+    stage.sql("alter table outbox alter column event_type drop not null").await;
+    stage.sql(&ROW.replace("'T'", "null")).await;
+    stage.sql(ROW).await;
+    let asked = stage.asked(&["check", "--json"]).await;
+    let finding = found(&asked, "is null; a relay moves it to the dead letters");
+    assert_eq!((asked.code, &finding["level"]), (Some(0), &Value::from("warning")), "{asked:?}");
+    let rows = "select (select count(*) from outbox) * 10 + (select count(*) from outflow.dead_letter)";
+    assert_eq!(stage.number(rows).await, 20);
 }
