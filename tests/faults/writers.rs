@@ -25,12 +25,23 @@ pub(crate) struct Load {
     pub(crate) burst: i32,
     /// Pause between two bursts, in ms.
     pub(crate) burst_pause_ms: u64,
+    /// The share of events without a type, which no claim can take: each makes the claims small for a while.
+    pub(crate) nameless: f64,
 }
 
 impl Load {
     /// About 300 events a second.
     pub(crate) fn steady() -> Self {
-        Self { writers: 6, keys: 240, pause_ms: 200, held: 4, held_ms: 1_500, burst: 2, burst_pause_ms: 1_500 }
+        Self {
+            writers: 6,
+            keys: 240,
+            pause_ms: 200,
+            held: 4,
+            held_ms: 1_500,
+            burst: 2,
+            burst_pause_ms: 1_500,
+            nameless: 0.003,
+        }
     }
 }
 
@@ -43,10 +54,10 @@ const KINDS: [&str; 5] = ["order", "payment", "stock", "mail", "audit"];
 
 /// Writers of one key wait for each other here, as they would at the row of their aggregate.
 pub(crate) const LOCK: &str = "select 1 from counter where key = any($1) order by key for update";
-/// `$2` events for each of the keys; one in 300 is too large, and one in 300 has no type, so that no claim can take it.
+/// `$2` events for each of the keys; one in 300 is too large, and a share of `$3` has no type, so that no claim can take it.
 const WRITE: &str = "with counted as (update counter set n = n + $2 where key = any($1) returning key, kind, n - $2 as n), \
       made as materialized (select gen_random_uuid() as event_id, c.key, c.kind, c.n + i as n, random() < 0.003 as too_large, \
-        random() < 0.003 as nameless \
+        random() < $3 as nameless \
         from counted c, generate_series(1, $2) i), \
       noted as (insert into ledger select * from made) \
     insert into outbox (event_id, aggregate_type, aggregate_id, event_type, payload) \
@@ -90,7 +101,7 @@ pub(crate) async fn mark(client: &mut Client) -> Result<Vec<Uuid>, tokio_postgre
     let keys: Vec<String> = client.query("select key from counter", &[]).await?.iter().map(|row| row.get(0)).collect();
     let transaction = client.transaction().await?;
     transaction.execute(LOCK, &[&keys]).await?;
-    let marks = transaction.query(&format!("{WRITE} returning event_id"), &[&keys, &1_i64]).await?;
+    let marks = transaction.query(&format!("{WRITE} returning event_id"), &[&keys, &1_i64, &0.0]).await?;
     transaction.commit().await?;
     Ok(marks.iter().map(|row| row.get(0)).collect())
 }
@@ -128,7 +139,7 @@ async fn transact(client: &mut Client, load: Load, bursts: bool, rng: &mut Rng) 
     let events = if bursts { load.burst } else { rng.i32(1..=3) };
     let transaction = client.transaction().await?;
     transaction.execute(LOCK, &[&keys]).await?;
-    transaction.execute(WRITE, &[&keys, &i64::from(events)]).await?;
+    transaction.execute(WRITE, &[&keys, &i64::from(events), &load.nameless]).await?;
     if rng.u64(0..100) < load.held {
         tokio::time::sleep(Duration::from_millis(rng.u64(50..=load.held_ms))).await;
     }

@@ -221,6 +221,7 @@ async fn what_is_missing_in_postgres_is_named_with_its_remedy() {
         "grant select, update on \"outflow\".\"outbox\" to \"poor\";",
         "grant insert, select, delete, update (\"report\") on \"outflow\".\"member\" to \"poor\";",
         "grant insert on \"outflow\".\"dead_letter\" to \"poor\";",
+        "grant select, insert, update, delete on \"outflow\".\"witness\" to \"poor\";",
     ];
     refused(&grants).await;
     for (number, grant) in grants.iter().enumerate() {
@@ -232,7 +233,6 @@ async fn what_is_missing_in_postgres_is_named_with_its_remedy() {
     stage.once().await;
     assert_eq!(stage.length("events.order").await, 1);
     assert_eq!(stage.number("select count(*) from outflow.dead_letter").await, 1);
-    assert_eq!(grants.len(), 5);
 }
 
 async fn outflow(dir: &std::path::Path, text: &str, envs: &[(&str, &str)]) -> (Option<i32>, String) {

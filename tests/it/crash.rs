@@ -1,11 +1,14 @@
 //! Crashes in the middle of a drain: of the relay, of Redis, of Postgres. Nothing lost, nothing doubled, order kept.
 
+use std::error::Error;
+
+use bytes::BytesMut;
 use outflow::config::{self, Source};
 use outflow::local::{Redis, Signal, eventually};
 use outflow::outbox::table::Table;
 use outflow::redis::{self, Args, Reply};
 use outflow::sink::{GENERATIONS_KEPT, Position, RedisSink, Sink as _};
-use tokio_postgres::types::ToSql;
+use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
 use crate::support::{LIMIT, Numbered, Stage, outbox};
 
@@ -203,6 +206,22 @@ async fn the_journal_keeps_the_last_numbers_of_some_generations() {
     redis.close().await;
 }
 
+/// A null of any type.
+#[derive(Debug)]
+struct Null;
+
+impl ToSql for Null {
+    fn to_sql(&self, _: &Type, _: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
+        Ok(IsNull::Yes)
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+
+    to_sql_checked!();
+}
+
 /// The statements of a claim are sent together: had `begin` failed, each would commit by itself, and the delete with it.
 #[tokio::test]
 async fn a_claim_without_its_transaction_takes_nothing() {
@@ -212,12 +231,18 @@ async fn a_claim_without_its_transaction_takes_nothing() {
     let config = config::load(&Source { file: Some(stage.path().join("outflow.toml")) }).expect("a configuration");
     let claim = Table::inspect(&client, &config.outboxes[0]).await.expect("a table").sql.claim;
     let generation = stage.number("select generation from outflow.outbox").await;
-    let (no_xids, no_floors, none) = (Vec::<String>::new(), Vec::<i64>::new(), None::<i64>);
-    let (no_streams, no_xid) = (None::<Vec<String>>, None::<String>);
+    let claim = client.prepare(&claim).await.expect("a statement");
     let take = async || {
-        let parameters: [&(dyn ToSql + Sync); 9] =
-            [&0_i64, &no_xids, &no_floors, &10_i64, &no_streams, &none, &no_xid, &none, &generation];
-        client.query(&claim, &parameters).await.expect("rows").len()
+        // From the beginning, ten rows, in this generation; nothing else is asked for.
+        let parameters = (1..=claim.params().len()).map(|number| -> &(dyn ToSql + Sync) {
+            match number {
+                1 => &0_i64,
+                4 => &10_i64,
+                9 => &generation,
+                _ => &Null,
+            }
+        });
+        client.query(&claim, &parameters.collect::<Vec<_>>()).await.expect("rows").len()
     };
     assert_eq!(take().await, 0, "nothing was set");
     client.batch_execute("select set_config('outflow.claim', 'open', true)").await.expect("a setting");

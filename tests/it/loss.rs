@@ -32,11 +32,33 @@ impl Trial {
         self.dir.join("redis/dump.rdb")
     }
 
-    /// Delivers some hundred events.
+    /// Delivers some hundred events, and waits until that is written down: what a member had no time to write down before it
+    /// was killed is not missed.
     async fn deliver(&mut self) {
         write_rounds(&self.stage, KEYS, self.written..self.written + 70).await;
         self.written += 70;
         self.stage.drained().await;
+        self.witnessed().await;
+    }
+
+    /// Waits until Postgres knows the last batch of each member of this generation.
+    async fn witnessed(&self) {
+        let redis = self.client().await;
+        let journal = redis.call("KEYS", ["outflow:journal:*"].into()).await.expect("keys").items()[0].string();
+        let fields = redis.call("HGETALL", [journal.expect("a key").as_str()].into()).await.expect("a journal");
+        redis.close().await;
+        let generation = self.stage.number("select generation from outflow.outbox").await;
+        let mine = format!("last:{generation}:");
+        for pair in fields.items().chunks_exact(2) {
+            let (field, batch) = (pair[0].string().expect("a field"), pair[1].string().expect("a number"));
+            let Some(member) = field.strip_prefix(&mine) else { continue };
+            let known = format!(
+                "select count(*) from outflow.witness \
+                 where generation = {generation} and member = {member} and batch >= {batch}"
+            );
+            let what = format!("batch {batch} of member {member} to be written down");
+            eventually(LIMIT, &what, async || self.stage.number(&known).await == 1).await.expect("a witness");
+        }
     }
 
     async fn save(&self) -> PathBuf {
@@ -163,6 +185,7 @@ async fn what_a_dead_member_had_appended_is_missed_by_the_other() {
         ))
         .await;
     trial.stage.drained().await;
+    trial.witnessed().await;
     other.kill();
     trial.restore(&copy).await;
     let noticed = eventually(LIMIT, "the loss", async || survivor.log().contains(LOST)).await;

@@ -14,7 +14,7 @@ fn prepare(n: i64) -> String {
     )
 }
 
-async fn asleep(stage: &Stage) {
+async fn relay_sleeps(stage: &Stage) {
     let what = "the relay to sleep";
     let sleeps = async || stage.metrics().await.contains("outflow_asleep{outbox=\"orders\"} 1");
     eventually(LIMIT, what, sleeps).await.expect(what);
@@ -27,7 +27,7 @@ async fn writers_may_prepare_transactions_while_the_relay_sleeps() {
     let _relay = stage.relay();
     stage.ready(200).await;
     for n in 0..50 {
-        asleep(&stage).await;
+        relay_sleeps(&stage).await;
         stage.sql(&prepare(n)).await;
         stage.sql(&format!("commit prepared 'p{n}'")).await;
     }
@@ -75,7 +75,7 @@ async fn the_trigger_that_notifies_refuses_them_while_the_relay_sleeps() {
     let stage = Stage::new(&outbox("poll_interval = \"1h\"")).await;
     let _relay = stage.relay();
     stage.ready(200).await;
-    asleep(&stage).await;
+    relay_sleeps(&stage).await;
     let refused = stage.client().await.batch_execute(&prepare(0)).await;
     assert!(refused.is_err_and(|error| format!("{error:?}").contains("NOTIFY")));
 }
