@@ -29,15 +29,15 @@ const LARGE: usize = 600_000;
 const CHUNK: u64 = 20;
 
 /// Notes each effect in the order of the effects, and whether the one before it, of the same key, was committed by then.
-/// Every fiftieth attempt fails for a reason of its own, and as many because of what the server could not do.
+/// Every fiftieth attempt fails for a reason of its own, and some because of what the server could not do.
 const JOURNAL: &str = "
     create table numbered (event_id uuid primary key, key text not null, n int not null, unique (key, n));
     create table effects (event_id uuid not null, key text not null, n int not null, in_order boolean not null);
     create index on effects (key, n);
     create function journal() returns trigger language plpgsql as $$ begin
       if random() < 0.02 then raise exception 'bad luck'; end if;
-      if random() < 0.015 then raise exception 'as if it took too long' using errcode = '57014'; end if;
-      if random() < 0.005 then raise exception 'as if the disk was full' using errcode = '53100'; end if;
+      if random() < 0.005 then raise exception 'as if it took too long' using errcode = '57014'; end if;
+      if random() < 0.002 then raise exception 'as if the disk was full' using errcode = '53100'; end if;
       insert into effects
       select e.event_id, e.key, e.n, e.n = 1 or exists (select from effects p where p.key = e.key and p.n = e.n - 1)
       from numbered e where e.event_id = new.event_id;
@@ -97,7 +97,7 @@ async fn effects_are_made_once_and_in_order_whatever_happens_to_the_consumers() 
 
     let (poison, faults) = tokio::join!(produce(&scene, &plan), torment(&scene, &mut consumers, &plan));
     let done = async || scene.pending().await == 0 && unread(&scene).await == 0;
-    let limit = LIMIT + Duration::from_secs(plan.seconds / 4);
+    let limit = LIMIT * 3 + Duration::from_secs(plan.seconds / 4);
     let waited = eventually(limit, "everything to be handled", done).await;
     if let Err(error) = waited {
         let mut causes = Vec::new();
