@@ -53,6 +53,8 @@ pub(super) struct Bounds {
     /// Rows that are held back, and their keys.
     pub(super) held: Option<(Vec<String>, Vec<String>)>,
     proof: Option<Proof>,
+    /// What the last examination found ids to come from.
+    sequence: Option<u32>,
 }
 
 /// What a look at the table gave.
@@ -170,7 +172,7 @@ impl PgOutbox {
             let mut state = locked(&self.state);
             let entered = state.in_flight.enter(&batch, by_order);
             if let Some(look) = look.filter(|_| entered.is_ok()) {
-                state.cursor.looked(look);
+                self.looked(&mut state, look);
             }
             entered
         };
@@ -196,7 +198,7 @@ impl PgOutbox {
     /// `lone`: one row, which is known to be no larger than an event may be. `only`: of this stream, wherever it is.
     async fn look(&self, client: &Object, parked: &[String], lone: bool, only: Option<&str>) -> Result<Looked, Failed> {
         let oid = self.table.oid;
-        let Bounds { position, xids, floors, limit, generation, slots, unseen, proof, held } = self.bounds();
+        let Bounds { position, xids, floors, limit, generation, slots, unseen, proof, held, sequence } = self.bounds();
         let (fence, ask_generation, claim) = self.prepared(client).await?;
         let bytes_max = if lone { self.config.event_bytes_max } else { self.config.batch_bytes };
         let (limit, cap) = (if lone { 1 } else { limit }, as_cap(bytes_max));
@@ -206,7 +208,7 @@ impl PgOutbox {
         let (unseen, unseen_floor) = unseen.map(|(number, floor)| (number.to_string(), floor)).unzip();
         let (proof_token, proof_drawn) = proof.map(|Proof { token, drawn }| (token, drawn)).unzip();
         let (held, held_keys) = held.unzip();
-        let params: [&(dyn ToSql + Sync); 16] = [
+        let params: [&(dyn ToSql + Sync); 17] = [
             &position,
             &xids,
             &floors,
@@ -223,12 +225,13 @@ impl PgOutbox {
             &held,
             &held_keys,
             &only,
+            &sequence,
         ];
         // One round trip: the four are sent together, and Postgres runs them one after another.
         let ((), _, known, rows) = ask(future::try_join4(
             client.batch_execute(BEGIN),
             client.execute(&fence, &[&lock::FENCE, &lock::key(oid)]),
-            client.query_opt(&ask_generation, &[&oid]),
+            client.query_opt(&ask_generation, &[&oid, &sequence]),
             client.query_raw(&claim, params),
         ))
         .await?;
@@ -251,7 +254,7 @@ impl PgOutbox {
         let known = self.is_ours(known, generation)?;
         let snapshot = Snapshot::parse(known.get(1))
             .ok_or_else(|| Failed::Lost(OutboxError::Postgres("a snapshot that cannot be read".to_owned())))?;
-        let proof = known.get::<_, Option<String>>(3).zip(known.get(4)).map(|(token, drawn)| Proof { token, drawn });
+        let proof = self.proof(client, sequence, known.get(3), known.get(4)).await?;
         let full = taken.len() >= limit;
         if only.is_none() {
             self.adapt_limit(taken.len(), taken.bytes());
@@ -274,7 +277,7 @@ impl PgOutbox {
         let oid = self.table.oid;
         ask(client.batch_execute(BEGIN)).await?;
         ask(client.execute(FENCE, &[&lock::FENCE, &lock::key(oid)])).await?;
-        let known = ask(client.query_opt(&self.table.sql.generation, &[&oid])).await?;
+        let known = ask(client.query_opt(&self.table.sql.generation, &[&oid, &None::<u32>])).await?;
         self.is_ours(known, generation).map(drop)
     }
 
@@ -328,6 +331,7 @@ impl PgOutbox {
             unseen: state.cursor.unseen(),
             proof: state.cursor.proof().cloned(),
             held: state.held.names(),
+            sequence: state.proven.as_ref().and_then(|(_, sequence)| *sequence),
         }
     }
 

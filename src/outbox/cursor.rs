@@ -34,22 +34,25 @@
 //! anything up to L(C). One row with a far higher id (an import, another node's range) never pulls it higher.
 //!
 //! # What may change
-//! The proof is a token that the catalog yields: it changes with every `alter`, `disable trigger`, `restart`, and with
-//! the grants. All of these wait for the writers of the table to end, or make them wait. Hence a claim whose snapshot
-//! shows the new token also shows every row that was written under the old one. The claim compares the token, and that
-//! the sequence has not gone back, in the snapshot that selects the rows; on a difference it starts at the beginning.
-//! The member then forgets what it knew ([`Cursor::looked`]).
+//! The catalog yields a token of what the proof rests on: it changes with every `alter`, `disable trigger`, `restart`,
+//! and with the grants. All of these wait for the writers of the table to end, or make them wait. Hence a claim whose
+//! snapshot shows the new token also shows every row that was written under the old one. The claim compares the token,
+//! and that the sequence has not gone back, in the snapshot that selects the rows; on a difference it starts at the
+//! beginning. The member then forgets what it knew ([`Cursor::looked`]).
 //!
 //! What cannot be seen: `setval` back *and* forward beyond where the sequence was, between two claims, and ids that
 //! somebody forces (`overriding system value`, COPY with the column). Such rows are found by the sweep, which takes them
-//! as evidence against the proof ([`Cursor::contradicts`]).
+//! as evidence against the proof (evidence.rs).
 
+mod evidence;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
+
+use evidence::Evidence;
 
 /// Below every order value.
 pub const BEGINNING: i64 = i64::MIN;
@@ -125,6 +128,8 @@ pub struct Cursor {
     own: Vec<u64>,
     /// What floors and position rest on.
     proof: Option<Proof>,
+    /// What speaks against the proof.
+    evidence: Evidence,
     /// A row was found that the proof excludes.
     distrusts: bool,
 }
@@ -138,6 +143,7 @@ impl Default for Cursor {
             watched: BTreeMap::new(),
             own: Vec::new(),
             proof: None,
+            evidence: Evidence::default(),
             distrusts: false,
         }
     }
@@ -177,6 +183,14 @@ impl Cursor {
         // Whatever the claim found of the proof, it did not start higher.
         let all = self.position == BEGINNING;
         let holds = self.holds(proof);
+        let suspect =
+            self.evidence.take().filter(|order| holds && proof.is_some() && !self.comes_to(*order, &look.snapshot));
+        if suspect.is_some() {
+            self.distrust();
+            // The claim itself did not start at the beginning.
+            self.own.extend(look.own);
+            return;
+        }
         if !holds {
             self.forget();
         }
@@ -194,7 +208,9 @@ impl Cursor {
             let reached = if look.full { last.saturating_sub(1) } else { self.highest };
             self.position = proof.map_or(reached, |proof| reached.min(proof.drawn));
         }
-        self.looked = Some(Looked { own, floor: proof.map_or(BEGINNING, |proof| proof.drawn) });
+        let floor = proof.map_or(BEGINNING, |proof| proof.drawn);
+        self.looked = Some(Looked { own, floor });
+        self.evidence.note(own, floor);
     }
 
     /// Goes back so that the row of this order value is looked at again: a claim was rolled back, or a sweep found one.
@@ -207,21 +223,27 @@ impl Cursor {
         *self = Self { distrusts: self.distrusts, ..Self::default() };
     }
 
-    /// Whether a row that a sweep found contradicts the proof: its transaction was numbered after a claim, and yet its
-    /// id was drawn before. `xmin` is its transaction's number without the epoch.
+    /// Whether a row that a sweep found seems to contradict the proof: its transaction was numbered after a claim, and yet
+    /// its id was drawn before. `xmin` is its transaction's number without the epoch. It may also be a savepoint's, which
+    /// gets its number later, or the sequence went back: the next claim knows ([`Cursor::suspect`]).
     pub fn contradicts(&self, order: i64, xmin: u32) -> bool {
-        let Some(Looked { own, floor }) = self.looked else { return false };
-        // As Postgres compares them: up to 2^31 later is later.
-        let later = i64::from(xmin).wrapping_sub(own.cast_signed()) & i64::from(u32::MAX);
-        self.proof.is_some() && order <= floor && (1..1 << 31).contains(&later)
+        self.proof.is_some() && self.evidence.contradicts(order, xmin)
+    }
+
+    /// Convicts the row of this order value unless the next claim would have come to it by itself.
+    pub fn suspect(&mut self, order: i64) {
+        self.evidence.suspect(order);
+    }
+
+    /// Whether the proof was contradicted.
+    pub fn distrusts(&self) -> bool {
+        self.distrusts
     }
 
     /// Does without the proof from here on.
-    pub fn distrust(&mut self) {
-        if !self.distrusts {
-            self.start_over();
-            self.distrusts = true;
-        }
+    fn distrust(&mut self) {
+        self.start_over();
+        self.distrusts = true;
     }
 
     fn holds(&self, proof: Option<&Proof>) -> bool {
@@ -238,6 +260,13 @@ impl Cursor {
         self.highest = BEGINNING;
         self.looked = None;
         self.watched.clear();
+        self.evidence.clear();
+    }
+
+    /// Whether a claim with this snapshot comes to a row behind the position, for what has ended.
+    fn comes_to(&self, order: i64, snapshot: &Snapshot) -> bool {
+        let listed = self.watched.iter().any(|(xid, floor)| *floor < order && snapshot.has_ended(*xid));
+        listed || self.looked.is_some_and(|looked| looked.floor < order && snapshot.xmax > looked.own + 1)
     }
 
     /// Lists every transaction that may be open below `own`: the open ones, and all from `xmax` up, which the snapshot

@@ -27,6 +27,7 @@ mod statements;
 mod sweep;
 pub mod table;
 mod time;
+mod token;
 mod trial;
 mod types;
 mod witness;

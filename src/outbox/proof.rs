@@ -24,7 +24,13 @@ pub enum Remedy {
     Advice(String),
 }
 
-/// The statement that yields the proof's token and its sequence, or no row.
+/// The statement that yields the token of what the proof rests on, and the last value of `sequence`, an expression.
+pub fn token(oid: u32, order: &str, sequence: &str) -> String {
+    let token = include_str!("sql/token.sql").replace("{oid}", &oid.to_string());
+    token.replace("{order}", &quote_literal(order)).replace("{sequence}", sequence)
+}
+
+/// The statement that yields the proof's sequence, or no row.
 pub(super) fn statement(oid: u32, order: &str) -> String {
     let proof = include_str!("sql/proof.sql").replace("{oid}", &oid.to_string());
     proof.replace("{order}", &quote_literal(order))

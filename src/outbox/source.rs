@@ -14,6 +14,7 @@ use super::identity::{self, noted};
 use super::in_flight::InFlight;
 use super::recovery::PgRecovery;
 use super::slots::{self, ALL};
+use super::sweep::Suspicion;
 use super::table::Table;
 use super::{Outbox, OutboxError, SetAside, Woken};
 use crate::config::OutboxConfig;
@@ -51,10 +52,12 @@ pub(super) struct State {
     pub(super) in_flight: InFlight,
     /// The lowest order value to look at again, from outside the claims; applied before the next one.
     pub(super) look_again: Option<i64>,
+    /// The last token that was examined, and the sequence that it proves ids to come from.
+    pub(super) proven: Option<(String, Option<u32>)>,
     /// Nothing that the cursor knows counts for the next claim.
     start_over: bool,
-    /// Why the cursor no longer believes in the table's proof: it was contradicted.
-    pub(super) distrust: Option<String>,
+    /// A row behind the cursor that the table's proof seems to exclude.
+    pub(super) suspicion: Option<Suspicion>,
     /// The generation this member works in.
     pub(super) generation: i64,
     /// The member's slots as bits.
@@ -82,8 +85,9 @@ impl PgOutbox {
             cursor: Cursor::default(),
             in_flight: InFlight::default(),
             look_again: None,
+            proven: None,
             start_over: false,
-            distrust: None,
+            suspicion: None,
             generation: 0,
             mask: 0,
             live: Vec::new(),
@@ -270,8 +274,9 @@ impl State {
         if std::mem::take(&mut self.start_over) {
             self.cursor.start_over();
         }
-        if self.distrust.is_some() {
-            self.cursor.distrust();
+        if let Some(suspicion) = &mut self.suspicion {
+            suspicion.is_tried = true;
+            self.cursor.suspect(suspicion.order);
         }
         if let Some(order) = self.look_again.take() {
             self.cursor.rewind_below(order);

@@ -17,16 +17,19 @@ pub struct Statements {
     /// Takes nothing unless its transaction has set `outflow.claim` to `open`. `$1` cursor, `$2` listed transactions,
     /// `$3` their floors, `$4` limit, `$5` parked streams or null, `$6` the member's slots as bits, or null for all, `$7`
     /// and `$8` what the cursor has not seen and its floor, or null, `$9` the member's generation, `$10` and `$11` token
-    /// and sequence of the proof that the cursor rests on, or null, `$12` how many bytes a field may have, `$13` what stands
+    /// and last value of the proof that the cursor rests on, or null, `$12` how many bytes a field may have, `$13` what stands
     /// for a longer one, `$14` rows that are held back and `$15` their keys, or null, `$16` the only stream to look at, or
-    /// null for all.
+    /// null for all, `$17` the sequence of the proof, or null.
     pub claim: String,
     /// What looks at single rows, when a claim was refused.
     pub one: One,
-    /// `$1` the table's oid: its generation, the snapshot, whether the table is the one that was examined, and token and
-    /// sequence of its proof, or nulls. A statement of its own, behind the fence lock, so that its snapshot is taken after it. That snapshot is older than the one that
-    /// selects the rows, which errs on the safe side both ways: see `cursor`.
+    /// `$1` the table's oid: its generation, the snapshot, whether the table is the one that was examined, the token of its
+    /// proof, and the last value of the sequence `$2`, or null. A statement of its own, behind the fence lock, so that its
+    /// snapshot is taken after it. That snapshot is older than the one that selects the rows, which errs on the safe side
+    /// both ways: see `cursor`.
     pub generation: String,
+    /// The sequence of the table's proof, or no row. `None` where nothing is sorted by an integer.
+    pub proof: Option<String>,
     /// Whether the table is the one that was examined.
     pub is_as_it_was: String,
     /// `$1` primary keys as text, `$2` event ids as text.
@@ -168,16 +171,18 @@ pub(super) fn statements(
                  (select $8::bigint where pg_snapshot_xmax(pg_current_snapshot()) > $7::text::xid8)";
     // And so does a proof that is not what the cursor rests on.
     let proof = has_cursor.then(|| proof::statement(oid, &names.order));
-    let bound = match &proof {
-        Some(proof) => format!(
+    let token = |sequence| proof::token(oid, &names.order, sequence);
+    let (bound, proven) = if has_cursor {
+        let bound = format!(
             "least({watched}, (select {BEGINNING} where $10::text is not null and not exists (\
-             select from ({proof}) as p where p.token = $10 and p.drawn >= $11::bigint)))"
-        ),
-        None => format!("coalesce(least({watched}), length($10::text) + $11::bigint)"),
+             select from ({}) as p where p.token = $10 and p.drawn >= $11::bigint)))",
+            token("$17::oid")
+        );
+        (bound, format!("p.token, p.drawn from known left join ({}) as p on true", token("$2::oid")))
+    } else {
+        let bound = format!("coalesce(least({watched}), length($10::text) + $11::bigint + $17::oid::bigint)");
+        (bound, "null::text, null::bigint + $2::oid::bigint from known".to_owned())
     };
-    let proven = proof.map_or("null::text, null::bigint from known".to_owned(), |proof| {
-        format!("p.token, p.drawn from known left join ({proof}) as p on true")
-    });
     let above = if has_cursor { format!("c.{order} > {bound}") } else { format!("{bound} is not null") };
     let stream = config.stream.sql(|column| format!("c.{}", quote_identifier(column)));
     // Events without a key use their primary key: they are in no order with others. Texts are compared and hashed as bytes:
@@ -257,7 +262,7 @@ pub(super) fn statements(
         ours: &ours,
     };
     let one = One::new(config, columns, all, &parts);
-    Statements { claim, one, generation, is_as_it_was, settle_recovered, raise, sweep }
+    Statements { claim, one, generation, proof, is_as_it_was, settle_recovered, raise, sweep }
 }
 
 fn settle_recovered(config: &OutboxConfig, columns: &[Column], verb: &str, unsettled: &str, ours: &str) -> String {

@@ -3,9 +3,10 @@
 
 use std::time::{Duration, Instant};
 
+use super::cursor::Look;
 use super::identity::noted;
 use super::lease::Lease;
-use super::source::{PgOutbox, failed, locked, within};
+use super::source::{PgOutbox, State, failed, locked, within};
 use super::{OutboxError, row_security};
 use crate::config::Settle;
 
@@ -60,17 +61,25 @@ impl PgOutbox {
         // A marked row may be unmarked at any time.
         let deletes = matches!(self.config.settle, Settle::Delete);
         let same = state.cursor.proof().map(|proof| &proof.token) == proof.as_ref();
-        if !deletes || !same || state.distrust.is_some() || !state.cursor.contradicts(*lowest, *xmin) {
+        if deletes && same && state.suspicion.is_none() && state.cursor.contradicts(*lowest, *xmin) {
+            let why =
+                format!("row {lowest} was written after rows with higher ids had been claimed, by transaction {xmin}");
+            state.suspicion = Some(Suspicion { order: *lowest, why, is_tried: false });
+        }
+    }
+
+    /// Takes note of a claim, and tells if it settles a suspicion.
+    pub(super) fn looked(&self, state: &mut State, look: &Look) {
+        state.cursor.looked(look);
+        let Some(Suspicion { why, .. }) = state.suspicion.take_if(|suspicion| suspicion.is_tried) else { return };
+        if !state.cursor.distrusts() {
             return;
         }
-        let why =
-            format!("row {lowest} was written after rows with higher ids had been claimed, by transaction {xmin}");
         tracing::warn!(
             outbox = self.config.name,
             "{why}: ids were forced, the sequence went back and forth, or the row was updated; from here on no id is \
              trusted to be newer than another, which makes claims dearer until this relay is started again"
         );
-        state.distrust = Some(why);
     }
 
     /// The lowest row that is not in flight here and that no claim will come to.
@@ -99,6 +108,14 @@ impl PgOutbox {
         let xmin = xmin.parse().map_err(|_| OutboxError::Postgres(format!("an xmin that cannot be read: {xmin:?}")))?;
         Ok(Some(Found { lowest: row.get(0), xmin, proof }))
     }
+}
+
+/// A row behind the cursor that the table's proof seems to exclude: the claim that is made for it decides.
+pub(super) struct Suspicion {
+    pub(super) order: i64,
+    why: String,
+    /// That claim has begun.
+    pub(super) is_tried: bool,
 }
 
 /// A row behind the cursor.

@@ -129,6 +129,32 @@ async fn any_statement() {
     .await;
 }
 
+/// However it comes to the insert: with a conflict's clause, by way of a view or a function, in savepoints.
+#[tokio::test]
+async fn any_way_to_a_statement() {
+    let stage = Stage::new(&outbox("")).await;
+    let put = format!(
+        "create view events as select * from outbox; \
+         create function put(n bigint) returns void language plpgsql as $$ begin {}; end $$",
+        insert("K", "n", SLOW)
+    );
+    stage.sql(&put).await;
+    in_order(&stage, async |client, n| {
+        let insert = insert("K", &n.to_string(), SLOW);
+        let statement = match n {
+            1 => format!("{insert} on conflict do nothing"),
+            3 => insert.replace("into outbox", "into events"),
+            5 => format!("select put({n})"),
+            _ => format!(
+                "begin; savepoint a; {insert}; rollback to a; select nextval('outbox_id_seq'); select pg_sleep(0.05); \
+                 savepoint b; {insert}; release b; select pg_sleep(0.05); commit"
+            ),
+        };
+        execute(client, &statement).await;
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_row_trigger_that_takes_its_time() {
     let stage = Stage::new(&outbox("")).await;

@@ -1,5 +1,7 @@
 //! Sequences that go back, jump, or are passed by: a cursor can always come back down, and nobody waits for the sweep.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use crate::support::{LIMIT, Stage, check_numbered, outbox};
 use outflow::local::{Program, eventually};
 
@@ -116,4 +118,59 @@ async fn a_forced_id_behind_the_cursor_is_evidence() {
     }
     assert_eq!(relay.log().matches(SWEPT).count(), swept, "claims find them by themselves now");
     assert_eq!(relay.log().matches(told).count(), 1, "said once");
+}
+
+/// Ids that somebody allocates beforehand and forces into the column, beside others whose claims never pause: once a row
+/// has shown it, order holds again.
+#[tokio::test]
+async fn allocated_ids_that_are_forced_beside_others() {
+    let stage = Stage::new(&outbox("poll_interval = \"50ms\"")).await;
+    let relay = stage.relay();
+    stage.ready(200).await;
+    let client = stage.client().await;
+    let ended = AtomicBool::new(false);
+    let others = async |key: &str| {
+        let (client, mut n) = (stage.client().await, 0);
+        while !ended.load(Ordering::Relaxed) {
+            n += 1;
+            client.batch_execute(&insert(key, n)).await.expect("an insert");
+            client.batch_execute("select pg_sleep(0.003)").await.expect("a pause");
+        }
+        n
+    };
+    let force = async |key: &str, n: i64| {
+        let id: i64 = client.query_one("select nextval('outbox_id_seq')", &[]).await.expect("an id").get(0);
+        client.batch_execute("select pg_sleep(0.15)").await.expect("a pause");
+        let values = format!(
+            "overriding system value values ({id}, 'order', '{key}', 'T', jsonb_build_object('key', '{key}', 'n', {n}))"
+        );
+        client
+            .batch_execute(&format!(
+                "insert into outbox (id, aggregate_type, aggregate_id, event_type, payload) {values}"
+            ))
+            .await
+            .expect("an insert");
+    };
+    let serial = async {
+        let told = "no id is trusted";
+        let first = std::cell::Cell::new(0);
+        let noticed = eventually(LIMIT, told, async || {
+            first.set(first.get() + 1);
+            force(&format!("first-{}", first.get()), 1).await;
+            relay.log().contains(told)
+        });
+        noticed.await.expect(told);
+        for n in 1..=8 {
+            if n % 2 == 1 {
+                force("K", n).await;
+            } else {
+                client.batch_execute(&insert("K", n)).await.expect("an insert");
+            }
+        }
+        ended.store(true, Ordering::Relaxed);
+        first.get() + 8
+    };
+    let (a, b, forced) = futures_util::future::join3(others("a"), others("b"), serial).await;
+    stage.reaches("events.order", a + b + forced).await;
+    assert_eq!(check_numbered(&stage.entries("events.order").await)["K"], 8);
 }

@@ -156,13 +156,44 @@ fn a_later_transaction_with_an_earlier_id_contradicts_the_proof() {
     assert!(!cursor.contradicts(11, 6), "it may have been drawn after");
     assert!(!cursor.contradicts(10, 5) && !cursor.contradicts(10, 4), "it was listed");
     assert!(!cursor.contradicts(10, u32::MAX), "of the epoch before");
-    cursor.distrust();
-    assert_eq!((cursor.position(), cursor.proof()), (BEGINNING, None));
-    cursor.looked(&proven("1:7:", 7, 10, 10));
-    assert_eq!((cursor.position(), cursor.proof(), cursor.unseen()), (10, None, Some((8, BEGINNING))));
+    // Others go on claiming.
+    cursor.looked(&proven(&format!("1:{}:", epoch + 20), epoch + 20, 30, 30));
+    assert!(cursor.contradicts(10, 6) && !cursor.contradicts(11, 6));
+}
+
+/// What a claim would not have come to without the sweep is evidence.
+#[test]
+fn a_row_that_no_claim_would_come_to_convicts() {
+    let mut cursor = Cursor::default();
+    cursor.looked(&proven("5:5:", 5, 10, 10));
+    cursor.suspect(9);
+    cursor.looked(&proven("7:7:", 7, 12, 12));
+    assert!(cursor.distrusts());
+    assert_eq!((cursor.position(), cursor.proof(), cursor.unseen()), (BEGINNING, None, None));
+    cursor.looked(&proven("8:8:", 8, 10, 10));
+    assert_eq!((cursor.position(), cursor.proof(), cursor.unseen()), (10, None, Some((9, BEGINNING))));
     cursor.start_over();
-    cursor.looked(&proven("1:8:", 8, 10, 10));
+    cursor.looked(&proven("9:9:", 9, 10, 10));
     assert_eq!(cursor.proof(), None, "for good");
+}
+
+/// A savepoint's number is later than its transaction's, and a sweep may be quicker than the next claim.
+#[test]
+fn a_row_that_a_claim_comes_to_by_itself_convicts_nobody() {
+    let mut cursor = Cursor::default();
+    cursor.looked(&proven("4:4:", 4, 8, 8));
+    // 5 is open, and has drawn 9 already; its savepoint gets the number 7.
+    cursor.looked(&proven("5:6:5", 6, 10, 10));
+    assert!(cursor.contradicts(9, 7));
+    cursor.suspect(9);
+    cursor.looked(&proven("8:8:", 8, 12, 12));
+    assert!(!cursor.distrusts());
+    // The sequence has gone back.
+    cursor.suspect(3);
+    cursor.looked(&proven("9:9:", 9, 3, 3));
+    assert!(!cursor.distrusts());
+    cursor.looked(&proven("9:10:", 10, 4, 4));
+    assert!(cursor.proof().is_some() && !cursor.distrusts(), "it was one row");
 }
 
 #[test]
@@ -171,7 +202,7 @@ fn nothing_grows_with_time() {
     for n in 1..10_000_u32 {
         cursor.looked(&proven(&format!("{n}:{n}:"), u64::from(n), i64::from(n), i64::from(n)));
     }
-    assert_eq!((cursor.watched_len(), cursor.own.len()), (0, 1));
+    assert_eq!((cursor.watched_len(), cursor.own.len(), cursor.evidence.len()), (0, 1, 1_024));
 }
 
 #[test]

@@ -1,10 +1,6 @@
--- The proof that transactions draw their ids after they have their number, and ever higher ones (see cursor.rs): no row
--- if there is none. The token differs after each change of what the proof rests on, also if it was changed back; all of
--- these changes wait for the writers of the table. Runs with each claim: index scans of the catalog only.
-select
-  pg_catalog.concat_ws('.', t.xmin, a.xmin, s.xmin, q.relfilenode) as token,
-  -- Null before the first value.
-  coalesce(pg_catalog.pg_sequence_last_value(s.seqrelid), -9223372036854775808) as drawn
+-- The proof that transactions draw their ids after they have their number, and ever higher ones (see cursor.rs): the
+-- sequence that they come from, or no row if there is no proof. Runs when token.sql yields another token than before.
+select s.seqrelid as sequence
 from pg_catalog.pg_class c
 -- Nobody brings ids along …
 join pg_catalog.pg_attribute a
