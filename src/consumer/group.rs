@@ -207,22 +207,25 @@ impl Group {
         begun.filter(|begun| begun.len() == entries.len()).ok_or_else(|| unexpected("the attempts script"))
     }
 
-    /// Acknowledges entries, given with their keys, unless they are not ours any more.
-    pub(super) async fn acknowledge(&self, entries: &[(EntryId, Bytes)]) -> Result<(), Failure> {
+    /// Acknowledges entries, given with their keys, unless they are not ours any more. Returns how many were ours.
+    pub(super) async fn acknowledge(&self, entries: &[(EntryId, Bytes)]) -> Result<u64, Failure> {
         let mut args = self.member();
         for (id, key) in entries {
             args.text(id.to_string()).push(key.clone());
         }
         let keys = [self.source.stream.as_str(), &self.keys, &self.state];
-        self.commands.script(&self.acknowledge, &keys, args).await.map(drop)
+        self.commands.script(&self.acknowledge, &keys, args).await.map(|reply| number(&reply))
     }
 
-    /// Keeps other consumers from taking over what we have. Returns what that is.
-    pub(super) async fn heartbeat(&self) -> Result<Vec<EntryId>, Failure> {
+    /// Keeps other consumers from taking over what we have. Returns what that is, and how many entries we have no more
+    /// because they are gone from the stream.
+    pub(super) async fn heartbeat(&self) -> Result<(Vec<EntryId>, u64), Failure> {
         let mut args = self.member();
         args.int(STEP);
         let reply = self.commands.script(&self.heartbeat, &[&self.source.stream, &self.state], args).await?;
-        reply.items().iter().map(id).collect::<Option<_>>().ok_or_else(|| unexpected("the heartbeat script"))
+        let [ours, gone] = reply.items() else { return Err(unexpected("the heartbeat script")) };
+        let ours: Option<Vec<EntryId>> = ours.items().iter().map(id).collect();
+        Ok((ours.ok_or_else(|| unexpected("the heartbeat script"))?, number(gone)))
     }
 
     /// Takes over what consumers have that have shown no sign of life for `claim_idle`; counts no attempt.
@@ -231,7 +234,6 @@ impl Group {
         args.int(millis(claim_idle)).int(STEP);
         let reply = self.commands.script(&self.reclaim, &[&self.source.stream, &self.state], args).await?;
         let [taken, gone, consumers] = reply.items() else { return Err(unexpected("the reclaim script")) };
-        let number = |reply: &Reply| reply.int().and_then(|number| u64::try_from(number).ok()).unwrap_or_default();
         let consumers = consumers.items().iter().filter_map(Reply::string).collect();
         Ok(Reclaimed { taken: number(taken), gone: number(gone), consumers })
     }
@@ -287,6 +289,10 @@ impl Group {
 
 fn integer(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+fn number(reply: &Reply) -> u64 {
+    reply.int().and_then(|number| u64::try_from(number).ok()).unwrap_or_default()
 }
 
 fn millis(duration: Duration) -> i64 {

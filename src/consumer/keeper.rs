@@ -123,7 +123,8 @@ impl<H: Handler> Keeper<H> {
             return Ok(());
         }
         if due(&mut duties.heartbeat, settings.claim_idle / 3) {
-            let pending = stream.group.heartbeat().await?;
+            let (pending, gone) = stream.group.heartbeat().await?;
+            self.lose(gone);
             if stream.misses_any(&pending) {
                 tracing::debug!(
                     stream = self.share.name(self.stream),
@@ -154,11 +155,7 @@ impl<H: Handler> Keeper<H> {
         let _turn = stream.turn.lock().await;
         let reclaimed = stream.group.reclaim(self.share.settings.claim_idle).await?;
         let name = self.share.name(self.stream);
-        if reclaimed.gone > 0 {
-            let count = reclaimed.gone;
-            stream.metrics.lost_pending.inc_by(count);
-            tracing::warn!(stream = name, count, "pending, but gone from the stream (deleted or trimmed): dropped");
-        }
+        self.lose(reclaimed.gone);
         if reclaimed.taken > 0 {
             let (count, from) = (reclaimed.taken, reclaimed.consumers);
             tracing::info!(stream = name, count, ?from, "took over the entries of consumers without a sign of life");
@@ -166,6 +163,15 @@ impl<H: Handler> Keeper<H> {
             stream.rescan();
         }
         Ok(())
+    }
+
+    /// Counts entries that Redis has dropped from a pending list, and says so.
+    fn lose(&self, count: u64) {
+        if count > 0 {
+            self.stream().metrics.lost_pending.inc_by(count);
+            let stream = self.share.name(self.stream);
+            tracing::warn!(stream, count, "pending, but gone from the stream (deleted or trimmed): dropped");
+        }
     }
 
     /// Removes what points to nothing.

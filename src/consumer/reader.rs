@@ -207,7 +207,6 @@ impl<H: Handler> Reader<H> {
         if let Some(first) = gone.first() {
             tracing::warn!(stream = name, count, %first, "pending, but gone from the stream (deleted or trimmed): acknowledged");
         }
-        stream.metrics.lost_pending.inc_by(count as u64);
         for id in &gone {
             stream.take_in_hand(from, *id);
         }
@@ -215,6 +214,8 @@ impl<H: Handler> Reader<H> {
         let ids: Vec<_> = gone.iter().map(|id| (*id, Bytes::new())).collect();
         let acknowledged = stream.group.acknowledge(&ids).await;
         stream.let_go(gone);
-        acknowledged
+        // A sign of life of ours may have dropped, and counted, some of them meanwhile.
+        stream.metrics.lost_pending.inc_by(acknowledged?);
+        Ok(())
     }
 }

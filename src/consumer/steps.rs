@@ -123,7 +123,7 @@ impl<H: Handler> Runner<H> {
             self.steps.spawn(async move {
                 let group = &share.streams[stream].group;
                 let outcome = until_answered(&share.health, &share.stop, || group.acknowledge(&done)).await;
-                Step::Acknowledged(stream, done, outcome)
+                Step::Acknowledged(stream, done, outcome.map(drop))
             });
         }
     }

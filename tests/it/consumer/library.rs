@@ -202,6 +202,7 @@ async fn a_key_sticks_to_its_consumer_though_its_last_entries_are_deleted() {
     }
     // Its next sign of life.
     eventually(LIMIT, "the deleted ones to be dropped", async || all_with_one(1).await).await.expect("in time");
+    eventually(LIMIT, "them to be counted", async || one.count("lost_total") == 3).await.expect("in time");
     one.task.abort();
     // Takes what it is given, and says nothing of its own.
     let rival = Settings { claim_idle: Duration::from_hours(1), ..settings("two") };
