@@ -24,6 +24,7 @@ mod log;
 mod loss;
 mod members;
 mod migrate;
+mod notices;
 mod notify;
 mod order;
 mod permissions;
