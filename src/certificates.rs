@@ -1,5 +1,6 @@
-//! Until when the certificates are valid: the servers', and our own if they ask for one. Looked at every hour, because
-//! nothing can be delivered from the moment on that one has expired.
+//! Until when the certificates are valid: the servers', and our own if they ask for one. Nothing can be delivered from the
+//! moment on that one has expired. The servers' are looked at every hour. Our own is looked at once: connections are made
+//! with what was read at the start or reload, also when the file has been replaced since.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,37 +19,56 @@ use crate::metrics::OutboxMetrics;
 use crate::{postgres, redis};
 
 const PAUSE: Duration = Duration::from_hours(1);
+/// While a server with TLS could not be asked.
+const PAUSE_UNKNOWN: Duration = Duration::from_mins(1);
+
+/// What a server's certificate told.
+struct Seen {
+    until: Option<Timestamp>,
+    /// It must have one, so that it is asked again soon.
+    is_awaited: bool,
+}
 
 /// Looks for ever; ends with its task. A server that cannot be reached keeps the date that is known.
 pub async fn watch(config: Arc<Config>, metrics: OutboxMetrics) {
+    let ours = [("postgres", postgres::files(&config.postgres)), ("redis", redis::files(&config.redis))];
+    for (server, files) in ours {
+        metrics.certificate_expires(server, "client", files.iter().filter_map(own).min());
+        // With these addresses nothing is known yet.
+        metrics.certificate_expires(server, "server", None);
+    }
     loop {
-        for (server, until) in [("postgres", of_postgres(&config).await), ("redis", of_redis(&config).await)] {
-            metrics.certificate_expires(server, "server", until);
+        let seen = [("postgres", of_postgres(&config).await), ("redis", of_redis(&config).await)];
+        let mut is_awaited = false;
+        for (server, seen) in seen {
+            match seen {
+                Some(Seen { until: until @ Some(_), .. }) => metrics.certificate_expires(server, "server", until),
+                Some(seen) => is_awaited |= seen.is_awaited,
+                None => {}
+            }
         }
-        let ours = [("postgres", postgres::files(&config.postgres)), ("redis", redis::files(&config.redis))];
-        for (server, files) in ours {
-            metrics.certificate_expires(server, "client", files.iter().filter_map(own).min());
-        }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(if is_awaited { PAUSE_UNKNOWN } else { PAUSE }).await;
     }
 }
 
 /// The first to expire, if there are several hosts.
-async fn of_postgres(config: &Config) -> Option<Timestamp> {
+async fn of_postgres(config: &Config) -> Option<Seen> {
     let server = postgres::server(&config.postgres, "outflow").ok()?;
-    let mut first = None;
+    let mode = server.mode();
+    let tls = (mode != postgres::Mode::Disable).then(|| server.tls())?;
+    let mut until = None;
     for (host, port) in server.hosts() {
-        let tls = (server.mode() != postgres::Mode::Disable).then(|| server.tls());
-        let until = expiry(&route(&host, port, tls, true, postgres::NAMES)).await;
-        first = [first, until].into_iter().flatten().min();
+        let one = expiry(&route(&host, port, Some(tls), true, postgres::NAMES)).await;
+        until = [until, one].into_iter().flatten().min();
     }
-    first
+    Some(Seen { until, is_awaited: mode != postgres::Mode::Prefer })
 }
 
-async fn of_redis(config: &Config) -> Option<Timestamp> {
-    let tls = redis::Redis::tls(&config.redis).ok()?;
+async fn of_redis(config: &Config) -> Option<Seen> {
+    let tls = redis::Redis::tls(&config.redis).ok().flatten()?;
     let (host, port) = redis::Redis::host(&config.redis)?;
-    expiry(&route(&host, port, tls.as_ref(), false, redis::NAMES)).await
+    let until = expiry(&route(&host, port, Some(&tls), false, redis::NAMES)).await;
+    Some(Seen { until, is_awaited: true })
 }
 
 fn route<'a>(

@@ -87,12 +87,10 @@ impl OutboxMetrics {
         self.real(&self.all.oldest_event_age).set(oldest_seconds.unwrap_or(f64::NAN));
     }
 
-    /// Until when a certificate is valid, if that is known.
+    /// Until when a certificate is valid; `None`: not known, or there is none.
     pub(crate) fn certificate_expires(&self, server: &str, certificate: &str, until: Option<Timestamp>) {
+        let gauge = self.all.certificate_expiry.with_label_values(&[server, certificate]);
         #[expect(clippy::cast_precision_loss, reason = "whole seconds of the next thousand years")]
-        if let Some(until) = until {
-            let gauge = self.all.certificate_expiry.with_label_values(&[server, certificate]);
-            gauge.set(until.as_second() as f64);
-        }
+        gauge.set(until.map_or(f64::NAN, |until| until.as_second() as f64));
     }
 }
