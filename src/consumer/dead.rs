@@ -49,10 +49,41 @@ pub struct DeadFilter {
     pub ids: Option<Vec<EntryId>>,
     /// Whose error has these words in it, in any case.
     pub reason: Option<String>,
+    /// Of this type: the value of the field `type`.
+    pub kind: Option<String>,
+    /// With this key: the value of the field `key`.
+    pub key: Option<String>,
+    /// That this group could not handle.
+    pub group: Option<String>,
     /// That died then or later.
     pub since: Option<Timestamp>,
+    /// That died before then.
+    pub until: Option<Timestamp>,
     /// The oldest so many.
     pub limit: Option<usize>,
+}
+
+impl DeadFilter {
+    /// Whether it chooses by anything but a number of letters.
+    pub fn is_empty(&self) -> bool {
+        *self == Self { limit: self.limit, ..Self::default() }
+    }
+
+    /// Whether a letter is meant, apart from the limit.
+    fn lets_through(&self, letter: &DeadLetter) -> bool {
+        let field = |name: &str, wanted: &Option<String>| {
+            let found = || letter.fields.get(name).and_then(Value::as_str);
+            wanted.as_deref().is_none_or(|wanted| found() == Some(wanted))
+        };
+        let reason = self.reason.as_ref().map(|reason| reason.to_lowercase());
+        let died = letter.id.parse::<EntryId>().ok().and_then(EntryId::appended_at);
+        self.ids.as_ref().is_none_or(|ids| ids.iter().any(|id| id.to_string() == letter.id))
+            && reason.is_none_or(|reason| letter.error.to_lowercase().contains(&reason))
+            && field("type", &self.kind)
+            && field("key", &self.key)
+            && self.group.as_ref().is_none_or(|group| *group == letter.group)
+            && self.until.is_none_or(|until| died.is_some_and(|died| died < until))
+    }
 }
 
 /// What became of a dead letter that was to be put back.
@@ -89,7 +120,6 @@ impl DeadLetters {
     /// # Errors
     /// See [`Failure`].
     pub async fn list(&self, filter: &DeadFilter) -> Result<Vec<DeadLetter>, Failure> {
-        let reason = filter.reason.as_ref().map(|reason| reason.to_lowercase());
         let limit = filter.limit.unwrap_or(usize::MAX);
         let mut from = filter.since.map_or_else(|| "-".to_owned(), |since| since.as_millisecond().max(0).to_string());
         let mut found = Vec::new();
@@ -102,9 +132,7 @@ impl DeadLetters {
                 let letter = letter(entry)
                     .ok_or_else(|| Failure::Unknown("a reply to XRANGE of an unexpected form".to_owned()))?;
                 from = format!("({}", letter.id);
-                let asked = filter.ids.as_ref().is_none_or(|ids| ids.iter().any(|id| id.to_string() == letter.id));
-                let fits = reason.as_ref().is_none_or(|reason| letter.error.to_lowercase().contains(reason));
-                if asked && fits && found.len() < limit {
+                if filter.lets_through(&letter) && found.len() < limit {
                     found.push(letter);
                 }
             }

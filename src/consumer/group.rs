@@ -254,6 +254,15 @@ impl Group {
         Ok(reply.items().iter().filter_map(Reply::string).collect())
     }
 
+    /// How many dead letters there are, of all groups; `None` if Redis does not let us count them.
+    pub(super) async fn dead_letters(&self) -> Result<Option<i64>, Failure> {
+        match self.commands.call("XLEN", [self.source.dead_letter_stream.as_str()].into()).await {
+            Ok(reply) => Ok(reply.int()),
+            Err(Failure::Refused(_)) => Ok(None),
+            Err(failure) => Err(failure),
+        }
+    }
+
     /// Moves an entry to the dead-letter stream and acknowledges it, in one step.
     pub(super) async fn bury(
         &self,

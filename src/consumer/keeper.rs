@@ -138,6 +138,7 @@ impl<H: Handler> Keeper<H> {
         }
         if due(&mut duties.standing, STANDING_INTERVAL) {
             self.note(stream.group.standing(false).await?, &mut duties.is_denied);
+            stream.metrics.dead_letters(stream.group.dead_letters().await?);
         }
         if due(&mut duties.forget, FORGET_INTERVAL) {
             let gone = stream.group.forget(settings.forget_idle).await?;

@@ -41,6 +41,7 @@ pub(super) struct StreamMetrics {
     pub(super) oldest_pending_age_seconds: Gauge,
     pub(super) lag: IntGauge,
     pub(super) lag_known: IntGauge,
+    dead_letters: Gauge,
 }
 
 impl StreamMetrics {
@@ -51,6 +52,12 @@ impl StreamMetrics {
             Handled::Duplicate => self.duplicates.inc(),
             Handled::Ignored => self.ignored.inc(),
         }
+    }
+
+    /// How many dead letters there are; `None`: not known.
+    pub(super) fn dead_letters(&self, letters: Option<i64>) {
+        #[expect(clippy::cast_precision_loss, reason = "no stream is that long")]
+        self.dead_letters.set(letters.map_or(f64::NAN, |letters| letters as f64));
     }
 
     /// Counts an attempt without an effect.
@@ -123,6 +130,10 @@ impl Metrics {
         registry.register(Box::new(oldest.clone()))?;
         let lag = make.gauges("lag_entries", "Entries that the group has not read; counts only if lag_known is 1")?;
         let lag_known = make.gauges("lag_known", "Whether Redis knows the lag (1) or not (0)")?;
+        let letters =
+            make.opts("dead_letters", "Entries in the dead-letter stream, of all groups; NaN: they may not be counted");
+        let letters = GaugeVec::new(letters, &["stream"])?;
+        registry.register(Box::new(letters.clone()))?;
         let of = |stream: &str| {
             for reason in REASONS {
                 failed.with_label_values(&[stream, reason]);
@@ -144,6 +155,7 @@ impl Metrics {
                 oldest_pending_age_seconds: oldest.with_label_values(&[stream]),
                 lag: lag.with_label_values(&[stream]),
                 lag_known: lag_known.with_label_values(&[stream]),
+                dead_letters: letters.with_label_values(&[stream]),
             }
         };
         Ok(Self { streams: settings.streams.iter().map(|source| of(&source.stream)).collect() })

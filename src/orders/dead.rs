@@ -38,9 +38,21 @@ pub struct DeadArgs {
     /// Whose error has these words in it.
     #[arg(long, value_name = "WORDS")]
     reason: Option<String>,
+    /// Of this type, such as `OrderCreated`.
+    #[arg(long = "type", value_name = "TYPE")]
+    kind: Option<String>,
+    /// With this ordering key.
+    #[arg(long)]
+    key: Option<String>,
+    /// That this group could not handle.
+    #[arg(long)]
+    group: Option<String>,
     /// That died then or later: a duration ago (`90m`, `2d`) or a time (`2026-01-31T12:00:00Z`).
     #[arg(long, value_name = "WHEN", value_parser = since)]
     since: Option<Timestamp>,
+    /// That died before then, given like `--since`.
+    #[arg(long, value_name = "WHEN", value_parser = since)]
+    until: Option<Timestamp>,
     /// The oldest so many.
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
@@ -60,6 +72,9 @@ pub struct ActArgs {
     /// Do not ask.
     #[arg(long)]
     yes: bool,
+    /// Every dead letter: what `discard --yes` needs if no filter chooses some.
+    #[arg(long)]
+    all: bool,
     /// So many a second at most.
     #[arg(long, value_name = "PER_SECOND", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     rate: Option<u32>,
@@ -84,6 +99,21 @@ pub async fn run(command: DeadCommand) -> Result<(), Box<dyn Error>> {
     }
 }
 
+impl DeadArgs {
+    fn filter(&self) -> DeadFilter {
+        DeadFilter {
+            ids: (!self.ids.is_empty()).then(|| self.ids.clone()),
+            reason: self.reason.clone(),
+            kind: self.kind.clone(),
+            key: self.key.clone(),
+            group: self.group.clone(),
+            since: self.since,
+            until: self.until,
+            limit: self.limit,
+        }
+    }
+}
+
 async fn chosen(args: &DeadArgs) -> Result<(DeadLetters, Vec<DeadLetter>), Box<dyn Error>> {
     let (url, sources) = (args.redis.url()?, args.redis.sources(&["events.order"])?);
     let [source] = sources.as_slice() else {
@@ -92,13 +122,11 @@ async fn chosen(args: &DeadArgs) -> Result<(DeadLetters, Vec<DeadLetter>), Box<d
     let open = DeadLetters::open(&url, &source.dead_letter_stream);
     let dead = open.map_err(|error| BadOption(format!("--redis-url: {error}")))?;
     dead.ready(CONNECT_PATIENCE).await?;
-    let filter = DeadFilter {
-        ids: (!args.ids.is_empty()).then(|| args.ids.clone()),
-        reason: args.reason.clone(),
-        since: args.since,
-        limit: args.limit,
-    };
+    let filter = args.filter();
     let letters = dead.list(&filter).await?;
+    if letters.is_empty() {
+        complain(if filter.is_empty() { "no dead letters" } else { "no dead letters that pass the filter" });
+    }
     if let Some(missing) = args.ids.iter().find(|id| !letters.iter().any(|letter| letter.id == id.to_string())) {
         let stream = &source.dead_letter_stream;
         return Err(format!("{stream} has no dead letter {missing}; `dead list` shows which there are").into());
@@ -108,6 +136,14 @@ async fn chosen(args: &DeadArgs) -> Result<(DeadLetters, Vec<DeadLetter>), Box<d
 
 /// Chosen first, so that what is counted, asked about and done is the same.
 async fn act(args: &ActArgs, verb: &str, replay: bool) -> Result<(), Box<dyn Error>> {
+    if !replay && args.yes && !args.all && !args.dry_run && args.which.filter().is_empty() {
+        return Err(BadOption(
+            "`discard --yes` without a filter would delete every dead letter: nothing was done; choose some by id or filter, \
+             or add --all"
+                .to_owned(),
+        )
+        .into());
+    }
     let (dead, letters) = chosen(&args.which).await?;
     let done = if replay { "put back" } else { "discarded" };
     if args.dry_run {
@@ -152,7 +188,6 @@ fn json(letters: &[DeadLetter]) -> Result<(), Box<dyn Error>> {
 
 fn table(letters: &[DeadLetter]) -> Result<(), Box<dyn Error>> {
     if letters.is_empty() {
-        complain("no dead letters");
         return Ok(());
     }
     let mut table = terminal::table(["ID", "DIED", "GROUP", "ATTEMPTS", "TYPE", "KEY", "ERROR"]);

@@ -52,19 +52,32 @@ async fn dead_letters_are_shown_put_back_and_discarded() {
     scene.add(&["what", "is this"]).await;
     scene.until_dead(4).await;
 
+    let counted = async || consumer.metric("dead_letters{").await;
+    eventually(LIMIT, "the gauge", async || counted().await == Some(4.0)).await.expect("4 that lie there");
+
     let all = scene.letters(&[]).await;
     assert_eq!(all.len(), 4);
     assert_eq!((&all[0]["attempts"], &all[0]["group"]), (&2.into(), &"inventory".into()));
     assert!(all[0]["error"].as_str().is_some_and(|error| error.contains("not today")), "{all:?}");
     assert!(all[0]["fields"].get("payload").is_some() && all[0]["fields"].get("dead_at").is_none(), "{all:?}");
-    let rows: [(&[&str], usize); 5] = [
+    let key = all[1]["fields"]["key"].as_str().expect("a key");
+    let rows: [(&[&str], usize); 14] = [
         (&["--reason", "NOT TODAY"], 3),
         (&["--reason", "no field"], 1),
         (&["--limit", "2"], 2),
         (&["--since", "1h"], 4),
         (&["--since", "2100-01-01T00:00:00Z"], 0),
+        (&["--until", "2001-01-01T00:00:00Z"], 0),
+        (&["--since", "1h", "--until", "2100-01-01T00:00:00Z"], 4),
+        (&["--type", "OrderCreated"], 3),
+        (&["--type", "ordercreated"], 0),
+        (&["--key", key], 3),
+        (&["--key", "another"], 0),
+        (&["--key", key, "--type", "Another"], 0),
+        (&["--group", "inventory"], 4),
+        (&["--group", "payment"], 0),
     ];
-    assert_eq!(rows.len(), 5);
+    assert_eq!(rows.len(), 14);
     for (filter, count) in rows {
         assert_eq!(scene.letters(filter).await.len(), count, "{filter:?}");
     }
@@ -78,6 +91,10 @@ async fn dead_letters_are_shown_put_back_and_discarded() {
     assert!(dry.stdout.ends_with("3 would be put back\n"), "{}", dry.stdout);
     let unasked = scene.ask(&["discard"]).await;
     assert!(unasked.code == Some(1) && unasked.stderr.contains("--yes"), "{}", unasked.stderr);
+    for everything in [&["discard", "--yes"][..], &["discard", "--yes", "--limit", "3", "--json"]] {
+        let refused = scene.ask(everything).await;
+        assert!(refused.code != Some(0) && refused.stderr.contains("--all"), "{}", refused.stderr);
+    }
     assert_eq!(scene.letters(&[]).await.len(), 4);
 
     scene.db.batch_execute("drop trigger refuse on orders.inventory").await.expect("no trigger");
@@ -90,6 +107,7 @@ async fn dead_letters_are_shown_put_back_and_discarded() {
     let left = scene.letters(&[]).await;
     assert_eq!((left.len(), &left[0]["id"]), (1, &all[2]["id"]));
     assert_eq!(scene.call("XLEN", &[super::DEAD]).await.int(), Some(1));
+    eventually(LIMIT, "the gauge", async || counted().await == Some(1.0)).await.expect("one that lies there");
     consumer.stop().await;
 }
 
