@@ -316,6 +316,12 @@ impl OutboxMetrics {
         self.progress.took(stream);
     }
 
+    /// Another relay begins, which finds out anew.
+    pub(crate) fn unparked(&self) {
+        self.progress.unparked();
+        self.parked(0);
+    }
+
     pub(crate) fn parked(&self, streams: usize) {
         self.gauge(&self.all.streams_parked).set(i64::try_from(streams).unwrap_or(i64::MAX));
     }

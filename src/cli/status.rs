@@ -79,6 +79,9 @@ fn block(outbox: &OutboxStatus) -> String {
     for parked in &outbox.parked {
         line("parked", parked_stream(parked, Timestamp::now()));
     }
+    if outbox.parked_unnamed > 0 {
+        line("parked", format!("… and {} more streams", outbox.parked_unnamed));
+    }
     if let Some(generation) = outbox.generation {
         line("generation", generation.to_string());
         if outbox.members.is_empty() {
@@ -107,7 +110,8 @@ fn backlog(outbox: &OutboxStatus) -> String {
     let Some(events) = outbox.backlog_events else { return "unknown".to_owned() };
     let more = if outbox.backlog_is_capped { "at least " } else { "" };
     let parked = outbox.parked_events.filter(|parked| *parked > 0);
-    let parked = parked.map(|parked| format!(" ({parked} of them for parked streams)")).unwrap_or_default();
+    let least = if outbox.parked_unnamed > 0 { "at least " } else { "" };
+    let parked = parked.map(|parked| format!(" ({least}{parked} of them for parked streams)")).unwrap_or_default();
     match outbox.oldest_event_age_seconds {
         _ if events == 0 => "empty".to_owned(),
         Some(age) => format!("{more}{events} events{parked}, the oldest {age:.1} s"),

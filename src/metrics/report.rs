@@ -25,6 +25,9 @@ pub struct Report {
     pub events_per_second: f64,
     /// Streams that refuse their events, at most 100.
     pub parked: Vec<ParkedStream>,
+    /// How many more there are.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub parked_unnamed: usize,
     /// Why it delivers nothing: a server that is down or refuses, a recovery.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<Problem>,
@@ -34,6 +37,11 @@ pub struct Report {
     /// The first event in line, if it has been so for ten seconds or more.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first_in_line: Option<FirstInLine>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 /// A reason, and since when.
@@ -127,12 +135,17 @@ impl Progress {
         self.state().parked.remove(stream);
     }
 
+    pub(super) fn unparked(&self) {
+        self.state().parked.clear();
+    }
+
     pub(super) fn report(&self) -> Report {
         let state = self.state();
         let parked = state.parked.values().take(PARKED_MAX).cloned().collect();
         Report {
             events_per_second: state.events_per_second,
             parked,
+            parked_unnamed: state.parked.len().saturating_sub(PARKED_MAX),
             problem: None,
             standby: state.standby.clone(),
             first_in_line: state.first_in_line.clone(),

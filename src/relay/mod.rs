@@ -62,6 +62,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
     /// Puts the parts together; nothing happens before [`Relay::run`].
     pub fn new(name: &str, outbox: O, sink: S, encoder: Encoder, limits: Limits, metrics: OutboxMetrics) -> Self {
         let parked = Mutex::new(Parked::new(limits.park_max));
+        metrics.unparked();
         Self { name: name.to_owned(), outbox, sink, encoder, limits, parked, metrics }
     }
 
@@ -185,7 +186,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
         if !entries.entries.is_empty() {
             let started = Instant::now();
             let position = drain.session.position(number);
-            let refused = self.sink.append(position, claim.batch(), entries).await;
+            let refused = self.noticed(self.sink.append(position, claim.batch(), entries)).await;
             let refused = match refused {
                 Ok(refused) => refused,
                 Err(AppendError::Refused(refused)) => {

@@ -42,6 +42,18 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
         }
     }
 
+    /// Waits for an answer of Redis, however long it takes; that it takes long is told before it is given up.
+    pub(super) async fn noticed<T>(&self, answer: impl Future<Output = T>) -> T {
+        let mut answer = std::pin::pin!(answer);
+        match timeout(ANSWER_LIMIT, answer.as_mut()).await {
+            Ok(answer) => answer,
+            Err(_elapsed) => {
+                self.metrics.down(&silent());
+                answer.await
+            }
+        }
+    }
+
     /// Waits until the members change, and tells meanwhile whether Redis answers. A standby that could not take over is
     /// not ready.
     pub(super) async fn stand_by(&self, outage: &mut Outage<'_>, stop: &CancellationToken) {

@@ -21,8 +21,16 @@ pub(super) fn of(outbox: &OutboxStatus) -> Vec<String> {
     }
     match outbox.parked_events {
         Some(parked) if parked > 0 => {
-            let all = if outbox.backlog_events == Some(parked) { "all of them" } else { "the others are not held up" };
-            causes.push(format!("{parked} events wait for streams that refuse them ({all}); see the parked streams"));
+            let (least, all) = if outbox.parked_unnamed > 0 {
+                ("at least ", "not all of these streams are named")
+            } else if outbox.backlog_events == Some(parked) {
+                ("", "all of them")
+            } else {
+                ("", "the others are not held up")
+            };
+            causes.push(format!(
+                "{least}{parked} events wait for streams that refuse them ({all}); see the parked streams"
+            ));
         }
         _ => {}
     }

@@ -160,6 +160,7 @@ async fn members(
         let sum = events_per_second.map(|pace| status.events_per_second.unwrap_or(0.0) + pace);
         status.events_per_second = sum.or(status.events_per_second);
         let report = said.map(|said| said.report).unwrap_or_default();
+        status.parked_unnamed = status.parked_unnamed.max(report.parked_unnamed);
         report.parked.into_iter().for_each(|parked| merge(&mut status.parked, parked));
         first.extend(report.first_in_line);
         status.members.push(Member {

@@ -45,6 +45,8 @@ pub struct OutboxStatus {
     pub backlog_is_capped: bool,
     /// How many of them are for parked streams, which the relay leaves alone for now; among the first 100,000.
     pub parked_events: Option<i64>,
+    /// How many more streams are parked than are named and counted.
+    pub parked_unnamed: usize,
     /// Age of the first of them, 0 when there is none; unknown if neither its own time nor a relay tells it.
     pub oldest_event_age_seconds: Option<f64>,
     /// The share-out of slots in force.
@@ -175,6 +177,7 @@ fn empty(outbox: &OutboxConfig) -> OutboxStatus {
         backlog_events: None,
         backlog_is_capped: false,
         parked_events: None,
+        parked_unnamed: 0,
         oldest_event_age_seconds: None,
         generation: None,
         events_per_second: None,

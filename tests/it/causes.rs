@@ -1,6 +1,6 @@
 //! Why nothing is delivered is told by `outflow status`, from the databases alone, and by `run --once` while it waits.
 
-use outflow::local::eventually;
+use outflow::local::{Signal, eventually};
 use serde_json::Value;
 
 use crate::support::{LIMIT, Numbered, Stage, outbox};
@@ -64,6 +64,27 @@ async fn a_redis_that_is_down_is_named_and_a_postgres_that_is_down_in_the_text()
     let said = stage.asked(&["status"]).await;
     assert_eq!(said.code, Some(69));
     assert!(said.stdout.contains("Postgres cannot be reached: ") && said.stdout.contains("unknown"), "{said:?}");
+}
+
+/// A frozen Redis closes no connection. It is named long before the relay gives the answer up.
+#[tokio::test]
+async fn a_silent_redis_is_named_while_an_event_waits_for_its_answer() {
+    let mut stage = Stage::new(&outbox("")).await;
+    let relay = stage.relay();
+    stage.ready(200).await;
+    stage.sql(ONE).await;
+    stage.drained().await;
+    stage.redis.signal(Signal::SIGSTOP);
+    stage.sql(ONE).await;
+    let told =
+        "select count(*) from outflow.member where report -> 'problem' ->> 'reason' = 'Redis has not answered for 5 s'";
+    let told = eventually(LIMIT, "the report", async || stage.number(told).await == 1).await;
+    stage.redis.signal(Signal::SIGCONT);
+    told.unwrap_or_else(|error| panic!("{error}: {}", relay.log_tail()));
+    stage.drained().await;
+    eventually(LIMIT, "no cause", async || orders(&stage).await["causes"] == serde_json::json!([]))
+        .await
+        .expect("it to be over");
 }
 
 #[tokio::test]
@@ -134,6 +155,60 @@ async fn parked_events_are_told_from_backlog() {
     for word in ["10 events (10 of them for parked streams)", "7 events wait", "wait for streams that refuse them"] {
         assert!(text.contains(word), "{text} has no {word:?}");
     }
+}
+
+/// More streams may refuse than a report names: then what is counted is a lower bound, and says so.
+#[tokio::test]
+async fn more_parked_streams_than_are_named() {
+    let stage = Stage::new(&outbox("")).await;
+    for number in 1..=120 {
+        stage.command("SET", &[&format!("events.bad{number}"), "no stream"]).await;
+    }
+    let _relay = stage.relay();
+    stage.ready(200).await;
+    stage
+        .sql(
+            "insert into outbox (aggregate_type, aggregate_id, event_type, payload) \
+             select 'bad' || i, 'k', 'T', '{}' from generate_series(1, 120) i",
+        )
+        .await;
+    let seen = eventually(LIMIT, "all of them", async || {
+        let orders = orders(&stage).await;
+        (orders["parked_unnamed"] == 20).then_some(orders)
+    })
+    .await
+    .expect("120 parked streams");
+    assert_eq!((&seen["parked_events"], &seen["backlog_events"]), (&100.into(), &120.into()));
+    let text = stage.asked(&["status"]).await.data();
+    for word in ["(at least 100 of them for parked streams)", "and 20 more streams", "at least 100 events wait"] {
+        assert!(text.contains(word), "{text} has no {word:?}");
+    }
+    assert!(!text.contains("not held up"), "{text}");
+}
+
+/// What a relay parked before it examined its table again is no more than a memory.
+#[tokio::test]
+async fn a_stream_that_is_mended_while_the_table_changes_is_not_parked() {
+    let stage = Stage::new(&outbox("")).await;
+    stage.command("SET", &["events.bad", "no stream"]).await;
+    let relay = stage.relay();
+    stage.ready(200).await;
+    stage.sql(&ONE.replace("'order'", "'bad'")).await;
+    eventually(LIMIT, "a parked stream", async || orders(&stage).await["parked"][0]["stream"] == "events.bad")
+        .await
+        .expect("it to be parked");
+    let owner = stage.client().await;
+    owner.batch_execute("begin; alter table outbox alter column payload type text").await.expect("a lock");
+    stage.command("DEL", &["events.bad"]).await;
+    owner.batch_execute("commit").await.expect("its end");
+    stage.reaches("events.bad", 1).await;
+    assert!(relay.log().contains("examining it again"), "{}", relay.log_tail());
+    eventually(LIMIT, "no parked stream", async || {
+        let is_over = orders(&stage).await["parked"] == serde_json::json!([]);
+        is_over && stage.metrics().await.contains("outflow_streams_parked{outbox=\"orders\"} 0\n")
+    })
+    .await
+    .expect("it to be forgotten");
 }
 
 /// With a table that marks its rows, what is settled is no backlog of a parked stream.
