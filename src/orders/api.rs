@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Extension, Path, RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware;
@@ -112,7 +113,8 @@ async fn create(
         Created::InProgress => Err(Problem::new(
             StatusCode::CONFLICT,
             "a request with this Idempotency-Key is in progress; ask again for its result",
-        )),
+        )
+        .transient()),
     }
 }
 
@@ -136,17 +138,17 @@ async fn list(State(api): State<Arc<Api>>, RawQuery(query): RawQuery) -> Result<
     api.store.list(&listing).await.map(Json).map_err(|error| failure(&error))
 }
 
-async fn find(State(api): State<Arc<Api>>, Path(id): Path<String>) -> Result<Json<Order>, Problem> {
-    let order = api.store.find(order_id(&id)?).await.map_err(|error| failure(&error))?;
+async fn find(State(api): State<Arc<Api>>, id: Result<Path<String>, PathRejection>) -> Result<Json<Order>, Problem> {
+    let order = api.store.find(order_id(id)?).await.map_err(|error| failure(&error))?;
     order.map(Json).ok_or_else(no_such_order)
 }
 
 async fn cancel(
     State(api): State<Arc<Api>>,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
     Extension(trace): Extension<Trace>,
 ) -> Result<Json<Order>, Problem> {
-    let outcome = api.store.cancel(order_id(&id)?, trace.event_headers()).await;
+    let outcome = api.store.cancel(order_id(id)?, trace.event_headers()).await;
     match outcome.map_err(|error| failure(&error))? {
         Cancelled::Now(order) => {
             api.metrics.cancelled.inc();
@@ -159,14 +161,19 @@ async fn cancel(
     }
 }
 
-/// Why orders cannot be taken at the moment.
+/// Why orders cannot be taken at the moment. What Postgres said is for the log: whoever reaches the port can ask.
 async fn unready(store: &Store, schema: &Schema) -> Option<String> {
-    if let Some(cause) = schema.missing() {
-        return Some(format!("Postgres: {cause}"));
+    // Logged where they are created.
+    if schema.missing().is_some() {
+        return Some("Postgres: the tables of schema orders are not there yet; the log says why".to_owned());
     }
     match tokio::time::timeout(READY_TIMEOUT, store.check()).await {
         Ok(Ok(())) => None,
-        Ok(Err(error)) => Some(format!("Postgres: {error}")),
+        Ok(Err(StoreError::NotMigrated)) => Some(format!("Postgres: {}", StoreError::NotMigrated)),
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "not ready");
+            Some("Postgres: it cannot be used; the log says why".to_owned())
+        }
         Err(_elapsed) => Some(format!("Postgres: no answer within {} s", READY_TIMEOUT.as_secs())),
     }
 }
@@ -177,9 +184,10 @@ fn is_json(headers: &HeaderMap) -> bool {
     kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json")
 }
 
-/// Anything that is no UUID is the id of no order.
-fn order_id(text: &str) -> Result<Uuid, Problem> {
-    text.parse().map_err(|_| no_such_order())
+/// Anything that is no UUID, or not even text, is the id of no order.
+fn order_id(id: Result<Path<String>, PathRejection>) -> Result<Uuid, Problem> {
+    let Path(id) = id.map_err(|_not_utf8| no_such_order())?;
+    id.parse().map_err(|_| no_such_order())
 }
 
 fn no_such_order() -> Problem {
@@ -202,6 +210,10 @@ fn failure(error: &StoreError) -> Problem {
                 StatusCode::SERVICE_UNAVAILABLE,
                 "the database cannot be used at the moment; nothing was changed",
             )
+        }
+        StoreError::NotMigrated => {
+            tracing::warn!("{error}: request refused");
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "this service is not set up yet; nothing was changed")
         }
         StoreError::Unknown(order_id, cause) => {
             tracing::warn!(%order_id, %cause, "no answer to COMMIT");

@@ -119,8 +119,8 @@ impl Check {
         if Kind::of(value) != Kind::Number {
             return self.wrong(at, format!("expected an integer, found {}", Kind::of(value)));
         }
-        // From the digits: 1.0 and 1e3 are numbers, but not integers.
-        match value.get().parse::<u32>() {
+        // From the digits: nobody means 1e3.
+        match without_zeros(value.get()).parse::<u32>() {
             Ok(quantity) if (1..=QUANTITY_MAX).contains(&quantity) => Some(quantity),
             _ => self.wrong(at, format!("expected an integer from 1 to {QUANTITY_MAX}")),
         }
@@ -129,7 +129,7 @@ impl Check {
     fn unit_price(&mut self, value: &RawValue, at: &str) -> Option<Decimal> {
         let text = match Kind::of(value) {
             Kind::Text => self.read(value, at)?,
-            Kind::Number => value.get().to_owned(),
+            Kind::Number => without_zeros(value.get()).to_owned(),
             other @ (Kind::Object | Kind::Array | Kind::Boolean | Kind::Null) => {
                 return self.wrong(at, format!("expected an amount as a string or a number, found {other}"));
             }
@@ -186,4 +186,12 @@ impl Check {
     fn note(&mut self, at: &str, detail: impl Into<String>) {
         self.0.push(FieldError { pointer: at.to_owned(), detail: detail.into() });
     }
+}
+
+/// A number without zeros at the end of its fraction: 2.0 is the integer 2, as JSON Schema has it.
+fn without_zeros(number: &str) -> &str {
+    if !number.contains('.') || number.contains(['e', 'E']) {
+        return number;
+    }
+    number.trim_end_matches('0').trim_end_matches('.')
 }

@@ -37,6 +37,9 @@ pub enum StoreError {
     /// Postgres cannot be used at the moment, and nothing was changed: worth trying again.
     #[error("{0}")]
     Unavailable(String),
+    /// There is no outbox to write events to, and nothing was changed.
+    #[error("the outbox table is missing: run `outflow migrate`")]
+    NotMigrated,
     /// The connection was lost during the commit of a change of this order: it may have been made, or not.
     #[error("order {0}: no answer to COMMIT: {1}")]
     Unknown(Uuid, String),
@@ -172,10 +175,7 @@ impl Store {
     pub async fn check(&self) -> Result<(), StoreError> {
         self.find(Uuid::nil()).await?;
         let client = self.client().await?;
-        if self.outbox.exists(&**client).await? {
-            return Ok(());
-        }
-        Err(StoreError::Unavailable("the outbox table is missing: run `outflow migrate`".to_owned()))
+        if self.outbox.exists(&**client).await? { Ok(()) } else { Err(StoreError::NotMigrated) }
     }
 
     async fn client(&self) -> Result<Object, StoreError> {

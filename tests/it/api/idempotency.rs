@@ -68,6 +68,7 @@ async fn of_two_requests_at_once_one_is_told_that_the_other_is_in_progress() {
     };
     let (first, second) = tokio::join!(api.post_with("/orders", &key, order(1)), second);
     assert_eq!((first.status(), second.status()), (StatusCode::CREATED, StatusCode::CONFLICT));
+    assert_eq!(header(&second, "retry-after"), "2");
     assert!(body(second).await["detail"].as_str().is_some_and(|detail| detail.contains("in progress")));
     assert_eq!(header(&api.post_with("/orders", &key, order(1)).await, "idempotency-replayed"), "true");
     assert_eq!(api.counts().await, (1, 1));

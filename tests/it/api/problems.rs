@@ -121,3 +121,48 @@ async fn wrong_addresses_methods_and_content_types_are_problems_too() {
     }
     assert_eq!(api.counts().await, (1, 1));
 }
+
+/// Percent-encodings that are no text, wherever they are: never a bare answer of the framework.
+#[tokio::test]
+async fn what_is_no_text_is_a_problem_too() {
+    let api = Api::ready().await;
+    let rows = [
+        (Method::GET, "/orders/%ff", 404),
+        (Method::GET, "/orders/%", 404),
+        (Method::POST, "/orders/%ff/cancel", 404),
+        (Method::DELETE, "/orders/%ff", 405),
+        (Method::GET, "/%ff", 404),
+        (Method::GET, "/orders?customer_id=%ff", 422),
+        (Method::GET, "/orders?%ff=1", 422),
+        (Method::GET, "/orders?customer_id=%00", 422),
+    ];
+    for (method, path, status) in &rows {
+        let mut stream =
+            tokio::net::TcpStream::connect(api.base.trim_start_matches("http://")).await.expect("a connection");
+        let request = format!("{method} {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+        let mut answer = String::new();
+        tokio::io::AsyncWriteExt::write_all(&mut stream, request.as_bytes()).await.expect("a request");
+        tokio::io::AsyncReadExt::read_to_string(&mut stream, &mut answer).await.expect("an answer");
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{method} {path}: {answer}");
+        assert!(answer.contains("content-type: application/problem+json"), "{method} {path}: {answer}");
+    }
+    assert_eq!(rows.len(), 8);
+}
+
+/// A body of 64 kB must not be answered with a megabyte.
+#[tokio::test]
+async fn the_first_twenty_errors_are_listed_and_briefly() {
+    let api = Api::ready().await;
+    let items = vec![json!({}); 100];
+    let many = json!({ "customer_id": "c", "items": items }).to_string();
+    let names: serde_json::Map<_, _> = (0..3).map(|n| (format!("{n}").repeat(15_000), json!(1))).collect();
+    for text in [many, Value::Object(names).to_string()] {
+        let response = api.post("/orders", text).await;
+        assert_eq!(response.status(), StatusCode::UNPROCESSABLE_ENTITY);
+        let bytes = response.bytes().await.expect("a body");
+        assert!(bytes.len() < 10_000, "{} bytes", bytes.len());
+        let problem: Value = serde_json::from_slice(&bytes).expect("JSON");
+        let listed = problem["errors"].as_array().expect("a list").len();
+        assert!((3..=20).contains(&listed), "{problem}");
+    }
+}

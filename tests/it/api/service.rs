@@ -82,3 +82,37 @@ async fn bad_options_are_refused_without_printing_a_secret() {
         assert!(text.contains(expected) && !text.contains("s3cret"), "{args:?}: {text}");
     }
 }
+
+/// What Postgres says is for the log, which has no notices and no paths of the machine that built it.
+#[tokio::test]
+async fn neither_readiness_nor_the_log_tells_what_is_not_theirs() {
+    let api = Api::ready().await;
+    // Both tables are there already, which Postgres notices at each start.
+    assert!(!api.program.log().contains("already exists"), "{}", api.program.log_tail());
+    api.query("alter schema orders rename to other").await;
+    let said = api.until_readyz(StatusCode::SERVICE_UNAVAILABLE).await;
+    assert!(said.contains("the log says why") && !said.contains("relation") && !said.contains("42P01"), "{said}");
+    for path in ["/registry/src", "/rustc/"] {
+        assert!(!api.program.log().contains(path), "{}", api.program.log_tail());
+    }
+}
+
+#[test]
+fn empty_arguments_are_refused() {
+    let consumer = ["--redis-url", "redis://h", "--postgres-url", "postgres://u@h/d"];
+    let rows: [(&str, &[&str], &str); 7] = [
+        (env!("CARGO_BIN_EXE_order-consumer"), &consumer, "--group"),
+        (env!("CARGO_BIN_EXE_order-consumer"), &consumer, "--consumer"),
+        (env!("CARGO_BIN_EXE_order-consumer"), &consumer, "--stream"),
+        (env!("CARGO_BIN_EXE_order-consumer"), &consumer, "--dead-letter-stream"),
+        (env!("CARGO_BIN_EXE_order-consumer"), &consumer, "--outbox-table"),
+        (env!("CARGO_BIN_EXE_order-api"), &["--postgres-url", "postgres://u@h/d"], "--outbox-table"),
+        (env!("CARGO_BIN_EXE_order-api"), &[], "--postgres-url"),
+    ];
+    for (binary, args, name) in rows {
+        let output = std::process::Command::new(binary).args(args).args([name, ""]).output().expect("a run");
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(matches!(output.status.code(), Some(2 | 78)) && text.contains(name), "{name}: {text}");
+    }
+    assert_eq!(rows.len(), 7);
+}
