@@ -80,3 +80,91 @@ async fn fastapi_writes_to_the_outbox_and_redis_py_makes_each_effect_once() {
     second.terminate();
     assert!(second.wait(LIMIT).await.expect("its end").success(), "{}", second.log_tail());
 }
+
+/// Restarts, entries that nobody understands, and a consumer that comes back under another name.
+#[expect(clippy::print_stderr, reason = "that it was left out must show")]
+#[tokio::test]
+async fn both_survive_a_restart_of_postgres_and_what_others_append() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/examples/fastapi");
+    let requirements = fs::read_to_string(folder.join("requirements.txt")).expect("the requirements");
+    let packages: Vec<&str> = requirements.lines().collect();
+    let Some(python) = python_environment("fastapi-restart", &packages) else {
+        eprintln!("LEFT OUT: no Python packages can be installed here: deploy/examples/fastapi was not restarted");
+        return;
+    };
+    let mut stage = Stage::new(&outbox("")).await;
+    let _relay = stage.relay();
+    let (postgres, redis) = (stage.postgres.url(), stage.redis.url());
+    let with_driver = postgres.replacen("postgres://", "postgresql+psycopg://", 1);
+    let folder = folder.to_str().expect("a path in UTF-8");
+    let port = free_port().expect("a port").to_string();
+    let args = ["service:app", "--app-dir", folder, "--port", &port];
+    let env = [("DATABASE_URL", with_driver.as_str()), ("PYTHONDONTWRITEBYTECODE", "1")];
+    let service =
+        Program::start("service", &python.join("bin/uvicorn"), &args, &env, stage.path()).expect("the service");
+    let dir = stage.path().to_owned();
+    let consumer = |name: &str| {
+        let script = format!("{folder}/consumer.py");
+        let env = [("DATABASE_URL", &*postgres), ("REDIS_URL", &redis), ("CONSUMER", name), ("CLAIM_IDLE_MS", "1000")];
+        Program::start(name, &python.join("bin/python"), &[&script], &env, &dir).expect("the consumer")
+    };
+    let mut one = consumer("one");
+    let http = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let url = format!("http://127.0.0.1:{port}/customers");
+    let place = async |name: &str| {
+        let customer = json!({ "name": name, "email": format!("{name}@example.org") });
+        http.post(&url).json(&customer).send().await.map(|answer| answer.status().as_u16())
+    };
+    let placed = async |name: &str| {
+        let waited = eventually(LIMIT, name, async || place(name).await.is_ok_and(|status| status == 201)).await;
+        waited.unwrap_or_else(|error| panic!("{error}: {}", service.log_tail()));
+    };
+    placed("ada").await;
+    assert_eq!(place("e\u{0}ve").await.expect("an answer"), 422);
+    let mails = async |stage: &Stage, count: i64, who: &Program| {
+        let client = stage.client().await;
+        let all = async || {
+            let row = client.query_one("select count(*) from welcome_mail", &[]).await;
+            row.is_ok_and(|row| row.get::<_, i64>(0) == count)
+        };
+        eventually(LIMIT, "the mails", all).await.unwrap_or_else(|error| panic!("{error}: {}", who.log_tail()));
+    };
+    mails(&stage, 1, &one).await;
+
+    stage.postgres.stop_fast().await.expect("a stop");
+    stage.postgres.start_again().await.expect("a start");
+    // The first request after it must be answered as any other.
+    assert_eq!(place("bob").await.expect("an answer"), 201, "{}", service.log_tail());
+    mails(&stage, 2, &one).await;
+
+    // Of somebody else: no type, no JSON, no UUID, bytes that are no text.
+    for fields in [
+        &["hello", "world"][..],
+        &["type", "CustomerCreated", "id", "x", "payload", "no JSON"],
+        &["type", "CustomerCreated", "id", "no-uuid", "payload", r#"{"name":"n","email":"e"}"#],
+        &[
+            "type",
+            "CustomerCreated",
+            "id",
+            "00000000-0000-0000-0000-000000000001",
+            "payload",
+            r#"{"name":"n","email":{}}"#,
+        ],
+    ] {
+        stage.command("XADD", &[&["events.customer", "*"], fields].concat()).await;
+    }
+    placed("cleo").await;
+    mails(&stage, 3, &one).await;
+    let buried = async || stage.length("events.customer.dead").await == 4;
+    eventually(LIMIT, "four dead letters", buried).await.unwrap_or_else(|error| panic!("{error}: {}", one.log_tail()));
+
+    // What one had in hand when it was lost is taken over by two.
+    one.kill();
+    placed("dan").await;
+    stage.reaches("events.customer", 8).await;
+    stage.command("XREADGROUP", &["GROUP", "welcome", "one", "STREAMS", "events.customer", ">"]).await;
+    let mut two = consumer("two");
+    mails(&stage, 4, &two).await;
+    two.terminate();
+    assert!(two.wait(LIMIT).await.expect("its end").success(), "{}", two.log_tail());
+}

@@ -4,15 +4,17 @@ import os
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from typing import Annotated
 
 from fastapi import Depends, FastAPI, HTTPException
-from pydantic import BaseModel
+from pydantic import AfterValidator, BaseModel
 from sqlalchemy import create_engine, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-engine = create_engine(os.environ["DATABASE_URL"])
+# A connection that a restart of Postgres has ended is noticed before it is used.
+engine = create_engine(os.environ["DATABASE_URL"], pool_pre_ping=True)
 
 
 class Base(DeclarativeBase):
@@ -39,9 +41,19 @@ class OutboxEvent(Base):
     headers: Mapped[dict] = mapped_column(JSONB, default=dict)
 
 
+def without_nul(text: str) -> str:
+    """Postgres has no text with U+0000, neither in `text` nor in `jsonb`: a 422, not a 500."""
+    if "\0" in text:
+        raise ValueError("must not contain U+0000")
+    return text
+
+
+Text = Annotated[str, AfterValidator(without_nul)]
+
+
 class NewCustomer(BaseModel):
-    name: str
-    email: str
+    name: Text
+    email: Text
 
 
 def session() -> Iterator[Session]:
