@@ -132,9 +132,7 @@ pub async fn connect(server: &postgres::Server) -> Result<Client, ConnectError> 
 
 async fn why(server: &postgres::Server, error: &tokio_postgres::Error) -> ConnectError {
     let reason = format!("{}: {}", server.place(), postgres::describe(error));
-    // 28: authorization, 3D: no such database, 08P01: what a pooler answers to parameters and names that it does not know.
-    let code = error.code().map(tokio_postgres::error::SqlState::code).unwrap_or_default();
-    if code.starts_with("28") || code.starts_with("3D") || code == "08P01" {
+    if postgres::is_refused(error) {
         ConnectError::Refused(format!("postgres.url: {reason}"))
     } else if let Some(cause) = postgres::takes_no_writes(server, error).await {
         ConnectError::ReadOnly(format!("postgres.url: {}: {cause}", server.place()))

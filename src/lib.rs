@@ -37,10 +37,11 @@
 //! Redis side, with its contract · [`route`] and [`encode`], pure · [`daemon`] wires them together · [`config`], [`cli`],
 //! [`admin`] over [`http`], [`health`], [`metrics`], [`migrate`], [`notify`] (systemd), [`progress`], [`roster`], [`signals`], [`summary`],
 //! [`telemetry`], [`spans`] around it, `terminal` for all commands, `words` for libraries' errors · for operators [`check`], [`status`], [`dead`] letters, [`backlog`] and the [`gauge`] that follows it, [`age`] of an event · [`postgres`]
-//! and [`redis`] the connections, [`tls`], [`certificates`] and [`secret_file`] for them, [`columns`] of a table, [`table_name`] ·
+//! and [`redis`] the connections, [`tls`], [`certificates`] and [`secret_file`] for them, `address` for both, [`columns`] of a table, [`table_name`] ·
 //! [`producer`], [`consumer`] for applications · [`orders`] the companions' small domain · [`local`] private servers for
 //! demo and tests.
 
+mod address;
 pub mod admin;
 pub mod age;
 pub mod backlog;

@@ -47,7 +47,7 @@ use cluster::Cluster;
 use sentinel::Sentinel;
 use way::Way;
 
-pub use address::{NAMES, files, with_parameter};
+pub use address::{NAMES, files, has_parameter, with_parameter};
 pub use args::Args;
 pub use failure::{BadUrl, Failure};
 pub use keys::slot;

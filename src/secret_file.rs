@@ -45,6 +45,9 @@ pub fn check(path: &Path) -> Result<(), String> {
 /// # Errors
 /// As [`check`], and when the file is empty or cannot be read. Never holds the secret.
 pub fn read(path: &Path) -> Result<SecretString, String> {
+    if crate::address::is_address(path) {
+        return Err("expected the path of a file that holds the address, found an address".to_owned());
+    }
     let path = resolve(path);
     check(&path)?;
     let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;

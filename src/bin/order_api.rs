@@ -7,11 +7,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use clap::builder::NonEmptyStringValueParser;
 use outflow::http::{self, Purpose};
 use outflow::orders::options::{self, BadOption};
 use outflow::orders::schema::Schema;
 use outflow::orders::store::Store;
-use outflow::orders::{api, idempotency, probes};
+use outflow::orders::{api, environment, idempotency, probes};
 use outflow::producer::Outbox;
 use outflow::signals;
 use outflow::telemetry::{Log, LogFormat};
@@ -44,7 +45,7 @@ struct Options {
     #[arg(long, env = "ORDER_API_IDEMPOTENCY_KEEP", default_value = "24h", value_parser = humantime::parse_duration)]
     idempotency_keep: Duration,
     /// The outbox table, in Outflow's default form.
-    #[arg(long, env = "ORDER_API_OUTBOX_TABLE", default_value = "public.outbox")]
+    #[arg(long, env = "ORDER_API_OUTBOX_TABLE", value_parser = NonEmptyStringValueParser::new(), default_value = "public.outbox")]
     outbox_table: String,
     /// error, warn, info, debug, trace, or a filter.
     #[arg(long, env = "ORDER_API_LOG_LEVEL", default_value = "info")]
@@ -56,7 +57,7 @@ struct Options {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let options = Options::parse();
+    let options: Options = environment::parse();
     match options::log(&options.log_level, options.log_format) {
         Ok(log) => options::exit("order-api", Some(&log), Box::pin(run(options, &log)).await),
         Err(bad) => options::exit("order-api", None, Err(bad.into())),
@@ -94,12 +95,16 @@ async fn run(options: Options, log: &Log) -> Result<(), Box<dyn Error>> {
             let _ = http::serve(listener, Purpose::Probes, probes, served_all.clone()).await;
         }
     };
-    let (served, (), (), ()) = tokio::join!(
-        serving,
-        probing,
-        schema.create(&pool, &stop),
-        idempotency::keep_clean(&pool, options.idempotency_keep, &stop),
-    );
+    let creating = async {
+        let created = schema.create(&pool, &stop).await;
+        if created.is_err() {
+            stop.cancel();
+        }
+        created
+    };
+    let (served, (), created, ()) =
+        tokio::join!(serving, probing, creating, idempotency::keep_clean(&pool, options.idempotency_keep, &stop),);
+    created?;
     served?;
     tracing::info!("stopped");
     Ok(())

@@ -7,10 +7,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use axum::Router;
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Parser, Subcommand};
 use outflow::consumer::{Consumer, Health, Inbox, Metrics, Settings};
 use outflow::http::{self, Purpose};
 use outflow::orders::dead::{self, DeadCommand};
+use outflow::orders::environment;
 use outflow::orders::options::{self, BadOption, RedisOptions};
 use outflow::orders::probes;
 use outflow::orders::saga::{INBOX, Rules, Saga, Step};
@@ -44,10 +46,10 @@ struct Options {
     #[arg(long, env = "ORDER_CONSUMER_STEP", value_enum, default_value_t = Step::Inventory)]
     step: Step,
     /// The consumer group; the step's name unless given.
-    #[arg(long, env = "ORDER_CONSUMER_GROUP")]
+    #[arg(long, env = "ORDER_CONSUMER_GROUP", value_parser = NonEmptyStringValueParser::new())]
     group: Option<String>,
     /// The outbox table, in Outflow's default form, for what the step has to tell.
-    #[arg(long, env = "ORDER_CONSUMER_OUTBOX_TABLE", default_value = "public.outbox")]
+    #[arg(long, env = "ORDER_CONSUMER_OUTBOX_TABLE", value_parser = NonEmptyStringValueParser::new(), default_value = "public.outbox")]
     outbox_table: String,
     /// How much there is of a sku that the inventory does not know yet.
     #[arg(long, env = "ORDER_CONSUMER_NEW_SKU_ON_HAND", default_value_t = 1_000_000, value_parser = clap::value_parser!(i64).range(0..))]
@@ -57,7 +59,7 @@ struct Options {
     payment_max: Decimal,
     /// The name in the group: unique among those that run, the same after a restart. The host's name unless given; two
     /// consumers on one host need two names.
-    #[arg(long, env = "ORDER_CONSUMER_CONSUMER")]
+    #[arg(long, env = "ORDER_CONSUMER_CONSUMER", value_parser = NonEmptyStringValueParser::new())]
     consumer: Option<String>,
     /// How often an entry is attempted.
     #[arg(long, env = "ORDER_CONSUMER_ATTEMPTS_MAX", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
@@ -120,7 +122,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let options = Options::parse();
+    let options: Options = environment::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return options::exit("order-consumer", None, Err(error.into())),
@@ -165,12 +167,20 @@ async fn run(options: Options, log: &Log) -> Result<(), Box<dyn Error>> {
         stop.cancel();
         served
     };
-    let (served, (), (), ()) = tokio::join!(
+    let creating = async {
+        let created = schema.create(&pool, &stop).await;
+        if created.is_err() {
+            stop.cancel();
+        }
+        created
+    };
+    let (served, created, (), ()) = tokio::join!(
         serving,
-        schema.create(&pool, &stop),
+        creating,
         inbox.keep_clean(&pool, options.inbox_keep, &stop),
         consumer.run(stop.clone()),
     );
+    created?;
     served?;
     tracing::info!("stopped");
     Ok(())
@@ -243,7 +253,9 @@ fn probes(registry: prometheus::Registry, health: &Health, schema: &Schema) -> R
     let (health, schema) = (health.clone(), schema.clone());
     probes::router(registry, move || {
         let mut causes = health.causes();
-        causes.extend(schema.missing().map(|cause| format!("Postgres: {cause}")));
+        // What Postgres said is in the log.
+        let missing = "Postgres: the tables of schema orders are not there yet; the log says why";
+        causes.extend(schema.missing().map(|_in_the_log| missing.to_owned()));
         Box::pin(std::future::ready(causes))
     })
 }

@@ -90,6 +90,9 @@ impl Findings {
         for file in &config.secret_files {
             findings.ok("configuration", format!("{} is closed to others", file.display()));
         }
+        for notice in &config.notices {
+            findings.warning("configuration", &notice.what, advice(&notice.remedy));
+        }
         findings
     }
 

@@ -13,7 +13,7 @@ use crate::daemon::DaemonError;
 pub(super) struct CheckArgs {
     /// Look at the configuration only; needs no server.
     #[arg(long)]
-    offline: bool,
+    pub(super) offline: bool,
     /// One JSON object a finding and line.
     #[arg(long)]
     json: bool,

@@ -14,7 +14,7 @@ use crate::migrate::{self, Triggers};
 pub(super) struct MigrateArgs {
     /// Print the SQL instead of running it: for `psql`, or for a DBA to read.
     #[arg(long)]
-    print: bool,
+    pub(super) print: bool,
     /// Add the wake-up trigger to every configured table, not only to the one that outflow creates.
     #[arg(long)]
     triggers: bool,

@@ -16,9 +16,10 @@ pub(crate) use healthcheck::reachable;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::builder::Resettable;
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-use crate::config::{Config, Source, load};
+use crate::config::{Config, Source, load, without_address};
 use crate::daemon::DaemonError;
 use crate::telemetry::{self, Log};
 use crate::terminal;
@@ -27,6 +28,9 @@ use crate::terminal;
 const EXIT_UNAVAILABLE: u8 = 69;
 /// The configuration must be mended (`EX_CONFIG`).
 const EXIT_CONFIGURATION: u8 = 78;
+
+/// The variable that names the configuration file.
+const CONFIG: &str = "OUTFLOW_CONFIG";
 
 /// Moves rows from outbox tables in Postgres to Redis Streams.
 #[derive(Debug, Parser)]
@@ -38,7 +42,7 @@ const EXIT_CONFIGURATION: u8 = 78;
 )]
 struct Cli {
     /// Configuration file (TOML); without one, the defaults and the environment (`OUTFLOW_POSTGRES__URL` …) count.
-    #[arg(long, global = true, env = "OUTFLOW_CONFIG", value_name = "FILE")]
+    #[arg(long, global = true, env = CONFIG, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(subcommand)]
     command: Command,
@@ -72,7 +76,7 @@ enum Command {
 
 /// Parses the command line, runs the command, and says how it went.
 pub fn main() -> ExitCode {
-    let Cli { config, command } = Cli::parse();
+    let Cli { config, command } = parse();
     let source = Source { file: config };
     let done = |outcome: Result<(), DaemonError>| exit(outcome.map(|()| ExitCode::SUCCESS), terminal::say);
     // What needs no valid configuration, or looks at it itself.
@@ -83,7 +87,11 @@ pub fn main() -> ExitCode {
         Command::Config(args) => return done(config::run(args, &source)),
         _ => {}
     }
-    let config = match load(&source) {
+    let config = load(&source).and_then(|config| match without_address(&source)?.into_iter().next() {
+        Some(problem) if needs_servers(&command) => Err(problem),
+        _ => Ok(config),
+    });
+    let config = match config {
         Ok(config) => config,
         Err(problem) => {
             if let Command::Check(args) = &command {
@@ -95,6 +103,28 @@ pub fn main() -> ExitCode {
     match telemetry::start(&config.log_level, config.log_format) {
         Ok(log) => exit(in_runtime(command, config, source, log.clone()), |last_words| log.say(last_words)),
         Err(problem) => done(Err(DaemonError::Configuration(format!("configuration: log.level: {problem}")))),
+    }
+}
+
+/// The command line. An empty variable counts as unset, as all of ours do.
+fn parse() -> Cli {
+    let is_empty = std::env::var_os(CONFIG).is_some_and(|file| file.is_empty());
+    let matches =
+        Cli::command().mut_arg("config", |arg| if is_empty { arg.env(Resettable::Reset) } else { arg }).get_matches();
+    Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+}
+
+/// Whether a command is of use only with addresses: the built-in ones are a try on one machine, not what was meant.
+fn needs_servers(command: &Command) -> bool {
+    match command {
+        Command::Run(_) | Command::Status(_) | Command::Dead(_) => true,
+        Command::Migrate(args) => !args.print,
+        Command::Check(args) => !args.offline,
+        Command::Healthcheck(_)
+        | Command::Config(_)
+        | Command::Completions(_)
+        | Command::Version(_)
+        | Command::Man(_) => false,
     }
 }
 

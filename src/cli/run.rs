@@ -20,5 +20,8 @@ pub(super) async fn run(args: RunArgs, config: Config, source: Source, log: Log)
     let (stop, hangups) = (signals::stop_token(&log).map_err(failed)?, signals::hangups().map_err(failed)?);
     let mode = if args.once { Mode::Once } else { Mode::Daemon };
     tracing::info!(version = env!("CARGO_PKG_VERSION"), outboxes = config.outboxes.len(), "outflow starts");
+    for notice in &config.notices {
+        tracing::warn!(remedy = notice.remedy, "{}", notice.what);
+    }
     daemon::run(Start { config, source, mode, log }, stop, hangups).await
 }

@@ -1,5 +1,7 @@
 //! The configuration, validated: every value has its meaning, and nothing here can fail any more.
 
+mod addresses;
+mod environment;
 mod file;
 mod load;
 mod problem;
@@ -17,6 +19,7 @@ use crate::route::Template;
 use crate::table_name::TableName;
 use crate::telemetry::LogFormat;
 
+pub use addresses::without_address;
 pub use load::load;
 pub use problem::Problem;
 pub use show::show;
@@ -35,6 +38,8 @@ pub struct Config {
     pub wait_replicas: usize,
     /// Files that addresses were read from; nobody else can read them.
     pub secret_files: Vec<PathBuf>,
+    /// What is allowed, but worth a word.
+    pub notices: Vec<Notice>,
     /// Where the probes and metrics are served.
     pub admin_listen: SocketAddr,
     /// A level or a filter.
@@ -47,6 +52,15 @@ pub struct Config {
     pub shutdown_grace: Duration,
     /// The tables to drain; at least one, no name and no table twice.
     pub outboxes: Vec<OutboxConfig>,
+}
+
+/// Something in the configuration that is allowed, but worth a word.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// What was found.
+    pub what: String,
+    /// What to do about it.
+    pub remedy: String,
 }
 
 /// One table to drain.

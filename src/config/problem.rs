@@ -2,7 +2,13 @@
 
 use std::fmt;
 
+use figment::Figment;
 use figment::error::{Actual, Kind};
+use figment::providers::{Format as _, Toml};
+use figment::value::{Dict, Value};
+
+use super::EXAMPLE;
+use super::addresses::SERVERS;
 
 /// One thing to mend in the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,11 +58,15 @@ impl Problem {
                 "is missing".to_owned()
             }
             Kind::InvalidType(found, expected) | Kind::InvalidValue(found, expected) => {
-                format!("found {}, expected {expected}", shown(found, &key))
+                format!("found {}, expected {}", shown(found, &key), in_words(expected, &key))
             }
-            Kind::UnknownVariant(found, known) => format!("found {found:?}, expected one of {}", known.join(", ")),
-            Kind::Message(message) if !is_secret(&key) => without_snippet(message),
-            Kind::Message(_) => "cannot be used".to_owned(),
+            Kind::UnknownVariant(found, known) if !found.contains("://") => {
+                format!("found {found:?}, expected one of {}", known.join(", "))
+            }
+            Kind::Message(message) if !is_secret(&key) && !without_snippet(message).contains("://") => {
+                without_snippet(message)
+            }
+            Kind::Message(_) | Kind::UnknownVariant(..) => "cannot be used".to_owned(),
             Kind::InvalidLength(..)
             | Kind::DuplicateField(_)
             | Kind::ISizeOutOfRange(_)
@@ -65,6 +75,9 @@ impl Problem {
             | Kind::UnsupportedKey(..) => error.kind.to_string(),
         };
         let source = error.metadata.as_ref().and_then(|metadata| origin(metadata, &key));
+        let is_top = matches!(&error.kind, Kind::UnknownField(..)) && !key.contains('.');
+        let variable = source.as_deref().filter(|source| is_top && *source == variable(&key)).and_then(near_variable);
+        let message = variable.map_or(message, |near| format!("unknown key; did you mean {near}?"));
         Self { source, key, message }
     }
 }
@@ -83,12 +96,41 @@ fn variable(key: &str) -> String {
     format!("OUTFLOW_{}", key.replace('.', "__").to_uppercase())
 }
 
+/// An address, or the section that it belongs into: it may have been given in the section's place.
 fn is_secret(key: &str) -> bool {
-    key.ends_with("url")
+    key.ends_with("url") || SERVERS.contains(&key)
+}
+
+/// serde names our types.
+fn in_words(expected: &str, key: &str) -> String {
+    match expected.strip_prefix("struct ") {
+        Some(_) if SERVERS.contains(&key) => format!("a section; the address is {key}.url, or {}__URL", variable(key)),
+        Some(_) => "a section".to_owned(),
+        None => expected.to_owned(),
+    }
 }
 
 fn shown(found: &Actual, key: &str) -> String {
-    if is_secret(key) { "something else".to_owned() } else { found.to_string() }
+    let text = found.to_string();
+    if is_secret(key) || text.contains("://") { "something else".to_owned() } else { text }
+}
+
+/// The variable that somebody may have meant: most often an underscore is missing.
+fn near_variable(name: &str) -> Option<String> {
+    fn names(path: &str, dict: &Dict, found: &mut Vec<String>) {
+        for (key, value) in dict {
+            let key = join(path, key);
+            match value {
+                Value::Dict(_, below) => names(&key, below, found),
+                _ => found.push(variable(&key)),
+            }
+        }
+    }
+    let example: Dict = Figment::from(Toml::string(EXAMPLE)).extract().ok()?;
+    let mut found = vec![variable("postgres.url_file"), variable("redis.url_file")];
+    names("", &example, &mut found);
+    let near = found.into_iter().map(|known| (strsim::damerau_levenshtein(name, &known), known)).min()?;
+    (near.0 <= 3).then_some(near.1)
 }
 
 fn unknown(name: &str, known: &[&str]) -> String {

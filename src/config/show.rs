@@ -6,9 +6,11 @@ use figment::Figment;
 use figment::providers::{Format as _, Toml};
 use figment::value::{Dict, Value};
 
+use super::addresses::{SERVERS, superseded};
 use super::load::{given, load};
 use super::problem::origin;
 use super::{EXAMPLE, Problem, Source};
+use crate::address;
 
 /// Writes what [`load`] would read. `origins`: with a comment behind each key.
 ///
@@ -19,13 +21,17 @@ pub fn show(source: &Source, origins: bool) -> Result<String, Problem> {
     let layers = given(source)?;
     let dict = |figment: &Figment| figment.extract::<Dict>().map_err(|error| Problem::from_figment(&error));
     let (given, default) = (dict(&layers)?, dict(&Figment::from(Toml::string(EXAMPLE)))?);
-    let mut page = Page { layers: &layers, origins, text: String::new() };
+    let superseded =
+        SERVERS.iter().filter_map(|server| superseded(&layers, server).transpose()).collect::<Result<_, _>>()?;
+    let mut page = Page { layers: &layers, superseded, origins, text: String::new() };
     page.section("", "", &given, &default);
     Ok(page.text)
 }
 
 struct Page<'a> {
     layers: &'a Figment,
+    /// Keys that are given and do not count.
+    superseded: Vec<String>,
     origins: bool,
     text: String,
 }
@@ -38,6 +44,7 @@ impl Page<'_> {
         // A secret from a file replaces the default.
         keys.retain(|key| given.contains_key(*key) || !given.contains_key(&format!("{key}_file")));
         let below = |name: &str, key: &str| if name.is_empty() { key.to_owned() } else { format!("{name}.{key}") };
+        keys.retain(|key| !self.superseded.contains(&below(path, key)));
         let empty = Dict::new();
         for key in &keys {
             let (own, fallback) = (given.get(*key), default.get(*key));
@@ -83,7 +90,7 @@ impl Page<'_> {
 
     fn line(&mut self, path: &str, key: &str, value: &Value, is_given: bool) {
         let text = match value {
-            Value::String(_, text) if key == "url" => quoted(&redacted(text)),
+            Value::String(_, text) if key == "url" => quoted(&address::redacted(text)),
             Value::String(_, text) => quoted(text),
             Value::Bool(_, value) => value.to_string(),
             number => number.to_i128().map_or_else(|| "0".to_owned(), |number| number.to_string()),
@@ -103,22 +110,9 @@ fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-/// An address without its password; nothing of one that is not understood.
-fn redacted(address: &str) -> String {
-    const HIDDEN: &str = "***";
-    let Ok(mut url) = url::Url::parse(address) else { return HIDDEN.to_owned() };
-    if url.password().is_some() && url.set_password(Some(HIDDEN)).is_err() {
-        return HIDDEN.to_owned();
-    }
-    if url.query_pairs().any(|(name, _)| name.contains("pass")) {
-        url.set_query(None);
-    }
-    url.into()
-}
-
 #[cfg(test)]
 mod tests {
-    use super::redacted;
+    use crate::address::redacted;
 
     #[test]
     fn passwords_are_left_out() {

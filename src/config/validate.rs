@@ -55,6 +55,7 @@ pub(super) fn validate(file: File, defaults: File) -> Result<Config, Problem> {
         redis: file.redis.url,
         wait_replicas,
         secret_files: Vec::new(),
+        notices: Vec::new(),
         admin_listen,
         log_level: file.log.level,
         log_format: file.log.format,

@@ -10,6 +10,7 @@
 pub mod api;
 pub mod body;
 pub mod dead;
+pub mod environment;
 pub mod idempotency;
 mod json;
 pub mod listing;

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::builder::NonEmptyStringValueParser;
 use deadpool_postgres::Pool;
 use secrecy::SecretString;
 
@@ -58,10 +59,10 @@ pub struct RedisOptions {
     redis_url_file: Option<PathBuf>,
     /// The streams to read, with commas in between; those of the step unless given. `dead` looks at one: `events.order`
     /// unless given.
-    #[arg(long, env = "ORDER_CONSUMER_STREAM", value_delimiter = ',')]
+    #[arg(long, env = "ORDER_CONSUMER_STREAM", value_parser = NonEmptyStringValueParser::new(), value_delimiter = ',')]
     stream: Vec<String>,
     /// Where entries go that cannot be handled; `<stream>.dead` unless given (on a cluster `{<stream>}.dead`).
-    #[arg(long, env = "ORDER_CONSUMER_DEAD_LETTER_STREAM")]
+    #[arg(long, env = "ORDER_CONSUMER_DEAD_LETTER_STREAM", value_parser = NonEmptyStringValueParser::new())]
     dead_letter_stream: Option<String>,
 }
 

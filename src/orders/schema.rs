@@ -4,11 +4,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
-use deadpool_postgres::Pool;
+use deadpool_postgres::{Pool, PoolError};
 use tokio_postgres::error::SqlState;
+use tokio_postgres::types::Type;
 use tokio_util::sync::CancellationToken;
 
-use crate::postgres::{blockers, describe, describe_pool};
+use super::options::BadOption;
+use crate::postgres::{blockers, describe, describe_pool, is_refused_by_pool};
 
 const SCHEMA: &str = include_str!("schema.sql");
 /// Only who holds this lock creates tables: `create … if not exists` fails when two sessions do it at once. Any number
@@ -38,18 +40,25 @@ impl Schema {
 
     /// Creates the tables, trying again until it succeeds or `stop` is cancelled. Logs the first failure and each one of
     /// another kind, not every one.
-    pub async fn create(&self, pool: &Pool, stop: &CancellationToken) {
+    ///
+    /// # Errors
+    /// The server refuses us for good: a password, the role or the database must be mended.
+    pub async fn create(&self, pool: &Pool, stop: &CancellationToken) -> Result<(), BadOption> {
         let mut pauses = pauses().build();
         loop {
             let outcome = tokio::select! {
                 outcome = apply(pool) => outcome,
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => return Ok(()),
             };
-            let Err(cause) = outcome else {
-                self.note(None);
-                tracing::info!("the tables of schema orders are there");
-                super::retention::build_indexes(pool, stop).await;
-                return;
+            let cause = match outcome {
+                Ok(()) => {
+                    self.note(None);
+                    tracing::info!("the tables of schema orders are there");
+                    super::retention::build_indexes(pool, stop).await;
+                    return Ok(());
+                }
+                Err(Failure::Refused(cause)) => return Err(BadOption(format!("--postgres-url: {cause}"))),
+                Err(Failure::NotYet(cause)) => cause,
             };
             if self.note(Some(cause.clone())).as_ref() != Some(&cause) {
                 tracing::warn!(%cause, "the tables of schema orders cannot be created yet; trying on");
@@ -76,17 +85,30 @@ fn pauses() -> ExponentialBuilder {
 /// Writers of tables that are there already wait behind whoever waits for a lock: not for long. The next try follows.
 const LOCK_TIMEOUT: &str = "set local lock_timeout = '1s'; set local client_min_messages = warning";
 
-async fn apply(pool: &Pool) -> Result<(), String> {
-    let mut client = pool.get().await.map_err(|error| describe_pool(&error))?;
+/// Why the tables could not be created.
+enum Failure {
+    /// Another try may succeed.
+    NotYet(String),
+    /// The address must be mended first.
+    Refused(String),
+}
+
+impl From<PoolError> for Failure {
+    fn from(error: PoolError) -> Self {
+        let cause = describe_pool(&error);
+        if is_refused_by_pool(&error) { Self::Refused(cause) } else { Self::NotYet(cause) }
+    }
+}
+
+async fn apply(pool: &Pool) -> Result<(), Failure> {
+    let mut client = pool.get().await?;
     // To tell who holds a lock. Without a second connection that is not told.
     let observer = pool.get().await.ok();
     let pid = client.query_typed_one("select pg_catalog.pg_backend_pid()", &[]).await;
-    let pid = pid.map_err(|error| describe(&error))?.get(0);
+    let pid = pid.map_err(PoolError::from)?.get(0);
     let work = async {
         let transaction = client.transaction().await?;
-        transaction
-            .execute_typed("select pg_advisory_xact_lock($1)", &[(&LOCK, tokio_postgres::types::Type::INT8)])
-            .await?;
+        transaction.execute_typed("select pg_advisory_xact_lock($1)", &[(&LOCK, Type::INT8)]).await?;
         transaction.batch_execute(LOCK_TIMEOUT).await?;
         transaction.batch_execute(SCHEMA).await?;
         transaction.commit().await
@@ -94,7 +116,7 @@ async fn apply(pool: &Pool) -> Result<(), String> {
     let (outcome, wait) = blockers::watched(observer.as_deref().map(|client| &**client), pid, work).await;
     outcome.map_err(|error| match wait {
         // Without ages, which would make each try another cause.
-        Some(wait) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => wait.briefly(),
-        _ => describe(&error),
+        Some(wait) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => Failure::NotYet(wait.briefly()),
+        _ => Failure::NotYet(describe(&error)),
     })
 }

@@ -1,11 +1,13 @@
 //! An address of Postgres with libpq's parameters for TLS, of which tokio-postgres knows some and refuses the others. Pure.
 
-use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use secrecy::{ExposeSecret as _, SecretString};
 
+use super::parameters::{self, Fate};
+use crate::address;
 use crate::tls::{Files, Names, SYSTEM, Verify};
 
 /// What the certificates' parameters are called.
@@ -35,15 +37,19 @@ pub(super) struct Address {
     pub(super) rest: String,
     pub(super) mode: Mode,
     pub(super) files: Files,
+    /// The file with passwords.
+    pub(super) passfile: Option<PathBuf>,
 }
 
 impl Address {
-    /// Takes libpq's parameters for TLS out of a connection string, be it a URL or `name=value` pairs.
+    /// Takes libpq's parameters for TLS out of a connection string, be it a URL or `name=value` pairs, and refuses those
+    /// that nobody knows by their names.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
+        address::check(text)?;
         let (rest, found) = match url_query(text) {
-            Some((before, query)) => in_url(before, query),
+            Some((before, query)) => in_url(before, query)?,
             None if is_url(text) => (text.to_owned(), Vec::new()),
-            None => in_pairs(text),
+            None => in_pairs(text)?,
         };
         let value = |name: &str| found.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
         let file = |name: &str| value(name).filter(|value| !value.is_empty()).map(PathBuf::from);
@@ -69,7 +75,7 @@ impl Address {
             Mode::Require if is_system && files.authorities.is_some() => {
                 Err(format!("{MODE}=require is weak with {}=system; use verify-full", NAMES.authorities))
             }
-            _ => Ok(Self { rest, mode, files }),
+            _ => Ok(Self { rest, mode, files, passfile: file("passfile") }),
         }
     }
 
@@ -89,19 +95,26 @@ pub fn files(url: &SecretString) -> Vec<PathBuf> {
     files.paths()
 }
 
-/// An address with one more parameter; `None` if it has that one already.
-pub fn with_parameter(url: &SecretString, name: &str, value: &str) -> Option<SecretString> {
+/// An address with one more parameter, which counts if it was there before.
+pub fn with_parameter(url: &SecretString, name: &str, value: &str) -> SecretString {
     let text = url.expose_secret();
-    let has = |found: &[(String, String)]| found.iter().any(|(known, _)| known == name);
-    let longer = match url_query(text) {
-        Some((before, query)) if !has(&in_url(before, query).1) => format!("{text}&{name}={}", encoded(value)),
+    SecretString::from(match url_query(text) {
+        Some(_) => format!("{text}&{name}={}", encoded(value)),
         None if is_url(text) => format!("{text}?{name}={}", encoded(value)),
-        None if !has(&in_pairs(text).1) => {
-            format!("{text} {name}='{}'", value.replace('\\', "\\\\").replace('\'', "\\'"))
-        }
-        _ => return None,
+        None => format!("{text} {name}='{}'", value.replace('\\', "\\\\").replace('\'', "\\'")),
+    })
+}
+
+/// Whether an address has one of the parameters for TLS.
+pub fn has_parameter(url: &SecretString, name: &str) -> bool {
+    let text = url.expose_secret();
+    let found = match url_query(text) {
+        Some((before, query)) => in_url(before, query),
+        None if is_url(text) => return false,
+        None => in_pairs(text),
     };
-    Some(SecretString::from(longer))
+    // What cannot be used is refused later.
+    found.is_ok_and(|(_, found)| found.iter().any(|(known, _)| known == name))
 }
 
 fn encoded(value: &str) -> String {
@@ -122,44 +135,57 @@ fn url_query(text: &str) -> Option<(&str, &str)> {
     Some((&text[..mark], &text[mark + 1..]))
 }
 
-fn is_ours(name: &str) -> bool {
-    [MODE, NAMES.authorities, NAMES.certificate, NAMES.key, "sslnegotiation"].contains(&name)
-}
-
 type Found = Vec<(String, String)>;
 
-fn in_url(before: &str, query: &str) -> (String, Found) {
+fn in_url(before: &str, query: &str) -> Result<(String, Found), String> {
     let (mut kept, mut found) = (Vec::new(), Vec::new());
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        match pair.split_once('=') {
-            Some((name, value)) if is_ours(name) => {
-                let value: Cow<'_, str> = percent_decode_str(value).decode_utf8_lossy();
-                found.push((name.to_owned(), value.into_owned()));
-            }
-            _ => kept.push(pair),
+    let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+    let pairs = || query.split('&').filter(|pair| !pair.is_empty());
+    // An unencoded & in a password makes its rest look like a parameter.
+    let may_name = !pairs().any(|pair| decoded(pair).starts_with("password="));
+    for pair in pairs() {
+        let Some((name, value)) = pair.split_once('=') else {
+            return Err(
+                "a parameter has no value; expected postgres://user[:password]@host[:port]/database[?name=value]"
+                    .to_owned(),
+            );
+        };
+        let (name, value) = (decoded(name), decoded(value));
+        match parameters::fate(&name, &value, may_name)? {
+            Fate::Ours => found.push((name, value)),
+            Fate::Keep => kept.push(pair.to_owned()),
+            Fate::As(name, value) => kept.push(format!("{name}={}", encoded(&value))),
+            Fate::Drop => {}
         }
     }
     let mark = if kept.is_empty() { "" } else { "?" };
-    (format!("{before}{mark}{}", kept.join("&")), found)
+    Ok((format!("{before}{mark}{}", kept.join("&")), found))
 }
 
 /// `name = value`, the value perhaps in quotes, with backslashes. What is not understood is left as it is, for
 /// tokio-postgres to refuse.
-fn in_pairs(text: &str) -> (String, Found) {
+fn in_pairs(text: &str) -> Result<(String, Found), String> {
     let (mut kept, mut found) = (String::new(), Vec::new());
     let mut rest = text.trim_start();
     while let Some((name, after)) = rest.split_once('=') {
         let (value, length) = pair_value(after);
-        if is_ours(name.trim()) {
-            found.push((name.trim().to_owned(), value));
-        } else {
-            kept.push_str(&rest[..name.len() + 1 + length]);
-            kept.push(' ');
+        // A blank without quotes in a password makes its rest look like a parameter.
+        match parameters::fate(name.trim(), &value, false)? {
+            Fate::Ours => found.push((name.trim().to_owned(), value)),
+            Fate::Keep => {
+                kept.push_str(&rest[..name.len() + 1 + length]);
+                kept.push(' ');
+            }
+            Fate::As(name, value) => {
+                // A number needs no quotes; writing to memory cannot fail.
+                let _ = write!(kept, "{name}={value} ");
+            }
+            Fate::Drop => {}
         }
         rest = after[length..].trim_start();
     }
     kept.push_str(rest);
-    (kept, found)
+    Ok((kept, found))
 }
 
 /// A value, and how long it is as it was written.
@@ -245,19 +271,18 @@ mod tests {
     }
 
     #[test]
-    fn a_parameter_is_added_once() {
-        let add = |text: &str| {
-            with_parameter(&SecretString::from(text), "sslkey", "/a 'b").map(|url| url.expose_secret().to_owned())
-        };
+    fn a_parameter_is_added() {
         let table = [
-            ("postgres://h/d", Some("postgres://h/d?sslkey=%2Fa%20%27b")),
-            ("postgres://h/d?x=y", Some("postgres://h/d?x=y&sslkey=%2Fa%20%27b")),
-            ("postgres://h/d?sslkey=c", None),
-            ("host=h", Some(r"host=h sslkey='/a \'b'")),
-            ("host=h sslkey=c", None),
+            ("postgres://h/d", "postgres://h/d?sslkey=%2Fa%20%27b", false),
+            ("postgres://h/d?x=y", "postgres://h/d?x=y&sslkey=%2Fa%20%27b", false),
+            ("postgres://h/d?sslkey=c", "postgres://h/d?sslkey=c&sslkey=%2Fa%20%27b", true),
+            ("host=h", r"host=h sslkey='/a \'b'", false),
+            ("host=h sslkey=c", r"host=h sslkey=c sslkey='/a \'b'", true),
         ];
-        for (text, expected) in table {
-            assert_eq!(add(text).as_deref(), expected, "{text}");
+        for (text, expected, is_there) in table {
+            let url = SecretString::from(text);
+            assert_eq!(with_parameter(&url, "sslkey", "/a 'b").expose_secret(), expected, "{text}");
+            assert_eq!(has_parameter(&url, "sslkey"), is_there, "{text}");
         }
         assert_eq!(table.len(), 5);
     }

@@ -2,6 +2,8 @@
 
 mod address;
 pub mod blockers;
+mod parameters;
+mod passfile;
 mod pooler;
 pub mod scoped;
 mod trouble;
@@ -24,7 +26,7 @@ use crate::tls::{self, Verify};
 use crate::words::plain_end;
 use address::Address;
 
-pub use address::{MODE, Mode, NAMES, files, with_parameter};
+pub use address::{MODE, Mode, NAMES, files, has_parameter, with_parameter};
 pub use pooler::{POOLED, UNPOOLED, shares_sessions};
 pub use trouble::{Trouble, classify, classify_state};
 pub use writable::takes_no_writes;
@@ -37,6 +39,8 @@ const KEEPALIVE_RETRIES: u32 = 3;
 const TCP_USER_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long to wait for a free connection of a pool.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(5);
+const NO_PASSWORD: &str = "the server asks for a password and the address has none: add it \
+    (postgres://user:PASSWORD@host/database, or a file of addresses, or PGPASSWORD, or PGPASSFILE)";
 const DEFAULT_PORT: u16 = 5432;
 
 /// An address of Postgres that cannot be used. Holds no part of the address: it may be a secret.
@@ -67,7 +71,7 @@ pub struct Server {
 pub fn server(url: &SecretString, application_name: &str) -> Result<Server, BadUrl> {
     const EXPECTED: &str = "expected postgres://user[:password]@host[:port]/database[?sslmode=verify-full]";
     let address = Address::parse(url.expose_secret()).map_err(BadUrl)?;
-    let mut config: Config = address.rest.parse().map_err(|_hidden| BadUrl(EXPECTED.to_owned()))?;
+    let mut config: Config = address.rest.parse().map_err(|error| BadUrl(unfit(&error, EXPECTED)))?;
     if config.get_hosts().is_empty() {
         return Err(BadUrl(EXPECTED.to_owned()));
     }
@@ -79,18 +83,33 @@ pub fn server(url: &SecretString, application_name: &str) -> Result<Server, BadU
         Mode::Prefer => SslMode::Prefer,
         Mode::Require | Mode::VerifyCa | Mode::VerifyFull => SslMode::Require,
     });
-    config.connect_timeout(CONNECT_TIMEOUT);
-    config.keepalives_idle(KEEPALIVE_IDLE);
-    config.keepalives_interval(KEEPALIVE_INTERVAL);
-    config.keepalives_retries(KEEPALIVE_RETRIES);
-    config.tcp_user_timeout(TCP_USER_TIMEOUT);
+    // What the address says counts.
+    config.connect_timeout(config.get_connect_timeout().copied().unwrap_or(CONNECT_TIMEOUT));
+    config.tcp_user_timeout(config.get_tcp_user_timeout().copied().unwrap_or(TCP_USER_TIMEOUT));
+    config.keepalives_interval(config.get_keepalives_interval().unwrap_or(KEEPALIVE_INTERVAL));
+    config.keepalives_retries(config.get_keepalives_retries().unwrap_or(KEEPALIVE_RETRIES));
+    if config.get_keepalives_idle() == Config::new().get_keepalives_idle() {
+        config.keepalives_idle(KEEPALIVE_IDLE);
+    }
     config.target_session_attrs(TargetSessionAttrs::ReadWrite);
     if config.get_application_name().is_none() {
         config.application_name(application_name);
     }
+    passfile::add(&mut config, address.passfile.as_deref()).map_err(BadUrl)?;
     let is_verified = address.verify() != Verify::Nothing;
     let client = tls::client(address.verify(), &address.files, &NAMES).map_err(BadUrl)?;
     Ok(Server { config, mode, is_verified, tls: MakeRustlsConnect::new(client.clone()), client })
+}
+
+/// Why tokio-postgres does not take an address. Of what it says only the name of a parameter that it knows is no part of it.
+fn unfit(error: &tokio_postgres::Error, expected: &str) -> String {
+    use std::error::Error as _;
+    let said = error.source().map(ToString::to_string).unwrap_or_default();
+    let said = said.strip_prefix("invalid value for option `").and_then(|rest| rest.strip_suffix('`'));
+    match said {
+        Some(name) => format!("{name} has a value that cannot be used; {expected}"),
+        None => expected.to_owned(),
+    }
 }
 
 impl Server {
@@ -205,6 +224,9 @@ pub fn describe(error: &tokio_postgres::Error) -> String {
     use std::error::Error as _;
     let said = match (error.as_db_error(), error.source()) {
         (Some(error), _) => describe_db(error),
+        (None, Some(source)) if is_misconfigured(error) && source.to_string() == "password missing" => {
+            return NO_PASSWORD.to_owned();
+        }
         (None, Some(source)) => format!("{error}: {source}"),
         (None, None) => error.to_string(),
     };
@@ -217,11 +239,34 @@ pub fn describe(error: &tokio_postgres::Error) -> String {
     }
 }
 
+/// Whether the server cannot even be asked before the address is mended: it has no password and the server wants one, or hosts
+/// and ports do not match.
+fn is_misconfigured(error: &tokio_postgres::Error) -> bool {
+    // The kind of an error is in its text only; pinned by a test against a server.
+    error.as_db_error().is_none() && error.to_string().starts_with("invalid configuration")
+}
+
+/// Whether the server answered, and nothing changes until somebody mends it: a password is wrong or missing, there is no such
+/// database or role, or a pooler does not know what it is asked for.
+pub fn is_refused(error: &tokio_postgres::Error) -> bool {
+    // 28: authorization, 3D: no such database, 08P01: what a pooler answers to parameters and names that it does not know.
+    let refused = |code: &str| code.starts_with("28") || code.starts_with("3D") || code == "08P01";
+    error.code().is_some_and(|code| refused(code.code())) || is_misconfigured(error)
+}
+
 /// Whether TLS did not come about, or not as it was asked for: a certificate or a setting must be mended.
 pub fn is_insecure(error: &tokio_postgres::Error) -> bool {
     use std::error::Error as _;
     let source = error.source().map(ToString::to_string).unwrap_or_default();
     error.as_db_error().is_none() && tls::explain(&source, &NAMES).is_some()
+}
+
+/// As [`is_refused`], for an error of a pool.
+pub fn is_refused_by_pool(error: &deadpool_postgres::PoolError) -> bool {
+    match error {
+        deadpool_postgres::PoolError::Backend(error) => is_refused(error),
+        _ => false,
+    }
 }
 
 /// As [`describe`], for an error of a pool.

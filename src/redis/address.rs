@@ -8,6 +8,7 @@ use url::Url;
 
 use super::place::Place;
 use super::{BadUrl, Redis};
+use crate::address;
 use crate::tls::{self, Files, Names, Verify};
 
 /// What the certificates' parameters are called.
@@ -16,6 +17,8 @@ pub(super) const EXPECTED: &str = "expected redis://[user:password@]host[:port][
     redis-cluster:// or rediss-cluster:// for a cluster, which needs one of its nodes, and more as ?node=host:port; \
     redis-sentinel:// or rediss-sentinel:// for the master that sentinels name: one of them, more as ?node=host:port, and \
     service_name=NAME";
+const USER_ALONE: &str = "there is a user without a password: a password alone is written with a colon before it, \
+    redis://:PASSWORD@host, and a user without one as redis://user:@host";
 /// Another node of a cluster, or another sentinel: where to ask when the first one is down.
 const NODE: &str = "node";
 /// What sentinels call their master: redis-py's word for it.
@@ -80,6 +83,10 @@ impl Address {
             "rediss-sentinel" => (true, "sentinel"),
             _ => return Err(BadUrl(EXPECTED.to_owned())),
         };
+        address::check(text).map_err(BadUrl)?;
+        if address::Parts::of(text).is_some_and(|parts| parts.has_user_alone()) {
+            return Err(BadUrl(USER_ALONE.to_owned()));
+        }
         let url = Url::parse(text).map_err(|_hidden| BadUrl(EXPECTED.to_owned()))?;
         let given = Parameters::of(&url);
         given.check(of)?;
@@ -89,10 +96,16 @@ impl Address {
         if of == "cluster" && !matches!(url.path().trim_matches('/'), "" | "0") {
             return Err(BadUrl("a cluster has database 0 only; leave the database out of the address".to_owned()));
         }
+        if !matches!(url.path(), "" | "/") && url.path().trim_matches('/').parse::<u32>().is_err() {
+            return Err(BadUrl(format!("the database is no number; {EXPECTED}")));
+        }
         let mut places = vec![Place::of(&url).ok_or_else(|| BadUrl(EXPECTED.to_owned()))?];
         for node in &given.nodes {
-            let bad = || BadUrl(format!("{NODE}={node}: expected {NODE}=host:port"));
-            let place = Place::parse(node, "").ok_or_else(bad)?;
+            // Not repeated: somebody may have put a password there.
+            let is_fine = |place: &Place| !place.host.contains(['@', '/']);
+            let bad =
+                || BadUrl(format!("a {NODE} cannot be used: expected {NODE}=host:port, without user and password"));
+            let place = Place::parse(node, "").filter(is_fine).ok_or_else(bad)?;
             if !places.contains(&place) {
                 places.push(place);
             }
@@ -164,9 +177,10 @@ impl Parameters {
     /// Whether they make sense for a server (`of` is empty), a cluster, or sentinels.
     fn check(&self, of: &str) -> Result<(), BadUrl> {
         if let Some(other) = self.others.first() {
+            let other = shown(other);
             let Names { authorities, certificate, key } = NAMES;
             return Err(BadUrl(format!(
-                "unknown parameter {other:?}; known ones are {authorities}, {certificate}, {key}, {NODE} for a cluster or \
+                "unknown parameter{other}; known ones are {authorities}, {certificate}, {key}, {NODE} for a cluster or \
                  sentinels, and for sentinels {SERVICE}, {SENTINEL_USER} and {SENTINEL_PASSWORD}"
             )));
         }
@@ -189,6 +203,12 @@ impl Parameters {
             },
         }
     }
+}
+
+/// A name that may be repeated. Anything else may be the end of a password.
+fn shown(name: &str) -> String {
+    let is_name = name.len() <= 40 && name.chars().all(|c| c.is_ascii_alphabetic() || c == '_');
+    if is_name { format!(" {name:?}") } else { " (not repeated here)".to_owned() }
 }
 
 fn put(url: &mut Url, place: &Place) {
@@ -247,14 +267,17 @@ pub fn files(url: &SecretString) -> Vec<PathBuf> {
     Url::parse(url.expose_secret()).map(|url| Parameters::of(&url).files.paths()).unwrap_or_default()
 }
 
-/// An address with one more parameter; `None` if it has that one already, or cannot be understood.
-pub fn with_parameter(url: &SecretString, name: &str, value: &str) -> Option<SecretString> {
-    let mut longer = Url::parse(url.expose_secret()).ok()?;
-    if longer.query_pairs().any(|(known, _)| known == name) {
-        return None;
-    }
+/// Whether an address has a parameter.
+pub fn has_parameter(url: &SecretString, name: &str) -> bool {
+    Url::parse(url.expose_secret()).is_ok_and(|url| url.query_pairs().any(|(known, _)| known == name))
+}
+
+/// An address with one more parameter, which counts if it was there before.
+pub fn with_parameter(url: &SecretString, name: &str, value: &str) -> SecretString {
+    // One that cannot be understood is refused later.
+    let Ok(mut longer) = Url::parse(url.expose_secret()) else { return SecretString::from(url.expose_secret()) };
     longer.query_pairs_mut().append_pair(name, value);
-    Some(SecretString::from(longer.to_string()))
+    SecretString::from(longer.to_string())
 }
 
 #[cfg(test)]

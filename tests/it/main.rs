@@ -1,5 +1,6 @@
 //! The integration tests: one binary, one file a property.
 
+mod addresses;
 mod admin;
 mod ages;
 mod api;

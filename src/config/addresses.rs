@@ -1,0 +1,142 @@
+//! The addresses of both servers: which layer's count, and with which parameters.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use figment::Figment;
+use figment::providers::{Format as _, Toml};
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::environment::PREFIX;
+use super::file::File;
+use super::{Notice, Problem, Source};
+use crate::{address, postgres, redis, secret_file};
+
+pub(super) const SERVERS: [&str; 2] = ["postgres", "redis"];
+const OTHERS_READ: u32 = 0o004;
+
+/// Puts the addresses that count into `file`, with their parameters. Returns the files that addresses were read from.
+pub(super) fn settle(file: &mut File, given: &Figment) -> Result<Vec<PathBuf>, Problem> {
+    let mut secret_files = Vec::new();
+    let File { postgres, redis, .. } = file;
+    for (url, path, server) in
+        [(&mut postgres.url, &postgres.url_file, "postgres"), (&mut redis.url, &redis.url_file, "redis")]
+    {
+        let file_key = format!("{server}.url_file");
+        let Some(path) = path else { continue };
+        if superseded(given, server)?.as_ref() == Some(&file_key) {
+            continue;
+        }
+        *url = secret_file::read(path).map_err(|message| Problem::new(file_key, message))?;
+        secret_files.push(secret_file::resolve(path));
+    }
+    add_parameters(file, given)?;
+    Ok(secret_files)
+}
+
+/// Of `url` and `url_file`, the one that does not count because the environment has the other.
+pub(super) fn superseded(given: &Figment, server: &str) -> Result<Option<String>, Problem> {
+    let (url, file) = (format!("{server}.url"), format!("{server}.url_file"));
+    if !given.contains(&url) || !given.contains(&file) {
+        return Ok(None);
+    }
+    match (is_from_environment(given, &url), is_from_environment(given, &file)) {
+        (true, false) => Ok(Some(file)),
+        (false, true) => Ok(Some(url)),
+        (true, true) | (false, false) => Err(Problem::new(file, format!("{url} is given as well; keep one of them"))),
+    }
+}
+
+fn is_from_environment(given: &Figment, key: &str) -> bool {
+    given.find_metadata(key).is_some_and(|metadata| metadata.name.contains("environment"))
+}
+
+/// Servers of which no address was given at all: there is a default, which is good for a try on one machine only.
+///
+/// # Errors
+/// As [`super::load`].
+pub fn without_address(source: &Source) -> Result<Vec<Problem>, Problem> {
+    let given = super::load::given(source)?;
+    let has = |server: &str, key: &str| given.contains(&format!("{server}.{key}"));
+    let missing = SERVERS.iter().filter(|server| !has(server, "url") && !has(server, "url_file"));
+    let problem = |server: &&str| {
+        let variable = format!("{PREFIX}{}__URL", server.to_uppercase());
+        Problem::new(
+            format!("{server}.url"),
+            format!(
+                "no address is configured; set {server}.url or {server}.url_file in a file (--config FILE), or {variable}"
+            ),
+        )
+    };
+    Ok(missing.map(problem).collect())
+}
+
+/// Warns of a file of the configuration that has a password in it and that everybody can read.
+pub(super) fn open_file(source: &Source, given: &Figment) -> Option<Notice> {
+    let file = source.file.as_deref()?;
+    let mode = std::fs::metadata(file).ok()?.permissions().mode();
+    let own = Figment::from(Toml::file_exact(file));
+    let has_password = |server: &str| {
+        let key = format!("{server}.url");
+        // Also one that the environment replaces: it lies there.
+        own.extract_inner::<String>(&key).is_ok_and(|url| address::has_secret(&url)) && given.contains(&key)
+    };
+    if mode & OTHERS_READ == 0 || !SERVERS.iter().any(|server| has_password(server)) {
+        return None;
+    }
+    Some(open(file, mode))
+}
+
+fn open(file: &Path, mode: u32) -> Notice {
+    let (file, mode) = (file.display(), mode & 0o777);
+    Notice {
+        what: format!("{file}: it has a password in it and others can read it (mode {mode:04o})"),
+        remedy: format!("run: chmod o-rwx {file}, or keep the address in a file of its own (url_file)"),
+    }
+}
+
+/// The keys about TLS become parameters of the address, which is all that the rest of the program gets to see.
+fn add_parameters(file: &mut File, given: &Figment) -> Result<(), Problem> {
+    let File { postgres, redis, .. } = file;
+    let (libpq, redis_py) = (postgres::NAMES, redis::NAMES);
+    let keys = [
+        (postgres::MODE, &postgres.sslmode),
+        (libpq.authorities, &postgres.sslrootcert),
+        (libpq.certificate, &postgres.sslcert),
+        (libpq.key, &postgres.sslkey),
+    ];
+    postgres.url = longer(&postgres.url, "postgres", keys, given, postgres::has_parameter, postgres::with_parameter)?;
+    let keys = [
+        (redis_py.authorities, &redis.ssl_ca_certs),
+        (redis_py.certificate, &redis.ssl_certfile),
+        (redis_py.key, &redis.ssl_keyfile),
+    ];
+    redis.url = longer(&redis.url, "redis", keys, given, redis::has_parameter, redis::with_parameter)?;
+    Ok(())
+}
+
+/// An address with more parameters. What the environment says of one wins over the file, as everywhere.
+fn longer<const N: usize>(
+    url: &SecretString,
+    server: &str,
+    keys: [(&str, &String); N],
+    given: &Figment,
+    has: impl Fn(&SecretString, &str) -> bool,
+    with: impl Fn(&SecretString, &str, &str) -> SecretString,
+) -> Result<SecretString, Problem> {
+    let mut longer = SecretString::from(url.expose_secret());
+    let address_is_from_environment =
+        ["url", "url_file"].iter().any(|key| is_from_environment(given, &format!("{server}.{key}")));
+    for (name, value) in keys.into_iter().filter(|(_, value)| !value.is_empty()) {
+        let key = format!("{server}.{name}");
+        match (has(url, name), address_is_from_environment, is_from_environment(given, &key)) {
+            (true, true, false) => {}
+            // The last one counts.
+            (false, ..) | (true, false, true) => longer = with(&longer, name, value),
+            (true, true, true) | (true, false, false) => {
+                return Err(Problem::new(key, format!("{server}.url has {name} as well; keep one of them")));
+            }
+        }
+    }
+    Ok(longer)
+}
