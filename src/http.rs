@@ -55,6 +55,12 @@ impl Purpose {
         };
         share.clamp(CONNECTIONS_MIN, most)
     }
+
+    /// Requests that may be in hand at once, so that there are connections left to refuse others on, and for probes.
+    pub fn requests_max(self) -> usize {
+        let connections = self.connections_max();
+        connections - connections / 8
+    }
 }
 
 /// Listens on an address; port 0 takes any free one.
@@ -78,15 +84,16 @@ pub async fn serve(
 ) -> Result<(), ServeError> {
     let mut connections = Connections::new(purpose.connections_max(), router, stop.clone());
     loop {
+        let stream = tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            stream = accept(&listener) => stream,
+        };
+        // Only now: nobody is dropped for the sake of nobody.
         tokio::select! {
             biased;
             () = stop.cancelled() => break,
-            () = connections.room() => {}
-        }
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => break,
-            stream = accept(&listener) => connections.take(stream),
+            () = connections.room() => connections.take(stream),
         }
     }
     // Nobody new gets in from here on.

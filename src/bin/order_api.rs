@@ -38,7 +38,7 @@ struct Options {
     /// Connections to Postgres.
     #[arg(long, env = "ORDER_API_POSTGRES_CONNECTIONS", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1000))]
     postgres_connections: u16,
-    /// Requests under way at once; one more is refused.
+    /// Requests under way at once; one more is refused. Fewer where there are few file descriptors.
     #[arg(long, env = "ORDER_API_REQUESTS_MAX", default_value_t = 1000, value_parser = clap::value_parser!(u16).range(1..))]
     requests_max: u16,
     /// How long an Idempotency-Key is known.
@@ -78,7 +78,8 @@ async fn run(options: Options, log: &Log) -> Result<(), Box<dyn Error>> {
         None => (Some(probes), None),
         Some(address) => (None, Some((http::listen(address).await?, probes))),
     };
-    let router = api::router(store, &registry, options.requests_max.into(), beside, stop.clone())?;
+    let requests_max = Purpose::Requests.requests_max().min(options.requests_max.into());
+    let router = api::router(store, &registry, requests_max, beside, stop.clone())?;
     let listener = http::listen(options.listen).await?;
     tracing::info!(address = %options.listen, "listening");
     // Probes are answered until the last request is.

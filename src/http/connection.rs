@@ -1,10 +1,12 @@
 //! One connection of a client, from its first byte to its last.
 
-use std::pin::pin;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
-use hyper::body::Incoming;
+use axum::body::Bytes;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -29,7 +31,9 @@ const BUFFER_BYTES_MAX: usize = 32 * 1024;
 pub(super) enum State {
     /// No request has come.
     Fresh,
-    /// A request is in hand.
+    /// A request has come without the end of its body.
+    Receiving,
+    /// A whole request is in hand.
     Busy,
     /// The last request was answered then; whether the client has read the answer is not known.
     Answered(Instant),
@@ -45,8 +49,8 @@ pub(super) async fn serve(stream: TcpStream, router: Router, state: watch::Sende
     let mut seen = state.subscribe();
     let router = TowerToHyperService::new(router);
     let service = service_fn(|request: hyper::Request<Incoming>| {
-        let in_hand = InHand::new(state.clone());
-        let answer = router.call(request);
+        let in_hand = InHand::new(state.clone(), request.body().is_end_stream());
+        let answer = router.call(request.map(|body| Arriving { body, state: state.clone() }));
         async move {
             let answer = answer.await;
             drop(in_hand);
@@ -73,10 +77,13 @@ pub(super) async fn serve(stream: TcpStream, router: Router, state: watch::Sende
     }
 }
 
-/// Waits for the request in hand, and a moment for its answer to be read. Half a request is not waited for.
+/// Waits for the request in hand, and a moment for its answer to be read. Half a head is not waited for.
 async fn until_read(seen: &mut watch::Receiver<State>) {
     // Fails only without a sender, which the connection has.
-    let state = seen.wait_for(|state| *state != State::Busy).await.map_or(State::Fresh, |state| *state);
+    let state = seen
+        .wait_for(|state| !matches!(state, State::Receiving | State::Busy))
+        .await
+        .map_or(State::Fresh, |state| *state);
     if let State::Answered(at) = state {
         tokio::time::sleep_until(at + LAST_ANSWER_TIMEOUT).await;
     }
@@ -86,8 +93,8 @@ async fn until_read(seen: &mut watch::Receiver<State>) {
 struct InHand(watch::Sender<State>);
 
 impl InHand {
-    fn new(state: watch::Sender<State>) -> Self {
-        state.send_replace(State::Busy);
+    fn new(state: watch::Sender<State>, is_whole: bool) -> Self {
+        state.send_replace(if is_whole { State::Busy } else { State::Receiving });
         Self(state)
     }
 }
@@ -95,5 +102,41 @@ impl InHand {
 impl Drop for InHand {
     fn drop(&mut self) {
         self.0.send_replace(State::Answered(Instant::now()));
+    }
+}
+
+/// A body that says when all of it has come.
+struct Arriving {
+    body: Incoming,
+    state: watch::Sender<State>,
+}
+
+impl Body for Arriving {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        if matches!(polled, Poll::Ready(None)) || self.body.is_end_stream() {
+            self.state.send_if_modified(|state| {
+                let is_news = *state == State::Receiving;
+                if is_news {
+                    *state = State::Busy;
+                }
+                is_news
+            });
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }

@@ -29,17 +29,27 @@ impl Connections {
         Self { most, router, stop, tasks: JoinSet::new(), known: Vec::with_capacity(most) }
     }
 
-    /// Waits until there is room for one more. If there is none, the oldest one without a request in hand makes it: so a
-    /// client that holds many connections open keeps nobody else out.
+    /// Waits until there is room for one more. If there is none, the oldest one without a request in hand makes it, else the
+    /// oldest one that has sent a part of a request only: so a client that holds many connections open keeps nobody else out.
     pub(super) async fn room(&mut self) {
         while self.tasks.try_join_next().is_some() {}
+        if self.tasks.len() >= self.most {
+            // A request may have come that its connection has not seen yet.
+            tokio::task::yield_now().await;
+        }
         while self.tasks.len() >= self.most {
             self.known.retain(|known| !known.task.is_finished());
-            if let Some(idle) = self.known.iter().position(|known| *known.state.borrow() != State::Busy) {
+            if let Some(idle) = self.oldest(|state| matches!(state, State::Fresh | State::Answered(_))) {
                 self.known.remove(idle).leave.cancel();
+            } else if let Some(slow) = self.oldest(|state| state == State::Receiving) {
+                self.known.remove(slow).task.abort();
             }
             self.tasks.join_next().await;
         }
+    }
+
+    fn oldest(&self, is_it: impl Fn(State) -> bool) -> Option<usize> {
+        self.known.iter().position(|known| is_it(*known.state.borrow()))
     }
 
     pub(super) fn take(&mut self, stream: TcpStream) {

@@ -114,6 +114,51 @@ async fn a_slow_body_takes_nothing_from_others_and_is_a_408() {
 }
 
 #[tokio::test]
+async fn many_who_send_half_a_body_keep_nobody_out() {
+    let stage = Stage::new(&outbox("")).await;
+    for name in ["relay", "order-api", "order-consumer"] {
+        let served = Served::start(&stage, name, &[]).await;
+        let mut slow = Vec::new();
+        for path in ["/orders", "/livez"] {
+            let head = format!("POST {path} HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\n{{");
+            for _ in 0..CONNECTIONS {
+                slow.push(served.connect(head.as_bytes()).await);
+            }
+            for path in ["/livez", "/readyz", "/metrics"] {
+                assert!(served.is(path, StatusCode::OK).await, "{name}{path}: {}", served.program.log_tail());
+            }
+        }
+        if name == "order-api" {
+            assert_eq!(served.order().await, StatusCode::CREATED);
+        }
+        served.stops_with_0().await;
+    }
+}
+
+/// Whole requests that wait for a lock in Postgres.
+#[tokio::test]
+async fn many_requests_that_hang_keep_no_probe_out() {
+    let stage = Stage::new(&outbox("")).await;
+    let served = Served::start(&stage, "order-api", &[]).await;
+    let mut holder = stage.client().await;
+    let lock = holder.transaction().await.expect("a transaction");
+    lock.batch_execute("lock table orders.orders in access exclusive mode").await.expect("a lock");
+    let length = ORDER.len();
+    let head = "POST /orders HTTP/1.1\r\nHost: h\r\nContent-Type: application/json";
+    let request = format!("{head}\r\nContent-Length: {length}\r\n\r\n{ORDER}");
+    let mut waiting = Vec::new();
+    for _ in 0..CONNECTIONS {
+        waiting.push(served.connect(request.as_bytes()).await);
+    }
+    for path in ["/livez", "/metrics"] {
+        assert!(served.is(path, StatusCode::OK).await, "{path}: {}", served.program.log_tail());
+    }
+    drop(lock);
+    drop(waiting);
+    served.stops_with_0().await;
+}
+
+#[tokio::test]
 async fn pipelined_requests_are_answered_and_idle_connections_end_with_the_program() {
     let stage = Stage::new(&outbox("")).await;
     for name in ["relay", "order-api", "order-consumer"] {
