@@ -25,8 +25,8 @@ use crate::summary;
 use crate::telemetry::Log;
 use supervisor::Supervisor;
 
-/// How long a session may take to begin, with TLS and password.
-const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+/// How long a session may take to begin, with TLS and password, once there is a connection.
+const SESSION_LIMIT: Duration = Duration::from_secs(5);
 
 /// Why the daemon could not do its work; each has an exit code of its own.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -117,11 +117,12 @@ impl ConnectError {
 /// See [`ConnectError`].
 pub async fn connect(server: &postgres::Server) -> Result<Client, ConnectError> {
     // tokio-postgres's own limit ends with the TCP connection: somebody who takes it and says nothing would be waited for.
-    let (client, connection) = match tokio::time::timeout(CONNECT_LIMIT, server.connect()).await {
+    let limit = server.connect_timeout() + SESSION_LIMIT;
+    let (client, connection) = match tokio::time::timeout(limit, server.connect()).await {
         Ok(Ok(opened)) => opened,
         Ok(Err(error)) => return Err(why(server, &error).await),
         Err(_elapsed) => {
-            let seconds = CONNECT_LIMIT.as_secs();
+            let seconds = limit.as_secs();
             return Err(ConnectError::Unreachable(format!("{}: no answer for {seconds} s", server.place())));
         }
     };

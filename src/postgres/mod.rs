@@ -135,6 +135,12 @@ impl Server {
         self.config.get_user().map(str::to_owned).or_else(own).unwrap_or_default()
     }
 
+    /// How long it may take to reach one of the hosts.
+    pub fn connect_timeout(&self) -> Duration {
+        let hosts = u32::try_from(self.config.get_hosts().len()).unwrap_or(1);
+        self.config.get_connect_timeout().copied().unwrap_or(CONNECT_TIMEOUT).saturating_mul(hosts)
+    }
+
     /// How far TLS is asked for.
     pub fn mode(&self) -> Mode {
         self.mode
