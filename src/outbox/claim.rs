@@ -12,13 +12,15 @@ use super::cursor::{Look, Proof, Snapshot};
 use super::examine::Found;
 use super::identity::{is_another, is_unregistered, same_types};
 use super::lease::Lease;
-use super::refusal::{Failed, ask};
+use super::refusal::{Failed, Said, ask};
 use super::row::{BadRow, Rows};
 use super::source::{PgOutbox, SPARE_CONNECTIONS, State, failed, locked, within};
 use super::{OutboxError, connections, lock};
 use crate::event::Batch;
 
-const BEGIN: &str = "begin isolation level read committed read write";
+/// What a deferred trigger or key has against the delete is said by the claim, before anything is appended; said by the
+/// commit, it would be a doubt.
+const BEGIN: &str = "begin isolation level read committed read write; set constraints all immediate";
 /// The setting lives as long as the transaction, and the delete asks for it: had `begin` failed, each of the statements
 /// sent behind it would commit by itself, and this one would set it for nobody.
 const FENCE: &str = "select pg_advisory_xact_lock_shared($1, $2), set_config('outflow.claim', 'open', true)";
@@ -64,6 +66,8 @@ enum Looked {
     TooLarge(usize),
     /// A row that cannot be delivered like this, behind so many that can.
     Bad(usize, BadRow),
+    /// The server has said no, behind so many rows.
+    Refused(usize, Said),
 }
 
 /// Why one try to claim has come to nothing.
@@ -75,8 +79,9 @@ pub(super) enum Denied {
 }
 
 impl PgOutbox {
-    /// Takes the next rows, as many as fit. What the server refuses is tried again with fewer, down to the one row that is
-    /// the reason; that one is looked at alone.
+    /// Takes the next rows, as many as fit. What the server refuses is tried again with as many as it had handed out by then,
+    /// down to the one row that is the reason; that one is looked at alone. Not by halves: each attempt may cost the server
+    /// seconds, if the row is a gigabyte as text.
     pub(super) async fn take(&self, parked: &[String]) -> Result<Option<PgClaim>, OutboxError> {
         let mut lone = false;
         loop {
@@ -112,19 +117,19 @@ impl PgOutbox {
                 within(roll_back(client)).await?;
                 (bad.to_string(), !lone && self.narrow(before))
             }
-            Err(Failed::Said(said)) => {
+            Ok(Looked::Refused(before, said)) => {
                 let may_be_too_much = said.may_be_too_much();
                 within(roll_back_and_close(client)).await?;
                 if !may_be_too_much {
                     return Err(OutboxError::Refused(said.words));
                 }
-                (said.words, !lone && self.narrow(usize::MAX))
+                (said.words, !lone && self.narrow(before))
             }
-            Err(Failed::Lost(error @ (OutboxError::Stale(_) | OutboxError::InFlight(_)))) => {
+            Err(error @ (OutboxError::Stale(_) | OutboxError::InFlight(_))) => {
                 within(roll_back(client)).await?;
                 return Err(error);
             }
-            Err(Failed::Lost(error)) => return Err(error),
+            Err(error) => return Err(error),
         };
         Ok(Err(if is_narrowed { Denied::Fewer } else { Denied::One(refusal) }))
     }
@@ -139,16 +144,16 @@ impl PgOutbox {
                 within(roll_back(client)).await?;
                 Ok(None)
             }
-            Err(Failed::Said(said)) => {
+            Ok(Looked::Refused(_, said)) => {
                 let may_be_too_much = said.may_be_too_much();
                 within(roll_back_and_close(client)).await?;
                 if may_be_too_much { Ok(None) } else { Err(OutboxError::Refused(said.words)) }
             }
-            Err(Failed::Lost(error @ (OutboxError::Stale(_) | OutboxError::InFlight(_)))) => {
+            Err(error @ (OutboxError::Stale(_) | OutboxError::InFlight(_))) => {
                 within(roll_back(client)).await?;
                 Err(error)
             }
-            Err(Failed::Lost(error)) => Err(error),
+            Err(error) => Err(error),
         }
     }
 
@@ -196,11 +201,32 @@ impl PgOutbox {
     }
 
     /// `lone`: one row, which is known to be no larger than an event may be. `only`: of this stream, wherever it is.
-    async fn look(&self, client: &Object, parked: &[String], lone: bool, only: Option<&str>) -> Result<Looked, Failed> {
+    async fn look(
+        &self,
+        client: &Object,
+        parked: &[String],
+        lone: bool,
+        only: Option<&str>,
+    ) -> Result<Looked, OutboxError> {
+        match self.ask_for_rows(client, parked, lone, only).await {
+            Ok(looked) => Ok(looked),
+            Err(Failed::Said(said)) => Ok(Looked::Refused(0, said)),
+            Err(Failed::Lost(error)) => Err(error),
+        }
+    }
+
+    async fn ask_for_rows(
+        &self,
+        client: &Object,
+        parked: &[String],
+        lone: bool,
+        only: Option<&str>,
+    ) -> Result<Looked, Failed> {
         let oid = self.table.oid;
         let Bounds { position, xids, floors, limit, generation, slots, unseen, proof, held, sequence } = self.bounds();
         let (fence, ask_generation, claim) = self.prepared(client).await?;
-        let bytes_max = if lone { self.config.event_bytes_max } else { self.config.batch_bytes };
+        let batch_max = self.config.batch_bytes;
+        let bytes_max = if lone { self.config.event_bytes_max.max(batch_max) } else { batch_max };
         let (limit, cap) = (if lone { 1 } else { limit }, as_cap(bytes_max));
         let rows_max = i64::try_from(limit).unwrap_or(i64::MAX);
         let parked = (!parked.is_empty()).then_some(parked);
@@ -248,8 +274,11 @@ impl PgOutbox {
             }
             Ok(None)
         });
-        if let Some(ended) = ended.await? {
-            return Ok(ended);
+        match ended.await {
+            Ok(None) => {}
+            Ok(Some(ended)) => return Ok(ended),
+            Err(Failed::Said(said)) => return Ok(Looked::Refused(taken.len(), said)),
+            Err(lost) => return Err(lost),
         }
         let known = self.is_ours(known, generation)?;
         let snapshot = Snapshot::parse(known.get(1))

@@ -28,7 +28,7 @@ pub struct One {
     pub claim: String,
     /// Reads it as a claim would, and nothing else: `$2` and `$3` as `$7` and `$8` above.
     pub read: String,
-    /// How many bytes its fields have together.
+    /// How many bytes its fields have together, if it is this member's: `$2` to `$5` as above.
     pub measure: String,
     /// Its primary key, its key and its event id.
     pub name: String,
@@ -91,7 +91,7 @@ impl One {
             ),
             claim: format!("{} returning {}", take(wanted, "$6"), numbered(returned, "$7", "$8").join(", ")),
             read: of_place(&numbered(returned, "$2", "$3").join(", "), "t"),
-            measure: of_place(&measure(config, columns), "t"),
+            measure: format!("{} and {wanted}", of_place(&measure(config, columns), "c")),
             name: of_place(&format!("c.{id}::text, {key}, c.{event_id}::text"), "c"),
             letters: letters(config, columns, &take(&format!("true{unsettled}"), "$2")),
         }
@@ -140,7 +140,7 @@ fn measure(config: &OutboxConfig, columns: &[Column]) -> String {
     let mut sum = "0::bigint".to_owned();
     for name in wanted {
         let Some(column) = columns.iter().find(|column| column.name == name) else { continue };
-        let quoted = format!("t.{}", quote_identifier(name));
+        let quoted = format!("c.{}", quote_identifier(name));
         let length = match column.kind.as_str() {
             "name" | "uuid" | "smallint" | "integer" | "bigint" => continue,
             "text" | "character varying" | "bytea" => format!("octet_length({quoted})"),

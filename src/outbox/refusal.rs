@@ -12,6 +12,8 @@ use super::source::ANSWER_LIMIT;
 const OF_A_ROW: [&str; 9] = ["21", "22", "23", "2F", "38", "39", "54", "P0", "XX"];
 /// An index is mended without any loss.
 const INDEX_CORRUPTED: &str = "XX002";
+/// Classes of what passes by itself (conflicts, resources, locks, a stop, the system below): never a reason to give a row up.
+const PASSING: [&str; 5] = ["40", "53", "55", "57", "58"];
 
 /// Why a statement failed.
 #[derive(Debug)]
@@ -26,6 +28,8 @@ pub(super) enum Failed {
 #[derive(Debug, Clone)]
 pub(super) struct Said {
     code: Option<SqlState>,
+    /// A trigger's or another routine's statement said so: whatever its code is, it may be about one row.
+    in_routine: bool,
     pub(super) words: String,
 }
 
@@ -41,17 +45,20 @@ impl Failed {
 
 impl From<tokio_postgres::Error> for Failed {
     fn from(error: tokio_postgres::Error) -> Self {
-        // What is no longer there or no longer allowed is every row's fault, and looked at with the table.
+        let said = error.as_db_error();
+        let goes_on =
+            said.is_some_and(|said| !matches!(said.parsed_severity(), Some(Severity::Fatal | Severity::Panic)));
+        let in_routine = said.is_some_and(|said| said.where_().is_some());
         let words = match refused(&error) {
             OutboxError::Postgres(words) => words,
+            // A routine may miss something for one row only.
+            OutboxError::Changed(words) if in_routine => words,
+            // What is no longer there or no longer allowed is every row's fault, and looked at with the table.
             changed => return Self::Lost(changed),
         };
-        let goes_on = |error: &tokio_postgres::error::DbError| {
-            !matches!(error.parsed_severity(), Some(Severity::Fatal | Severity::Panic))
-        };
-        match error.as_db_error() {
-            Some(said) if goes_on(said) => Self::Said(Said { code: Some(said.code().clone()), words }),
-            Some(_) | None => Self::Lost(OutboxError::Postgres(words)),
+        match said.filter(|_| goes_on) {
+            Some(said) => Self::Said(Said { code: Some(said.code().clone()), in_routine, words }),
+            None => Self::Lost(OutboxError::Postgres(words)),
         }
     }
 }
@@ -59,19 +66,28 @@ impl From<tokio_postgres::Error> for Failed {
 impl Said {
     /// In words only.
     pub(super) fn only(words: &str) -> Self {
-        Self { code: None, words: words.to_owned() }
+        Self { code: None, in_routine: false, words: words.to_owned() }
     }
 
-    /// Whether a row can be the reason.
+    /// Whether what is in a row can be the reason, for good.
     pub(super) fn may_be_of_a_row(&self) -> bool {
-        let code = self.code.as_ref().map(SqlState::code).unwrap_or_default();
-        code != INDEX_CORRUPTED && OF_A_ROW.iter().any(|class| code.starts_with(class))
+        let code = self.code();
+        let is_of = |classes: &[&str]| classes.iter().any(|class| code.starts_with(class));
+        code != INDEX_CORRUPTED && (is_of(&OF_A_ROW) || (self.in_routine && !is_of(&PASSING)))
     }
 
-    /// Whether a claim of fewer rows may be granted: a row is the reason, or it was too much for the server.
+    /// Whether a claim of fewer rows may be granted: a row is the reason, or something that it waits for, or it was too much
+    /// for the server.
     pub(super) fn may_be_too_much(&self) -> bool {
-        let code = self.code.as_ref().map(SqlState::code).unwrap_or_default();
-        self.may_be_of_a_row() || code == "57014" || (code.starts_with("53") && code != "53300")
+        let code = self.code();
+        self.may_be_of_a_row()
+            || self.in_routine
+            || matches!(code, "57014" | "55P03")
+            || (code.starts_with("53") && code != "53300")
+    }
+
+    fn code(&self) -> &str {
+        self.code.as_ref().map(SqlState::code).unwrap_or_default()
     }
 }
 
@@ -94,5 +110,36 @@ pub(super) async fn ask<T>(
             let words = format!("no answer for {} s", ANSWER_LIMIT.as_secs());
             Err(Failed::Lost(OutboxError::Postgres(words)))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_passes_never_gives_a_row_up_and_what_a_routine_says_may_be_about_one() {
+        // code, said by a routine, may be of a row, may be too much
+        let table = [
+            ("22P02", false, true, true),
+            ("54000", false, true, true),
+            ("XX001", false, true, true),
+            ("XX002", false, false, false),
+            ("57014", false, false, true),
+            ("57014", true, false, true),
+            ("55P03", false, false, true),
+            ("53200", false, false, true),
+            ("53300", false, false, false),
+            ("40P01", false, false, false),
+            ("40P01", true, false, true),
+            ("42501", true, true, true),
+            ("ZZ001", true, true, true),
+            ("ZZ001", false, false, false),
+        ];
+        for (code, in_routine, of_a_row, too_much) in table {
+            let said = Said { code: Some(SqlState::from_code(code)), in_routine, words: String::new() };
+            assert_eq!((said.may_be_of_a_row(), said.may_be_too_much()), (of_a_row, too_much), "{code} {in_routine}");
+        }
+        assert_eq!(table.len(), 14);
     }
 }

@@ -142,37 +142,44 @@ async fn a_row_that_cannot_be_read_stops_nobody() {
     }
 }
 
-/// A row whose delete is refused, and one that cannot even be moved: held back with its key, the others go on.
+/// A row whose delete is refused, whenever and with whatever code: held back with its key, the others go on.
 #[tokio::test]
 async fn a_row_that_is_not_let_go_holds_back_its_key_only() {
-    let stage = Stage::new(&outbox("poll_interval = \"50ms\"\nbatch_rows = 50")).await;
-    stage
-        .sql(
+    let plain = "create trigger stay before delete on outbox for each row execute function stay()";
+    let deferred = "create constraint trigger stay after delete on outbox deferrable initially deferred \
+                    for each row execute function stay()";
+    let cases = [("P0001", plain), ("42501", plain), ("ZZ001", deferred)];
+    for (code, trigger) in cases {
+        let stage = Stage::new(&outbox("poll_interval = \"50ms\"\nbatch_rows = 50")).await;
+        let function = format!(
             "create function stay() returns trigger language plpgsql as $$ begin \
-               if old.event_type = 'stay' then raise exception 'this one stays'; end if; return old; end $$; \
-             create trigger stay before delete on outbox for each row execute function stay();",
-        )
-        .await;
-    for n in 1..=60 {
-        stage.sql(&[small("held", n), small("free", n)].concat()).await;
-        if n == 30 {
-            stage
-                .sql("update outbox set event_type = 'stay' where aggregate_id = 'held' and payload ->> 'n' = '30'")
-                .await;
+               if old.event_type = 'stay' then raise exception 'this one stays' using errcode = '{code}'; end if; \
+               return old; end $$; {trigger};"
+        );
+        stage.sql(&function).await;
+        for n in 1..=60 {
+            stage.sql(&[small("held", n), small("free", n)].concat()).await;
+            if n == 30 {
+                stage
+                    .sql("update outbox set event_type = 'stay' where aggregate_id = 'held' and payload ->> 'n' = '30'")
+                    .await;
+            }
         }
+        let relay = stage.relay();
+        let client = stage.client().await;
+        eventually(LIMIT, "the others to be delivered", async || {
+            client.query_one("select count(*) from outbox", &[]).await.is_ok_and(|row| row.get::<_, i64>(0) == 31)
+        })
+        .await
+        .expect("progress");
+        assert!(relay.log().contains("this one stays"), "{code}: {}", relay.log_tail());
+        let generation = stage.number("select generation from outflow.outbox").await;
+        assert_eq!(generation, 1, "{code}: no recovery: {}", relay.log_tail());
+        stage.ready(200).await;
+        stage.sql("drop trigger stay on outbox").await;
+        stage.drained().await;
+        let counted = crate::support::check_numbered(&stage.entries("events.order").await);
+        assert_eq!((counted["held"], counted["free"]), (60, 60), "{code}");
     }
-    let relay = stage.relay();
-    let client = stage.client().await;
-    eventually(LIMIT, "the others to be delivered", async || {
-        client.query_one("select count(*) from outbox", &[]).await.is_ok_and(|row| row.get::<_, i64>(0) == 31)
-    })
-    .await
-    .expect("progress");
-    assert!(relay.log().contains("this one stays"), "{}", relay.log_tail());
-    assert_eq!(stage.number("select generation from outflow.outbox").await, 1, "no recovery: {}", relay.log_tail());
-    stage.ready(200).await;
-    stage.sql("drop trigger stay on outbox").await;
-    stage.drained().await;
-    let counted = crate::support::check_numbered(&stage.entries("events.order").await);
-    assert_eq!((counted["held"], counted["free"]), (60, 60));
+    assert_eq!(cases.len(), 3);
 }

@@ -31,7 +31,7 @@ const TROUBLES: [Trouble; 3] = [
                 for each row execute function raises()",
         insert: INSERT,
         mend: "drop trigger no on outbox",
-        is_doubt: true,
+        is_doubt: false,
     },
     Trouble {
         what: "dead letters that cannot be written",
