@@ -12,6 +12,8 @@ pub struct Column {
     pub name: String,
     /// Name of its type, as the catalog prints it; a domain counts as its base type.
     pub kind: String,
+    /// The same type by its number.
+    pub type_oid: u32,
     /// Postgres's category of that type: `S` for texts, `A` for arrays, and so on.
     pub category: String,
     /// Whether null is refused.
@@ -59,6 +61,7 @@ fn read(rows: &[tokio_postgres::Row]) -> Vec<Column> {
     let column = |row: &tokio_postgres::Row| Column {
         name: row.get("name"),
         kind: row.get("type"),
+        type_oid: row.get("type_oid"),
         not_null: row.get("not_null"),
         has_default: row.get("has_default"),
         is_generated: row.get("is_generated"),

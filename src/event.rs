@@ -5,7 +5,8 @@ use bytes::Bytes;
 /// One outbox row, as bytes that are passed on unchanged. All fields of a batch share one allocation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// Primary key of the row as text: how recovery finds the row again.
+    /// Primary key of the row as text: how recovery finds the row again. Behind a NUL follows the version of the row, where
+    /// that is needed to tell it from a later one with the same key.
     pub row: Bytes,
     /// Value of the order column, if that is an integer.
     pub order: Option<i64>,
@@ -24,6 +25,12 @@ pub struct Event {
 }
 
 impl Event {
+    /// The primary key alone.
+    pub fn primary_key(&self) -> Bytes {
+        let end = self.row.iter().position(|byte| *byte == 0).unwrap_or(self.row.len());
+        self.row.slice(..end)
+    }
+
     /// Bytes of all fields, which is nearly what the entry takes on the wire.
     pub fn size(&self) -> usize {
         let optional = [&self.key, &self.time, &self.headers];
@@ -110,4 +117,6 @@ pub struct AppendedRow {
     pub row: Bytes,
     /// Its event id: a row that has another one by now is another event.
     pub event_id: Bytes,
+    /// By which columns its writer named it, as the outbox told the sink; empty if the sink does not know.
+    pub names: Bytes,
 }

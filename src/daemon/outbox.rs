@@ -93,7 +93,8 @@ fn relay_of(
             "columns.order is no integer: every claim starts at the beginning of the table"
         );
     }
-    let sink = RedisSink::new(redis.clone(), &table.journal, outbox.stream.hash_tag(), outbox.max_len);
+    let sink =
+        RedisSink::new(redis.clone(), &table.journal, outbox.stream.hash_tag(), outbox.max_len).naming_by(&table.names);
     let encoder = Encoder {
         template: outbox.stream.clone(),
         format: outbox.format,

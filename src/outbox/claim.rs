@@ -195,7 +195,7 @@ impl PgOutbox {
             }
             Err(row) => {
                 roll_back(client).await?;
-                Err(OutboxError::InFlight(String::from_utf8_lossy(&row).into_owned()))
+                Err(OutboxError::InFlight(String::from_utf8_lossy(&row).replace('\0', " of version ")))
             }
         }
     }
@@ -297,7 +297,7 @@ impl PgOutbox {
         let (fence, generation) = (client.prepare_cached(FENCE), client.prepare_cached(&self.table.sql.generation));
         let claim = client.prepare_cached(&self.table.sql.claim);
         let prepared = ask(future::try_join3(fence, generation, claim)).await?;
-        same_types(&prepared.2, &self.table.layout.types, &self.config.table).map_err(Failed::Lost)?;
+        same_types(&prepared.1, &self.table.layout.types, &self.config.table).map_err(Failed::Lost)?;
         Ok(prepared)
     }
 

@@ -5,12 +5,13 @@ use std::sync::Mutex;
 
 use tokio_postgres::Statement;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::types::Type;
 
 use super::OutboxError;
 use super::source::{State, locked};
+use crate::columns::Column;
+use crate::config::{OutboxConfig, Settle};
 use crate::postgres::describe;
-use crate::table_name::{TableName, quote_literal};
+use crate::table_name::{TableName, quote_identifier, quote_literal};
 
 /// An expression that is true as long as the name means the table that was examined. It looks at the catalog as it is when
 /// it runs: in a statement on the table it runs when that holds its lock, and nobody can rename it any more.
@@ -41,20 +42,58 @@ pub(super) fn is_unregistered(table: &TableName) -> OutboxError {
     OutboxError::Changed(format!("{table} is no longer registered"))
 }
 
-/// Compares what a claim will return with what the relay can read. From here on the server refuses to return anything else
-/// from this statement.
-pub(super) fn same_types(statement: &Statement, expected: &[Type], table: &TableName) -> Result<(), OutboxError> {
-    let columns = statement.columns();
-    let is_same = columns.len() == expected.len()
-        && columns.iter().zip(expected).all(|(column, expected)| column.type_() == expected);
-    if is_same {
-        return Ok(());
+/// The mapped columns, each once: name and type as they were examined.
+pub(super) fn mapped<'a>(config: &OutboxConfig, columns: &'a [Column]) -> Vec<&'a Column> {
+    let names = &config.columns;
+    let mut wanted = vec![&names.id, &names.order, &names.event_id, &names.kind, &names.payload];
+    wanted.extend([&names.key, &names.headers, &names.time].into_iter().flatten());
+    if let Settle::Mark(column) = &config.settle {
+        wanted.push(column);
     }
-    let differs = columns.iter().zip(expected).find(|(column, expected)| column.type_() != *expected);
-    let how = differs.map_or_else(String::new, |(column, expected)| {
-        format!(": {} is {} now, not {}", column.name(), column.type_().name(), expected.name())
-    });
-    Err(OutboxError::Changed(format!("the columns of {table} have other types than they had{how}")))
+    let is_mapped = |name: &str| {
+        wanted.iter().any(|wanted| *wanted == name) || config.stream.columns().any(|column| column == name)
+    };
+    columns.iter().filter(|column| is_mapped(&column.name)).collect()
+}
+
+/// [`Statements::generation`](super::statements::Statements), with the statement that gives the proof's token.
+pub(super) fn generation(
+    config: &OutboxConfig,
+    columns: &[Column],
+    table: &str,
+    is_as_it_was: &str,
+    token: Option<&str>,
+) -> String {
+    // No values, but their types; and a lock on the table, so that they stay until the end of the transaction.
+    let typed: Vec<String> =
+        mapped(config, columns).iter().map(|column| format!("c.{}", quote_identifier(&column.name))).collect();
+    let typed = format!("left join (select {} from {table} as c limit 0) as typed on true", typed.join(", "));
+    let proven = token
+        .map_or(format!("null::text, null::bigint + $2::oid::bigint, typed.* from known {typed}"), |token| {
+            format!("p.token, p.drawn, typed.* from known left join ({token}) as p on true {typed}")
+        });
+    format!(
+        "with known as (select generation, pg_current_snapshot()::text from outflow.outbox where relation = $1::oid) \
+         select known.*, {is_as_it_was}, {proven}"
+    )
+}
+
+/// Compares the types that a claim asks for, in its last columns, with those that were examined. From here on the server
+/// refuses to run the statement if they are others, and whoever has run it in a transaction keeps them from changing.
+pub(super) fn same_types(statement: &Statement, expected: &[u32], table: &TableName) -> Result<(), OutboxError> {
+    let columns = statement.columns();
+    let asked = &columns[columns.len().saturating_sub(expected.len())..];
+    let is_same = asked.len() == expected.len();
+    let differs = asked.iter().zip(expected).find(|(column, expected)| column.type_().oid() != **expected);
+    match differs {
+        None if is_same => Ok(()),
+        Some((column, _)) => Err(OutboxError::Changed(format!(
+            "the column {:?} of {table} is of another type than it was: {}",
+            column.name(),
+            column.type_().name()
+        ))),
+        None => Err(OutboxError::Changed(format!("{table} has other columns than it had"))),
+    }
 }
 
 /// Whether a statement that used to work says that what it names is no longer there, no longer of its type, or no longer

@@ -13,6 +13,7 @@ pub mod left;
 mod letter;
 pub mod lock;
 mod named;
+mod naming;
 mod one;
 mod privileges;
 pub mod proof;

@@ -7,7 +7,7 @@
 
 use super::letter::{Letter, letters};
 use crate::columns::Column;
-use crate::config::OutboxConfig;
+use crate::config::{OutboxConfig, Settle};
 use crate::table_name::quote_identifier;
 
 /// How many bytes a field may have.
@@ -66,14 +66,15 @@ impl One {
             let here = "c.ctid = split_part($1::text, ':', 2)::tid and c.tableoid = split_part($1::text, ':', 1)::oid";
             ("c.tableoid::oid::text || ':' || c.ctid::text".to_owned(), here.to_owned())
         };
+        let with = if config.settle == Settle::Delete { "using" } else { "from" };
         let take = |wanted: &str, generation: &str| {
             format!(
-                "with next as materialized (select c.tableoid as child, c.ctid as place from {table} as c \
+                "with next as materialized (select c.tableoid as child, c.ctid as place, c.xmin as version from {table} as c \
                  where {here} and {wanted} and (select current_setting('outflow.claim', true)) = 'open' \
                  and (select generation from outflow.outbox where relation = {oid}::oid) = {generation}::bigint \
                  and {ours} for update skip locked) \
-                 {verb} where t.ctid = any (array(select place from next)) \
-                 and (t.tableoid, t.ctid) in (select child, place from next)"
+                 {verb} {with} next where t.ctid = any (array(select place from next)) \
+                 and t.tableoid = next.child and t.ctid = next.place"
             )
         };
         let (above, value) = if has_cursor {
@@ -90,7 +91,7 @@ impl One {
                  order by c.{order} limit $6::bigint"
             ),
             claim: format!("{} returning {}", take(wanted, "$6"), numbered(returned, "$7", "$8").join(", ")),
-            read: of_place(&numbered(returned, "$2", "$3").join(", "), "t"),
+            read: of_place(&numbered(returned, "$2", "$3").join(", ").replace("next.version", "t.xmin"), "t"),
             measure: format!("{} and {wanted}", of_place(&measure(config, columns), "c")),
             name: of_place(&format!("c.{id}::text, {key}, c.{event_id}::text"), "c"),
             letters: letters(config, columns, &take(&format!("true{unsettled}"), "$2")),

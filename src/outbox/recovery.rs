@@ -13,8 +13,8 @@ use super::slots::{ShareOut, share_out};
 use super::source::{PgOutbox, State, failed, locked, within};
 use super::witness::Witness;
 use super::{OutboxError, Recovery, Standing, lock};
+use crate::config::OutboxConfig;
 use crate::event::{Acknowledged, AppendedRow};
-use crate::table_name::TableName;
 
 /// How long open claims may take to end by themselves.
 /// A member that is frozen in its own recovery holds nobody up for long: Redis has answered or not by then.
@@ -34,17 +34,21 @@ const FENCE_ATTEMPTS: usize = 5;
 /// An open recovery.
 pub struct PgRecovery {
     client: Option<Object>,
-    oid: u32,
     seat: i32,
     generation: i64,
     slots: ShareOut,
     standing: Standing,
     live: Vec<i32>,
     mapping: String,
-    table: TableName,
-    settle: String,
+    pub(super) config: OutboxConfig,
+    pub(super) oid: u32,
+    pub(super) journal: String,
+    pub(super) plain: bool,
+    pub(super) settle: String,
     raise: String,
     witness: Witness,
+    /// How the members of the generation in force read the table.
+    pub(super) found_mapping: String,
     state: Arc<Mutex<State>>,
 }
 
@@ -110,7 +114,10 @@ impl PgOutbox {
             standing,
             live: found.live.into_iter().map(|(number, _)| number).collect(),
             mapping: mine,
-            table: self.config.table.clone(),
+            config: self.config.clone(),
+            journal: self.table.journal.clone(),
+            plain: self.table.plain,
+            found_mapping: found.mapping,
             settle: self.table.sql.settle_recovered.clone(),
             raise: self.table.sql.raise.clone(),
             witness: found.witness,
@@ -178,24 +185,22 @@ impl Recovery for PgRecovery {
         lost: bool,
         oldest: i64,
     ) -> Result<u64, OutboxError> {
-        let rows: Vec<&str> = appended.iter().map(|row| text(&row.row)).collect::<Result<_, _>>()?;
-        let ids: Vec<&str> = appended.iter().map(|row| text(&row.event_id)).collect::<Result<_, _>>()?;
         let Some(client) = self.client.take() else { return Ok(0) };
-        let work = async {
-            let settled = client.execute(&self.settle, &[&rows, &ids]).await?;
+        let raise = async {
             // After the settling, which has locked whatever the name means: it stays what it is until the commit.
             if client.execute(&self.raise, &[&self.oid, &generation, &self.slots, &self.mapping]).await? == 0 {
-                return Ok(None);
+                return Ok(false);
             }
             client.execute(include_str!("sql/bury_members.sql"), &[&self.oid, &lock::SEAT]).await?;
             Witness::close(&client, self.oid, generation, oldest, lost).await?;
             client.execute(NOTIFY, &[&self.oid]).await?;
             client.batch_execute("commit").await?;
-            Ok(Some(settled))
+            Ok(true)
         };
         let outcome = within(async {
-            let settled = work.await.map_err(|error: tokio_postgres::Error| failed(&error))?;
-            settled.ok_or_else(|| is_another(&self.table))
+            let settled = self.settle(&**client, appended).await?;
+            let raised = raise.await.map_err(|error: tokio_postgres::Error| failed(&error))?;
+            if raised { Ok(settled) } else { Err(is_another(&self.config.table)) }
         });
         match noted(&self.state, outcome.await) {
             Ok(settled) => {
@@ -214,9 +219,4 @@ impl Drop for PgRecovery {
             drop(Object::take(client));
         }
     }
-}
-
-fn text(bytes: &[u8]) -> Result<&str, OutboxError> {
-    std::str::from_utf8(bytes)
-        .map_err(|_| OutboxError::Postgres("the journal holds a key that is not UTF-8".to_owned()))
 }

@@ -4,6 +4,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, Type};
 
+use super::naming::VERSION_MARK;
 use super::{one, time};
 use crate::event::{Batch, Event};
 
@@ -29,6 +30,8 @@ pub enum Decode {
     Timestamp,
     /// As the midnight in UTC.
     Date,
+    /// A transaction, as a number.
+    Xid,
 }
 
 impl Decode {
@@ -50,12 +53,14 @@ pub struct Field {
 /// Where each field of an event is in a returned row. Position 0 is the claim's own transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
-    /// The type of each column that is returned: any other would be read wrongly.
-    pub types: Vec<Type>,
+    /// The types of the mapped columns: values of any other would be read wrongly.
+    pub types: Vec<u32>,
     /// Order column, if it is an integer.
     pub order: Option<Field>,
     /// Primary key.
     pub row: Field,
+    /// The transaction that wrote the row, where its ids alone do not tell it from a later one.
+    pub version: Option<Field>,
     /// Event id.
     pub id: Field,
     /// Ordering key.
@@ -116,7 +121,7 @@ impl<'a> Rows<'a> {
         let layout = self.layout;
         let order = layout.order.map(|field| integer(row, field)).transpose()?.flatten();
         let event = Event {
-            row: self.required(row, layout.row, "columns.id")?,
+            row: self.named(row)?,
             order,
             id: self.required(row, layout.id, "columns.event_id")?,
             key: self.optional(row, layout.key)?,
@@ -161,6 +166,42 @@ impl<'a> Rows<'a> {
         self.batch.events.sort_by_key(|event| event.order);
     }
 
+    /// The primary key, with the version behind it.
+    fn named(&mut self, row: &Row) -> Result<Bytes, BadRow> {
+        let layout = self.layout;
+        let Some(version) = layout.version else { return self.required(row, layout.row, "columns.id") };
+        let key = raw(row, layout.row.position)?.ok_or(BadRow::Null("columns.id"))?;
+        if self.is_too_long(key, layout.row.decode) {
+            return Err(BadRow::TooLong);
+        }
+        self.make_room(key.len());
+        write(&mut self.arena, key, layout.row.decode)?;
+        self.arena.put_u8(VERSION_MARK);
+        write(&mut self.arena, raw(row, version.position)?.unwrap_or_default(), version.decode)?;
+        Ok(self.arena.split().freeze())
+    }
+
+    fn make_room(&mut self, bytes: usize) {
+        if self.arena.capacity() - self.arena.len() < bytes + 64 {
+            self.arena.reserve(ARENA_BYTES.max(bytes + 64));
+        }
+    }
+
+    fn is_too_long(&self, bytes: &[u8], decode: Decode) -> bool {
+        match decode {
+            Decode::Raw => one::is_too_long(bytes, self.cap, self.marker),
+            // Its version comes first.
+            Decode::Jsonb => bytes.len() > self.cap + 1,
+            Decode::Int2
+            | Decode::Int4
+            | Decode::Int8
+            | Decode::Uuid
+            | Decode::Timestamp
+            | Decode::Date
+            | Decode::Xid => false,
+        }
+    }
+
     fn required(&mut self, row: &Row, field: Field, key: &'static str) -> Result<Bytes, BadRow> {
         self.optional(row, Some(field))?.ok_or(BadRow::Null(key))
     }
@@ -168,18 +209,10 @@ impl<'a> Rows<'a> {
     fn optional(&mut self, row: &Row, field: Option<Field>) -> Result<Option<Bytes>, BadRow> {
         let Some(field) = field else { return Ok(None) };
         let Some(bytes) = raw(row, field.position)? else { return Ok(None) };
-        let is_too_long = match field.decode {
-            Decode::Raw => one::is_too_long(bytes, self.cap, self.marker),
-            // Its version comes first.
-            Decode::Jsonb => bytes.len() > self.cap + 1,
-            Decode::Int2 | Decode::Int4 | Decode::Int8 | Decode::Uuid | Decode::Timestamp | Decode::Date => false,
-        };
-        if is_too_long {
+        if self.is_too_long(bytes, field.decode) {
             return Err(BadRow::TooLong);
         }
-        if self.arena.capacity() - self.arena.len() < bytes.len() + 64 {
-            self.arena.reserve(ARENA_BYTES.max(bytes.len() + 64));
-        }
+        self.make_room(bytes.len());
         write(&mut self.arena, bytes, field.decode)?;
         Ok(Some(self.arena.split().freeze()))
     }
@@ -214,6 +247,7 @@ fn number(bytes: &[u8], decode: Decode) -> Result<i64, BadRow> {
         Decode::Int2 => bytes.try_into().map(i16::from_be_bytes).map(i64::from).map_err(|_| wrong()),
         Decode::Int4 => bytes.try_into().map(i32::from_be_bytes).map(i64::from).map_err(|_| wrong()),
         Decode::Int8 | Decode::Timestamp => bytes.try_into().map(i64::from_be_bytes).map_err(|_| wrong()),
+        Decode::Xid => bytes.try_into().map(u32::from_be_bytes).map(i64::from).map_err(|_| wrong()),
         Decode::Uuid | Decode::Raw | Decode::Jsonb | Decode::Date => Err(wrong()),
     }
 }
@@ -232,7 +266,7 @@ fn write(arena: &mut BytesMut, bytes: &[u8], decode: Decode) -> Result<(), BadRo
             let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
             arena.put_slice(uuid.as_hyphenated().encode_lower(&mut text).as_bytes());
         }
-        Decode::Int2 | Decode::Int4 | Decode::Int8 => {
+        Decode::Int2 | Decode::Int4 | Decode::Int8 | Decode::Xid => {
             // Writing to memory cannot fail.
             let _ = write!(arena, "{}", number(bytes, decode)?);
         }

@@ -103,7 +103,7 @@ async fn bury(client: &Object, claim: &PgClaim, dead: &[DeadLetter]) -> Result<(
         let texts = dead.iter().map(|letter| of(&batch.events[letter.index]));
         texts.map(|bytes| bytes.as_deref().map(readable)).collect()
     };
-    let rows = text(&|event| Some(event.row.clone()));
+    let rows = text(&|event| Some(event.primary_key()));
     let ids = text(&|event| Some(event.id.clone()));
     let keys = text(&|event| event.key.clone());
     let kinds = text(&|event| Some(event.kind.clone()));

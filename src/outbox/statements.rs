@@ -1,9 +1,8 @@
 //! The statements that depend on the table, made once from its columns and types. Pure.
 
-use tokio_postgres::types::Type;
-
 use super::cursor::BEGINNING;
-use super::identity::{is_as_it_was, is_ours};
+use super::identity::{generation, is_as_it_was, is_ours, mapped};
+use super::naming::{Naming, settle_recovered};
 use super::one::{self, One};
 use super::proof;
 use super::row::{Decode, Field, Layout};
@@ -24,15 +23,15 @@ pub struct Statements {
     /// What looks at single rows, when a claim was refused.
     pub one: One,
     /// `$1` the table's oid: its generation, the snapshot, whether the table is the one that was examined, the token of its
-    /// proof, and the last value of the sequence `$2`, or null. A statement of its own, behind the fence lock, so that its
-    /// snapshot is taken after it. That snapshot is older than the one that selects the rows, which errs on the safe side
-    /// both ways: see `cursor`.
+    /// proof, the last value of the sequence `$2`, or null, and no more than the types of the mapped columns. A statement of
+    /// its own, behind the fence lock, so that its snapshot is taken after it. That snapshot is older than the one that
+    /// selects the rows, which errs on the safe side both ways: see `cursor`.
     pub generation: String,
     /// The sequence of the table's proof, or no row. `None` where nothing is sorted by an integer.
     pub proof: Option<String>,
     /// Whether the table is the one that was examined.
     pub is_as_it_was: String,
-    /// `$1` primary keys as text, `$2` event ids as text.
+    /// `$1` primary keys as text, `$2` event ids as text, `$3` versions of the rows, or nulls.
     pub settle_recovered: String,
     /// `$1` the table's oid, `$2` the new generation, `$3` the share-out, `$4` the mapping: nothing, if the name means
     /// another table.
@@ -47,8 +46,6 @@ struct List<'a> {
     columns: &'a [Column],
     table: String,
     sql: Vec<String>,
-    /// The type of each.
-    types: Vec<Type>,
 }
 
 impl List<'_> {
@@ -63,30 +60,25 @@ impl List<'_> {
         let column = self.find(key, name)?;
         let quoted = format!("t.{}", quote_identifier(name));
         let guarded = one::guarded(&quoted, &column.kind);
-        let (sql, kind, decode) = match column.kind.as_str() {
-            "smallint" => (quoted, Type::INT2, Decode::Int2),
-            "integer" => (quoted, Type::INT4, Decode::Int4),
-            "bigint" => (quoted, Type::INT8, Decode::Int8),
-            "uuid" => (quoted, Type::UUID, Decode::Uuid),
-            "text" | "character varying" => (guarded, Type::TEXT, Decode::Raw),
-            "name" => (quoted, Type::NAME, Decode::Raw),
-            "json" => (guarded, Type::JSON, Decode::Raw),
-            "jsonb" => (guarded, Type::BYTEA, Decode::Jsonb),
-            "timestamp with time zone" => (quoted, Type::TIMESTAMPTZ, Decode::Timestamp),
+        let (sql, decode) = match column.kind.as_str() {
+            "smallint" => (quoted, Decode::Int2),
+            "integer" => (quoted, Decode::Int4),
+            "bigint" => (quoted, Decode::Int8),
+            "uuid" => (quoted, Decode::Uuid),
+            "name" => (quoted, Decode::Raw),
+            "jsonb" => (guarded, Decode::Jsonb),
+            "timestamp with time zone" => (quoted, Decode::Timestamp),
             // Without a zone it is taken as UTC.
-            "timestamp without time zone" => {
-                (format!("{quoted} at time zone 'UTC'"), Type::TIMESTAMPTZ, Decode::Timestamp)
-            }
-            // Of other types the text, as bytes.
-            _ => (guarded, Type::BYTEA, Decode::Raw),
+            "timestamp without time zone" => (format!("{quoted} at time zone 'UTC'"), Decode::Timestamp),
+            // Texts, json and bytea as they are; of other types the text, as bytes.
+            _ => (guarded, Decode::Raw),
         };
-        Ok(self.returned(sql, kind, decode))
+        Ok(self.returned(sql, decode))
     }
 
-    fn returned(&mut self, sql: String, kind: Type, decode: Decode) -> Field {
+    fn returned(&mut self, sql: String, decode: Decode) -> Field {
         let position = self.sql.iter().position(|known| *known == sql).unwrap_or_else(|| {
             self.sql.push(sql);
-            self.types.push(kind);
             self.sql.len() - 1
         });
         Field { position, decode }
@@ -99,15 +91,21 @@ impl List<'_> {
             return self.add(key, name);
         }
         let text = one::guarded(&format!("t.{}::text", quote_identifier(name)), "");
-        Ok(self.returned(text, Type::BYTEA, Decode::Raw))
+        Ok(self.returned(text, Decode::Raw))
     }
 
     /// A moment: a date is its midnight.
     fn add_time(&mut self, key: &str, name: &str) -> Result<Field, String> {
         if self.find(key, name)?.kind == "date" {
-            return Ok(self.returned(format!("t.{}", quote_identifier(name)), Type::DATE, Decode::Date));
+            return Ok(self.returned(format!("t.{}", quote_identifier(name)), Decode::Date));
         }
         self.add(key, name)
+    }
+
+    /// Of the row as it was: after an update RETURNING knows that of the new one only.
+    fn version(&mut self, config: &OutboxConfig, plain: bool) -> Field {
+        let sql = if takes_by_ctid(config, plain, true) { "t.xmin" } else { "next.version" };
+        self.returned(sql.to_owned(), Decode::Xid)
     }
 
     fn add_optional(&mut self, key: &str, name: Option<&String>) -> Result<Option<Field>, String> {
@@ -116,21 +114,21 @@ impl List<'_> {
 }
 
 /// What a claim returns, and where each field of an event is in it.
-pub(super) fn layout(config: &OutboxConfig, columns: &[Column]) -> Result<(Layout, Vec<String>), String> {
+pub(super) fn layout(config: &OutboxConfig, columns: &[Column], plain: bool) -> Result<(Layout, Vec<String>), String> {
     // The claim's own transaction number comes first: evaluated once, when the first row has been taken.
     let own = "(select pg_current_xact_id_if_assigned())".to_owned();
-    let (table, sql, types) = (config.table.to_string(), vec![own], vec![Type::XID8]);
-    let mut list = List { columns, table, sql, types };
+    let mut list = List { columns, table: config.table.to_string(), sql: vec![own] };
     let names = &config.columns;
     let order = list.add("columns.order", &names.order)?;
     let route = config.stream.columns().map(|column| list.add_text("stream", column)).collect::<Result<_, _>>()?;
     if let Settle::Mark(column) = &config.settle {
         list.add("columns.settled", column)?;
     }
-    let mut layout = Layout {
-        types: Vec::new(),
+    let layout = Layout {
+        types: mapped(config, columns).iter().map(|column| column.type_oid).collect(),
         order: order.decode.is_integer().then_some(order),
         row: list.add_text("columns.id", &names.id)?,
+        version: needs_version(config, columns).then(|| list.version(config, plain)),
         id: list.add_text("columns.event_id", &names.event_id)?,
         key: list.add_optional("columns.key", names.key.as_ref())?,
         kind: list.add("columns.type", &names.kind)?,
@@ -139,8 +137,25 @@ pub(super) fn layout(config: &OutboxConfig, columns: &[Column]) -> Result<(Layou
         headers: list.add_optional("columns.headers", names.headers.as_ref())?,
         route,
     };
-    layout.types = list.types;
     Ok((layout, list.sql))
+}
+
+/// Whether a later row may have the ids of one that is gone: a sequence can begin anew, and texts may be made of one. By
+/// themselves only uuids are unique for all time.
+pub(super) fn needs_version(config: &OutboxConfig, columns: &[Column]) -> bool {
+    columns.iter().any(|column| column.name == config.columns.event_id && column.kind != "uuid")
+}
+
+/// Whether a claim takes its rows by their places alone, which is the fastest way. Children have those in common; and an
+/// update does not return the version of the row that it replaces.
+fn takes_by_ctid(config: &OutboxConfig, plain: bool, needs_version: bool) -> bool {
+    plain && (config.settle == Settle::Delete || !needs_version)
+}
+
+/// A child that comes while the relay runs is not looked into before the table has been examined again.
+pub(super) fn name(config: &OutboxConfig, plain: bool) -> String {
+    let table = config.table.quoted();
+    if plain { format!("only {table}") } else { table }
 }
 
 /// Builds the statements. `plain`: neither partitioned nor inherited.
@@ -152,8 +167,7 @@ pub(super) fn statements(
     plain: bool,
     has_cursor: bool,
 ) -> Statements {
-    // A child that comes while the relay runs is not looked into before the table has been examined again.
-    let table = if plain { format!("only {}", config.table.quoted()) } else { config.table.quoted() };
+    let table = name(config, plain);
     let names = &config.columns;
     let (id, order) = (quote_identifier(&names.id), quote_identifier(&names.order));
     let (ours, is_as_it_was) = (is_ours(&config.table, oid), is_as_it_was(&config.table, oid, plain));
@@ -172,16 +186,14 @@ pub(super) fn statements(
     // And so does a proof that is not what the cursor rests on.
     let proof = has_cursor.then(|| proof::statement(oid, &names.order));
     let token = |sequence| proof::token(oid, &names.order, sequence);
-    let (bound, proven) = if has_cursor {
-        let bound = format!(
+    let bound = if has_cursor {
+        format!(
             "least({watched}, (select {BEGINNING} where $10::text is not null and not exists (\
              select from ({}) as p where p.token = $10 and p.drawn >= $11::bigint)))",
             token("$17::oid")
-        );
-        (bound, format!("p.token, p.drawn from known left join ({}) as p on true", token("$2::oid")))
+        )
     } else {
-        let bound = format!("coalesce(least({watched}), length($10::text) + $11::bigint + $17::oid::bigint)");
-        (bound, "null::text, null::bigint + $2::oid::bigint from known".to_owned())
+        format!("coalesce(least({watched}), length($10::text) + $11::bigint + $17::oid::bigint)")
     };
     let above = if has_cursor { format!("c.{order} > {bound}") } else { format!("{bound} is not null") };
     let stream = config.stream.sql(|column| format!("c.{}", quote_identifier(column)));
@@ -211,14 +223,14 @@ pub(super) fn statements(
     );
     let all = list;
     let list = &one::numbered(all, "$12", "$13");
-    let take = if plain {
+    let take = if takes_by_ctid(config, plain, needs_version(config, columns)) {
         format!("{verb} where t.ctid = any (array(select c.ctid {next}))")
     } else {
-        // Children have ctids, and even primary keys, in common.
+        let with = if config.settle == Settle::Delete { "using" } else { "from" };
         format!(
-            "with next as materialized (select c.tableoid as child, c.ctid as place {next}) \
-             {verb} where t.ctid = any (array(select place from next)) \
-             and (t.tableoid, t.ctid) in (select child, place from next)"
+            "with next as materialized (select c.tableoid as child, c.ctid as place, c.xmin as version {next}) \
+             {verb} {with} next where t.ctid = any (array(select place from next)) \
+             and t.tableoid = next.child and t.ctid = next.place"
         )
     };
     let claim = if has_cursor {
@@ -233,7 +245,7 @@ pub(super) fn statements(
             selected.join(", ")
         )
     };
-    let settle_recovered = settle_recovered(config, columns, &verb, &unsettled, &ours);
+    let settle_recovered = settle_recovered(config, columns, oid, plain, &Naming::of(config));
     let sweep = has_cursor.then(|| {
         let wanted = wanted("$2", "$3", "$4", "$5");
         format!(
@@ -241,10 +253,8 @@ pub(super) fn statements(
              where c.{order} <= $1::bigint and {wanted} order by c.{order} limit 1"
         )
     });
-    let generation = format!(
-        "with known as (select generation, pg_current_snapshot()::text from outflow.outbox where relation = $1::oid) \
-         select known.*, {is_as_it_was}, {proven}"
-    );
+    let known = has_cursor.then(|| token("$2::oid"));
+    let generation = generation(config, columns, &table, &is_as_it_was, known.as_deref());
     let raise = format!(
         "update outflow.outbox set generation = $2, slots = $3, mapping = $4 where relation = $1::oid and {is_as_it_was}"
     );
@@ -263,21 +273,4 @@ pub(super) fn statements(
     };
     let one = One::new(config, columns, all, &parts);
     Statements { claim, one, generation, proof, is_as_it_was, settle_recovered, raise, sweep }
-}
-
-fn settle_recovered(config: &OutboxConfig, columns: &[Column], verb: &str, unsettled: &str, ours: &str) -> String {
-    let names = &config.columns;
-    let id = quote_identifier(&names.id);
-    let id_column = columns.iter().find(|column| column.name == names.id);
-    let id_type = id_column.map_or("text", Column::sql_type);
-    // The first comparison uses the index, by whose collation other texts may be equal too.
-    let exactly = format!("t.{id}::text collate \"C\" = j.id");
-    let event_id = quote_identifier(&names.event_id);
-    format!(
-        "{verb} {} unnest($1::text[], $2::text[]) as j (id, event_id) \
-         where {ours} and t.{id} = j.id::{id_type} and {exactly} \
-         and t.{event_id}::text collate \"C\" = j.event_id{}",
-        if matches!(config.settle, Settle::Delete) { "using" } else { "from" },
-        unsettled.replace("c.", "t."),
-    )
 }

@@ -2,8 +2,9 @@
 
 use tokio_postgres::Client;
 
+use super::naming::Naming;
 use super::row::Layout;
-use super::statements::{Statements, layout, statements};
+use super::statements::{Statements, layout, needs_version, statements};
 use super::types;
 use super::{named, privileges, row_security};
 use crate::columns::{self, Column};
@@ -37,6 +38,10 @@ pub struct Table {
     pub has_trigger: bool,
     /// Whether the order column is an integer, so that there is a cursor.
     pub has_cursor: bool,
+    /// By which columns its rows are named in the journal.
+    pub names: String,
+    /// Whether it is without children.
+    pub(super) plain: bool,
     /// What differs in how it is drained from what an earlier version did: such a one must not be a member beside this one.
     pub manner: String,
     /// How a claimed row is read.
@@ -122,15 +127,18 @@ impl Table {
             return Ok(Examined { problems, table: None });
         };
         let plain = found.get::<_, String>("kind") == "r" && !found.get::<_, bool>("has_children");
-        let (layout, list) = match layout(config, &columns) {
+        let (layout, list) = match layout(config, &columns, plain) {
             Ok(made) => made,
             Err(message) => return Ok(Examined { problems: vec![Problem::Other(message)], table: None }),
         };
         let has_cursor = layout.order.is_some();
         let sql = statements(config, &columns, &list, oid, plain, has_cursor);
         let has_trigger = found.get("has_trigger");
-        let manner = manner(config, &columns);
-        Ok(Examined { problems, table: Some(Self { oid, journal, has_trigger, has_cursor, manner, layout, sql }) })
+        let (names, manner) = (Naming::of(config).to_text(), manner(config, &columns));
+        Ok(Examined {
+            problems,
+            table: Some(Self { oid, journal, has_trigger, has_cursor, names, plain, manner, layout, sql }),
+        })
     }
 }
 
@@ -141,7 +149,10 @@ fn manner(config: &OutboxConfig, columns: &[Column]) -> String {
     let mut differs =
         key.filter_map(|name| columns.iter().find(|column| column.name == *name && !column.is_deterministic));
     // Their hash was that of what the collation takes for equal.
-    if differs.next().is_some() { "; keys as bytes".to_owned() } else { String::new() }
+    let keys = if differs.next().is_some() { "; keys as bytes" } else { "" };
+    // An earlier version cannot read those of its journal.
+    let rows = if needs_version(config, columns) { "; rows by version" } else { "" };
+    format!("{keys}{rows}")
 }
 
 const MIGRATE: &str = "run `outflow migrate` with this configuration";

@@ -2,6 +2,7 @@
 --
 -- KEYS  1  the journal: a hash with
 --            generation             the share-out of slots in force
+--            names:<g>:             by which columns the rows are named in generation g
 --            last:<g>:<member>      number of the last batch that this member appended in generation g
 --            batch:<g>:<member>:<r> the rows of an appended batch that may not be settled. r numbers the record, not the
 --                                   batch: a record whose rows are settled is written over, so that there are never more

@@ -23,11 +23,11 @@ pub(super) fn pack<'a>(events: impl Iterator<Item = &'a Event>) -> Bytes {
     packed.freeze()
 }
 
-/// The rows that were appended according to one record.
+/// The rows that were appended according to one record, whose writer named them by these columns.
 ///
 /// # Errors
 /// [`Unreadable`] if the record is damaged.
-pub(super) fn unpack(record: &Bytes) -> Result<Vec<AppendedRow>, Unreadable> {
+pub(super) fn unpack(record: &Bytes, names: &Bytes) -> Result<Vec<AppendedRow>, Unreadable> {
     let end = record.iter().position(|byte| *byte == b';').ok_or(Unreadable("no ';'"))?;
     let left_out = positions(&record[..end])?;
     let mut rest = record.slice(end + 1..);
@@ -36,7 +36,7 @@ pub(super) fn unpack(record: &Bytes) -> Result<Vec<AppendedRow>, Unreadable> {
     while !rest.is_empty() {
         let (row, event_id) = (take(&mut rest)?, take(&mut rest)?);
         if left_out.binary_search(&position).is_err() {
-            rows.push(AppendedRow { row, event_id });
+            rows.push(AppendedRow { row, event_id, names: names.clone() });
         }
         position += 1;
     }
@@ -86,8 +86,9 @@ mod tests {
     #[test]
     fn rows_that_were_left_out_are_not_in_it() {
         let rows = ["1", "2", "3"].map(|row| (row.to_owned(), format!("e{row}")));
-        let read = unpack(&record("0,2", &rows)).expect("readable");
-        assert_eq!(read, [AppendedRow { row: Bytes::from("2"), event_id: Bytes::from("e2") }]);
+        let names = Bytes::from("names");
+        let read = unpack(&record("0,2", &rows), &names).expect("readable");
+        assert_eq!(read, [AppendedRow { row: Bytes::from("2"), event_id: Bytes::from("e2"), names }]);
     }
 
     #[test]
@@ -100,7 +101,7 @@ mod tests {
             ("no number", Bytes::from_static(b"x;")),
         ];
         for (what, damaged) in &table {
-            assert!(unpack(damaged).is_err(), "{what}");
+            assert!(unpack(damaged, &Bytes::new()).is_err(), "{what}");
         }
         assert_eq!(table.len(), 4);
     }
@@ -108,7 +109,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_survives(rows in prop::collection::vec((".*", ".*"), 0..20)) {
-            let read = unpack(&record("", &rows)).expect("readable");
+            let read = unpack(&record("", &rows), &Bytes::new()).expect("readable");
             let read: Vec<_> = read.iter().map(|row| (row.row.to_vec(), row.event_id.to_vec())).collect();
             let rows: Vec<_> = rows.into_iter().map(|(row, id)| (row.into_bytes(), id.into_bytes())).collect();
             prop_assert_eq!(read, rows);

@@ -2,26 +2,41 @@
 -- generation is refused; whatever it appended before is in the answer.
 --
 -- KEYS  1  the journal
--- ARGV  1  the generation that Postgres knows
--- Returns the new generation, the one before ('' when there is no journal), the packed rows of each batch, and what it
--- knows of the last batch of each member: field and number, one after the other.
+-- ARGV  1  the generation that Postgres knows  2  by which columns the rows of the new generation are named
+-- Returns the new generation, the one before ('' when there is no journal), of each batch by which columns its rows are
+-- named ('': not known) and the packed rows, and what it knows of the last batch of each member: field and number, one after
+-- the other.
 --
--- In doubt it may be run again: it then raises once more and returns the same rows. It writes once, at its end, so that
--- whatever is refused, nothing was done.
+-- In doubt it may be run again: it then raises once more and returns the same rows. It writes once, behind all else that
+-- may be refused, so that then nothing was done.
 local journal = KEYS[1]
 local fields = redis.call('HGETALL', journal)
-local before, batches, last = '', {}, {}
+local before, batches, last, names, used = '', {}, {}, {}, {}
 for i = 1, #fields, 2 do
   if fields[i] == 'generation' then
     before = fields[i + 1]
-  elseif string.sub(fields[i], 1, 6) == 'batch:' then
-    batches[#batches + 1] = fields[i + 1]
+  elseif string.sub(fields[i], 1, 6) == 'names:' then
+    names[fields[i]] = fields[i + 1]
   elseif string.sub(fields[i], 1, 5) == 'last:' then
     last[#last + 1], last[#last + 2] = fields[i], fields[i + 1]
+  end
+end
+for i = 1, #fields, 2 do
+  local of = string.match(fields[i], '^batch:(%d+):')
+  if of then
+    local field = 'names:' .. of .. ':'
+    used[field] = true
+    batches[#batches + 1], batches[#batches + 2] = names[field] or '', fields[i + 1]
   end
 end
 local generation = math.max(tonumber(ARGV[1]), tonumber(before) or 0) + 1
 -- %d, not tostring: Lua prints a large number as 1e+15.
 local text = string.format('%d', generation)
-redis.call('HSET', journal, 'generation', text)
+redis.call('HSET', journal, 'generation', text, 'names:' .. text .. ':', ARGV[2])
+-- Generations that appended nothing, of recoveries that did not come to their end.
+for field in pairs(names) do
+  if not used[field] then
+    redis.pcall('HDEL', journal, field)
+  end
+end
 return {text, before, batches, last}

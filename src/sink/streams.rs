@@ -35,6 +35,8 @@ const NOTHING_RAN: [&str; 16] = [
 pub struct RedisSink {
     redis: Redis,
     journal: String,
+    /// By which columns rows are named in what this relay appends.
+    names: String,
     max_len: u64,
     append: Script,
     raise: Script,
@@ -60,12 +62,20 @@ impl RedisSink {
         Self {
             redis,
             journal: journal_key(journal, tag),
+            names: String::new(),
             max_len,
             append: Script::new(include_str!("append.lua")),
             raise: Script::new(include_str!("raise.lua")),
             forget: Script::new(include_str!("forget.lua")),
             told_of_forget: AtomicBool::new(false),
         }
+    }
+
+    /// The journal says by these columns its rows are named, in the outbox's words.
+    #[must_use]
+    pub fn naming_by(mut self, names: &str) -> Self {
+        names.clone_into(&mut self.names);
+        self
     }
 
     /// Key of the journal in Redis.
@@ -140,14 +150,16 @@ impl Sink for RedisSink {
     }
 
     async fn raise(&self, known: i64) -> Result<Raised, String> {
-        let mut args = Args::with_capacity(1);
-        args.int(known);
+        let mut args = Args::with_capacity(2);
+        args.int(known).text(&self.names);
         let reply = self.redis.script(&self.raise, &[&self.journal], args).await.map_err(|f| f.to_string())?;
         let [generation, previous, batches, last] = reply.items() else { return Err(unexpected(&reply)) };
         let mut appended = Vec::new();
-        for record in batches.items() {
-            let record = record.text().ok_or_else(|| unexpected(&reply))?;
-            appended.extend(journal::unpack(record).map_err(|error| error.to_string())?);
+        for batch in batches.items().chunks_exact(2) {
+            let [Some(names), Some(record)] = [&batch[0], &batch[1]].map(Reply::text) else {
+                return Err(unexpected(&reply));
+            };
+            appended.extend(journal::unpack(record, names).map_err(|error| error.to_string())?);
         }
         let generation = generation.int().ok_or_else(|| unexpected(&reply))?;
         let last = last.items().chunks_exact(2).filter_map(|pair| acknowledged(&pair[0].string()?, &pair[1])).collect();

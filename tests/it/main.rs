@@ -25,6 +25,7 @@ mod log;
 mod loss;
 mod members;
 mod migrate;
+mod naming;
 mod notices;
 mod notify;
 mod order;

@@ -1,0 +1,182 @@
+//! By which columns the journal names its rows. A record is read as its writer meant it, whatever the recoverer's own
+//! configuration says by now.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use tokio_postgres::GenericClient;
+
+use super::OutboxError;
+use super::identity::is_ours;
+use super::recovery::PgRecovery;
+use super::source::failed;
+use super::statements::name;
+use crate::columns::{self, Column};
+use crate::config::{OutboxConfig, Settle};
+use crate::event::AppendedRow;
+use crate::table_name::quote_identifier;
+
+/// Between the primary key and the version of a row: no text of Postgres's holds it.
+pub(super) const VERSION_MARK: u8 = 0;
+
+/// The columns whose values stand in a record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Naming {
+    pub(super) id: String,
+    pub(super) event_id: String,
+}
+
+impl Naming {
+    pub(super) fn of(config: &OutboxConfig) -> Self {
+        Self { id: config.columns.id.clone(), event_id: config.columns.event_id.clone() }
+    }
+
+    /// As the journal keeps it.
+    pub(super) fn to_text(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// Of a record whose journal says nothing: a version that wrote nothing of it wrote the whole mapping into Postgres.
+    fn of_mapping(mapping: &str) -> Option<Self> {
+        let (_, columns) = mapping.rsplit_once("Columns { id: ")?;
+        let (id, behind) = quoted(columns)?;
+        let (event_id, _) = quoted(behind.split_once("event_id: ")?.1)?;
+        Some(Self { id, event_id })
+    }
+}
+
+/// The text at the beginning, and what follows it.
+fn quoted(text: &str) -> Option<(String, &str)> {
+    let mut texts = serde_json::Deserializer::from_str(text).into_iter::<String>();
+    let first = texts.next()?.ok()?;
+    let end = texts.byte_offset();
+    Some((first, text.get(end..)?))
+}
+
+impl PgRecovery {
+    /// Settles the rows that the journal says were appended, where they still are. Returns how many there were.
+    pub(super) async fn settle(
+        &self,
+        client: &impl GenericClient,
+        appended: &[AppendedRow],
+    ) -> Result<u64, OutboxError> {
+        let mut by_naming: BTreeMap<&Bytes, Vec<&AppendedRow>> = BTreeMap::new();
+        for row in appended {
+            by_naming.entry(&row.names).or_default().push(row);
+        }
+        let mut settled = 0;
+        for (names, rows) in by_naming {
+            let statement = self.statement(client, &self.naming(names)?, rows.len()).await?;
+            let mut ids = Vec::with_capacity(rows.len());
+            let mut versions = Vec::with_capacity(rows.len());
+            for row in &rows {
+                let (id, version) = split(&row.row)?;
+                ids.push(id);
+                versions.push(version);
+            }
+            let event_ids: Vec<&str> = rows.iter().map(|row| text(&row.event_id)).collect::<Result<_, _>>()?;
+            let count = client.execute(&statement, &[&ids, &event_ids, &versions]).await;
+            settled += count.map_err(|error| failed(&error))?;
+        }
+        Ok(settled)
+    }
+
+    fn naming(&self, names: &Bytes) -> Result<Naming, OutboxError> {
+        if names.is_empty() {
+            return Ok(Naming::of_mapping(&self.found_mapping).unwrap_or_else(|| Naming::of(&self.config)));
+        }
+        serde_json::from_slice(names).map_err(|_| {
+            OutboxError::Postgres("the journal does not say by which columns its rows are named".to_owned())
+        })
+    }
+
+    async fn statement(
+        &self,
+        client: &impl GenericClient,
+        naming: &Naming,
+        rows: usize,
+    ) -> Result<String, OutboxError> {
+        if *naming == Naming::of(&self.config) {
+            return Ok(self.settle.clone());
+        }
+        let columns = columns::of_oid(client, self.oid).await.map_err(|error| failed(&error))?;
+        let Naming { id, event_id } = naming;
+        if [id, event_id].iter().all(|name| columns.iter().any(|column| column.name == **name)) {
+            tracing::info!(
+                outbox = self.config.name,
+                id,
+                event_id,
+                rows,
+                "settling rows by the columns of another configuration"
+            );
+            return Ok(settle_recovered(&self.config, &columns, self.oid, self.plain, naming));
+        }
+        let table = &self.config.table;
+        Err(OutboxError::Postgres(format!(
+            "the journal holds {rows} rows that were appended under another configuration, which named them by the columns \
+             {id:?} and {event_id:?}; {table} no longer has both, so that nobody can tell which rows these are: give them \
+             their columns back, or, if these events may be delivered twice, delete the journal in Redis \
+             (the key outflow:journal:… with {})",
+            self.journal
+        )))
+    }
+}
+
+/// Settles what the journal says was appended, by the columns that its writer named rows by.
+pub(super) fn settle_recovered(
+    config: &OutboxConfig,
+    columns: &[Column],
+    oid: u32,
+    plain: bool,
+    naming: &Naming,
+) -> String {
+    let table = name(config, plain);
+    let ours = is_ours(&config.table, oid);
+    let (verb, with, unsettled) = match &config.settle {
+        Settle::Delete => (format!("delete from {table} as t"), "using", String::new()),
+        Settle::Mark(column) => {
+            let column = quote_identifier(column);
+            (format!("update {table} as t set {column} = now()"), "from", format!(" and t.{column} is null"))
+        }
+    };
+    let id_column = columns.iter().find(|column| column.name == naming.id);
+    let id_type = id_column.map_or("text", Column::sql_type);
+    let (id, event_id) = (quote_identifier(&naming.id), quote_identifier(&naming.event_id));
+    // The first comparison uses the index, by whose collation other texts may be equal too.
+    format!(
+        "{verb} {with} unnest($1::text[], $2::text[], $3::text[]) as j (id, event_id, version) \
+         where {ours} and t.{id} = j.id::{id_type} and t.{id}::text collate \"C\" = j.id \
+         and t.{event_id}::text collate \"C\" = j.event_id \
+         and (j.version is null or t.xmin::text = j.version){unsettled}"
+    )
+}
+
+/// A row's primary key and, where its writer noted it, its version.
+fn split(row: &Bytes) -> Result<(&str, Option<&str>), OutboxError> {
+    let row = text(row)?;
+    Ok(match row.split_once(char::from(VERSION_MARK)) {
+        Some((id, version)) => (id, Some(version)),
+        None => (row, None),
+    })
+}
+
+fn text(bytes: &[u8]) -> Result<&str, OutboxError> {
+    std::str::from_utf8(bytes)
+        .map_err(|_| OutboxError::Postgres("the journal holds a key that is not UTF-8".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_naming_is_read_from_an_older_versions_mapping() {
+        let mapping = "stream Columns { id: \"x\"; Fields; Mark(\"at\"); Columns { id: \"i\\\"d\", order: \"n\", event_id: \"e\", \
+            key: Some(\"k\"), kind: \"t\", payload: \"p\", headers: None, time: None }; sink redis";
+        let expected = Naming { id: "i\"d".to_owned(), event_id: "e".to_owned() };
+        assert_eq!(Naming::of_mapping(mapping), Some(expected.clone()));
+        assert_eq!(Naming::of_mapping(""), None);
+        assert_eq!(serde_json::from_str::<Naming>(&expected.to_text()).ok(), Some(expected));
+    }
+}
