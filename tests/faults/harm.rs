@@ -6,6 +6,7 @@ use fastrand::Rng;
 use outflow::local::{Signal, eventually};
 use tokio::time::sleep;
 
+use super::ddl;
 use super::ids;
 use super::kind::Kind;
 use super::proxy::Mode;
@@ -117,6 +118,7 @@ pub(crate) async fn harm(stage: &Stage, kind: Kind, scale: Scale, rng: &mut Rng)
         }
         Kind::LateIds => ids::late(stage, scale.pause(rng), rng).await,
         Kind::IdJumps => ids::jump(stage, rng).await,
+        Kind::Ddl => ddl::change(stage, scale.pause(rng), rng).await,
     }
 }
 

@@ -46,10 +46,12 @@ pub(crate) enum Kind {
     LateIds,
     /// The sequence jumps, goes back, or an id far ahead is forced.
     IdJumps,
+    /// The table is altered: types, names, a child, another table in its place; and it is altered back.
+    Ddl,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 22] = [
+    pub(crate) const ALL: [Self; 23] = [
         Self::Kill,
         Self::Freeze,
         Self::Term,
@@ -72,6 +74,7 @@ impl Kind {
         Self::RedisDrop,
         Self::LateIds,
         Self::IdJumps,
+        Self::Ddl,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -98,6 +101,7 @@ impl Kind {
             Self::RedisDrop => "redis-drop",
             Self::LateIds => "late-ids",
             Self::IdJumps => "id-jumps",
+            Self::Ddl => "ddl",
         }
     }
 }

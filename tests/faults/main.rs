@@ -4,6 +4,7 @@
 //! `make faults` makes a long run: `SEED=42 MINUTES=30 MEMBERS=3 ONLY=freeze,pg-cut make faults`.
 
 mod checker;
+mod ddl;
 mod deck;
 mod harm;
 mod ids;

@@ -25,6 +25,8 @@ pub(crate) struct Stage {
     pub(crate) to_postgres: Proxy,
     /// A proxy's lanes: one a member.
     pub(crate) to_redis: Proxy,
+    /// Held as long as the table is not what it was, or must not be altered.
+    pub(crate) ddl: Mutex<()>,
     postgres_url: String,
     redis_url: String,
     dir: Arc<TempDir>,
@@ -60,6 +62,7 @@ impl Stage {
             members: Vec::new(),
             to_postgres,
             to_redis,
+            ddl: Mutex::default(),
             dir,
         };
         stage.prepare(&names, prelude).await;
