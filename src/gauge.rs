@@ -41,6 +41,7 @@ const DEAD_LETTERS: &str =
     "select count(*) from (select from outflow.dead_letter where outbox = $1 limit $2) as counted";
 /// As the relay's sessions plan, but with a limit of its own, and nobody has to wait for it.
 const SESSION: &str = concat!(
+    include_str!("postgres/session.sql"),
     include_str!("outbox/sql/session.sql"),
     "set statement_timeout = '10s'; set lock_timeout = '1s'; set synchronous_commit = off;"
 );

@@ -9,6 +9,7 @@ mod hazards;
 mod horizon;
 mod journal;
 mod listen;
+mod replay;
 mod replication;
 mod speaks;
 mod store;
@@ -21,6 +22,7 @@ use std::collections::HashSet;
 use std::fmt;
 
 use serde::Serialize;
+use serde::ser::{SerializeStruct as _, Serializer};
 
 use crate::config::{Config, OutboxConfig};
 
@@ -53,8 +55,7 @@ pub enum Level {
 }
 
 /// What to do about a finding.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
-#[serde(tag = "kind", content = "text", rename_all = "lowercase")]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Remedy {
     /// To be run in psql as it is, by a role that may.
     Sql(String),
@@ -146,7 +147,10 @@ impl fmt::Display for Finding {
         match &self.remedy {
             None => Ok(()),
             Some(Remedy::Sql(statement)) => write!(f, "; run in psql: {statement}"),
-            Some(Remedy::Redis(command)) => write!(f, "; run in redis-cli: {command}"),
+            Some(remedy @ Remedy::Redis(command)) => {
+                write!(f, "; run in redis-cli: {command}")?;
+                remedy.lasting().map_or(Ok(()), |lasting| write!(f, "; to keep it over a restart: {lasting}"))
+            }
             Some(Remedy::Advice(advice)) => write!(f, "; {advice}"),
         }
     }
@@ -161,6 +165,39 @@ impl fmt::Display for Level {
             Self::Error => "error",
             Self::Unreachable => "unreachable",
         })
+    }
+}
+
+impl Remedy {
+    /// What is to be done so that a restart of the server does not undo it.
+    fn lasting(&self) -> Option<&'static str> {
+        match self {
+            Self::Redis(command) if command.starts_with("CONFIG SET ") => Some(
+                "CONFIG REWRITE; if Redis was started without a configuration file, add the setting to its arguments",
+            ),
+            Self::Redis(command) if command.starts_with("ACL SETUSER ") => {
+                Some("ACL SAVE; if Redis was started without an aclfile, CONFIG REWRITE")
+            }
+            Self::Sql(_) | Self::Redis(_) | Self::Advice(_) => None,
+        }
+    }
+}
+
+impl Serialize for Remedy {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (kind, text) = match self {
+            Self::Sql(text) => ("sql", text),
+            Self::Redis(text) => ("redis", text),
+            Self::Advice(text) => ("advice", text),
+        };
+        let lasting = self.lasting();
+        let mut remedy = serializer.serialize_struct("Remedy", 2 + usize::from(lasting.is_some()))?;
+        remedy.serialize_field("kind", kind)?;
+        remedy.serialize_field("text", text)?;
+        if let Some(lasting) = lasting {
+            remedy.serialize_field("lasting", lasting)?;
+        }
+        remedy.end()
     }
 }
 

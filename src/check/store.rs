@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::transport::{self, Route};
 use super::unreached::allow;
-use super::{Findings, Known, Remedy, acl, advice, durability, journal, replication, unreached};
+use super::{Findings, Known, Remedy, acl, advice, durability, journal, replay, replication, unreached};
 use crate::config::Config;
 use crate::redis::{self, Args, Redis};
 
@@ -97,6 +97,7 @@ async fn server(redis: &Redis, expects_cluster: bool, config: &Config, findings:
         durability::appendfsync(redis, findings).await;
     }
     durability::memory(&value, findings);
+    replay::check(redis, ABOUT, &config.redis, value("aof_enabled") == "1", findings).await;
     eviction(&value, findings);
     let replicas = value("connected_slaves").parse().unwrap_or(0);
     replication::check(redis, ABOUT, &user(&config.redis), (replicas, config.wait_replicas), findings).await;

@@ -26,6 +26,9 @@ const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// Between looks at a table of which something is missing: somebody may be at work on it.
 const MISSING_PAUSE: Duration = Duration::from_millis(500);
+/// For a look at the table.
+const SESSION: &str =
+    concat!(include_str!("../postgres/session.sql"), "set statement_timeout = '30s'; set lock_timeout = '10s';");
 /// How long `--once` waits for its servers.
 const ONCE_CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
@@ -200,5 +203,6 @@ pub(super) async fn looked_up(server: &Server, client: &Client, outbox: &OutboxC
         let message = format!("postgres.url: {}; {}", postgres::POOLED, postgres::UNPOOLED);
         return Err(TableError::Unfit { outbox: outbox.name.clone(), message });
     }
+    client.batch_execute(SESSION).await.map_err(|error| TableError::Unreachable(postgres::describe(&error)))?;
     Table::inspect(client, outbox).await
 }

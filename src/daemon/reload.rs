@@ -1,15 +1,17 @@
 //! From one configuration to another: which relays stop, which start, and whether that can go well.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 
 use super::outbox::looked_up;
 use super::{ConnectError, connect};
 use crate::config::{Config, OutboxConfig};
 use crate::outbox::table::TableError;
 use crate::postgres;
-use crate::redis;
+use crate::redis::{self, Args, Redis};
+use crate::sink::journal_key;
 
 /// What connections are made of: addresses, the certificates that they name, and what is waited for on them.
 #[derive(PartialEq, Eq)]
@@ -61,11 +63,19 @@ pub(super) fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     changed.into_iter().filter(|(_, is_changed)| *is_changed).map(|(key, _)| key).collect()
 }
 
+/// How long another Redis may take to answer.
+const REDIS_LIMIT: Duration = Duration::from_secs(5);
+
 /// Looks whether the relays that are to start could: as at a start, a table, column or privilege that is missing, a
-/// password or a certificate that is refused. A server that does not answer is no objection: it is waited for.
-pub(super) async fn try_out(config: &Config, exchange: &Exchange) -> Result<(), String> {
+/// password or a certificate that is refused. The server that is used already may be away: it is waited for. Another one
+/// must answer, for the old address may be better.
+pub(super) async fn try_out(old: &Config, config: &Config, exchange: &Exchange) -> Result<(), String> {
     if exchange.started.is_empty() {
         return Ok(());
+    }
+    let is_other = |of: fn(&Config) -> &SecretString| of(old).expose_secret() != of(config).expose_secret();
+    if is_other(|config| &config.redis) {
+        redis_answers(config).await.map_err(|failure| format!("redis.url: {failure}"))?;
     }
     let server =
         postgres::server(&config.postgres, "outflow reload").map_err(|error| format!("postgres.url: {error}"))?;
@@ -73,6 +83,9 @@ pub(super) async fn try_out(config: &Config, exchange: &Exchange) -> Result<(), 
         Ok(client) => client,
         Err(ConnectError::Refused(reason) | ConnectError::ReadOnly(reason) | ConnectError::Insecure(reason)) => {
             return Err(reason);
+        }
+        Err(ConnectError::Unreachable(reason)) if is_other(|config| &config.postgres) => {
+            return Err(format!("postgres.url: {reason}"));
         }
         Err(ConnectError::Unreachable(_)) => return Ok(()),
     };
@@ -83,6 +96,20 @@ pub(super) async fn try_out(config: &Config, exchange: &Exchange) -> Result<(), 
         }
     }
     Ok(())
+}
+
+/// Whether Redis lets us in and reads a journal for us.
+async fn redis_answers(config: &Config) -> Result<(), String> {
+    let redis = Redis::open(&config.redis, "outflow reload").map_err(|error| error.to_string())?;
+    let tags = config.outboxes.iter().map(|outbox| outbox.stream.hash_tag().filter(|_| redis.is_cluster()));
+    let tag = tags.flatten().next();
+    let journal = journal_key("reload", tag);
+    let outcome = match redis.ready(REDIS_LIMIT).await {
+        Ok(()) => redis.call("HGET", Args::from([journal.as_str(), "generation"])).await.map(drop),
+        Err(failure) => Err(failure),
+    };
+    redis.close().await;
+    outcome.map_err(|failure| failure.to_string())
 }
 
 #[cfg(test)]

@@ -154,7 +154,7 @@ impl Supervisor {
     async fn change_to(&mut self, config: Config) -> Result<(), String> {
         let connections = Connections::of(&config);
         let exchange = Exchange::between(&self.config, &config, connections != self.connections);
-        reload::try_out(&config, &exchange).await?;
+        reload::try_out(&self.config, &config, &exchange).await?;
         self.log.set_level(&config.log_level)?;
         for key in reload::needs_restart(&self.config, &config) {
             tracing::warn!(key, "this key takes effect at the next start only");

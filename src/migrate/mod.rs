@@ -35,11 +35,13 @@ pub enum Triggers {
 
 /// The whole script, in one transaction.
 pub fn script(outboxes: &[OutboxConfig], triggers: Triggers) -> String {
-    let mut sql = String::from("begin;\n");
+    let mut sql = String::from("begin isolation level read committed read write;\n");
     // Writing to memory cannot fail.
     let _ = writeln!(
         sql,
         "set local client_min_messages = warning;\n\
+         -- Whatever the role presets: an index takes the time that it takes.\n\
+         set local statement_timeout = 0;\n\
          -- Another migrate is waited for; a lock on a table only for so long that its writers hardly notice.\n\
          set local lock_timeout = '1min';\nselect pg_advisory_xact_lock({}, 0);\nset local lock_timeout = '1s';\n",
         lock::MIGRATE

@@ -17,9 +17,11 @@ const EXIT_CONFIG: u8 = 78;
 
 /// What every session of a companion relies on. A query that takes longer than this has lost its caller; one that waits for
 /// a lock is to say so, and not that it took too long.
-const SESSION: &str = "set statement_timeout = '10s'; set lock_timeout = '5s'; \
-    set idle_in_transaction_session_timeout = '30s'; set synchronous_commit = on; \
-    set default_transaction_isolation = 'read committed'; set default_transaction_read_only = off";
+const SESSION: &str = concat!(
+    include_str!("../postgres/session.sql"),
+    "set statement_timeout = '10s'; set lock_timeout = '5s'; set idle_in_transaction_session_timeout = '30s'; \
+    set synchronous_commit = on"
+);
 
 /// Why a companion ends before it starts.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

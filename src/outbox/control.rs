@@ -21,7 +21,10 @@ use super::{OutboxError, Woken, lock};
 use crate::postgres::{Connection, Server};
 
 /// `idle_session_timeout` ends the session of a frozen host, whose kernel still answers keepalives.
-const SESSION: &str = "set statement_timeout = '10s'; set lock_timeout = '5s'; set idle_session_timeout = '10s'";
+const SESSION: &str = concat!(
+    include_str!("../postgres/session.sql"),
+    "set statement_timeout = '10s'; set lock_timeout = '5s'; set idle_session_timeout = '10s'"
+);
 /// Well below `idle_session_timeout`.
 const PING_PAUSE: Duration = Duration::from_secs(3);
 /// One statement, so that the seat is taken before the member's row can be seen: whoever sees it without its lock takes

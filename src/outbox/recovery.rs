@@ -23,10 +23,7 @@ const BEGIN: &str = "begin isolation level read committed read write; set local 
 const FENCE: &str = "select pg_advisory_xact_lock($1, $2)";
 const IN_FORCE: &str = "select generation, slots, mapping from outflow.outbox where relation = $1::oid for update";
 /// Whoever still holds the fence shared is frozen or cut off: its claim must not end later than this recovery.
-const TERMINATE: &str = "select count(pg_terminate_backend(pid)) from pg_locks \
-    where locktype = 'advisory' and granted and mode = 'ShareLock' and pid <> pg_backend_pid() \
-    and database = (select oid from pg_database where datname = current_database()) \
-    and classid = $1::integer::oid and objid = $2::integer::oid and objsubid = 2";
+const TERMINATE: &str = include_str!("sql/terminate.sql");
 const NOTIFY: &str = "select pg_notify('outflow_members_' || $1::oid::text, '')";
 /// Attempts to get the fence, each after those who held it were terminated.
 const FENCE_ATTEMPTS: usize = 5;
@@ -81,8 +78,21 @@ impl PgOutbox {
                 Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => {
                     client.batch_execute("rollback").await.map_err(|error| failed(&error))?;
                     let row = client.query_one(TERMINATE, &[&keys.0, &keys.1]).await.map_err(|error| failed(&error))?;
-                    let terminated: i64 = row.get(0);
-                    tracing::warn!(outbox = self.config.name, terminated, "claims that did not end were terminated");
+                    let (terminated, others): (i64, Option<String>) = (row.get(0), row.get(1));
+                    if terminated > 0 {
+                        tracing::warn!(
+                            outbox = self.config.name,
+                            terminated,
+                            "claims that did not end were terminated"
+                        );
+                    }
+                    if let Some(roles) = others {
+                        tracing::warn!(
+                            outbox = self.config.name,
+                            roles,
+                            "claims of another role do not end, and this role may not terminate them: they end by themselves in some seconds; to be quicker, grant that role to this one, or grant pg_signal_backend"
+                        );
+                    }
                     drop(client.release());
                 }
                 Err(error) => return Err(failed(&error)),

@@ -23,6 +23,8 @@ use crate::postgres::{Server, describe_pool, pool};
 
 /// Longer than the statement timeout of the sessions: what still has no answer then has lost its server.
 pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(40);
+/// What each session of the pool relies on.
+const SESSION: &str = concat!(include_str!("../postgres/session.sql"), include_str!("sql/session.sql"));
 /// How long a member that stops may take to say so.
 const LEAVE_LIMIT: Duration = Duration::from_secs(2);
 /// How often the members are looked at when nothing is heard.
@@ -98,7 +100,7 @@ impl PgOutbox {
             outdated: None,
         };
         Self {
-            pool: pool(server.clone(), size, include_str!("sql/session.sql")),
+            pool: pool(server.clone(), size, SESSION),
             state: Arc::new(Mutex::new(state)),
             server: server.clone(),
             control: AsyncMutex::new(None),

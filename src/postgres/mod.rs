@@ -13,9 +13,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod};
+use deadpool_postgres::{Connect, Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod};
+use futures_util::future::BoxFuture;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::OnceCell;
+use tokio::task::JoinHandle;
 use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 use tokio_postgres::error::{DbError, SqlState};
 use tokio_postgres::tls::MakeTlsConnect;
@@ -126,7 +128,15 @@ impl Server {
     /// # Errors
     /// As tokio-postgres; [`describe`] puts them in words.
     pub async fn connect(&self) -> Result<(Client, Connection), tokio_postgres::Error> {
-        self.config.connect(self.tls.clone()).await
+        let refused = match self.config.connect(self.tls.clone()).await {
+            Err(refused) if is_read_only(&refused) => refused,
+            outcome => return outcome,
+        };
+        // The server, or only a setting of the database or role? Not asked for at first: some poolers refuse it.
+        let mut config = self.config.clone();
+        let options = self.config.get_options().unwrap_or_default();
+        config.options(format!("{options} -c default_transaction_read_only=off").trim_start());
+        config.connect(self.tls.clone()).await.map_err(|_same| refused)
     }
 
     /// The role that connects; without one in the address that of this process's user, as with libpq.
@@ -212,7 +222,7 @@ pub fn pool_of_own_sessions(server: Server, size: usize, session: &'static str) 
 
 fn pool_with(server: Server, size: usize, prepare: Hook) -> Pool {
     let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-    let manager = Manager::from_config(server.config, server.tls, recycling);
+    let manager = Manager::from_connect(server.config.clone(), server, recycling);
     Pool::builder(manager)
         .max_size(size)
         .runtime(deadpool_postgres::Runtime::Tokio1)
@@ -222,6 +232,26 @@ fn pool_with(server: Server, size: usize, prepare: Hook) -> Pool {
         .post_create(prepare)
         .build()
         .expect("a runtime is given, so that the timeouts are allowed")
+}
+
+/// As [`Server::connect`], for a pool.
+impl Connect for Server {
+    fn connect(&self, _: &Config) -> BoxFuture<'_, Result<(Client, JoinHandle<()>), tokio_postgres::Error>> {
+        Box::pin(async move {
+            let (client, connection) = Server::connect(self).await?;
+            // Ends with the client.
+            Ok((client, tokio::spawn(async move { drop(connection.await) })))
+        })
+    }
+}
+
+/// What tokio-postgres says of a server that takes no writes.
+fn is_read_only(error: &tokio_postgres::Error) -> bool {
+    use std::error::Error as _;
+    let cause = error.source().and_then(|source| source.downcast_ref::<std::io::Error>());
+    cause.is_some_and(|cause| {
+        cause.kind() == std::io::ErrorKind::PermissionDenied && cause.to_string().contains("does not allow writes")
+    })
 }
 
 /// What went wrong in words: the server's own message where there is one, not only "db error"; with what to do where TLS

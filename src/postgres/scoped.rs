@@ -16,6 +16,11 @@ pub fn begin(mode: &str, settings: &str) -> String {
     sql
 }
 
+/// The same settings for a transaction that is open.
+pub fn local(settings: &str) -> String {
+    begin("", settings).split_off("begin ;".len())
+}
+
 /// Runs `step` in a transaction that `begin` opens and that is rolled back: it only looks.
 ///
 /// # Errors
@@ -42,7 +47,10 @@ mod tests {
             begin("read only", settings),
             "begin read only; set local a = on; set local b = '1s'; set local c = off;"
         );
-        let ours = begin("read only", include_str!("../outbox/sql/session.sql"));
-        assert_eq!(ours.matches("set local ").count(), ours.matches(';').count() - 1, "{ours}");
+        assert_eq!(local(settings), " set local a = on; set local b = '1s'; set local c = off;");
+        for ours in [include_str!("session.sql"), include_str!("../outbox/sql/session.sql")] {
+            let ours = begin("read only", ours);
+            assert_eq!(ours.matches("set local ").count(), ours.matches(';').count() - 1, "{ours}");
+        }
     }
 }

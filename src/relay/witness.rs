@@ -13,8 +13,10 @@ use crate::sink::Sink;
 /// The first batch after a pause is written down at once, those that follow at most this often: what a member that is
 /// killed has not written down yet would not be missed.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
-/// A write that took t is followed by a pause of at least 50 t: 2 % of one core of Postgres, at most.
-const DUTY: u32 = 50;
+/// A write that took t is followed by a pause of ten times t, so that a Postgres that is slow has few of them; but not by a
+/// longer one than this.
+const DUTY: u32 = 10;
+const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// Pause after a write that failed.
 const PAUSE_FAILED: Duration = Duration::from_secs(1);
 /// How long a member that stops tries to write it down.
@@ -27,7 +29,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
             session.moved().await;
             let started = Instant::now();
             let pause = match self.outbox.testify(session.witness()).await {
-                Ok(()) => (started.elapsed() * DUTY).max(PAUSE_MIN),
+                Ok(()) => (started.elapsed() * DUTY).clamp(PAUSE_MIN, PAUSE_MAX),
                 Err(error) => {
                     tracing::debug!(outbox = self.name, %error, "the last batch is not written down yet");
                     session.retell();

@@ -16,8 +16,11 @@ use crate::postgres::{self, describe, scoped};
 use crate::table_name::quote_identifier;
 
 /// Plans as the relay does; a look at a table with many dead rows is cut short.
-const SESSION: &str =
-    concat!(include_str!("../outbox/sql/session.sql"), "set statement_timeout = '10s'; set lock_timeout = '1s';");
+const SESSION: &str = concat!(
+    include_str!("../postgres/session.sql"),
+    include_str!("../outbox/sql/session.sql"),
+    "set statement_timeout = '10s'; set lock_timeout = '1s';"
+);
 
 /// A member writes its pace every ten seconds at the latest, while it has one.
 const PACE_AGE_MAX: SignedDuration = SignedDuration::from_secs(20);

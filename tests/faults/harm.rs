@@ -184,10 +184,13 @@ async fn wrong_type(stage: &Stage, length: Duration, rng: &mut Rng) -> String {
 }
 
 async fn acl(stage: &Stage, name: &str, length: Duration, rng: &mut Rng) -> String {
-    let (what, rules): (&str, &[&str]) = match rng.u32(0..4) {
+    let (what, rules): (&str, &[&str]) = match rng.u32(0..7) {
         0 => ("a stream", &["resetkeys", "~outflow:*", "~events.order", "~events.stock", "~events.mail"]),
         1 => ("the journal", &["resetkeys", "~events.*"]),
         2 => ("XADD", &["-xadd"]),
+        3 => ("HDEL", &["-hdel"]),
+        4 => ("HSET", &["-hset"]),
+        5 => ("HMGET and HKEYS", &["-hmget", "-hkeys"]),
         _ => ("everything", &["off"]),
     };
     let set = [&["SETUSER", name], rules].concat();

@@ -43,6 +43,7 @@ mod run;
 mod sentinel;
 mod sequences;
 mod servers;
+mod settings;
 mod sleep;
 mod status;
 mod support;

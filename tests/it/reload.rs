@@ -61,6 +61,43 @@ async fn a_bad_configuration_changes_nothing_and_says_so() {
     assert_eq!(status(&stage).await["config_problem"], Value::Null);
 }
 
+/// Another Redis that is away, that does not let the relay in, or that lets it do nothing.
+#[tokio::test]
+async fn another_redis_that_is_no_use_is_rejected() {
+    let stage = Stage::new(&outbox("")).await;
+    let mut relay = stage.relay();
+    stage.ready(200).await;
+    stage.command("ACL", &["SETUSER", "poor", "on", ">hunter2", "+ping", "+client", "~*"]).await;
+    let nobody = outflow::local::free_port().expect("a port");
+    let ours = stage.redis.url();
+    let table = [
+        (format!("redis://127.0.0.1:{nobody}"), "refused"),
+        (ours.replace("redis://", "redis://poor:wrong@"), "WRONGPASS"),
+        (ours.replace("redis://", "redis://poor:hunter2@"), "NOPERM"),
+    ];
+    for (url, words) in &table {
+        stage.configure_with(url, &outbox(""));
+        reload(&stage, &mut relay, "failure").await;
+        let problem = status(&stage).await["config_problem"].as_str().unwrap_or_default().to_owned();
+        assert!(problem.contains("redis.url") && problem.contains(words), "{words}: {problem}");
+        assert!(!problem.contains("hunter2") && !problem.contains("wrong"), "a secret: {problem}");
+        assert!(stage.metrics().await.contains("outflow_config_last_reload_successful 0"));
+        stage.ready(200).await;
+    }
+    assert_eq!(table.len(), 3);
+    let rows = Numbered { rows: 500, keys: 3 };
+    rows.insert(&stage).await;
+    stage.drained().await;
+    rows.check(&stage, "events.order").await;
+    // The one that is used already may be away: other changes are taken, and it is waited for.
+    stage.configure(&outbox(""));
+    reload(&stage, &mut relay, "success").await;
+    let mut stage = stage;
+    stage.redis.kill().await.expect("its end");
+    stage.configure(&outbox("batch_rows = 7"));
+    reload(&stage, &mut relay, "success").await;
+}
+
 /// Added, changed, removed: the others are left alone, and under load nothing is lost, doubled or out of order.
 #[tokio::test]
 async fn outboxes_come_change_and_go() {

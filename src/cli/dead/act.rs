@@ -11,6 +11,7 @@ use crate::cli::output;
 use crate::config::{Config, OutboxConfig};
 use crate::daemon::DaemonError;
 use crate::dead::{self, Chosen, Filter};
+use crate::postgres::scoped;
 use crate::terminal;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,7 +77,7 @@ async fn done_with(
     chosen: &[Chosen],
 ) -> Result<u64, DaemonError> {
     let transaction = client.transaction().await.map_err(failed)?;
-    transaction.batch_execute(SETTINGS).await.map_err(failed)?;
+    transaction.batch_execute(&scoped::local(SETTINGS)).await.map_err(failed)?;
     let mut of_outbox: BTreeMap<&str, Vec<i64>> = BTreeMap::new();
     for letter in chosen {
         of_outbox.entry(&letter.outbox).or_default().push(letter.id);

@@ -21,7 +21,8 @@ pub(super) use args::DeadCommand;
 /// Rows that `list` shows unless told otherwise.
 const LIST_LIMIT: i64 = 100;
 /// For a transaction, never for the session: behind a pooler that is somebody else's next.
-const SETTINGS: &str = "set local statement_timeout = '5min'; set local lock_timeout = '10s';";
+const SETTINGS: &str =
+    concat!(include_str!("../../postgres/session.sql"), "set statement_timeout = '5min'; set lock_timeout = '10s';");
 
 pub(super) async fn run(command: DeadCommand, config: Config) -> Result<(), DaemonError> {
     let mut client = to_postgres(&config, "outflow dead").await?;
