@@ -1,5 +1,6 @@
 //! One outbox's relay, from its table to its end.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +30,8 @@ const MISSING_PAUSE: Duration = Duration::from_millis(500);
 /// For a look at the table.
 const SESSION: &str =
     concat!(include_str!("../postgres/session.sql"), "set statement_timeout = '30s'; set lock_timeout = '10s';");
+/// Reasons that are told of one wait.
+const REASONS_MAX: usize = 8;
 /// How long `--once` waits for its servers.
 const ONCE_CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
@@ -140,7 +143,7 @@ impl Look<'_> {
     }
 
     async fn examine(&mut self, waits: bool) -> Result<Option<Table>, DaemonError> {
-        let mut known = None;
+        let mut known = BTreeSet::new();
         while !self.stop.is_cancelled() {
             let mut is_missing = false;
             let (reason, what) = match connect(self.server).await {
@@ -170,9 +173,9 @@ impl Look<'_> {
                 return Err(DaemonError::Unavailable(format!("{what}: {reason}")));
             }
             self.metrics.down(&reason);
-            if known.as_ref() != Some(&reason) {
+            // Reasons may take turns: each is told once.
+            if known.len() < REASONS_MAX && known.insert(reason.clone()) {
                 tracing::warn!(outbox = self.outbox.name, reason, "{what}: trying again until it works");
-                known = Some(reason);
             }
             if is_missing { self.rest(MISSING_PAUSE).await } else { self.pause().await }
         }

@@ -252,5 +252,5 @@ fn lossy(bytes: &Bytes) -> String {
 }
 
 fn unexpected(reply: &Reply) -> String {
-    format!("Redis gave an answer of an unexpected kind: {}", reply.kind())
+    format!("Redis gave an answer that does not fit the question: {}", reply.kind())
 }

@@ -20,6 +20,7 @@ mod entries;
 mod examples;
 mod green;
 mod http;
+mod incidents;
 mod late_ids;
 mod log;
 mod loss;

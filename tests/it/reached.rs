@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use crate::support::{Asked, LIMIT, Stage, outbox};
 
 /// What no person should have to read: Rust's debug output, fred's own lines, places in somebody's sources.
-const FOR_PROGRAMMERS: [&str; 11] = [
+pub(crate) const FOR_PROGRAMMERS: [&str; 11] = [
     "Os {",
     "kind: ",
     "SimpleError",
@@ -33,7 +33,7 @@ fn readable(asked: &Asked, of: &str) {
 }
 
 /// Answers everybody as an HTTP server does.
-async fn http() -> u16 {
+pub(crate) async fn http() -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a listener");
     let port = listener.local_addr().expect("an address").port();
     tokio::spawn(async move {
