@@ -42,7 +42,7 @@ struct Api {
     metrics: Metrics,
 }
 
-/// All routes of the API; with `probes`, those of [`probes`] beside them.
+/// All routes of the API; with `probes`, those of [`probes()`] beside them.
 ///
 /// # Errors
 /// When `registry` has its metrics already.
