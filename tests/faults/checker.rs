@@ -1,7 +1,7 @@
 //! The checker: every committed event once in its stream or with its reason among the dead letters, nothing else, and the
 //! counters of each key in order.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 
 use outflow::redis::{Args, Redis, Reply};
@@ -17,9 +17,8 @@ struct Noted {
     key: String,
     stream: String,
     n: i64,
-    too_large: bool,
-    /// It has no type.
-    nameless: bool,
+    /// Why it must be a dead letter, if it must.
+    due: Option<String>,
     /// Where it came out: entries, or dead letters with their reason.
     found: Vec<String>,
 }
@@ -74,8 +73,8 @@ impl Verdict {
     }
 }
 
-/// Reads everything; nobody writes any more.
-pub(crate) async fn check(postgres: &Client, redis: &Redis) -> Verdict {
+/// Reads everything; nobody writes any more. `gone`: what Redis has lost, which must be missing.
+pub(crate) async fn check(postgres: &Client, redis: &Redis, gone: &HashSet<Uuid>) -> Verdict {
     let mut noted = ledger(postgres).await;
     let mut verdict = Verdict { events: noted.len(), ..Verdict::default() };
     let mut streams: Vec<String> = noted.values().map(|event| event.stream.clone()).collect();
@@ -88,6 +87,10 @@ pub(crate) async fn check(postgres: &Client, redis: &Redis) -> Verdict {
     for (id, event) in &noted {
         let Noted { key, n, found, .. } = event;
         match found.len() {
+            0 if gone.contains(id) => {}
+            _ if gone.contains(id) => {
+                verdict.strange.push(format!("{key} {n} (event {id}) was gone with Redis: {}", found.join(" and ")));
+            }
             0 => verdict.lost.push(format!("{key} {n} (event {id}) of {}", event.stream)),
             1 => {}
             _ => verdict.doubled.push(format!("{key} {n} (event {id}): {}", found.join(" and "))),
@@ -97,21 +100,38 @@ pub(crate) async fn check(postgres: &Client, redis: &Redis) -> Verdict {
     verdict
 }
 
+/// The committed events that are nowhere. Nobody appends meanwhile.
+pub(crate) async fn missing(postgres: &Client, redis: &Redis) -> HashSet<Uuid> {
+    const NOWHERE: &str = "select l.event_id, l.kind from ledger l \
+        where not exists (select from outbox o where o.event_id = l.event_id) \
+        and not exists (select from outflow.dead_letter d where d.event_id = l.event_id::text)";
+    let rows = postgres.query(NOWHERE, &[]).await.expect("the ledger");
+    let mut missing: HashSet<Uuid> = rows.iter().map(|row| row.get(0)).collect();
+    let streams: HashSet<String> = rows.iter().map(|row| format!("events.{}", row.get::<_, String>(1))).collect();
+    for stream in streams {
+        let mut from = "-".to_owned();
+        loop {
+            let page = redis.call("XRANGE", [&stream, &from, "+", "COUNT", PAGE].into()).await.expect("a page");
+            for entry in page.items() {
+                let (entry, fields) = fields(entry);
+                from = format!("({entry}");
+                if let Some(id) = fields.get("id").and_then(|id| id.parse().ok()) {
+                    missing.remove(&id);
+                }
+            }
+            if page.items().is_empty() {
+                break;
+            }
+        }
+    }
+    missing
+}
+
 async fn ledger(postgres: &Client) -> HashMap<Uuid, Noted> {
-    let rows = postgres
-        .query("select event_id, key, kind, n, too_large, nameless from ledger", &[])
-        .await
-        .expect("the ledger");
+    let rows = postgres.query("select event_id, key, kind, n, due from ledger", &[]).await.expect("the ledger");
     let noted = rows.iter().map(|row| {
         let stream = format!("events.{}", row.get::<_, String>(2));
-        let noted = Noted {
-            key: row.get(1),
-            stream,
-            n: row.get(3),
-            too_large: row.get(4),
-            nameless: row.get(5),
-            found: Vec::new(),
-        };
+        let noted = Noted { key: row.get(1), stream, n: row.get(3), due: row.get(4), found: Vec::new() };
         (row.get(0), noted)
     });
     noted.collect()
@@ -137,8 +157,8 @@ async fn read(redis: &Redis, stream: &str, noted: &mut HashMap<Uuid, Noted>, ver
             if event.stream != stream || event.key != field("key") || payload["n"].as_i64() != Some(event.n) {
                 verdict.strange.push(format!("{at}: {fields:?} is not {} {}", event.key, event.n));
             }
-            if event.too_large || event.nameless {
-                verdict.strange.push(format!("{at}: {} {} is too large or has no type", event.key, event.n));
+            if let Some(due) = &event.due {
+                verdict.strange.push(format!("{at}: {} {} was to be a dead letter: {due}", event.key, event.n));
             }
             event.found.push(at.clone());
             if event.found.len() > 1 {
@@ -163,8 +183,7 @@ async fn dead_letters(postgres: &Client, noted: &mut HashMap<Uuid, Noted>, verdi
         let (id, key, reason): (String, String, String) = (row.get(0), row.get(1), row.get(2));
         match id.parse().ok().and_then(|id: Uuid| noted.get_mut(&id)) {
             Some(event) => {
-                let is_due = (event.too_large && reason == "too_large") || (event.nameless && reason == "null_column");
-                if !is_due {
+                if event.due.as_deref() != Some(&*reason) {
                     verdict.strange.push(format!("{key} {} is a dead letter: {reason}", event.n));
                 }
                 event.found.push(format!("the dead letters ({reason})"));

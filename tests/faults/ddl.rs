@@ -13,13 +13,13 @@ const LOCK_TIMEOUT: &str = "set lock_timeout = '5s'";
 const COLUMNS: &str = "event_id, aggregate_type, aggregate_id, event_type, payload, headers, created_at";
 
 /// What is done, and how it is undone.
-struct Change {
+pub(crate) struct Change {
     there: String,
     back: String,
 }
 
 impl Change {
-    fn new(there: &str, back: &str) -> Self {
+    pub(crate) fn new(there: &str, back: &str) -> Self {
         Self { there: there.to_owned(), back: back.to_owned() }
     }
 
@@ -62,8 +62,7 @@ impl Change {
             "begin; create table outbox_child (like outbox including all); \
              with made as materialized (select gen_random_uuid() as event_id, n from generate_series(1, 100) n), \
              counted as (insert into counter (key, kind, n) values ('{key}', 'order', 100)), \
-             noted as (insert into ledger (event_id, key, kind, n, too_large, nameless) \
-               select event_id, '{key}', 'order', n, false, false from made) \
+             noted as (insert into ledger (event_id, key, kind, n) select event_id, '{key}', 'order', n from made) \
              insert into outbox_child (id, event_id, aggregate_type, aggregate_id, event_type, payload) overriding system value \
              select nextval('outbox_id_seq'), event_id, 'order', '{key}', 'Counted', jsonb_build_object('n', n) \
              from (select * from made order by n) as made; \
@@ -87,7 +86,12 @@ pub(crate) async fn change(stage: &Stage, length: Duration, rng: &mut Rng) -> St
         let done = run(stage, "vacuum full outbox").await;
         return done.map_or_else(|error| format!("not done: {error}"), |()| "vacuum full".to_owned());
     }
-    let Change { there, back } = Change::drawn(rng);
+    run_for(stage, Change::drawn(rng), length).await
+}
+
+/// Nothing else may be altered meanwhile.
+pub(crate) async fn run_for(stage: &Stage, change: Change, length: Duration) -> String {
+    let Change { there, back } = change;
     let done = run(stage, &there).await;
     if done.is_ok() {
         sleep(length).await;

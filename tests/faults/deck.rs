@@ -42,7 +42,7 @@ fn every_kind_can_be_dealt_alone() {
         assert_eq!([deck.draw().0, deck.draw().0], [kind, kind]);
         rows += 1;
     }
-    assert_eq!(rows, 23);
+    assert_eq!(rows, 25);
     assert!("frost".parse::<Kind>().is_err_and(|message| message.contains("pg-freeze")));
 }
 

@@ -9,7 +9,9 @@ use tokio::time::sleep;
 use super::ddl;
 use super::ids;
 use super::kind::Kind;
+use super::poison;
 use super::proxy::Mode;
+use super::restore::{self, Fate};
 use super::stage::{LIMIT, Stage, Way};
 
 /// How long faults last.
@@ -24,8 +26,8 @@ pub(crate) struct Scale {
 }
 
 impl Scale {
-    /// Longer than every timeout: a claim may idle for 60 s, a recovery for 12, a member for 10; Redis is given up after
-    /// 10, a connection after 15.
+    /// Longer than every timeout: a claim may idle for 11 s, a recovery for 12, a member for 10; Redis is given up after
+    /// 10, a connection after 15, Postgres after 40.
     pub(crate) const FULL: Self = Self { freeze: (62, 66), usual: (500, 5_000), long: 3 };
     /// Longer than what decides about a frozen member: its seat is lost after 10 s, a recovery after 12.
     pub(crate) const SHORT: Self = Self { freeze: (13, 14), usual: (300, 2_000), long: 0 };
@@ -45,6 +47,11 @@ impl Scale {
 
 /// Does it and undoes it; what it was, in words.
 pub(crate) async fn harm(stage: &Stage, kind: Kind, scale: Scale, rng: &mut Rng) -> String {
+    if kind == Kind::Restore {
+        let _no_other = stage.quiet.write().await;
+        return restore::restore(stage, Fate::ALL[rng.usize(0..Fate::ALL.len())], rng).await;
+    }
+    let _not_alone = stage.quiet.read().await;
     let member = rng.usize(0..stage.members.len());
     let name = stage.members[member].name.clone();
     match kind {
@@ -118,7 +125,9 @@ pub(crate) async fn harm(stage: &Stage, kind: Kind, scale: Scale, rng: &mut Rng)
         }
         Kind::LateIds => ids::late(stage, scale.pause(rng), rng).await,
         Kind::IdJumps => ids::jump(stage, rng).await,
+        Kind::Poison => poison::write(stage, scale.pause(rng), rng).await,
         Kind::Ddl => ddl::change(stage, scale.pause(rng), rng).await,
+        Kind::Restore => unreachable!("done above, alone"),
     }
 }
 

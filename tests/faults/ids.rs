@@ -13,10 +13,9 @@ use super::writers::LOCK;
 /// Farther than the writers come while a member is frozen.
 const FAR: i64 = 1_000_000;
 const COLUMNS: &str = "event_id, aggregate_type, aggregate_id, event_type, payload";
-const NOTE: &str = "insert into ledger values ($1, $2, 'order', $3, false, false)";
-/// A key of its own, whose only event has an id that is `$2` ahead.
-const AHEAD: &str = "with made as (insert into counter (key, kind, n) values ($1, 'order', 1) returning *), \
-      noted as (insert into ledger select gen_random_uuid(), key, kind, n, false, false from made returning *) \
+const NOTE: &str = "insert into ledger values ($1, $2, 'order', $3)";
+/// A key of its own, whose only event has an id that is `$2` ahead. A later one's would be lower.
+const AHEAD: &str = "with noted as (insert into ledger values (gen_random_uuid(), $1, 'order', 1) returning *) \
     insert into outbox (id, event_id, aggregate_type, aggregate_id, event_type, payload) overriding system value \
     select (select last_value from outbox_id_seq) + $2, event_id, kind, key, 'Counted', jsonb_build_object('n', n) from noted";
 
@@ -35,6 +34,8 @@ pub(crate) async fn late(stage: &Stage, length: Duration, rng: &mut Rng) -> Stri
         // A key of its own: nobody else writes it, so that nothing must be locked, which would take a number.
         let (key, mut n) = (format!("late-{}", rng.u64(..)), 0);
         while begun.elapsed() < length {
+            // Else a later event of the key might have a lower id.
+            let _not_set_back = stage.sequence.lock().await;
             n += 1;
             if write(&mut client, &key, n, allocates, rng).await.is_err() {
                 break;
@@ -97,7 +98,7 @@ async fn jumped(stage: &Stage, rng: &mut Rng) -> Result<String, tokio_postgres::
         }
         1 if last > 2 * FAR => {
             // And the outbox that is seen to be empty is the one that it is.
-            let _no_ddl = stage.ddl.lock().await;
+            let (_no_ddl, _no_late_id) = (stage.ddl.lock().await, stage.sequence.lock().await);
             // What waits would be overtaken by its ids alone: nobody writes, and all is delivered.
             let all: Vec<String> =
                 client.query("select key from counter", &[]).await?.iter().map(|row| row.get(0)).collect();

@@ -48,10 +48,14 @@ pub(crate) enum Kind {
     IdJumps,
     /// The table is altered: types, names, a child, another table in its place; and it is altered back.
     Ddl,
+    /// Redis comes back with an older copy of its files, the members being killed, stopped or alive.
+    Restore,
+    /// Rows that cannot be read, are far too large, or that Postgres does not let go for a while.
+    Poison,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 23] = [
+    pub(crate) const ALL: [Self; 25] = [
         Self::Kill,
         Self::Freeze,
         Self::Term,
@@ -75,6 +79,8 @@ impl Kind {
         Self::LateIds,
         Self::IdJumps,
         Self::Ddl,
+        Self::Restore,
+        Self::Poison,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -102,6 +108,8 @@ impl Kind {
             Self::LateIds => "late-ids",
             Self::IdJumps => "id-jumps",
             Self::Ddl => "ddl",
+            Self::Restore => "restore",
+            Self::Poison => "poison",
         }
     }
 }

@@ -10,7 +10,9 @@ mod harm;
 mod ids;
 mod kind;
 mod mutants;
+mod poison;
 mod proxy;
+mod restore;
 mod run;
 mod stage;
 mod writers;
@@ -47,8 +49,9 @@ async fn clean(plan: Plan) {
 /// One fault of several kinds in a quarter of a minute.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_short_run_is_clean() {
-    use Kind::{Freeze, Full, Kill, PgCut, PgTerminate, RedisDrop, RedisFreeze, RedisKill, Term, WrongType};
-    let kinds = vec![Kill, Freeze, Term, PgTerminate, RedisKill, Full, WrongType, PgCut, RedisFreeze, RedisDrop];
+    use Kind::{Freeze, Full, Kill, PgCut, PgTerminate, RedisDrop, RedisFreeze, RedisKill, Restore, Term, WrongType};
+    let kinds =
+        vec![Kill, Freeze, Term, PgTerminate, RedisKill, Full, WrongType, PgCut, RedisFreeze, RedisDrop, Restore];
     clean(Plan { kinds, scale: Scale::SHORT, ..plan(20_261_121) }).await;
 }
 

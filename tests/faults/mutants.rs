@@ -11,6 +11,7 @@ use tokio::time::sleep;
 use super::checker::Verdict;
 use super::kind::Kind;
 use super::proxy::{Mode, Rewrite};
+use super::restore::{Fate, restore};
 use super::run::{Plan, Run, say};
 use super::stage::{Stage, Way};
 use super::writers::Load;
@@ -80,7 +81,7 @@ async fn killed_while(run: &mut Run, unheard: impl Fn(&Stage, Mode)) {
 
 /// Every claim takes what it can: what a mutant does wrong is a matter of the rows that it holds.
 fn steady() -> Load {
-    Load { nameless: 0.0, ..Load::steady() }
+    Load { poison: 0.0, ..Load::steady() }
 }
 
 fn dense() -> Load {
@@ -252,4 +253,21 @@ async fn without_the_watch_list() {
         found: |verdict| &verdict.disordered,
     };
     caught(mutant, async |_, _| sleep(Duration::from_secs(5)).await).await;
+}
+
+/// Nobody who had the answers lives, and nobody reads what they wrote down: what went with Redis is not noticed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_the_witness() {
+    let mutant = Mutant {
+        name: "without the witness",
+        seed: 7,
+        rewrites: &[("w.batch", "0::int8")],
+        prelude: "",
+        load: dense(),
+        found: |verdict| &verdict.complaints,
+    };
+    caught(mutant, async |run, _| {
+        restore(&run.stage, Fate::Killed, &mut Rng::with_seed(7)).await;
+    })
+    .await;
 }

@@ -13,6 +13,7 @@ use super::deck::Deck;
 use super::harm::{Scale, harm, healed};
 use super::kind::Kind;
 use super::proxy::Rewrite;
+use super::restore::{TOLD, losses};
 use super::stage::{LIMIT, Stage};
 use super::writers::{Load, Writers, mark};
 
@@ -174,6 +175,7 @@ impl Run {
             let left = stage.number("select count(*) from public.outbox").await;
             complaints.push(format!("{left} events are still in the outbox"));
         }
+        let mut told = Vec::new();
         for member in &stage.members {
             let mut program = member.program.lock().await;
             program.terminate();
@@ -181,18 +183,27 @@ impl Run {
                 Ok(status) if status.success() => {}
                 ended => complaints.push(format!("{} did not end well: {ended:?}", member.name)),
             }
-            for line in
-                program.log().lines().filter(|line| line.contains("panicked") || line.contains("Redis lost data"))
-            {
+            let log = program.log();
+            told.extend(
+                log.lines().filter(|line| line.contains(TOLD)).map(|line| format!("{} says: {line}", member.name)),
+            );
+            for line in log.lines().filter(|line| line.contains("panicked")) {
                 complaints.push(format!("{} says: {line}", member.name));
             }
+        }
+        let (gone, count) = losses(&stage, |losses| {
+            complaints.append(&mut losses.complaints);
+            (losses.events.len(), losses.count)
+        });
+        if told.len() != count {
+            complaints.push(format!("{count} losses of Redis were told {} times: {}", told.len(), told.join("; ")));
         }
         complaints.extend(journal(&stage).await);
         let mut verdict = verdict(&stage).await;
         verdict.complaints = complaints;
         let length = started.elapsed();
         let mut summary = format!(
-            "faults: seed {}, {:.1} min, {} members, {} events, {} dead, {}, slowest recovery {:.1} s; ",
+            "faults: seed {}, {:.1} min, {} members, {} events, {} dead, {gone} gone with Redis, {}, slowest recovery {:.1} s; ",
             plan.seed,
             length.as_secs_f64() / 60.0,
             plan.members,
@@ -227,7 +238,8 @@ fn tell(started: Instant, line: &str) {
 async fn verdict(stage: &Stage) -> Verdict {
     let redis = stage.redis_client();
     redis.ready(LIMIT).await.expect("a connection");
-    check(&stage.client().await.expect("a connection"), &redis).await
+    let gone = losses(stage, |losses| losses.events.clone());
+    check(&stage.client().await.expect("a connection"), &redis, &gone).await
 }
 
 /// After a clean end the journals hold no batch.

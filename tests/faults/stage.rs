@@ -8,10 +8,11 @@ use outflow::local::{Error, Postgres, Program, Redis, eventually, free_port};
 use outflow::redis::{Args, Reply};
 use secrecy::SecretString;
 use tempfile::TempDir;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, RwLock};
 use tokio_postgres::{Client, NoTls};
 
 use super::proxy::{Label, Mode, Proxy, Rewrite};
+use super::restore::Losses;
 
 /// Longer than any wait that is not a failure, also on a busy machine.
 pub(crate) const LIMIT: Duration = Duration::from_secs(90);
@@ -27,6 +28,12 @@ pub(crate) struct Stage {
     pub(crate) to_redis: Proxy,
     /// Held as long as the table is not what it was, or must not be altered.
     pub(crate) ddl: Mutex<()>,
+    /// Held by whoever writes a key without its counter's lock, and by who sets the sequence back.
+    pub(crate) sequence: Mutex<()>,
+    /// Shared by the faults that may be under way at once; held exclusively by one that may not.
+    pub(crate) quiet: RwLock<()>,
+    /// What Redis has lost, to the event.
+    pub(crate) losses: std::sync::Mutex<Losses>,
     postgres_url: String,
     redis_url: String,
     dir: Arc<TempDir>,
@@ -48,7 +55,8 @@ impl Stage {
         let dir = Arc::new(tempfile::Builder::new().prefix("outflow-faults-").tempdir().expect("a directory"));
         let names: Vec<String> = (1..=members).map(|n| format!("m{n}")).collect();
         let users = names.iter().flat_map(|name| ["--user", name, "on", ">pw", "~*", "&*", "+@all"]);
-        let users: Vec<&str> = users.collect();
+        // Its files can be copied at any time.
+        let users: Vec<&str> = users.chain(["--auto-aof-rewrite-percentage", "0"]).collect();
         let (postgres, redis) = tokio::join!(Postgres::start(dir.path()), Redis::start(dir.path(), &users));
         let (postgres, redis) = (postgres.expect("Postgres"), redis.expect("Redis"));
         let to_postgres = Proxy::start(postgres.port(), names.iter().flat_map(|name| lanes(name)).collect(), rewrites);
@@ -63,6 +71,9 @@ impl Stage {
             to_postgres,
             to_redis,
             ddl: Mutex::default(),
+            sequence: Mutex::default(),
+            quiet: RwLock::default(),
+            losses: std::sync::Mutex::default(),
             dir,
         };
         stage.prepare(&names, prelude).await;

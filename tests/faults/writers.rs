@@ -25,8 +25,9 @@ pub(crate) struct Load {
     pub(crate) burst: i32,
     /// Pause between two bursts, in ms.
     pub(crate) burst_pause_ms: u64,
-    /// The share of events without a type, which no claim can take: each makes the claims small for a while.
-    pub(crate) nameless: f64,
+    /// The share of events that no claim can take, because they have no type or are larger printed than stored: each makes
+    /// the claims small for a while.
+    pub(crate) poison: f64,
 }
 
 impl Load {
@@ -40,29 +41,21 @@ impl Load {
             held_ms: 1_500,
             burst: 2,
             burst_pause_ms: 1_500,
-            nameless: 0.003,
+            poison: 0.004,
         }
     }
 }
 
-/// The counters, and a note of every committed event: what the checker believes.
+/// The counters, and a note of every committed event, with the reason if it must become a dead letter: what the checker
+/// believes.
 const TABLES: &str = "create table counter (key text primary key, kind text not null, n bigint not null default 0); \
-    create table ledger (event_id uuid primary key, key text not null, kind text not null, n bigint not null, \
-      too_large boolean not null, nameless boolean not null); \
+    create table ledger (event_id uuid primary key, key text not null, kind text not null, n bigint not null, due text); \
     alter table outbox alter column event_type drop not null";
 const KINDS: [&str; 5] = ["order", "payment", "stock", "mail", "audit"];
 
 /// Writers of one key wait for each other here, as they would at the row of their aggregate.
 pub(crate) const LOCK: &str = "select 1 from counter where key = any($1) order by key for update";
-/// `$2` events for each of the keys; one in 300 is too large, and a share of `$3` has no type, so that no claim can take it.
-const WRITE: &str = "with counted as (update counter set n = n + $2 where key = any($1) returning key, kind, n - $2 as n), \
-      made as materialized (select gen_random_uuid() as event_id, c.key, c.kind, c.n + i as n, random() < 0.003 as too_large, \
-        random() < $3 as nameless \
-        from counted c, generate_series(1, $2) i), \
-      noted as (insert into ledger select * from made) \
-    insert into outbox (event_id, aggregate_type, aggregate_id, event_type, payload) \
-    select event_id, kind, key, case when not nameless then 'Counted' end, jsonb_build_object('n', n, 'pad', repeat('x', case when too_large then 5000 else 60 end)) \
-    from made order by n, key";
+const WRITE: &str = include_str!("write.sql");
 
 /// Writers at work; they end when this is dropped.
 pub(crate) struct Writers {
@@ -139,7 +132,7 @@ async fn transact(client: &mut Client, load: Load, bursts: bool, rng: &mut Rng) 
     let events = if bursts { load.burst } else { rng.i32(1..=3) };
     let transaction = client.transaction().await?;
     transaction.execute(LOCK, &[&keys]).await?;
-    transaction.execute(WRITE, &[&keys, &i64::from(events), &load.nameless]).await?;
+    transaction.execute(WRITE, &[&keys, &i64::from(events), &load.poison]).await?;
     if rng.u64(0..100) < load.held {
         tokio::time::sleep(Duration::from_millis(rng.u64(50..=load.held_ms))).await;
     }
