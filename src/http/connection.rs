@@ -29,19 +29,44 @@ const BUFFER_BYTES_MAX: usize = 32 * 1024;
 /// What a connection is at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
-    /// No request has come.
-    Fresh,
-    /// A request has come without the end of its body.
-    Receiving,
+    /// No request has come since then.
+    Fresh(Instant),
+    /// A request has come then, without the end of its body.
+    Receiving(Instant),
     /// A whole request is in hand.
     Busy,
     /// The last request was answered then; whether the client has read the answer is not known.
     Answered(Instant),
 }
 
+impl State {
+    pub(super) fn fresh() -> Self {
+        Self::Fresh(Instant::now())
+    }
+
+    pub(super) fn is_receiving(self) -> bool {
+        matches!(self, Self::Receiving(_))
+    }
+
+    /// Since when the connection has been waiting for its client; `None` if the client waits.
+    pub(super) fn since(self) -> Option<Instant> {
+        match self {
+            Self::Fresh(since) | Self::Receiving(since) | Self::Answered(since) => Some(since),
+            Self::Busy => None,
+        }
+    }
+}
+
 /// Serves a client until it leaves or is too slow. Once `leave` is cancelled, it gets the answer to its request, if one is in
-/// hand, and no other.
-pub(super) async fn serve(stream: TcpStream, router: Router, state: watch::Sender<State>, leave: CancellationToken) {
+/// hand, and no other. At a stop that holds for a request of which only a part has come, too; otherwise somebody else waits for
+/// the room, perhaps for as long as the client likes.
+pub(super) async fn serve(
+    stream: TcpStream,
+    router: Router,
+    state: watch::Sender<State>,
+    leave: CancellationToken,
+    stop: CancellationToken,
+) {
     // Answers are written whole.
     let _ = stream.set_nodelay(true);
     let mut stream = TimeoutStream::new(stream);
@@ -73,18 +98,20 @@ pub(super) async fn serve(stream: TcpStream, router: Router, state: watch::Sende
     tokio::select! {
         biased;
         _ended = connection.as_mut() => {}
-        () = until_read(&mut seen) => {}
+        () = until_read(&mut seen, &stop) => {}
     }
 }
 
 /// Waits for the request in hand, and a moment for its answer to be read. Half a head is not waited for.
-async fn until_read(seen: &mut watch::Receiver<State>) {
+async fn until_read(seen: &mut watch::Receiver<State>, stop: &CancellationToken) {
+    let is_over = |state: &State| match state {
+        State::Busy => false,
+        State::Receiving(_) => !stop.is_cancelled(),
+        State::Fresh(_) | State::Answered(_) => true,
+    };
     // Fails only without a sender, which the connection has.
-    let state = seen
-        .wait_for(|state| !matches!(state, State::Receiving | State::Busy))
-        .await
-        .map_or(State::Fresh, |state| *state);
-    if let State::Answered(at) = state {
+    let state = seen.wait_for(is_over).await.map(|state| *state);
+    if let Ok(State::Answered(at)) = state {
         tokio::time::sleep_until(at + LAST_ANSWER_TIMEOUT).await;
     }
 }
@@ -94,7 +121,7 @@ struct InHand(watch::Sender<State>);
 
 impl InHand {
     fn new(state: watch::Sender<State>, is_whole: bool) -> Self {
-        state.send_replace(if is_whole { State::Busy } else { State::Receiving });
+        state.send_replace(if is_whole { State::Busy } else { State::Receiving(Instant::now()) });
         Self(state)
     }
 }
@@ -122,7 +149,7 @@ impl Body for Arriving {
         let polled = Pin::new(&mut self.body).poll_frame(context);
         if matches!(polled, Poll::Ready(None)) || self.body.is_end_stream() {
             self.state.send_if_modified(|state| {
-                let is_news = *state == State::Receiving;
+                let is_news = state.is_receiving();
                 if is_news {
                     *state = State::Busy;
                 }

@@ -1,12 +1,19 @@
 //! The connections of one listener: as many as there is room for.
 
+use std::time::Duration;
+
 use axum::Router;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::connection::{self, State};
+
+/// How long no connection is dropped after it was opened, has begun a request or got an answer: what its client sent next may
+/// be here already, without its task having seen it.
+const MOMENT: Duration = Duration::from_millis(100);
 
 /// Ends with its tasks: dropping it drops every connection.
 pub(super) struct Connections {
@@ -14,7 +21,7 @@ pub(super) struct Connections {
     router: Router,
     stop: CancellationToken,
     tasks: JoinSet<()>,
-    /// The oldest first.
+    /// Those that have not been told to leave.
     known: Vec<Known>,
 }
 
@@ -24,37 +31,51 @@ struct Known {
     leave: CancellationToken,
 }
 
+impl Known {
+    fn make_room(self) {
+        if self.state.borrow().is_receiving() {
+            self.task.abort();
+        } else {
+            self.leave.cancel();
+        }
+    }
+}
+
 impl Connections {
     pub(super) fn new(most: usize, router: Router, stop: CancellationToken) -> Self {
         Self { most, router, stop, tasks: JoinSet::new(), known: Vec::with_capacity(most) }
     }
 
-    /// Waits until there is room for one more. If there is none, the oldest one without a request in hand makes it, else the
-    /// oldest one that has sent a part of a request only: so a client that holds many connections open keeps nobody else out.
+    /// Waits until there is room for one more. If there is none, whichever has been idle or half-sent for longest makes it; one
+    /// with a whole request in hand never does, nor one that has not had a moment. So a client that holds many connections
+    /// open, or opens many again and again, keeps nobody else out for long.
     pub(super) async fn room(&mut self) {
         while self.tasks.try_join_next().is_some() {}
-        if self.tasks.len() >= self.most {
-            // A request may have come that its connection has not seen yet.
-            tokio::task::yield_now().await;
-        }
         while self.tasks.len() >= self.most {
             self.known.retain(|known| !known.task.is_finished());
-            if let Some(idle) = self.oldest(|state| matches!(state, State::Fresh | State::Answered(_))) {
-                self.known.remove(idle).leave.cancel();
-            } else if let Some(slow) = self.oldest(|state| state == State::Receiving) {
-                self.known.remove(slow).task.abort();
+            let oldest = self.oldest();
+            let patience = oldest.map_or(MOMENT, |(since, _at)| MOMENT.saturating_sub(since.elapsed()));
+            if patience.is_zero()
+                && let Some((_since, at)) = oldest
+            {
+                self.known.remove(at).make_room();
             }
-            self.tasks.join_next().await;
+            // What is told to leave may have an answer to send first; what has a request in hand may become idle.
+            let patience = if patience.is_zero() { MOMENT } else { patience };
+            let _ended = tokio::time::timeout(patience, self.tasks.join_next()).await;
         }
     }
 
-    fn oldest(&self, is_it: impl Fn(State) -> bool) -> Option<usize> {
-        self.known.iter().position(|known| is_it(*known.state.borrow()))
+    /// Which has waited for its client for longest, and since when.
+    fn oldest(&self) -> Option<(Instant, usize)> {
+        let known = self.known.iter().enumerate();
+        known.filter_map(|(at, known)| Some((known.state.borrow().since()?, at))).min()
     }
 
     pub(super) fn take(&mut self, stream: TcpStream) {
-        let ((sender, state), leave) = (watch::channel(State::Fresh), self.stop.child_token());
-        let task = self.tasks.spawn(connection::serve(stream, self.router.clone(), sender, leave.clone()));
+        let ((sender, state), leave) = (watch::channel(State::fresh()), self.stop.child_token());
+        let task =
+            self.tasks.spawn(connection::serve(stream, self.router.clone(), sender, leave.clone(), self.stop.clone()));
         if self.known.len() >= self.most {
             self.known.retain(|known| !known.task.is_finished());
         }

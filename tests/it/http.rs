@@ -1,11 +1,14 @@
 //! Clients that are slow, or many, at the listeners of all programs: nobody else is kept out, and a stop ends well.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use outflow::local::{Program, eventually, free_port};
 use reqwest::StatusCode;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 
 use crate::support::{LIMIT, Stage, outbox};
 
@@ -37,7 +40,9 @@ impl Served {
         let args = [&["--nofile=128", binary], args, more].concat();
         let envs = [("OUTFLOW_ADMIN__LISTEN", listen.as_str())];
         let program = Program::start(name, Path::new("prlimit"), &args, &envs, stage.path()).expect(name);
-        let http = reqwest::Client::builder().no_proxy().timeout(LIMIT).build().expect("a client");
+        // Each request on a connection of its own, which has to get in: one that is kept may be closed while the next is sent.
+        let http = reqwest::Client::builder().no_proxy().timeout(LIMIT).pool_max_idle_per_host(0);
+        let http = http.build().expect("a client");
         let served = Self { program, listen, http };
         eventually(LIMIT, name, async || served.is("/readyz", StatusCode::OK).await).await.expect("in time");
         served
@@ -132,6 +137,44 @@ async fn many_who_send_half_a_body_keep_nobody_out() {
             assert_eq!(served.order().await, StatusCode::CREATED);
         }
         served.stops_with_0().await;
+    }
+}
+
+/// The same from clients that come back as soon as they are dropped, so that connections are always new, and heads on their
+/// way, when somebody has to make room.
+#[tokio::test]
+async fn many_who_send_half_a_body_again_and_again_keep_nobody_out() {
+    let stage = Stage::new(&outbox("")).await;
+    for name in ["relay", "order-api", "order-consumer"] {
+        let served = Served::start(&stage, name, &[]).await;
+        let timed_out = Arc::new(AtomicUsize::new(0));
+        let mut slow = JoinSet::new();
+        for _ in 0..2 * CONNECTIONS {
+            slow.spawn(half_a_body_again_and_again(served.listen.clone(), Arc::clone(&timed_out)));
+        }
+        for _ in 0..5 {
+            assert!(served.is("/livez", StatusCode::OK).await, "{name}: {}", served.program.log_tail());
+            if name == "order-api" {
+                assert_eq!(served.order().await, StatusCode::CREATED);
+            }
+        }
+        // None of these requests waited until somebody's body had run out of time.
+        assert_eq!(timed_out.load(Ordering::SeqCst), 0, "{name}");
+        served.stops_with_0().await;
+    }
+}
+
+async fn half_a_body_again_and_again(listen: String, timed_out: Arc<AtomicUsize>) {
+    let head = b"POST /orders HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{";
+    loop {
+        let Ok(mut stream) = TcpStream::connect(&listen).await else {
+            tokio::task::yield_now().await;
+            continue;
+        };
+        let mut answer = String::new();
+        if stream.write_all(head).await.is_ok() && stream.read_to_string(&mut answer).await.is_ok() {
+            timed_out.fetch_add(answer.matches("HTTP/1.1 408 ").count(), Ordering::SeqCst);
+        }
     }
 }
 
