@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::idempotency::Once;
-use super::listing::{Listing, Page};
+use super::listing::{self, Listing, Page};
 use super::metrics::Metrics;
 use super::observe::{Observer, observe};
 use super::order::Order;
@@ -91,6 +91,13 @@ async fn create(
 ) -> Result<Response, Problem> {
     if !is_json(&headers) {
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "expected Content-Type: application/json"));
+    }
+    if headers
+        .get_all(header::CONTENT_ENCODING)
+        .iter()
+        .any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
+    {
+        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "expected a body without a Content-Encoding"));
     }
     let new = request::parse(&body).map_err(refusal)?;
     let once = once(&headers, &body)?;
@@ -187,7 +194,7 @@ fn is_json(headers: &HeaderMap) -> bool {
 /// Anything that is no UUID, or not even text, is the id of no order.
 fn order_id(id: Result<Path<String>, PathRejection>) -> Result<Uuid, Problem> {
     let Path(id) = id.map_err(|_not_utf8| no_such_order())?;
-    id.parse().map_err(|_| no_such_order())
+    listing::id(&id).ok_or_else(no_such_order)
 }
 
 fn no_such_order() -> Problem {

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use uuid::Uuid;
+use uuid::fmt::Hyphenated;
 
 use super::order::{Order, Status};
 use super::request::FieldError;
@@ -64,15 +65,16 @@ impl Listing {
                     }
                     None => Err("expected created, confirmed, rejected or cancelled"),
                 },
-                "cursor" => match value.parse() {
-                    Ok(before) => {
+                "cursor" => match id(&value) {
+                    Some(before) => {
                         listing.before = Some(before);
                         Ok(())
                     }
-                    Err(_) => Err("expected the `next` of a page"),
+                    None => Err("expected the `next` of a page"),
                 },
                 "limit" => match value.parse() {
-                    Ok(limit) if (1..=LIMIT_MAX).contains(&limit) => {
+                    // Neither "+5" nor "05", which are no numbers to JSON.
+                    Ok(limit) if value.starts_with(|first| matches!(first, '1'..='9')) && limit <= LIMIT_MAX => {
                         listing.limit = limit;
                         Ok(())
                     }
@@ -91,6 +93,11 @@ impl Listing {
     }
 }
 
+/// An id as we write ids ourselves. Uuid's parser also takes braces, `urn:uuid:` and digits alone.
+pub(super) fn id(text: &str) -> Option<Uuid> {
+    if text.len() == Hyphenated::LENGTH { text.parse().ok() } else { None }
+}
+
 impl Page {
     /// Of one order more than there is room for, if there are as many.
     pub(super) fn of(mut orders: Vec<Order>, limit: u16) -> Self {
@@ -107,7 +114,7 @@ mod tests {
 
     #[test]
     fn queries_are_read_or_refused_by_name() {
-        let rows: [(&str, &[&str]); 10] = [
+        let rows: [(&str, &[&str]); 16] = [
             ("customer_id=%ff", &["?"]),
             ("", &[]),
             ("customer_id=c%201&status=confirmed&limit=200", &[]),
@@ -118,8 +125,14 @@ mod tests {
             ("customer_id=%00", &["?customer_id"]),
             ("limit=1&limit=2", &["?limit"]),
             ("page=2", &["?page"]),
+            ("limit=%2B5", &["?limit"]),
+            ("limit=05", &["?limit"]),
+            ("limit=5.0", &["?limit"]),
+            ("cursor=%7B01a1fd8d-0fc2-74c0-8cfc-824c6d6f56eb%7D", &["?cursor"]),
+            ("cursor=urn:uuid:01a1fd8d-0fc2-74c0-8cfc-824c6d6f56eb", &["?cursor"]),
+            ("cursor=01a1fd8d0fc274c08cfc824c6d6f56eb", &["?cursor"]),
         ];
-        assert_eq!(rows.len(), 10);
+        assert_eq!(rows.len(), 16);
         for (query, wrong) in rows {
             let errors = Listing::parse(query).err().unwrap_or_default();
             assert_eq!(errors.iter().map(|error| error.pointer.as_str()).collect::<Vec<_>>(), wrong, "{query}");

@@ -7,14 +7,14 @@ use std::process::Command;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::{Api, body, header};
+use super::{Api, body, header, order_with};
 
 /// What the description promises, in short. A change of it is a change for every client: make it on purpose.
 const PROMISES: [&str; 4] = [
-    "GET /orders/{order_id}: 200 404 503",
-    "GET /orders: 200 422 503",
-    "POST /orders/{order_id}/cancel: 200 404 409 503",
-    "POST /orders: 201 400 408 409 413 415 422 503",
+    "GET /orders/{order_id}: 200 400 404 408 413 500 503",
+    "GET /orders: 200 400 408 413 422 500 503",
+    "POST /orders/{order_id}/cancel: 200 400 404 408 409 413 500 503",
+    "POST /orders: 201 400 408 409 413 415 422 500 503",
 ];
 
 #[tokio::test]
@@ -76,6 +76,38 @@ async fn what_the_description_allows_is_taken() {
         assert_eq!(answer.status(), StatusCode::UNPROCESSABLE_ENTITY, "{item}");
     }
     assert_eq!(api.counts().await, (rows.len().try_into().expect("few"), rows.len().try_into().expect("few")));
+}
+
+/// A body where none is wanted: what is wrong with it is described for every method, too.
+#[tokio::test]
+async fn refusals_of_a_body_are_described_everywhere() {
+    let api = Api::ready().await;
+    let described = body(api.get("/openapi.json").await).await;
+    let operations = [
+        (Method::GET, "/orders", "/orders"),
+        (Method::POST, "/orders", "/orders"),
+        (Method::GET, "/orders/{order_id}", "/orders/00000000-0000-0000-0000-000000000000"),
+        (Method::POST, "/orders/{order_id}/cancel", "/orders/00000000-0000-0000-0000-000000000000/cancel"),
+    ];
+    for (method, path, address) in &operations {
+        let large = api.request(method.clone(), address).body("x".repeat(70_000)).send().await.expect("an answer");
+        let packed = api.request(method.clone(), address).header("content-type", "application/json");
+        let packed = packed.header("content-encoding", "gzip").body("{}").send().await.expect("an answer");
+        for answer in [large, packed] {
+            let status = answer.status();
+            let responses = &described["paths"][path][method.as_str().to_lowercase()]["responses"];
+            assert!(!responses[status.as_str()].is_null(), "{method} {path}: {status}");
+            assert!(status.is_success() || header(&answer, "content-type") == "application/problem+json");
+        }
+        for status in ["400", "408", "500", "503"] {
+            let responses = &described["paths"][path][method.as_str().to_lowercase()]["responses"];
+            assert!(!responses[status].is_null(), "{method} {path}: {status}");
+        }
+    }
+    assert_eq!(operations.len(), 4);
+    let order = order_with(&json!([{ "sku": "a", "quantity": 1, "unit_price": 1 }]));
+    let packed = [("content-type", "application/json"), ("content-encoding", "gzip")];
+    assert_eq!(api.post_with("/orders", &packed, order).await.status(), StatusCode::UNSUPPORTED_MEDIA_TYPE);
 }
 
 fn names(value: &Value) -> BTreeSet<&str> {
