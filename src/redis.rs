@@ -22,18 +22,19 @@ mod args;
 mod cluster;
 mod failure;
 mod keys;
+mod link;
 mod place;
 mod replicas;
 mod reply;
 mod sentinel;
 mod way;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use fred::clients::Client;
-use fred::interfaces::{ClientLike, EventInterface, Resp3Frame};
+use fred::interfaces::{ClientLike, Resp3Frame};
 use fred::types::config::{
     Config, ConnectionConfig, Options, PerformanceConfig, ReconnectPolicy, TcpConfig, TlsConfig, UnresponsiveConfig,
 };
@@ -44,6 +45,7 @@ use crate::tls;
 use crate::words::plain;
 use address::{Address, Kind};
 use cluster::Cluster;
+use link::Link;
 use sentinel::Sentinel;
 use way::Way;
 
@@ -83,8 +85,7 @@ struct Node {
     client: Client,
     place: Arc<str>,
     is_tls: bool,
-    last_error: Arc<Mutex<Option<String>>>,
-    mark: Arc<Mutex<Option<String>>>,
+    link: Arc<Link>,
 }
 
 /// What a command may take.
@@ -230,20 +231,9 @@ impl Node {
         config.fail_fast = false;
         let client = Client::new(config, Some(performance), Some(connection), Some(reconnect));
         tracing::debug!(id = %client.id(), name, "opening a connection to Redis");
-        let last_error = Arc::new(Mutex::new(None));
-        let seen = Arc::clone(&last_error);
-        client.on_error(move |(error, _server)| {
-            *seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.details().to_owned());
-            std::future::ready(Ok(()))
-        });
-        let mark = Arc::new(Mutex::new(None));
-        let known = Arc::clone(&mark);
-        client.on_reconnect(move |_server| {
-            *known.lock().unwrap_or_else(PoisonError::into_inner) = None;
-            std::future::ready(Ok(()))
-        });
+        let link = Link::follow(&client);
         client.connect();
-        Ok(Self { client, place: place.into(), is_tls, last_error, mark })
+        Ok(Self { client, place: place.into(), is_tls, link })
     }
 
     async fn ready(&self, limit: Duration) -> Result<(), Failure> {
@@ -255,12 +245,12 @@ impl Node {
     }
 
     fn is_connected(&self) -> bool {
-        self.client.is_connected()
+        self.client.is_connected() && !self.link.is_lost()
     }
 
     /// Whether it is being connected to for the first time, with nothing known against it.
     fn is_connecting(&self) -> bool {
-        !self.is_connected() && self.last_error.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+        !self.is_connected() && self.link.last_error().is_none()
     }
 
     async fn close(self) {
@@ -270,7 +260,7 @@ impl Node {
 
     async fn send(&self, command: &'static str, args: Args, patience: Patience) -> Result<Reply, Failure> {
         // Without this, fred would keep the command and send it after the next connect.
-        if !self.client.is_connected() {
+        if !self.is_connected() {
             return Err(self.not_connected());
         }
         let Patience { timeout, blocks, replicas } = patience;
@@ -284,8 +274,7 @@ impl Node {
     }
 
     fn not_connected(&self) -> Failure {
-        let seen = self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        self.not_sent(seen.as_deref().unwrap_or("not connected yet"))
+        self.not_sent(self.link.last_error().as_deref().unwrap_or("not connected yet"))
     }
 
     fn not_sent(&self, reason: &str) -> Failure {

@@ -4,7 +4,6 @@
 //! replicas have it. fred may have made a new one between the command and WAIT. So the connection is given a name that
 //! no other has, and asked for it behind WAIT: if it still has it, all three were on the same one.
 
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use futures_util::future::join;
@@ -28,7 +27,7 @@ impl Node {
         let outcome = self.reached(&mark, patience.replicas).await;
         if outcome.is_err() {
             // Whatever connection comes next, it is named anew.
-            *self.mark.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            self.link.set_mark(None);
         }
         outcome.map(|()| reply)
     }
@@ -60,7 +59,7 @@ impl Node {
 
     /// The name that this connection has, and no other.
     async fn marked(&self) -> Result<String, Failure> {
-        if let Some(mark) = self.mark.lock().unwrap_or_else(PoisonError::into_inner).clone() {
+        if let Some(mark) = self.link.mark() {
             return Ok(mark);
         }
         let mark = format!("outflow-{}", Uuid::new_v4());
@@ -70,7 +69,7 @@ impl Node {
             Failure::Unknown(reason) => Failure::NotSent(reason),
             definite => definite,
         })?;
-        *self.mark.lock().unwrap_or_else(PoisonError::into_inner) = Some(mark.clone());
+        self.link.set_mark(Some(mark.clone()));
         Ok(mark)
     }
 }
