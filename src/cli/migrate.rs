@@ -8,7 +8,7 @@ use super::connect::to_postgres;
 use super::output;
 use crate::config::Config;
 use crate::daemon::DaemonError;
-use crate::migrate::{self, Triggers};
+use crate::migrate::{self, Sessions, Triggers};
 
 #[derive(Debug, Args)]
 pub(super) struct MigrateArgs {
@@ -29,9 +29,9 @@ pub(super) async fn run(args: MigrateArgs, config: Config) -> Result<(), DaemonE
         let script = migrate::script(&config.outboxes, triggers);
         return output::line(script.trim_end());
     }
-    let client = to_postgres(&config, "outflow migrate").await?;
-    let observer = to_postgres(&config, "outflow migrate watch").await.ok();
-    let before = migrate::run(&client, observer.as_ref(), &config.outboxes, triggers, args.lock_wait).await;
+    let first = sessions(&config).await?;
+    let again = async || sessions(&config).await.map_err(|error| error.to_string());
+    let before = migrate::run(first, again, &config.outboxes, triggers, args.lock_wait).await;
     let before = before.map_err(DaemonError::Failed)?;
     let tables: Vec<String> = config.outboxes.iter().map(|outbox| outbox.table.to_string()).collect();
     let tables = tables.join(", ");
@@ -40,8 +40,15 @@ pub(super) async fn run(args: MigrateArgs, config: Config) -> Result<(), DaemonE
     } else {
         tracing::info!(now = migrate::VERSION, tables, "schema outflow is created");
     }
+    let client = to_postgres(&config, "outflow migrate").await?;
     for run in migrate::disabled(&client, &config.outboxes).await.map_err(DaemonError::Failed)? {
         tracing::warn!(run, "the wake-up trigger is disabled, and was left so: events are found by polling");
     }
     Ok(())
+}
+
+async fn sessions(config: &Config) -> Result<Sessions, DaemonError> {
+    let worker = to_postgres(config, "outflow migrate").await?;
+    let observer = to_postgres(config, "outflow migrate watch").await.ok();
+    Ok(Sessions { worker, observer })
 }

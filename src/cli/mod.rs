@@ -19,7 +19,7 @@ use std::process::ExitCode;
 use clap::builder::Resettable;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-use crate::config::{Config, Source, load, without_address};
+use crate::config::{Config, Server, Source, load, without_address};
 use crate::daemon::DaemonError;
 use crate::telemetry::{self, Log};
 use crate::terminal;
@@ -87,9 +87,9 @@ pub fn main() -> ExitCode {
         Command::Config(args) => return done(config::run(args, &source)),
         _ => {}
     }
-    let config = load(&source).and_then(|config| match without_address(&source)?.into_iter().next() {
-        Some(problem) if needs_servers(&command) => Err(problem),
-        _ => Ok(config),
+    let config = load(&source).and_then(|config| {
+        let missing = without_address(&source, needed_servers(&command))?.into_iter().next();
+        missing.map_or(Ok(config), Err)
     });
     let config = match config {
         Ok(config) => config,
@@ -114,17 +114,18 @@ fn parse() -> Cli {
     Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
 }
 
-/// Whether a command is of use only with addresses: the built-in ones are a try on one machine, not what was meant.
-fn needs_servers(command: &Command) -> bool {
+/// The servers whose addresses must have been given: the built-in ones are for a try on one machine.
+fn needed_servers(command: &Command) -> &'static [Server] {
     match command {
-        Command::Run(_) | Command::Status(_) | Command::Dead(_) => true,
-        Command::Migrate(args) => !args.print,
-        Command::Check(args) => !args.offline,
+        Command::Check(args) if args.offline => &[],
+        Command::Migrate(args) if args.print => &[],
+        Command::Run(_) | Command::Status(_) | Command::Check(_) => &[Server::Postgres, Server::Redis],
+        Command::Migrate(_) | Command::Dead(_) => &[Server::Postgres],
         Command::Healthcheck(_)
         | Command::Config(_)
         | Command::Completions(_)
         | Command::Version(_)
-        | Command::Man(_) => false,
+        | Command::Man(_) => &[],
     }
 }
 

@@ -51,15 +51,35 @@ fn is_from_environment(given: &Figment, key: &str) -> bool {
     given.find_metadata(key).is_some_and(|metadata| metadata.name.contains("environment"))
 }
 
-/// Servers of which no address was given at all: there is a default, which is good for a try on one machine only.
+/// One of the two servers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Server {
+    /// Where the outbox tables are.
+    Postgres,
+    /// Where the streams are.
+    Redis,
+}
+
+impl Server {
+    /// Its section of the configuration.
+    fn section(self) -> &'static str {
+        match self {
+            Self::Postgres => "postgres",
+            Self::Redis => "redis",
+        }
+    }
+}
+
+/// Those of `needed` of which no address was given at all: the default is good for a try on one machine only.
 ///
 /// # Errors
 /// As [`super::load`].
-pub fn without_address(source: &Source) -> Result<Vec<Problem>, Problem> {
+pub fn without_address(source: &Source, needed: &[Server]) -> Result<Vec<Problem>, Problem> {
     let given = super::load::given(source)?;
     let has = |server: &str, key: &str| given.contains(&format!("{server}.{key}"));
-    let missing = SERVERS.iter().filter(|server| !has(server, "url") && !has(server, "url_file"));
-    let problem = |server: &&str| {
+    let missing =
+        needed.iter().map(|server| server.section()).filter(|server| !has(server, "url") && !has(server, "url_file"));
+    let problem = |server: &str| {
         let variable = format!("{PREFIX}{}__URL", server.to_uppercase());
         Problem::new(
             format!("{server}.url"),

@@ -19,7 +19,7 @@ use crate::route::Template;
 use crate::table_name::TableName;
 use crate::telemetry::LogFormat;
 
-pub use addresses::without_address;
+pub use addresses::{Server, without_address};
 pub use load::load;
 pub use problem::Problem;
 pub use show::show;

@@ -16,6 +16,8 @@ use crate::outbox::lock;
 use crate::postgres::describe;
 use crate::table_name::quote_literal;
 
+pub use turns::Sessions;
+
 /// The table that is created where it is missing. Others are somebody else's.
 const DEFAULT_TABLE: (&str, &str) = ("public", "outbox");
 const DISABLED: &str = "select 'alter table ' || tgrelid::regclass || ' enable always trigger outflow_wake;' \
@@ -71,20 +73,20 @@ pub fn script(outboxes: &[OutboxConfig], triggers: Triggers) -> String {
     sql
 }
 
-/// Runs the script, again and again for as long as `patience` if it does not get its locks. `observer` is a second session,
-/// which tells who holds them. Returns what was there before: the version, or `None` without the schema.
+/// Runs the script, again and again for as long as `patience` if it does not get its locks, each time in new sessions from
+/// `again`. Returns what was there before: the version, or `None` without the schema.
 ///
 /// # Errors
 /// The server's own words, or who holds a lock; nothing was changed.
 pub async fn run(
-    client: &Client,
-    observer: Option<&Client>,
+    sessions: Sessions,
+    again: impl AsyncFn() -> Result<Sessions, String>,
     outboxes: &[OutboxConfig],
     triggers: Triggers,
     patience: Duration,
 ) -> Result<Option<i32>, String> {
-    let before = version(client).await?;
-    turns::run(client, observer, &script(outboxes, triggers), patience).await?;
+    let before = version(&sessions.worker).await?;
+    turns::run(sessions, again, &script(outboxes, triggers), patience).await?;
     Ok(before)
 }
 

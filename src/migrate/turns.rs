@@ -13,29 +13,41 @@ use crate::postgres::{blockers, describe};
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 
-/// Runs `script`, which is one transaction, until it gets its locks or `patience` is over.
+/// Where the script runs, and from where it is watched meanwhile.
+#[derive(Debug)]
+pub struct Sessions {
+    /// The script's own.
+    pub worker: Client,
+    /// Tells who holds the locks, if it could be had.
+    pub observer: Option<Client>,
+}
+
+/// Runs `script`, which is one transaction, until it gets its locks or `patience` is over. Each further try has sessions
+/// of its own, because a role may preset that idle ones are ended, and between two tries they are idle.
 ///
 /// # Errors
 /// The server's own words, or who holds the lock. Nothing was changed.
 pub(super) async fn run(
-    client: &Client,
-    observer: Option<&Client>,
+    mut sessions: Sessions,
+    again: impl AsyncFn() -> Result<Sessions, String>,
     script: &str,
     patience: Duration,
 ) -> Result<(), String> {
-    let pid = client.query_typed_one("select pg_catalog.pg_backend_pid()", &[]).await;
-    let pid: i32 = pid.map_err(|error| describe(&error))?.get(0);
     let pauses = ExponentialBuilder::default().with_min_delay(PAUSE_MIN).with_max_delay(PAUSE_MAX);
     let mut pauses = pauses.with_jitter().without_max_times().build();
     let (started, mut tries) = (Instant::now(), 0);
     loop {
         tries += 1;
-        let (outcome, wait) = blockers::watched(observer, pid, client.batch_execute(script)).await;
+        let Sessions { worker, observer } = sessions;
+        let pid = worker.query_typed_one("select pg_catalog.pg_backend_pid()", &[]).await;
+        let pid: i32 = pid.map_err(|error| describe(&error))?.get(0);
+        let (outcome, wait) = blockers::watched(observer.as_ref(), pid, worker.batch_execute(script)).await;
         let Err(error) = outcome else { return Ok(()) };
         if !is_locked(&error) {
             return Err(describe(&error));
         }
-        client.batch_execute("rollback").await.map_err(|error| describe(&error))?;
+        worker.batch_execute("rollback").await.map_err(|error| describe(&error))?;
+        drop((worker, observer));
         let wait = wait.map_or_else(|| describe(&error), |wait| wait.to_string());
         let pause = pauses.next().unwrap_or(PAUSE_MAX);
         if started.elapsed() + pause >= patience {
@@ -53,6 +65,7 @@ pub(super) async fn run(
             "a lock was not to be had in time: letting the writers pass, then trying again"
         );
         tokio::time::sleep(pause).await;
+        sessions = again().await?;
     }
 }
 

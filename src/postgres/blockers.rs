@@ -28,14 +28,15 @@ pub struct Wait {
 pub async fn watched<T>(observer: Option<&Client>, pid: i32, work: impl Future<Output = T>) -> (T, Option<Wait>) {
     let mut work = pin!(work);
     let mut seen = None;
+    let look = async || {
+        tokio::time::sleep(PACE).await;
+        look(observer?, pid).await
+    };
     loop {
+        // A look that takes long must not keep the session idle, which may end it.
         tokio::select! {
             outcome = &mut work => return (outcome, seen),
-            () = tokio::time::sleep(PACE) => {
-                if let Some(observer) = observer {
-                    seen = look(observer, pid).await.or(seen);
-                }
-            }
+            now = look() => seen = now.or(seen),
         }
     }
 }

@@ -194,9 +194,13 @@ fn a_companions_flag_wins_over_its_variables_and_an_empty_variable_is_unset() {
 fn without_an_address_nothing_is_tried() {
     let dir = tempfile::tempdir().expect("a directory");
     let postgres = [("OUTFLOW_POSTGRES__URL", "postgres://u@h/d")];
-    for args in [&["run"][..], &["run", "--once"], &["status"], &["check"], &["migrate"], &["dead", "list"]] {
+    let both = [&["run"][..], &["run", "--once"], &["status"], &["check"]];
+    for args in both.into_iter().chain([&["migrate"][..], &["dead", "list"]]) {
         let (code, said) = outflow(dir.path(), args, &[]);
         assert!(code == Some(78) && said.contains("postgres.url: no address is configured"), "{args:?}: {said}");
+        if !both.contains(&args) {
+            continue;
+        }
         let (code, said) = outflow(dir.path(), args, &postgres);
         assert!(code == Some(78) && said.contains("redis.url: no address is configured"), "{args:?}: {said}");
         assert!(said.contains("OUTFLOW_REDIS__URL"), "{said}");
@@ -227,7 +231,7 @@ async fn links_to_a_service_are_ignored_with_a_line_and_typos_are_not() {
     assert!(told == 1 && run.stderr.contains("enableServiceLinks: false"), "{run:?}");
     let check = stage.asked_with(&["check", "--offline"], &links).await;
     assert!(
-        check.code == Some(0) && check.stdout.contains("! configuration: OUTFLOW_METRICS_PORT_53_UDP_ADDR"),
+        check.code == Some(0) && check.stdout.contains("! warning: configuration: OUTFLOW_METRICS_PORT_53_UDP_ADDR"),
         "{check:?}"
     );
     for (variable, value, suggestion) in [

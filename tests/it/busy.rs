@@ -56,6 +56,20 @@ async fn a_first_trigger_lets_the_writers_pass() {
     assert_eq!(stage.length("events.order").await, 6);
 }
 
+/// Between two tries, and while it is watched, a session of migrate is idle.
+#[tokio::test]
+async fn sessions_that_are_ended_when_idle_do_not_stop_it() {
+    let (stage, holder, _) = busy().await;
+    stage.sql("create role brief superuser login; alter role brief set idle_session_timeout = '500ms'").await;
+    let url = stage.postgres.url().replace("postgres://postgres@", "postgres://brief@");
+    let args = ["migrate", "--triggers", "--lock-wait", "10min"];
+    let mut migrate = stage.outflow_with("migrate", &args, &[("OUTFLOW_POSTGRES__URL", &url)]);
+    said(&migrate, &["mine is locked by process", "trying again"]).await;
+    holder.batch_execute("commit").await.expect("its end");
+    assert!(migrate.wait(LIMIT).await.expect("an end").success(), "{}", migrate.log_tail());
+    assert_eq!(stage.number(TRIGGERS).await, 1);
+}
+
 #[tokio::test]
 async fn a_table_that_stays_locked_is_given_up_and_its_holder_named() {
     let (stage, holder, pid) = busy().await;
