@@ -180,7 +180,7 @@ async fn a_secret_that_others_can_read_is_refused() {
     let line = refused.split_once("run: ").and_then(|(_, rest)| rest.split_once(" (")).expect("a line to run").0;
     assert!(std::process::Command::new("sh").args(["-c", line]).status().expect("sh").success(), "{line}");
     let checked = stage.asked_with(&["check"], &envs).await.data();
-    assert!(checked.contains(&format!("✓ configuration: {} is closed to others", file.display())), "{checked}");
+    assert!(checked.contains(&format!("✓ ok: configuration: {} is closed to others", file.display())), "{checked}");
     stage.asked_with(&["run", "--once"], &envs).await.data();
     let nowhere = stage.asked(&["check", "--offline"]).await;
     assert!(nowhere.stdout.contains("postgres-url: No such file"), "{nowhere:?}");

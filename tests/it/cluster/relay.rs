@@ -165,7 +165,7 @@ async fn the_permissions_that_check_asks_for_are_enough_also_while_a_slot_moves(
     let url = scene.cluster.url().replace("redis-cluster://", "redis-cluster://outflow:pw@");
     let as_user = [("OUTFLOW_REDIS__URL", url.as_str())];
     let check = scene.stage.asked_with(&["check"], &as_user).await;
-    assert!(check.stdout.contains("allow +cluster|slots"), "{}", check.stdout);
+    assert!(check.stdout.contains("run in redis-cli: ACL SETUSER outflow +cluster|slots"), "{}", check.stdout);
     on_all(&["+cluster|slots", "+asking"]).await;
     let check = scene.stage.asked_with(&["check"], &as_user).await;
     // The streams are keys of the script here, and a script may read its keys.

@@ -44,8 +44,8 @@ async fn the_relay_works_over_tls_and_check_says_so() {
     let checked = secured.stage.asked(&["check"]).await;
     assert_eq!(checked.code, Some(0), "{checked:?}");
     let said = &checked.stdout;
-    let postgres = format!("✓ postgres: localhost:{} is reached over TLS 1.3 (", secured.stage.postgres.port());
-    let redis = format!("! redis: localhost:{} is reached over TLS 1.3 (", secured.redis_port);
+    let postgres = format!("✓ ok: postgres: localhost:{} is reached over TLS 1.3 (", secured.stage.postgres.port());
+    let redis = format!("! warning: redis: localhost:{} is reached over TLS 1.3 (", secured.redis_port);
     assert!(said.contains(&postgres) && said.contains("certificate valid until"), "{said}");
     assert!(said.contains(&redis) && said.contains("; renew the server's certificate"), "{said}");
     // The alert's series: five days for the server's, far away for the others.
