@@ -15,6 +15,7 @@ use super::lease::Lease;
 use super::refusal::{Failed, Said, ask};
 use super::row::{BadRow, Rows};
 use super::source::{PgOutbox, SPARE_CONNECTIONS, State, failed, locked, within};
+use super::texts::Texts;
 use super::{OutboxError, connections, lock};
 use crate::event::Batch;
 
@@ -33,6 +34,8 @@ pub struct PgClaim {
     pub(super) outbox_name: String,
     /// The columns that the stream template names, as in [`Batch::route`].
     pub(super) route_columns: Vec<String>,
+    /// How its fields become texts.
+    pub(super) texts: Texts,
     pub(super) client: Option<Object>,
     pub(super) batch: Batch,
     pub(super) number: u64,
@@ -191,7 +194,9 @@ impl PgOutbox {
                 let (state, outbox_name) = (Arc::clone(&self.state), self.config.name.clone());
                 let route_columns = self.config.stream.columns().map(str::to_owned).collect();
                 let (client, full) = (Some(client.release()), look.is_some_and(|look| look.full));
-                Ok(Some(PgClaim { outbox_name, route_columns, client, batch, number, full, settled: false, state }))
+                let texts = Texts::new(&self.config, &self.table.ascii);
+                let settled = false;
+                Ok(Some(PgClaim { outbox_name, route_columns, texts, client, batch, number, full, settled, state }))
             }
             Err(row) => {
                 roll_back(client).await?;

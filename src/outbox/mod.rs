@@ -27,6 +27,7 @@ mod source;
 mod statements;
 mod sweep;
 pub mod table;
+mod texts;
 mod time;
 mod token;
 mod trial;

@@ -8,7 +8,7 @@ use super::claim::{PgClaim, abandon, roll_back};
 use super::identity::noted;
 use super::lease::Lease;
 use super::source::{failed, locked, within};
-use super::{Claim, OutboxError};
+use super::{Claim, OutboxError, texts};
 use crate::encode::Entries;
 use crate::event::{Batch, DeadLetter, Event};
 
@@ -57,36 +57,20 @@ impl Drop for PgClaim {
 impl PgClaim {
     /// The columns that the stream template names, and their values, for a retry to restore.
     fn route_of(&self, index: usize) -> Value {
-        let values = self.batch.route_of(index).iter().map(|value| value.as_deref().map(readable));
-        self.route_columns.iter().cloned().zip(values.map(Value::from)).collect()
+        let values = self.route(index).map(|(name, value)| {
+            let is_ascii = self.texts.is_ascii(name);
+            (name.clone(), Value::from(value.map(|value| texts::readable(value, is_ascii))))
+        });
+        Value::Object(values.collect())
     }
 
     fn bytes_of(&self, index: usize) -> Option<Value> {
-        let values = self.batch.route_of(index).iter().map(Option::as_deref);
-        let route: Vec<_> = self.route_columns.iter().zip(values).collect();
-        bytes_of(&self.batch.events[index], &route)
+        self.texts.bytes_of(&self.batch.events[index], self.route(index))
     }
-}
 
-/// The exact bytes of what is no text, as hexadecimal digits; `None` if everything is.
-fn bytes_of(event: &Event, route: &[(&String, Option<&[u8]>)]) -> Option<Value> {
-    let hex = |bytes: &[u8]| Value::from(crate::dead::hex(bytes));
-    let is_no_text = |bytes: &&[u8]| bytes.contains(&0) || std::str::from_utf8(bytes).is_err();
-    let fields =
-        [("key", event.key.as_deref()), ("type", Some(&event.kind[..])), ("headers", event.headers.as_deref())];
-    let fields = fields.into_iter().filter_map(|(name, bytes)| Some((name.to_owned(), hex(bytes.filter(is_no_text)?))));
-    let mut object: serde_json::Map<String, Value> = fields.collect();
-    let route = route.iter().filter_map(|(name, bytes)| Some(((*name).clone(), hex(bytes.filter(is_no_text)?))));
-    let route: serde_json::Map<String, Value> = route.collect();
-    if !route.is_empty() {
-        object.insert("route".to_owned(), Value::Object(route));
+    fn route(&self, index: usize) -> impl Iterator<Item = (&String, Option<&[u8]>)> {
+        self.route_columns.iter().zip(self.batch.route_of(index).iter().map(Option::as_deref))
     }
-    (!object.is_empty()).then_some(Value::Object(object))
-}
-
-/// What Postgres takes as a text: bytes (of a bytea column) need not be one.
-fn readable(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).replace('\0', "\u{fffd}")
 }
 
 async fn commit(client: &Object, claim: &PgClaim, dead: &[DeadLetter]) -> Result<(), OutboxError> {
@@ -99,16 +83,16 @@ async fn commit(client: &Object, claim: &PgClaim, dead: &[DeadLetter]) -> Result
 
 async fn bury(client: &Object, claim: &PgClaim, dead: &[DeadLetter]) -> Result<(), OutboxError> {
     let batch = &claim.batch;
-    let text = |of: &dyn Fn(&Event) -> Option<bytes::Bytes>| -> Vec<Option<String>> {
+    let text = |is_ascii: bool, of: &dyn Fn(&Event) -> Option<bytes::Bytes>| -> Vec<Option<String>> {
         let texts = dead.iter().map(|letter| of(&batch.events[letter.index]));
-        texts.map(|bytes| bytes.as_deref().map(readable)).collect()
+        texts.map(|bytes| bytes.as_deref().map(|bytes| texts::readable(bytes, is_ascii))).collect()
     };
-    let rows = text(&|event| Some(event.primary_key()));
-    let ids = text(&|event| Some(event.id.clone()));
-    let keys = text(&|event| event.key.clone());
-    let kinds = text(&|event| Some(event.kind.clone()));
-    let times = text(&|event| event.time.clone());
-    let headers = text(&|event| event.headers.clone());
+    let rows = text(false, &|event| Some(event.primary_key()));
+    let ids = text(false, &|event| Some(event.id.clone()));
+    let keys = text(claim.texts.key, &|event| event.key.clone());
+    let kinds = text(claim.texts.kind, &|event| Some(event.kind.clone()));
+    let times = text(false, &|event| event.time.clone());
+    let headers = text(claim.texts.headers, &|event| event.headers.clone());
     let payloads: Vec<&[u8]> = dead.iter().map(|letter| &batch.events[letter.index].payload[..]).collect();
     let streams: Vec<Option<&str>> = dead.iter().map(|letter| letter.stream.as_deref()).collect();
     let reasons: Vec<&str> = dead.iter().map(|letter| letter.reason.as_str()).collect();

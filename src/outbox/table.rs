@@ -2,6 +2,7 @@
 
 use tokio_postgres::Client;
 
+use super::identity::mapped;
 use super::naming::Naming;
 use super::row::Layout;
 use super::statements::{Statements, layout, needs_version, statements};
@@ -44,6 +45,8 @@ pub struct Table {
     pub(super) plain: bool,
     /// What differs in how it is drained from what an earlier version did: such a one must not be a member beside this one.
     pub manner: String,
+    /// Mapped columns of bytes, where the database's encoding has no word for every text that they may hold.
+    pub(super) ascii: Vec<String>,
     /// How a claimed row is read.
     pub layout: Layout,
     /// The statements.
@@ -135,11 +138,17 @@ impl Table {
         let sql = statements(config, &columns, &list, oid, plain, has_cursor);
         let has_trigger = found.get("has_trigger");
         let (names, manner) = (Naming::of(config).to_text(), manner(config, &columns));
+        let ascii = if found.get("takes_all_text") { Vec::new() } else { of_bytes(config, &columns) };
         Ok(Examined {
             problems,
-            table: Some(Self { oid, journal, has_trigger, has_cursor, names, plain, manner, layout, sql }),
+            table: Some(Self { oid, journal, has_trigger, has_cursor, names, plain, manner, ascii, layout, sql }),
         })
     }
+}
+
+fn of_bytes(config: &OutboxConfig, columns: &[Column]) -> Vec<String> {
+    let mapped = mapped(config, columns).into_iter();
+    mapped.filter(|column| column.kind == "bytea").map(|column| column.name.clone()).collect()
 }
 
 /// See [`Table::manner`].

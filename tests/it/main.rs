@@ -16,6 +16,7 @@ mod ddl;
 mod dead;
 mod demo;
 mod deploy;
+mod encodings;
 mod entries;
 mod examples;
 mod green;

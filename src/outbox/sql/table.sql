@@ -3,6 +3,8 @@ select
   c.oid,
   c.relkind::text as kind,
   exists (select from pg_catalog.pg_inherits where inhparent = c.oid) as has_children,
+  -- Otherwise there are texts that it cannot take.
+  pg_catalog.current_setting('server_encoding') = 'UTF8' as takes_all_text,
   -- Without it, or with the one that does not notify, rows are found by polling.
   exists (
     select from pg_catalog.pg_trigger t
