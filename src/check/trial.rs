@@ -23,6 +23,13 @@ pub(super) async fn check(server: &Server, outbox: &OutboxConfig, table: Table, 
         return findings.warning(about, what, advice("see `outflow status` for what they wait for"));
     }
     for aside in &trial.aside {
+        if let SetAside::Held { event, words, alone: true, .. } = aside {
+            let what = format!("a claim fails: Postgres: {words}; it was for event {event}, and no other is granted");
+            let remedy =
+                "see to what the server says; the claim was made with the relay's own statements and rolled back";
+            findings.error(about, what, advice(remedy));
+            continue;
+        }
         let (what, remedy) = set_aside(aside);
         findings.warning(about, what, advice(remedy));
     }

@@ -58,6 +58,8 @@ pub(super) async fn relay(
     let _watch = Watch::over(&config, &outbox, &server, &metrics, mode);
     let place = Redis::place(&config.redis);
     let mut leftovers = Leftovers::default();
+    // What sessions had prepared may be all that is outdated, once.
+    let mut was_same = false;
     loop {
         let relay = relay_of(&outbox, table.clone(), &server, &redis, &place, &metrics);
         let outcome = Box::pin(relay.run(mode, &stop)).await;
@@ -72,6 +74,9 @@ pub(super) async fn relay(
         // Another table indeed. The same one would be refused again, and is tried at growing pauses.
         if found != table {
             look.pauses = pauses();
+            was_same = false;
+        } else if mode == Mode::Once && std::mem::replace(&mut was_same, true) {
+            return Err(DaemonError::Configuration(unchanged(&outbox, &changed)));
         }
         table = found;
     }
@@ -193,6 +198,15 @@ impl Look<'_> {
             () = self.stop.cancelled() => {}
         }
     }
+}
+
+/// Of a refusal that nobody's change explains.
+fn unchanged(outbox: &OutboxConfig, refusal: &str) -> String {
+    format!(
+        "outbox {:?}: {refusal}; {} has not changed meanwhile: a rule or what a trigger calls may be the reason; \
+         `outflow check` looks for the cause",
+        outbox.name, outbox.table
+    )
 }
 
 fn pauses() -> ExponentialBackoff {

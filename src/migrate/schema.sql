@@ -118,6 +118,17 @@ begin
   end if;
 end
 $witness$;
+-- Version 4: rows that were appended, but that Postgres does not let go of: see src/outbox/unsettled.rs.
+do $unsettled$
+begin
+  if not exists (
+    select from pg_catalog.pg_attribute
+    where attrelid = 'outflow.outbox'::regclass and attname = 'unsettled' and not attisdropped
+  ) then
+    alter table outflow.outbox add column if not exists unsettled jsonb not null default '[]';
+  end if;
+end
+$unsettled$;
 
 -- Wakes a sleeping relay, and costs next to nothing while one is awake. NOTIFY takes a lock of the whole server at
 -- commit (measured at 16 clients: 24,700 inserts/s without a trigger, 6,500 with an unconditional NOTIFY, 23,800 with

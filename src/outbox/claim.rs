@@ -364,7 +364,7 @@ impl PgOutbox {
             slots: state.slots(),
             unseen: state.cursor.unseen(),
             proof: state.cursor.proof().cloned(),
-            held: state.held.names(),
+            held: state.left_behind(),
             sequence: state.proven.as_ref().and_then(|(_, sequence)| *sequence),
         }
     }

@@ -3,7 +3,8 @@
 //! The next rows are tried one after another, each behind a savepoint. One that can never be delivered (too large, not
 //! readable, a null where a value is needed) goes to the dead letters, with the server's words and without being fetched.
 //! One that the server hands out but does not let go, or not now for reasons of its own, is held back with its key; but
-//! only if another row can be taken. Else it is the table or the server, and everything waits.
+//! only if another row can be taken, or if it is the row that is refused: a delete of no row at all is granted. Else it is
+//! the table or the server, and everything waits.
 
 use std::time::{Duration, Instant};
 
@@ -49,14 +50,16 @@ enum Verdict {
     NotOurs,
     Fine,
     Dead(DeadReason, String),
-    /// It cannot be taken now.
-    Refused(String),
+    /// It cannot be taken now; whether what refuses it looks at the row.
+    Refused(String, bool),
 }
 
 /// A row that may be held back.
 struct Suspect {
     place: String,
     words: String,
+    /// What refuses it looks at the row.
+    is_of_row: bool,
 }
 
 /// What a row is called.
@@ -129,31 +132,50 @@ impl PgOutbox {
         let started = Instant::now();
         self.fence(desk.client, desk.generation).await?;
         let mut suspects: Vec<Suspect> = Vec::new();
-        for place in self.next_places(desk).await? {
+        let places = self.next_places(desk).await?;
+        let mut is_whole = i64::try_from(places.len()).is_ok_and(|places| places < ROWS_MAX);
+        for place in places {
             match self.judge(desk, &place).await? {
                 Verdict::NotOurs => {}
                 Verdict::Fine => {
                     for suspect in suspects {
-                        self.hold_back(desk, suspect, aside).await?;
+                        self.hold_back(desk, suspect, false, aside).await?;
                     }
                     return Ok(if aside.is_empty() { Found::Fine } else { Found::SetAside });
                 }
                 Verdict::Dead(reason, words) => match self.bury_row(desk, &place, reason, words).await? {
                     Ok(dead) => aside.extend(dead),
-                    Err(words) => suspects.push(Suspect { place, words }),
+                    Err(words) => suspects.push(Suspect { place, words, is_of_row: true }),
                 },
-                Verdict::Refused(words) => suspects.push(Suspect { place, words }),
+                Verdict::Refused(words, is_of_row) => suspects.push(Suspect { place, words, is_of_row }),
             }
             let is_late = started.elapsed() > STEP_MAX && (!aside.is_empty() || suspects.len() >= SUSPECTS_MIN);
             if suspects.len() >= SUSPECTS_MAX || is_late {
+                is_whole = false;
                 break;
             }
         }
-        if aside.is_empty() {
-            let words = suspects.first().map_or(refusal, |suspect| &suspect.words);
-            return Err(Failed::Said(Said::only(words)));
+        if !aside.is_empty() {
+            return Ok(Found::SetAside);
+        }
+        let words = suspects.first().map_or(refusal, |suspect| &suspect.words).to_owned();
+        let are_of_rows = !suspects.is_empty() && suspects.iter().all(|suspect| suspect.is_of_row);
+        if !(is_whole && are_of_rows && self.takes_none(desk).await?) {
+            return Err(Failed::Said(Said::only(&words)));
+        }
+        for suspect in suspects {
+            self.hold_back(desk, suspect, true, aside).await?;
         }
         Ok(Found::SetAside)
+    }
+
+    /// Whether a claim is granted if there is no row in it: what refuses others looks at their rows.
+    async fn takes_none(&self, desk: &Desk<'_>) -> Result<bool, Failed> {
+        let nowhere = if self.table.plain { "(0,0)" } else { "0:(0,0)" };
+        match self.claim_one(desk, nowhere).await {
+            Ok(taken) => Ok(taken.is_none()),
+            Err(failed) => failed.said().map(|_| false),
+        }
     }
 
     /// Where the next rows are.
@@ -185,6 +207,7 @@ impl PgOutbox {
             Ok(None) => return Ok(Verdict::NotOurs),
             // As a whole it may be delivered, though a batch may not have as much.
             Ok(Some(Ok(()) | Err(BadRow::TooLong))) => return Ok(Verdict::Fine),
+            Ok(Some(Err(unmarked @ BadRow::Unmarked))) => return Ok(Verdict::Refused(unmarked.to_string(), true)),
             Ok(Some(Err(BadRow::Null(key)))) => {
                 return Ok(Verdict::Dead(DeadReason::NullColumn, format!("the column of {key} is null")));
             }
@@ -192,13 +215,14 @@ impl PgOutbox {
             Err(failed) => failed.said()?,
         };
         if !said.may_be_of_a_row() {
-            return Ok(Verdict::Refused(said.words));
+            let is_of_row = said.is_of_a_routine();
+            return Ok(Verdict::Refused(said.words, is_of_row));
         }
         // Is it what is in the row, or the deleting?
         let read = ask(desk.client.query(&self.table.sql.one.read, &[&place, &self.cap(), &self.marker])).await;
         self.back(desk).await?;
         match read {
-            Ok(_) => Ok(Verdict::Refused(said.words)),
+            Ok(_) => Ok(Verdict::Refused(said.words, true)),
             Err(failed) => Ok(unreadable(failed.said()?)),
         }
     }
@@ -283,8 +307,14 @@ impl PgOutbox {
         Ok(Err(format!("{words}; and it cannot be moved to the dead letters: {refused}")))
     }
 
-    async fn hold_back(&self, desk: &Desk<'_>, suspect: Suspect, aside: &mut Vec<SetAside>) -> Result<(), Failed> {
-        let Suspect { place, words } = suspect;
+    async fn hold_back(
+        &self,
+        desk: &Desk<'_>,
+        suspect: Suspect,
+        alone: bool,
+        aside: &mut Vec<SetAside>,
+    ) -> Result<(), Failed> {
+        let Suspect { place, words, .. } = suspect;
         let named = match self.named(desk, &place).await? {
             Ok(named) => named,
             Err(said) => return Err(Failed::Said(Said::only(&format!("{words}; {}", said.words)))),
@@ -293,7 +323,7 @@ impl PgOutbox {
         let Some((pause, new)) = locked(&self.state).held.hold(row.clone(), key.clone(), Instant::now()) else {
             return Err(Failed::Said(Said::only(&words)));
         };
-        aside.push(SetAside::Held { event: named.event(), words, pause, new });
+        aside.push(SetAside::Held { event: named.event(), words, pause, new, alone });
         Ok(())
     }
 
@@ -317,6 +347,6 @@ fn unreadable(said: Said) -> Verdict {
     if said.may_be_of_a_row() {
         Verdict::Dead(DeadReason::Unreadable, said.words)
     } else {
-        Verdict::Refused(said.words)
+        Verdict::Refused(said.words, false)
     }
 }

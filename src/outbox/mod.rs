@@ -32,6 +32,7 @@ mod time;
 mod token;
 mod trial;
 mod types;
+mod unsettled;
 mod witness;
 
 use std::future::Future;
@@ -87,6 +88,8 @@ pub enum SetAside {
         pause: Duration,
         /// Whether it was not held back before.
         new: bool,
+        /// No other row was granted: it may be all of them.
+        alone: bool,
     },
 }
 
@@ -157,6 +160,11 @@ pub trait Outbox: Send + Sync {
     /// The rows that claims have set aside since this was last asked.
     fn set_aside(&self) -> Vec<SetAside> {
         Vec::new()
+    }
+
+    /// Whether rows are held back now.
+    fn holds_back(&self) -> bool {
+        false
     }
 
     /// Starts a recovery: no claim is open from here until it ends.

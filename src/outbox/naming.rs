@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use deadpool_postgres::Object;
 use serde::{Deserialize, Serialize};
 use tokio_postgres::GenericClient;
 
@@ -12,6 +13,7 @@ use super::identity::is_ours;
 use super::recovery::PgRecovery;
 use super::source::failed;
 use super::statements::name;
+use super::unsettled::{self, Unsettled};
 use crate::columns::{self, Column};
 use crate::config::{OutboxConfig, Settle};
 use crate::event::AppendedRow;
@@ -55,34 +57,32 @@ fn quoted(text: &str) -> Option<(String, &str)> {
 }
 
 impl PgRecovery {
-    /// Settles the rows that the journal says were appended, where they still are. Returns how many there were.
+    /// Settles the rows that the journal says were appended, and those that were not let go before, where they still are.
+    /// Returns how many there were, and which of them Postgres does not let go now.
     pub(super) async fn settle(
         &self,
-        client: &impl GenericClient,
+        client: &Object,
         appended: &[AppendedRow],
-    ) -> Result<u64, OutboxError> {
-        let mut by_naming: BTreeMap<&Bytes, Vec<&AppendedRow>> = BTreeMap::new();
+    ) -> Result<(u64, Vec<Unsettled>), OutboxError> {
+        let mut by_naming: BTreeMap<Vec<u8>, Vec<Unsettled>> = BTreeMap::new();
         for row in appended {
-            by_naming.entry(&row.names).or_default().push(row);
+            by_naming.entry(row.names.to_vec()).or_default().push(Unsettled::of(row)?);
         }
-        let mut settled = 0;
+        for row in &self.unsettled {
+            by_naming.entry(row.names().as_bytes().to_vec()).or_default().push(row.clone());
+        }
+        let (mut settled, mut left) = (0, Vec::new());
         for (names, rows) in by_naming {
-            let statement = self.statement(client, &self.naming(names)?, rows.len()).await?;
-            let mut ids = Vec::with_capacity(rows.len());
-            let mut versions = Vec::with_capacity(rows.len());
-            for row in &rows {
-                let (id, version) = split(&row.row)?;
-                ids.push(id);
-                versions.push(version);
-            }
-            let event_ids: Vec<&str> = rows.iter().map(|row| text(&row.event_id)).collect::<Result<_, _>>()?;
-            let count = client.execute(&statement, &[&ids, &event_ids, &versions]).await;
-            settled += count.map_err(|error| failed(&error))?;
+            let naming = self.naming(&names)?;
+            let statement = self.statement(&***client, &naming, rows.len()).await?;
+            let (count, stay) = unsettled::settle(client, &statement, &rows).await?;
+            settled += count;
+            left.extend(stay.into_iter().map(|stays| stays.named_by(&naming)));
         }
-        Ok(settled)
+        Ok((settled, left))
     }
 
-    fn naming(&self, names: &Bytes) -> Result<Naming, OutboxError> {
+    fn naming(&self, names: &[u8]) -> Result<Naming, OutboxError> {
         if names.is_empty() {
             return Ok(Naming::of_mapping(&self.found_mapping).unwrap_or_else(|| Naming::of(&self.config)));
         }
@@ -96,7 +96,7 @@ impl PgRecovery {
         client: &impl GenericClient,
         naming: &Naming,
         rows: usize,
-    ) -> Result<String, OutboxError> {
+    ) -> Result<Settling, OutboxError> {
         if *naming == Naming::of(&self.config) {
             return Ok(self.settle.clone());
         }
@@ -123,14 +123,24 @@ impl PgRecovery {
     }
 }
 
-/// Settles what the journal says was appended, by the columns that its writer named rows by.
+/// The statements that settle rows by the columns that their writer named them by. `$1` primary keys as text, `$2` event ids
+/// as text, `$3` versions of the rows, or nulls.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settling {
+    /// Settles them.
+    pub rows: String,
+    /// Those that are still there: which one of them, counted from 1, and the primary key by the present configuration.
+    pub left: String,
+}
+
+/// For what the journal says was appended.
 pub(super) fn settle_recovered(
     config: &OutboxConfig,
     columns: &[Column],
     oid: u32,
     plain: bool,
     naming: &Naming,
-) -> String {
+) -> Settling {
     let table = name(config, plain);
     let ours = is_ours(&config.table, oid);
     let (verb, with, unsettled) = match &config.settle {
@@ -144,16 +154,21 @@ pub(super) fn settle_recovered(
     let id_type = id_column.map_or("text", Column::sql_type);
     let (id, event_id) = (quote_identifier(&naming.id), quote_identifier(&naming.event_id));
     // The first comparison uses the index, by whose collation other texts may be equal too.
-    format!(
-        "{verb} {with} unnest($1::text[], $2::text[], $3::text[]) as j (id, event_id, version) \
+    let named = format!(
+        "unnest($1::text[], $2::text[], $3::text[]) with ordinality as j (id, event_id, version, n) \
          where {ours} and t.{id} = j.id::{id_type} and t.{id}::text collate \"C\" = j.id \
          and t.{event_id}::text collate \"C\" = j.event_id \
          and (j.version is null or t.xmin::text = j.version){unsettled}"
-    )
+    );
+    let own_id = quote_identifier(&config.columns.id);
+    Settling {
+        rows: format!("{verb} {with} {named}"),
+        left: format!("select j.n, t.{own_id}::text from {table} as t, {named}"),
+    }
 }
 
 /// A row's primary key and, where its writer noted it, its version.
-fn split(row: &Bytes) -> Result<(&str, Option<&str>), OutboxError> {
+pub(super) fn split(row: &Bytes) -> Result<(&str, Option<&str>), OutboxError> {
     let row = text(row)?;
     Ok(match row.split_once(char::from(VERSION_MARK)) {
         Some((id, version)) => (id, Some(version)),
@@ -161,7 +176,7 @@ fn split(row: &Bytes) -> Result<(&str, Option<&str>), OutboxError> {
     })
 }
 
-fn text(bytes: &[u8]) -> Result<&str, OutboxError> {
+pub(super) fn text(bytes: &[u8]) -> Result<&str, OutboxError> {
     std::str::from_utf8(bytes)
         .map_err(|_| OutboxError::Postgres("the journal holds a key that is not UTF-8".to_owned()))
 }

@@ -5,12 +5,15 @@ use std::sync::{Arc, Mutex};
 use deadpool_postgres::Object;
 use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
+use tokio_postgres::types::ToSql;
 
 use super::claim::abandon;
 use super::identity::{is_another, is_unregistered, noted};
 use super::lease::Lease;
+use super::naming::Settling;
 use super::slots::{ShareOut, share_out};
 use super::source::{PgOutbox, State, failed, locked, within};
+use super::unsettled::{self, LeftOut, Unsettled};
 use super::witness::Witness;
 use super::{OutboxError, Recovery, Standing, lock};
 use crate::config::OutboxConfig;
@@ -18,10 +21,13 @@ use crate::event::{Acknowledged, AppendedRow};
 
 /// How long open claims may take to end by themselves.
 /// A member that is frozen in its own recovery holds nobody up for long: Redis has answered or not by then.
-const BEGIN: &str = "begin isolation level read committed read write; set local lock_timeout = '2s'; \
+/// What a deferred trigger has against the settling is said of the row, not of the commit.
+const BEGIN: &str = "begin isolation level read committed read write; set constraints all immediate; \
+    set local lock_timeout = '2s'; \
     set local idle_in_transaction_session_timeout = '12s'";
 const FENCE: &str = "select pg_advisory_xact_lock($1, $2)";
-const IN_FORCE: &str = "select generation, slots, mapping from outflow.outbox where relation = $1::oid for update";
+const IN_FORCE: &str =
+    "select generation, slots, mapping, unsettled::text from outflow.outbox where relation = $1::oid for update";
 /// Whoever still holds the fence shared is frozen or cut off: its claim must not end later than this recovery.
 const TERMINATE: &str = include_str!("sql/terminate.sql");
 const NOTIFY: &str = "select pg_notify('outflow_members_' || $1::oid::text, '')";
@@ -41,8 +47,10 @@ pub struct PgRecovery {
     pub(super) oid: u32,
     pub(super) journal: String,
     pub(super) plain: bool,
-    pub(super) settle: String,
+    pub(super) settle: Settling,
     raise: String,
+    /// Rows that were not let go before.
+    pub(super) unsettled: Vec<Unsettled>,
     witness: Witness,
     /// How the members of the generation in force read the table.
     pub(super) found_mapping: String,
@@ -57,6 +65,7 @@ struct Found {
     live: Vec<(i32, String)>,
     is_as_it_was: bool,
     witness: Witness,
+    unsettled: String,
 }
 
 impl PgOutbox {
@@ -69,7 +78,8 @@ impl PgOutbox {
                 Ok(None) => return Err(is_unregistered(&self.config.table)),
                 Ok(Some(found)) if !found.is_as_it_was => return Err(is_another(&self.config.table)),
                 Ok(Some(found)) if found.live.iter().any(|(number, _)| *number == seat) => {
-                    return Ok(self.plan(client.release(), seat, found));
+                    let unsettled = unsettled::of_text(&found.unsettled)?;
+                    return Ok(self.plan(client.release(), seat, found, unsettled));
                 }
                 Ok(_) => {
                     self.lose_control().await;
@@ -101,7 +111,7 @@ impl PgOutbox {
         Err(OutboxError::Postgres("the fence lock is held by sessions that do not end".to_owned()))
     }
 
-    fn plan(&self, client: Object, seat: i32, found: Found) -> PgRecovery {
+    fn plan(&self, client: Object, seat: i32, found: Found, unsettled: Vec<Unsettled>) -> PgRecovery {
         let mine = self.mapping.clone();
         // Those who read the table another way finish first: a rolling upgrade does not mix the two.
         let others = found.live.iter().any(|(_, mapping)| *mapping == found.mapping);
@@ -130,6 +140,7 @@ impl PgOutbox {
             found_mapping: found.mapping,
             settle: self.table.sql.settle_recovered.clone(),
             raise: self.table.sql.raise.clone(),
+            unsettled,
             witness: found.witness,
             state: Arc::clone(&self.state),
         }
@@ -150,13 +161,16 @@ async fn fence(
     let live = live.iter().map(|row: &Row| (row.get(0), row.get(1))).collect();
     // Before Redis is asked: it may know more than this by then, never less.
     let witness = Witness::read(client, oid).await?;
-    Ok(Some(Found { generation: row.get(0), slots: row.get(1), mapping: row.get(2), live, is_as_it_was, witness }))
+    let (generation, slots, mapping, unsettled) = (row.get(0), row.get(1), row.get(2), row.get(3));
+    Ok(Some(Found { generation, slots, mapping, live, is_as_it_was, witness, unsettled }))
 }
 
 impl PgRecovery {
     /// From here on this member works in `generation`; what the last one left open may be anywhere.
-    fn enter(&self, generation: i64) {
-        locked(&self.state).enter(generation, &self.slots, self.seat, &self.live);
+    fn enter(&self, generation: i64, unsettled: &[Unsettled]) {
+        let mut state = locked(&self.state);
+        state.enter(generation, &self.slots, self.seat, &self.live);
+        state.left_out = LeftOut::of(unsettled);
     }
 }
 
@@ -184,7 +198,7 @@ impl Recovery for PgRecovery {
     async fn adopt(mut self) -> Result<(), OutboxError> {
         let Some(client) = self.client.take() else { return Ok(()) };
         within(async { client.batch_execute("rollback").await.map_err(|error| failed(&error)) }).await?;
-        self.enter(self.generation);
+        self.enter(self.generation, &self.unsettled);
         Ok(())
     }
 
@@ -196,9 +210,10 @@ impl Recovery for PgRecovery {
         oldest: i64,
     ) -> Result<u64, OutboxError> {
         let Some(client) = self.client.take() else { return Ok(0) };
-        let raise = async {
+        let raise = async |unsettled: &str| {
             // After the settling, which has locked whatever the name means: it stays what it is until the commit.
-            if client.execute(&self.raise, &[&self.oid, &generation, &self.slots, &self.mapping]).await? == 0 {
+            let params: [&(dyn ToSql + Sync); 5] = [&self.oid, &generation, &self.slots, &self.mapping, &unsettled];
+            if client.execute(&self.raise, &params).await? == 0 {
                 return Ok(false);
             }
             client.execute(include_str!("sql/bury_members.sql"), &[&self.oid, &lock::SEAT]).await?;
@@ -208,13 +223,15 @@ impl Recovery for PgRecovery {
             Ok(true)
         };
         let outcome = within(async {
-            let settled = self.settle(&**client, appended).await?;
-            let raised = raise.await.map_err(|error: tokio_postgres::Error| failed(&error))?;
-            if raised { Ok(settled) } else { Err(is_another(&self.config.table)) }
+            let (settled, unsettled) = self.settle(&client, appended).await?;
+            let raised = raise(&unsettled::to_text(&unsettled)).await;
+            let raised = raised.map_err(|error: tokio_postgres::Error| failed(&error))?;
+            if raised { Ok((settled, unsettled)) } else { Err(is_another(&self.config.table)) }
         });
         match noted(&self.state, outcome.await) {
-            Ok(settled) => {
-                self.enter(generation);
+            Ok((settled, unsettled)) => {
+                unsettled::tell(&self.config.name, &self.unsettled, &unsettled);
+                self.enter(generation, &unsettled);
                 Ok(settled)
             }
             Err(error) => Err(abandon(client, error)),

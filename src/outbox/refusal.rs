@@ -86,6 +86,11 @@ impl Said {
             || (code.starts_with("53") && code != "53300")
     }
 
+    /// Whether a trigger's or another routine's statement said so.
+    pub(super) fn is_of_a_routine(&self) -> bool {
+        self.in_routine
+    }
+
     fn code(&self) -> &str {
         self.code.as_ref().map(SqlState::code).unwrap_or_default()
     }

@@ -55,6 +55,8 @@ pub struct Field {
 pub struct Layout {
     /// The types of the mapped columns: values of any other would be read wrongly.
     pub types: Vec<u32>,
+    /// The mark of a settled row, where rows are marked: as the update has left it.
+    pub settled: Option<Field>,
     /// Order column, if it is an integer.
     pub order: Option<Field>,
     /// Primary key.
@@ -83,6 +85,9 @@ pub(super) enum BadRow {
     /// A field is longer than was asked for.
     #[error("a row is larger than event_bytes_max")]
     TooLong,
+    /// It would be delivered again and again.
+    #[error("a row cannot be marked: a trigger lets columns.settled be null")]
+    Unmarked,
     /// The column of this key must have a value and has none.
     #[error("a row cannot be read: the column of {0} is null")]
     Null(&'static str),
@@ -119,6 +124,11 @@ impl<'a> Rows<'a> {
             self.own = raw(row, 0)?.and_then(|bytes| bytes.try_into().ok()).map(u64::from_be_bytes);
         }
         let layout = self.layout;
+        if let Some(settled) = layout.settled
+            && raw(row, settled.position)?.is_none()
+        {
+            return Err(BadRow::Unmarked);
+        }
         let order = layout.order.map(|field| integer(row, field)).transpose()?.flatten();
         let event = Event {
             row: self.named(row)?,

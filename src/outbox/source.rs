@@ -16,6 +16,7 @@ use super::recovery::PgRecovery;
 use super::slots::{self, ALL};
 use super::sweep::Suspicion;
 use super::table::Table;
+use super::unsettled::LeftOut;
 use super::{Outbox, OutboxError, SetAside, Woken};
 use crate::config::OutboxConfig;
 use crate::event::Acknowledged;
@@ -70,6 +71,8 @@ pub(super) struct State {
     pub(super) limit: usize,
     /// Rows that are left out of the claims for a while.
     pub(super) held: Held,
+    /// Rows that were appended and that Postgres does not let go.
+    pub(super) left_out: LeftOut,
     /// What was set aside and is not yet told.
     pub(super) aside: Vec<SetAside>,
     /// The control session's, whose lock need not be waited for.
@@ -95,6 +98,7 @@ impl PgOutbox {
             live: Vec::new(),
             limit: config.batch_rows,
             held: Held::default(),
+            left_out: LeftOut::default(),
             aside: Vec::new(),
             waiter: None,
             outdated: None,
@@ -220,6 +224,10 @@ impl Outbox for PgOutbox {
         noted(&self.state, self.take_of(stream).await)
     }
 
+    fn holds_back(&self) -> bool {
+        locked(&self.state).held.names().is_some()
+    }
+
     fn set_aside(&self) -> Vec<SetAside> {
         std::mem::take(&mut locked(&self.state).aside)
     }
@@ -283,6 +291,18 @@ impl State {
         if let Some(order) = self.look_again.take() {
             self.cursor.rewind_below(order);
         }
+    }
+
+    /// The rows that claims leave out, and the keys that they leave out with some of them; `None` if there are none. What was
+    /// appended keeps no key back.
+    pub(super) fn left_behind(&self) -> Option<(Vec<String>, Vec<String>)> {
+        let held = self.held.names();
+        if self.left_out.rows.is_empty() {
+            return held;
+        }
+        let (mut rows, keys) = held.unwrap_or_default();
+        rows.extend(self.left_out.rows.iter().cloned());
+        Some((rows, keys))
     }
 
     /// The next claim starts no higher than this.

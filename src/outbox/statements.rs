@@ -2,7 +2,7 @@
 
 use super::cursor::BEGINNING;
 use super::identity::{generation, is_as_it_was, is_ours, mapped};
-use super::naming::{Naming, settle_recovered};
+use super::naming::{Naming, Settling, settle_recovered};
 use super::one::{self, One};
 use super::proof;
 use super::row::{Decode, Field, Layout};
@@ -31,10 +31,10 @@ pub struct Statements {
     pub proof: Option<String>,
     /// Whether the table is the one that was examined.
     pub is_as_it_was: String,
-    /// `$1` primary keys as text, `$2` event ids as text, `$3` versions of the rows, or nulls.
-    pub settle_recovered: String,
-    /// `$1` the table's oid, `$2` the new generation, `$3` the share-out, `$4` the mapping: nothing, if the name means
-    /// another table.
+    /// What settles rows that the journal names.
+    pub settle_recovered: Settling,
+    /// `$1` the table's oid, `$2` the new generation, `$3` the share-out, `$4` the mapping, `$5` the rows that were not let go:
+    /// nothing, if the name means another table.
     pub raise: String,
     /// The lowest order value up to `$1`, and who inserted it; `$2` to `$5` as `$5`, `$6`, `$14` and `$15` of
     /// the claim.
@@ -121,10 +121,12 @@ pub(super) fn layout(config: &OutboxConfig, columns: &[Column], plain: bool) -> 
     let names = &config.columns;
     let order = list.add("columns.order", &names.order)?;
     let route = config.stream.columns().map(|column| list.add_text("stream", column)).collect::<Result<_, _>>()?;
-    if let Settle::Mark(column) = &config.settle {
-        list.add("columns.settled", column)?;
-    }
+    let settled = match &config.settle {
+        Settle::Delete => None,
+        Settle::Mark(column) => Some(list.add("columns.settled", column)?),
+    };
     let layout = Layout {
+        settled,
         types: mapped(config, columns).iter().map(|column| column.type_oid).collect(),
         order: order.decode.is_integer().then_some(order),
         row: list.add_text("columns.id", &names.id)?,
@@ -256,7 +258,8 @@ pub(super) fn statements(
     let known = has_cursor.then(|| token("$2::oid"));
     let generation = generation(config, columns, &table, &is_as_it_was, known.as_deref());
     let raise = format!(
-        "update outflow.outbox set generation = $2, slots = $3, mapping = $4 where relation = $1::oid and {is_as_it_was}"
+        "update outflow.outbox set generation = $2, slots = $3, mapping = $4, unsettled = $5::text::jsonb \
+         where relation = $1::oid and {is_as_it_was}"
     );
     let is_as_it_was = format!("select {is_as_it_was}");
     let wanted = &wanted("$2", "$3", "$4", "$5");

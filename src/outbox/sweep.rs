@@ -25,6 +25,9 @@ impl PgOutbox {
             tracing::debug!(outbox = self.config.name, %error, "whether all rows are seen is not known");
             return PAUSE_FAILED;
         }
+        if let Err(error) = self.try_unsettled().await {
+            tracing::debug!(outbox = self.config.name, %error, "rows that were delivered stay for now");
+        }
         match within(self.lowest_behind(parked)).await {
             Ok(found) => {
                 if let Some(found) = found {
@@ -90,7 +93,7 @@ impl PgOutbox {
             let position = state.cursor.position();
             let in_flight = state.in_flight.lowest().map_or(position, |lowest| lowest.saturating_sub(1));
             let proof = state.cursor.proof().map(|proof| proof.token.clone());
-            (position.min(in_flight), state.slots(), state.held.names(), proof)
+            (position.min(in_flight), state.slots(), state.left_behind(), proof)
         };
         if up_to == super::cursor::BEGINNING {
             return Ok(None);

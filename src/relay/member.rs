@@ -250,7 +250,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
             match outcome {
                 Ok(()) => {
                     outage.over();
-                    self.metrics.up();
+                    self.idle_and_well();
                 }
                 Err(Trouble::Unavailable(reason)) => {
                     self.metrics.down(&reason);

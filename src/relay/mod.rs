@@ -16,6 +16,7 @@ mod trouble;
 mod turnstile;
 mod witness;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -43,6 +44,8 @@ pub struct Relay<O, S> {
     limits: Limits,
     parked: Mutex<Parked>,
     metrics: OutboxMetrics,
+    /// Rows are held back, and none was delivered since.
+    grants_nothing: AtomicBool,
 }
 
 /// How much and how long.
@@ -63,7 +66,16 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
     pub fn new(name: &str, outbox: O, sink: S, encoder: Encoder, limits: Limits, metrics: OutboxMetrics) -> Self {
         let parked = Mutex::new(Parked::new(limits.park_max));
         metrics.unparked();
-        Self { name: name.to_owned(), outbox, sink, encoder, limits, parked, metrics }
+        Self {
+            name: name.to_owned(),
+            outbox,
+            sink,
+            encoder,
+            limits,
+            parked,
+            metrics,
+            grants_nothing: AtomicBool::new(false),
+        }
     }
 
     /// One batch's life. Returns how many events it delivered; `None` when there is none, or when it failed.
@@ -115,9 +127,24 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
         }
     }
 
+    /// Both servers answer. That an event can be delivered is not known while all that there are are held back.
+    fn idle_and_well(&self) {
+        if !self.outbox.holds_back() {
+            self.grants_nothing.store(false, Ordering::Relaxed);
+        }
+        if !self.grants_nothing.load(Ordering::Relaxed) {
+            self.metrics.up();
+        }
+    }
+
     /// Tells of rows that were set aside.
     fn aside(&self, aside: &[SetAside]) {
         for aside in aside {
+            // One that was held back before, when others were delivered, says nothing of these.
+            if let SetAside::Held { words, new: true, alone: true, .. } = aside {
+                self.grants_nothing.store(true, Ordering::Relaxed);
+                self.metrics.down(&format!("Postgres: {words}"));
+            }
             match aside {
                 SetAside::Dead { reason, event, words, missing } => {
                     // The log has a line with counts for all of them.
@@ -125,14 +152,14 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
                     let (reason, missing) = (reason.as_str(), missing.join(", "));
                     tracing::debug!(outbox = self.name, event, reason, words, missing, "an event is a dead letter");
                 }
-                SetAside::Held { event, words, pause, new: true } => tracing::error!(
+                SetAside::Held { event, words, pause, new: true, .. } => tracing::error!(
                     outbox = self.name,
                     event,
                     reason = words,
                     ?pause,
                     "Postgres does not let go of an event: it is held back with its key and tried again"
                 ),
-                SetAside::Held { event, words, pause, new: false } => {
+                SetAside::Held { event, words, pause, new: false, .. } => {
                     tracing::debug!(outbox = self.name, event, reason = words, ?pause, "still held back");
                 }
             }
@@ -227,6 +254,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
         drain.session.settled(number);
         turn.done();
         self.metrics.settled(entries, started.elapsed());
+        self.grants_nothing.store(false, Ordering::Relaxed);
         self.metrics.up();
         Some(events)
     }

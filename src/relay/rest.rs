@@ -93,7 +93,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
             }
             rest.busy = 0;
             self.ready(drain.session, stop).await?;
-            self.metrics.up();
+            self.idle_and_well();
             if drain.mode == Mode::Once {
                 drain.end();
             } else if rest.asleep {

@@ -103,7 +103,11 @@ async fn once_does_not_end_well_while_rows_are_left() {
     let swallowed = stage.asked(&["run", "--once"]).await;
     assert_eq!(swallowed.code, Some(1), "{swallowed:?}");
     assert!(swallowed.stderr.contains("1 rows or more are left in public.outbox"), "{swallowed:?}");
-    stage.sql("drop trigger swallow on outbox").await;
+    stage.sql("drop trigger swallow on outbox; create rule keep as on delete to outbox do instead nothing").await;
+    let ruled = stage.asked(&["run", "--once"]).await;
+    assert_eq!(ruled.code, Some(78), "{ruled:?}");
+    assert!(ruled.stderr.contains("public.outbox has not changed meanwhile"), "{ruled:?}");
+    stage.sql("drop rule keep on outbox").await;
     stage.once().await;
     assert_eq!(stage.length("events.order").await, 1);
 }

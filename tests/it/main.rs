@@ -53,3 +53,4 @@ mod tidy;
 mod tls;
 mod tracing;
 mod types;
+mod unsettled;

@@ -6,8 +6,9 @@ select
     where not attisdropped
       and ((attrelid = 'outflow.dead_letter'::regclass and attname = 'route')
         or (attrelid = 'outflow.dead_letter'::regclass and attname = 'missing')
-        or (attrelid = 'outflow.member'::regclass and attname = 'report'))
-  ) = 3
+        or (attrelid = 'outflow.member'::regclass and attname = 'report')
+        or (attrelid = 'outflow.outbox'::regclass and attname = 'unsettled'))
+  ) = 4
   and to_regprocedure('outflow.number_and_wake()') is not null
   and to_regprocedure('outflow.number()') is not null
   and to_regclass('outflow.witness') is not null as is_current
