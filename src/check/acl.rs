@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::unreached::allow;
-use super::{Findings, Known, Remedy, about};
+use super::{Findings, Known, Remedy, about, redis_line};
 use crate::config::OutboxConfig;
 use crate::redis::{Args, Failure, Redis};
 use crate::sink::journal_key;
@@ -245,7 +245,7 @@ impl Missing {
     fn lines(&self, user: &str) -> Vec<Remedy> {
         let line = |rules: &BTreeSet<String>| {
             let rules: Vec<&str> = rules.iter().map(String::as_str).collect();
-            (!rules.is_empty()).then(|| Remedy::Redis(format!("ACL SETUSER {user} {}", rules.join(" "))))
+            (!rules.is_empty()).then(|| redis_line(format!("ACL SETUSER {user} {}", rules.join(" "))))
         };
         [&self.commands, &self.patterns].into_iter().filter_map(line).collect()
     }

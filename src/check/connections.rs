@@ -36,7 +36,7 @@ pub(super) async fn check(client: &Client, server: &Server, config: &Config, fin
     let what =
         format!("a relay needs {needed} connections (in_flight + {CONNECTIONS_BEYOND} for each outbox): {short}");
     let remedy = advice(
-        "raise the role's connection limit (alter role … connection limit …) or max_connections, or lower in_flight",
+        "raise the role's connection limit (alter role … connection limit …) or max_connections (which takes a restart of Postgres), or lower in_flight",
     );
     if relays > 0 {
         // Those that are at work have theirs.

@@ -90,7 +90,9 @@ async fn server_itself(client: &Client, findings: &mut Findings) -> Result<(), t
         findings.error(ABOUT, format!("version {version}"), advice("version 14 or later is needed"));
     }
     if !row.get::<_, bool>("fsync") {
-        let advice = advice("switch it on: after a crash of the machine, events and business rows may be gone");
+        let advice = advice(
+            "switch it on where it is set (alter system set fsync = on, then select pg_reload_conf()): after a crash of the machine, events and business rows may be gone",
+        );
         findings.warning(ABOUT, "fsync is off", advice);
     }
     let prepared: i32 = row.get("prepared_transactions");

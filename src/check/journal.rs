@@ -1,5 +1,6 @@
 //! The last word on Redis: a script that does what an append does, and takes it back.
 
+use super::durability::ROOM;
 use super::{Findings, Known, about, advice};
 use crate::config::OutboxConfig;
 use crate::redis::{Args, Failure, Redis, Script};
@@ -7,7 +8,7 @@ use crate::sink::journal_key;
 
 /// What a refusal means, by its code, and what to do.
 const REFUSALS: [(&str, &str); 7] = [
-    ("OOM", "raise maxmemory (CONFIG SET maxmemory …), or remove data; with max_len the relay trims its streams"),
+    ("OOM", ROOM),
     ("NOREPLICAS", "see to the replicas, or lower min-replicas-to-write"),
     ("READONLY", "let redis.url lead to the primary"),
     ("MISCONF", "see to the disk of Redis, where snapshots fail (INFO persistence)"),

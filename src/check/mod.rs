@@ -8,6 +8,7 @@ mod event_table;
 mod hazards;
 mod horizon;
 mod journal;
+mod keeps;
 mod listen;
 mod replay;
 mod replication;
@@ -25,6 +26,7 @@ use serde::Serialize;
 use serde::ser::{SerializeStruct as _, Serializer};
 
 use crate::config::{Config, OutboxConfig};
+use keeps::Keeps;
 
 /// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
@@ -60,7 +62,12 @@ pub enum Remedy {
     /// To be run in psql as it is, by a role that may.
     Sql(String),
     /// To be run in redis-cli as it is, by a user who may.
-    Redis(String),
+    Redis {
+        /// The command.
+        line: String,
+        /// What must follow it, so that a restart of the server does not undo it.
+        lasting: String,
+    },
     /// In words.
     Advice(String),
 }
@@ -70,6 +77,8 @@ pub enum Remedy {
 pub struct Findings {
     list: Vec<Finding>,
     seen: HashSet<Finding>,
+    /// How Redis keeps what is changed in it.
+    keeps: Keeps,
 }
 
 /// What the database told about an outbox that Redis must be asked about.
@@ -109,6 +118,10 @@ impl Findings {
     }
 
     fn add(&mut self, level: Level, about: &str, what: impl Into<String>, remedy: Option<Remedy>) {
+        let remedy = remedy.map(|remedy| match remedy {
+            Remedy::Redis { line, .. } => Remedy::Redis { lasting: self.keeps.lasting(&line), line },
+            Remedy::Sql(_) | Remedy::Advice(_) => remedy,
+        });
         let finding = Finding { level, about: about.to_owned(), what: what.into(), remedy };
         // Two outboxes lack the same privilege: it is granted once.
         if self.seen.insert(finding.clone()) {
@@ -147,9 +160,8 @@ impl fmt::Display for Finding {
         match &self.remedy {
             None => Ok(()),
             Some(Remedy::Sql(statement)) => write!(f, "; run in psql: {statement}"),
-            Some(remedy @ Remedy::Redis(command)) => {
-                write!(f, "; run in redis-cli: {command}")?;
-                remedy.lasting().map_or(Ok(()), |lasting| write!(f, "; to keep it over a restart: {lasting}"))
+            Some(Remedy::Redis { line, lasting }) => {
+                write!(f, "; run in redis-cli: {line}; to keep it over a restart: {lasting}")
             }
             Some(Remedy::Advice(advice)) => write!(f, "; {advice}"),
         }
@@ -168,29 +180,14 @@ impl fmt::Display for Level {
     }
 }
 
-impl Remedy {
-    /// What is to be done so that a restart of the server does not undo it.
-    fn lasting(&self) -> Option<&'static str> {
-        match self {
-            Self::Redis(command) if command.starts_with("CONFIG SET ") => Some(
-                "CONFIG REWRITE; if Redis was started without a configuration file, add the setting to its arguments",
-            ),
-            Self::Redis(command) if command.starts_with("ACL SETUSER ") => {
-                Some("ACL SAVE; if Redis was started without an aclfile, CONFIG REWRITE")
-            }
-            Self::Sql(_) | Self::Redis(_) | Self::Advice(_) => None,
-        }
-    }
-}
-
 impl Serialize for Remedy {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let (kind, text) = match self {
             Self::Sql(text) => ("sql", text),
-            Self::Redis(text) => ("redis", text),
+            Self::Redis { line, .. } => ("redis", line),
             Self::Advice(text) => ("advice", text),
         };
-        let lasting = self.lasting();
+        let lasting = if let Self::Redis { lasting, .. } = self { Some(lasting) } else { None };
         let mut remedy = serializer.serialize_struct("Remedy", 2 + usize::from(lasting.is_some()))?;
         remedy.serialize_field("kind", kind)?;
         remedy.serialize_field("text", text)?;
@@ -209,6 +206,11 @@ fn about(outbox: &OutboxConfig) -> String {
 /// What is wrong, and what to do: messages have them in this order.
 fn split(reason: &str) -> (&str, &str) {
     reason.split_once("; ").unwrap_or((reason, "see the server's log"))
+}
+
+/// What must follow it is known where findings are collected.
+fn redis_line(line: impl Into<String>) -> Remedy {
+    Remedy::Redis { line: line.into(), lasting: String::new() }
 }
 
 fn advice(text: impl Into<String>) -> Remedy {

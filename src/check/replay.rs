@@ -8,7 +8,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::{Findings, Level, Remedy};
+use super::{Findings, Level, redis_line};
 use crate::redis::{Args, Redis};
 
 const ANSWER_LIMIT: Duration = Duration::from_secs(2);
@@ -27,7 +27,7 @@ pub(super) async fn check(redis: &Redis, about: &str, url: &SecretString, aof: b
         let what = "a restart with an append-only file loses every stream and the journal, because Redis replays the file as \
             the user default, who may not write; the line gives default its rights back and switches it off: clients \
             that log in without a user need one of their own first";
-        findings.add(level, about, what, Some(Remedy::Redis(LINE.to_owned())));
+        findings.add(level, about, what, Some(redis_line(LINE)));
     }
 }
 

@@ -1,6 +1,6 @@
 //! Whether a fail-over of Redis may lose what it acknowledged.
 
-use super::{Findings, Remedy, advice};
+use super::{Findings, advice, redis_line};
 use crate::redis::{Args, Redis};
 
 /// What `wait_replicas` needs: the command, and the rule that allows it.
@@ -37,7 +37,7 @@ pub(super) async fn check(
         }
     }
     if !missing.is_empty() {
-        let line = Remedy::Redis(format!("ACL SETUSER {user} {}", missing.join(" ")));
+        let line = redis_line(format!("ACL SETUSER {user} {}", missing.join(" ")));
         findings.error(about, format!("user {user} lacks permissions for redis.wait_replicas"), line);
     }
 }

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 
+use super::keeps::Keeps;
 use super::transport::{self, Route};
 use super::unreached::allow;
-use super::{Findings, Known, Remedy, acl, advice, durability, journal, replay, replication, unreached};
+use super::{Findings, Known, acl, advice, durability, journal, redis_line, replay, replication, unreached};
 use crate::config::Config;
 use crate::redis::{self, Args, Redis};
 
@@ -71,6 +72,12 @@ async fn server(redis: &Redis, expects_cluster: bool, config: &Config, findings:
     };
     let info: HashMap<&str, &str> = info.lines().filter_map(|line| line.trim().split_once(':')).collect();
     let value = |name: &str| info.get(name).copied().unwrap_or_default();
+    let replicas = value("connected_slaves").parse().unwrap_or(0);
+    findings.keeps = Keeps {
+        config_file: info.get("config_file").map(|file| !file.is_empty()),
+        acl_file: durability::setting(redis, "aclfile").await.map(|file| !file.is_empty()),
+        is_one_of_some: replicas > 0 || value("cluster_enabled") == "1",
+    };
     let version = value("redis_version");
     let major: u32 = version.split('.').next().and_then(|major| major.parse().ok()).unwrap_or(0);
     if major >= 6 {
@@ -92,36 +99,19 @@ async fn server(redis: &Redis, expects_cluster: bool, config: &Config, findings:
             findings.error(ABOUT, "is a node of a cluster", advice("let redis.url begin with redis-cluster://"));
         }
     }
-    persistence(&value, findings);
+    durability::append_only_file(&value, findings);
     if value("aof_enabled") == "1" {
         durability::appendfsync(redis, findings).await;
     }
     durability::memory(&value, findings);
     replay::check(redis, ABOUT, &config.redis, value("aof_enabled") == "1", findings).await;
     eviction(&value, findings);
-    let replicas = value("connected_slaves").parse().unwrap_or(0);
     replication::check(redis, ABOUT, &user(&config.redis), (replicas, config.wait_replicas), findings).await;
-}
-
-fn persistence<'a>(value: &impl Fn(&str) -> &'a str, findings: &mut Findings) {
-    if value("aof_enabled") == "1" {
-        if value("aof_last_write_status") == "err" {
-            findings.error(ABOUT, "the append-only file cannot be written", advice("see to its disk"));
-        } else {
-            findings.ok(ABOUT, "the append-only file is on");
-        }
-    } else {
-        findings.warning(
-            ABOUT,
-            "the append-only file is off: a crash loses entries that were acknowledged and that the outbox has no more",
-            Remedy::Redis("CONFIG SET appendonly yes".to_owned()),
-        );
-    }
 }
 
 fn eviction<'a>(value: &impl Fn(&str) -> &'a str, findings: &mut Findings) {
     let (policy, limit) = (value("maxmemory_policy"), value("maxmemory"));
-    let remedy = Remedy::Redis("CONFIG SET maxmemory-policy noeviction".to_owned());
+    let remedy = redis_line("CONFIG SET maxmemory-policy noeviction");
     match (policy, limit) {
         // Neither streams nor journal have a time to live: these policies leave them alone.
         ("noeviction" | "", _) => findings.ok(ABOUT, "nothing is evicted"),

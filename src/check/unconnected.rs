@@ -14,7 +14,7 @@ const SAID: [(&str, Level, &str); 5] = [
     (
         "[53300]",
         Level::Error,
-        "raise max_connections, or the role's connection limit, or end sessions that nobody needs",
+        "raise max_connections (which takes a restart of Postgres), or the role's connection limit, or end sessions that nobody needs",
     ),
     ("[55000]", Level::Error, "allow connections: alter database … allow_connections = true"),
     ("[42501]", Level::Error, "grant connect on the database to the role"),

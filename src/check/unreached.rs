@@ -3,7 +3,7 @@
 use secrecy::SecretString;
 
 use super::speaks::{self, Speaks};
-use super::{Findings, Level, Remedy, advice, split};
+use super::{Findings, Level, Remedy, advice, redis_line, split};
 use crate::redis::{CORRECTABLE, Failure, Redis};
 
 const ABOUT: &str = "redis";
@@ -32,7 +32,7 @@ pub(super) async fn tell(url: &SecretString, user: &str, failure: &Failure, find
         return findings.error(ABOUT, what, advice(remedy));
     }
     if let Some(command) = forbidden(&reason) {
-        let line = Remedy::Redis(format!("ACL SETUSER {user} +{command}"));
+        let line = redis_line(format!("ACL SETUSER {user} +{command}"));
         return findings.error(ABOUT, format!("user {user} may not connect: {reason}"), line);
     }
     if let Some((_, remedy)) = SAID.iter().find(|(words, _)| reason.contains(words)) {
@@ -79,7 +79,7 @@ pub(super) async fn tell(url: &SecretString, user: &str, failure: &Failure, find
 /// What to do about a refusal: the rule for the command that it names, or else this.
 pub(super) fn allow(failure: &Failure, user: &str, otherwise: &str) -> Remedy {
     match forbidden(&failure.to_string()) {
-        Some(command) => Remedy::Redis(format!("ACL SETUSER {user} +{command}")),
+        Some(command) => redis_line(format!("ACL SETUSER {user} +{command}")),
         None => advice(otherwise),
     }
 }

@@ -32,6 +32,6 @@ pub(super) fn tell(outbox: &str, had: usize, wanted: usize, error: &OutboxError)
         wanted,
         reason = %error,
         "too few connections to Postgres: delivering with fewer batches at once; raise the role's connection limit \
-         (alter role … connection limit …) or max_connections, or lower in_flight"
+         (alter role … connection limit …) or max_connections (which takes a restart of Postgres), or lower in_flight"
     );
 }

@@ -22,6 +22,7 @@ mod examples;
 mod green;
 mod http;
 mod incidents;
+mod lasting;
 mod late_ids;
 mod log;
 mod loss;
