@@ -104,7 +104,7 @@ async fn server(redis: &Redis, expects_cluster: bool, config: &Config, findings:
         durability::appendfsync(redis, findings).await;
     }
     durability::memory(&value, findings);
-    replay::check(redis, ABOUT, &config.redis, value("aof_enabled") == "1", findings).await;
+    replay::check(redis, ABOUT, (&config.redis, &user(&config.redis)), value("aof_enabled") == "1", findings).await;
     eviction(&value, findings);
     replication::check(redis, ABOUT, &user(&config.redis), (replicas, config.wait_replicas), findings).await;
 }

@@ -42,6 +42,7 @@ mod readiness;
 mod refusals;
 mod relapse;
 mod reload;
+mod replay;
 mod run;
 mod sentinel;
 mod sequences;
