@@ -97,6 +97,16 @@ impl HandlerError {
             Trouble::DeadLetter => Self::Permanent(text),
         }
     }
+
+    /// As [`HandlerError::of_postgres`], for a statement that writes nothing of the entry but its id, such as that of an
+    /// [`Inbox`](super::Inbox): if Postgres refuses the row (a column was added that must not be null, a constraint, a trigger),
+    /// every entry would meet the same, and none is to blame.
+    pub fn of_bookkeeping(error: &tokio_postgres::Error) -> Self {
+        match Self::of_postgres(error) {
+            Self::Retry(text) | Self::Permanent(text) => Self::Unavailable(text),
+            other @ (Self::Conflict(_) | Self::Unavailable(_)) => other,
+        }
+    }
 }
 
 /// How an attempt ended.

@@ -48,7 +48,8 @@
 //!
 //! # Whose fault it is
 //! An entry goes to the dead letters for what is its own fault, and for nothing else:
-//! - What a server could not do is not the entry's fault. [`HandlerError::of_postgres`] knows that of every SQLSTATE class
+//! - What a server could not do is not the entry's fault. [`HandlerError::of_postgres`] knows that of every SQLSTATE class (and
+//!   [`HandlerError::of_bookkeeping`] for the inbox's own statement)
 //!   ([`classify`]): `Unavailable` waits with everything (if the others get on nevertheless: alone),
 //!   `Conflict` lets the others go on, and neither uses up an attempt.
 //! - An attempt that takes too long is broken off. If what the handler needs does not answer ([`Handler::probe`]), everything

@@ -13,7 +13,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use deadpool_postgres::{Connect, Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod};
+use deadpool_postgres::{Connect, Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, TimeoutType};
 use futures_util::future::BoxFuture;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::OnceCell;
@@ -311,6 +311,11 @@ pub fn describe_pool(error: &deadpool_postgres::PoolError) -> String {
         deadpool_postgres::PoolError::Backend(error)
         | deadpool_postgres::PoolError::PostCreateHook(HookError::Backend(error)) => describe(error),
         deadpool_postgres::PoolError::PostCreateHook(HookError::Message(reason)) => reason.to_string(),
+        deadpool_postgres::PoolError::Timeout(TimeoutType::Wait) => "no connection was free in time".to_owned(),
+        deadpool_postgres::PoolError::Timeout(TimeoutType::Create) => {
+            "no answer in time to a new connection".to_owned()
+        }
+        deadpool_postgres::PoolError::Timeout(TimeoutType::Recycle) => "no answer in time on a connection".to_owned(),
         other => other.to_string(),
     }
 }

@@ -85,7 +85,7 @@ impl Saga {
             self.inbox.first_times(&*transaction, &ids),
         );
         patience?;
-        let mut new = new?;
+        let mut new = new.map_err(|error| Failed::bookkeeping(&error))?;
         let fresh: Vec<&Read<'_>> = reads.iter().filter(|read| new.remove(&read.event_id)).collect();
         let events = fresh.iter().map(|read| &read.event).collect();
         if !fresh.is_empty() {

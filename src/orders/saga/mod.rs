@@ -24,6 +24,7 @@ use jiff::Timestamp;
 use rust_decimal::Decimal;
 use serde_json::{Map, Value};
 use tokio_postgres::Error;
+use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
 use super::order::{Item, OrderEvent};
@@ -129,7 +130,8 @@ impl Saga {
     async fn once(&self, event_id: Uuid, entry: &Entry, event: &OrderEvent) -> Result<Handled, Failed> {
         let mut client = self.pool.get().await?;
         let transaction = client.transaction().await?;
-        if !self.inbox.first_time_prepared(&transaction, event_id).await? {
+        let first = self.inbox.first_time_prepared(&transaction, event_id).await;
+        if !first.map_err(|error| Failed::bookkeeping(&error))? {
             return Ok(Handled::Duplicate);
         }
         let work = Work { transaction: &transaction, event, rules: self.rules };
@@ -213,6 +215,10 @@ impl Failed {
     fn undone(why: &str) -> Self {
         Self(HandlerError::Retry(why.to_owned()))
     }
+
+    fn bookkeeping(error: &Error) -> Self {
+        Self(HandlerError::of_bookkeeping(error))
+    }
 }
 
 impl From<Failed> for HandlerError {
@@ -230,6 +236,10 @@ impl From<PoolError> for Failed {
 impl From<WriteError> for Failed {
     fn from(error: WriteError) -> Self {
         match error {
+            // A column that we do not know and that must not be null: no event could be written.
+            WriteError::Postgres(error) if error.code() == Some(&SqlState::NOT_NULL_VIOLATION) => {
+                Self::bookkeeping(&error)
+            }
             WriteError::Postgres(error) => error.into(),
             WriteError::Payload(error) => Self(HandlerError::Permanent(error.to_string())),
         }

@@ -103,3 +103,47 @@ async fn an_outage_of_one_entry_alone_does_not_hold_up_the_others() {
     assert_eq!(scene.dead().await.len(), 0);
     consumer.stop().await;
 }
+
+/// A column that a migration added, which must not be null and which this version does not know: no order is to blame.
+#[tokio::test]
+async fn what_the_bookkeeping_is_refused_waits_for_the_operator() {
+    let scene = Scene::new().await;
+    let refused_by = "create function refuse() returns trigger language plpgsql as
+        $$ begin raise exception 'not here' using errcode = '22023'; end $$";
+    scene.db.batch_execute(refused_by).await.expect("a function");
+    let (table, gone) = ("add column tenant text not null", "drop column tenant");
+    let rows = [
+        (format!("alter table orders.inbox {table}"), format!("alter table orders.inbox {gone}")),
+        (format!("alter table public.outbox {table}"), format!("alter table public.outbox {gone}")),
+        (
+            "create trigger refuse before insert on orders.inbox for each row execute function refuse()".to_owned(),
+            "drop trigger refuse on orders.inbox".to_owned(),
+        ),
+        (
+            "alter table orders.inbox add constraint short check (length(consumer_group) < 3)".to_owned(),
+            "alter table orders.inbox drop constraint short".to_owned(),
+        ),
+    ];
+    let mut reserved = 0;
+    for together in ["1", "64"] {
+        let consumer = scene.ready("one", &["--attempts-max", "2", "--handle-batch", together]).await;
+        for (harm, mend) in &rows {
+            scene.db.batch_execute("delete from orders.inbox; delete from public.outbox").await.expect("empty tables");
+            scene.db.batch_execute(harm).await.expect(harm);
+            let tries = consumer.sum("failed_total").await;
+            for _ in 0..5 {
+                scene.own("fine", 1).await;
+            }
+            let often = async || consumer.sum("failed_total").await >= tries + 6.0;
+            eventually(LIMIT, &format!("{harm}: to be tried on"), often).await.expect("in time");
+            assert_eq!(scene.dead().await.len(), 0, "{harm}");
+            scene.db.batch_execute(mend).await.expect(mend);
+            reserved += 5;
+            scene.until_reserved("fine", reserved).await;
+            // One that is still being handled would hold the table.
+            scene.until_none_pending().await;
+        }
+        consumer.stop().await;
+    }
+    assert_eq!((rows.len(), scene.dead().await.len()), (4, 0));
+}
