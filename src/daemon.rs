@@ -67,7 +67,7 @@ pub async fn run(start: Start, stop: CancellationToken, hangups: mpsc::Receiver<
         background.spawn(admin::serve(listener, shown, closed.clone()));
     }
     let outcome = Box::pin(supervisor.run(hangups)).await;
-    notify::stopping();
+    notify::stopping().await;
     closed.cancel();
     background.abort_all();
     if let Some(exporter) = exporter {

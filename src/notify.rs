@@ -1,8 +1,17 @@
 //! What systemd is told: READY, a STATUS line, the watchdog's pings as long as every loop makes progress, STOPPING.
+//!
+//! A manager that does not read is waited for, but never for long, and never by the thread that relays: the kernel queues
+//! ten datagrams, then `sd_notify::notify` blocks.
 
+use std::io;
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::net::{SocketAddr, UnixDatagram as Socket};
 use std::time::{Duration, Instant};
 
 use sd_notify::NotifyState;
+use tokio::net::UnixDatagram;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Standing;
@@ -13,10 +22,14 @@ const READY_LATEST: Duration = Duration::from_secs(10);
 /// Pause between two looks before READY, and after it.
 const STARTING_PAUSE: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
+/// How long a manager that does not read may keep us from going on.
+const TELL_LIMIT: Duration = Duration::from_millis(500);
+/// Where the manager listens.
+const SOCKET: &str = "NOTIFY_SOCKET";
 
 /// Tells until its task ends. Does nothing when nobody listens (`NOTIFY_SOCKET`).
 pub async fn keep(outboxes: Roster, stop: CancellationToken) {
-    if std::env::var_os("NOTIFY_SOCKET").is_none() {
+    if std::env::var_os(SOCKET).is_none() {
         return;
     }
     let watchdog = sd_notify::watchdog_enabled();
@@ -29,8 +42,9 @@ pub async fn keep(outboxes: Roster, stop: CancellationToken) {
         let mut states = Vec::new();
         let line = last.status(&standing, stop.is_cancelled());
         states.push(NotifyState::Status(&line));
-        if !is_ready && (standing.iter().all(|one| one.problem.is_none()) || started.elapsed() > READY_LATEST) {
-            is_ready = true;
+        let becomes_ready =
+            !is_ready && (standing.iter().all(|one| one.problem.is_none()) || started.elapsed() > READY_LATEST);
+        if becomes_ready {
             states.push(NotifyState::Ready);
         }
         if watchdog.is_some() && all_alive(&standing) {
@@ -39,7 +53,8 @@ pub async fn keep(outboxes: Roster, stop: CancellationToken) {
         if stop.is_cancelled() {
             states.push(NotifyState::Stopping);
         }
-        tell(&states);
+        // Until it has heard READY, a unit of Type=notify is not started.
+        is_ready |= tell(&states).await && becomes_ready;
         let pause = if is_ready { pause } else { STARTING_PAUSE };
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
@@ -49,27 +64,46 @@ pub async fn keep(outboxes: Roster, stop: CancellationToken) {
 }
 
 /// A drain may be over before the task that tells has looked.
-pub fn stopping() {
-    tell(&[NotifyState::Stopping]);
+pub async fn stopping() {
+    tell(&[NotifyState::Stopping]).await;
 }
 
 /// A reload begins. systemd wants the time with it, to tell this one from the one before.
-pub fn reloading() {
+pub async fn reloading() {
     match NotifyState::monotonic_usec_now() {
-        Ok(now) => tell(&[NotifyState::Reloading, now]),
+        Ok(now) => _ = tell(&[NotifyState::Reloading, now]).await,
         Err(error) => tracing::debug!(%error, "systemd cannot be told"),
     }
 }
 
 /// A reload has ended: well, or with the configuration as it was.
-pub fn reloaded() {
-    tell(&[NotifyState::Ready]);
+pub async fn reloaded() {
+    tell(&[NotifyState::Ready]).await;
 }
 
-fn tell(states: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
+/// Returns whether it was sent.
+async fn tell(states: &[NotifyState<'_>]) -> bool {
+    let lines: Vec<String> = states.iter().map(ToString::to_string).collect();
+    let message = lines.join("\n");
+    let sent = timeout(TELL_LIMIT, send(&message)).await;
+    let sent = sent.unwrap_or_else(|_elapsed| Err(io::Error::new(io::ErrorKind::TimedOut, "it does not read")));
+    if let Err(error) = &sent {
         tracing::debug!(%error, "systemd cannot be told");
     }
+    sent.is_ok()
+}
+
+/// Nobody who listens is no error.
+async fn send(message: &str) -> io::Result<()> {
+    let Some(place) = std::env::var_os(SOCKET) else { return Ok(()) };
+    let address = match place.as_bytes().strip_prefix(b"@") {
+        Some(name) => SocketAddr::from_abstract_name(name)?,
+        None => SocketAddr::from_pathname(&place)?,
+    };
+    let socket = Socket::unbound()?;
+    socket.set_nonblocking(true)?;
+    socket.connect_addr(&address)?;
+    UnixDatagram::from_std(socket)?.send(message.as_bytes()).await.map(drop)
 }
 
 /// A timer alone would prove only that the timer works.

@@ -138,7 +138,7 @@ impl Supervisor {
     /// Reads the configuration again. One that cannot be used changes nothing.
     async fn reload(&mut self) {
         tracing::info!("reload asked for");
-        notify::reloading();
+        notify::reloading().await;
         let outcome = match load(&self.source) {
             Ok(config) => self.change_to(config).await,
             Err(problem) => Err(problem.to_string()),
@@ -148,7 +148,7 @@ impl Supervisor {
             Err(reason) => tracing::error!(reason, "the new configuration is rejected: going on with the old one"),
         }
         self.metrics.reloads().ended(outcome.as_ref().map_err(String::as_str).copied());
-        notify::reloaded();
+        notify::reloaded().await;
     }
 
     async fn change_to(&mut self, config: Config) -> Result<(), String> {

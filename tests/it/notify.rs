@@ -1,6 +1,6 @@
 //! What systemd hears, through a socket of the test's own.
 
-use outflow::local::Signal;
+use outflow::local::{Signal, eventually};
 use tokio::net::UnixDatagram;
 
 use crate::support::{LIMIT, Numbered, Stage, outbox};
@@ -101,4 +101,26 @@ async fn a_server_that_is_away_does_not_hold_up_the_boot() {
     manager.hears("READY", |line| line == "READY=1").await;
     stage.redis.start_again().await.expect("Redis");
     manager.hears("that it works", |line| line.starts_with("STATUS=oldest ")).await;
+}
+
+/// The kernel queues ten datagrams for who does not read, then a sender waits.
+#[tokio::test]
+async fn a_manager_that_does_not_read_holds_up_nothing() {
+    let stage = Stage::new(&outbox("")).await;
+    let mut manager = Manager::listen(&stage);
+    let mut relay = manager.relay(&stage);
+    manager.hears("READY", |line| line == "READY=1").await;
+    let full = std::os::unix::net::UnixDatagram::unbound().expect("a socket");
+    full.set_nonblocking(true).expect("a mode");
+    while full.send_to(b"STATUS=full\n", &manager.path).is_ok() {}
+    let rows = Numbered { rows: 500, keys: 3 };
+    rows.insert(&stage).await;
+    stage.drained().await;
+    rows.check(&stage, "events.order").await;
+    relay.signal(Signal::SIGHUP);
+    let reloaded =
+        eventually(LIMIT, "a reload", async || relay.log().contains("the new configuration is in force")).await;
+    assert!(reloaded.is_ok(), "{}", relay.log_tail());
+    relay.terminate();
+    assert!(relay.wait(LIMIT).await.expect("an end").success(), "{}", relay.log_tail());
 }
