@@ -11,6 +11,7 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::escape;
 use crate::http::{self, Purpose};
 use crate::metrics::{Metrics, Standing};
 use crate::roster::Roster;
@@ -75,14 +76,14 @@ async fn readyz(State(admin): State<Admin>, uri: Uri) -> Response {
     let lines =
         standing.iter().map(|standing| problem(standing).unwrap_or_else(|| format!("{}: ok\n", standing.outbox)));
     let code = if problems.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (code, lines.collect::<String>()).into_response()
+    (code, escape::lines(&lines.collect::<String>())).into_response()
 }
 
 fn answer(problems: &str) -> Response {
     if problems.is_empty() {
         (StatusCode::OK, "ok\n").into_response()
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, problems.to_owned()).into_response()
+        (StatusCode::SERVICE_UNAVAILABLE, escape::lines(problems)).into_response()
     }
 }
 
@@ -95,7 +96,7 @@ async fn status(State(admin): State<Admin>) -> Response {
         "config_problem": admin.metrics.reloads().problem(),
         "outboxes": admin.roster.standing(),
     });
-    axum::Json(status).into_response()
+    ([(header::CONTENT_TYPE, "application/json")], escape::json(&status.to_string())).into_response()
 }
 
 async fn metrics(State(admin): State<Admin>) -> Response {

@@ -5,7 +5,7 @@ mod panics;
 mod writer;
 
 use std::fmt::{Debug, Display};
-use std::io::{IsTerminal, Write as _};
+use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use tracing::field::Field;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt as _;
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::{Writer, debug_fn};
 
 use crate::escape::{self, WHOLE, printable};
@@ -41,8 +42,8 @@ pub enum LogFormat {
 /// When `level` is neither; the message says what is expected.
 pub fn start(level: &str, format: LogFormat) -> Result<Log, String> {
     let filter = filter(level)?;
-    let terminal = std::io::stderr().is_terminal();
-    let writer = LossyWriter::start(std::io::stderr(), |lines| {
+    let terminal = io::stderr().is_terminal();
+    let writer = LossyWriter::start(io::stderr(), |lines| {
         tracing::warn!(lines, "log lines were dropped: stderr could not be written, or its reader was too slow");
     });
     let writer = writer.map_err(|error| format!("no thread for the log: {error}"))?;
@@ -54,7 +55,12 @@ pub fn start(level: &str, format: LogFormat) -> Result<Log, String> {
     };
     // A second start (two tests in one process) keeps the first.
     let log = if json {
-        let lines = lines.json().flatten_event(true).with_env_filter(filter).with_filter_reloading();
+        let lines = lines
+            .with_writer(EscapedJson(writer.clone()))
+            .json()
+            .flatten_event(true)
+            .with_env_filter(filter)
+            .with_filter_reloading();
         let handle = lines.reload_handle();
         let _ = lines.try_init();
         Log::new(writer, move |filter| handle.reload(filter))
@@ -76,6 +82,34 @@ fn field(writer: &mut Writer<'_>, field: &Field, value: &dyn Debug) -> std::fmt:
     match field.name() {
         "message" => writer.write_str(&value),
         name => write!(writer, "{name}={value}"),
+    }
+}
+
+/// Lines of JSON on their way to the log: what others wrote means the same, and does nothing to the terminal of whoever reads
+/// them as they are (JSON's own escapes leave C1 controls and marks that turn the direction of writing).
+struct EscapedJson(LossyWriter);
+
+impl<'a> MakeWriter<'a> for EscapedJson {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl Write for EscapedJson {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        if line.is_ascii() {
+            return self.0.write(line);
+        }
+        let text = String::from_utf8_lossy(line);
+        let (text, end) = text.strip_suffix('\n').map_or((&*text, ""), |text| (text, "\n"));
+        self.0.write_all(format!("{}{end}", escape::json(text)).as_bytes())?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

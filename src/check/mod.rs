@@ -26,6 +26,7 @@ use serde::Serialize;
 use serde::ser::{SerializeStruct as _, Serializer};
 
 use crate::config::{Config, OutboxConfig};
+use crate::escape::{WHOLE, printable};
 use keeps::Keeps;
 
 /// One thing that was looked at.
@@ -156,14 +157,16 @@ impl fmt::Display for Finding {
             Level::Warning => '!',
             Level::Error | Level::Unreachable => '✗',
         };
-        write!(f, "{mark} {}: {}: {}", self.level, self.about, self.what)?;
+        // One line: names of streams, keys and tables are what others wrote.
+        let shown = |text: &str| printable(text, WHOLE);
+        write!(f, "{mark} {}: {}: {}", self.level, shown(&self.about), shown(&self.what))?;
         match &self.remedy {
             None => Ok(()),
-            Some(Remedy::Sql(statement)) => write!(f, "; run in psql: {statement}"),
+            Some(Remedy::Sql(statement)) => write!(f, "; run in psql: {}", shown(statement)),
             Some(Remedy::Redis { line, lasting }) => {
-                write!(f, "; run in redis-cli: {line}; to keep it over a restart: {lasting}")
+                write!(f, "; run in redis-cli: {}; to keep it over a restart: {}", shown(line), shown(lasting))
             }
-            Some(Remedy::Advice(advice)) => write!(f, "; {advice}"),
+            Some(Remedy::Advice(advice)) => write!(f, "; {}", shown(advice)),
         }
     }
 }

@@ -5,6 +5,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::request::FieldError;
+use crate::escape;
 
 /// Seconds after which a caller may try again what failed for want of a server.
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("2");
@@ -75,7 +76,7 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         // Texts and numbers only: it cannot fail to serialise.
-        let body = serde_json::to_vec(&self).unwrap_or_default();
+        let body = escape::json(&serde_json::to_string(&self).unwrap_or_default());
         let kind = [(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"))];
         let mut response = (self.status, kind, body).into_response();
         if self.is_transient {

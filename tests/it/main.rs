@@ -48,6 +48,7 @@ mod sentinel;
 mod sequences;
 mod servers;
 mod settings;
+mod shown;
 mod sleep;
 mod status;
 mod support;
