@@ -84,7 +84,7 @@ async fn fastapi_writes_to_the_outbox_and_redis_py_makes_each_effect_once() {
 /// Restarts, entries that nobody understands, and a consumer that comes back under another name.
 #[expect(clippy::print_stderr, reason = "that it was left out must show")]
 #[tokio::test]
-async fn both_survive_a_restart_of_postgres_and_what_others_append() {
+async fn both_survive_restarts_of_both_servers_and_what_others_append() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/examples/fastapi");
     let requirements = fs::read_to_string(folder.join("requirements.txt")).expect("the requirements");
     let packages: Vec<&str> = requirements.lines().collect();
@@ -121,6 +121,14 @@ async fn both_survive_a_restart_of_postgres_and_what_others_append() {
     };
     placed("ada").await;
     assert_eq!(place("e\u{0}ve").await.expect("an answer"), 422);
+    // Texts that are none, numbers that are none, and what no index takes.
+    let long = "x".repeat(9_000);
+    for name in [r#""\ud800""#, r#""e\udc00ve""#, "NaN", "1e999", &format!("{long:?}")] {
+        for body in [format!(r#"{{"name":{name},"email":"e"}}"#), format!(r#"{{"name":"n","email":{name}}}"#)] {
+            let answer = http.post(&url).header("content-type", "application/json").body(body.clone()).send().await;
+            assert_eq!(answer.expect("an answer").status().as_u16(), 422, "{}", &body[..body.len().min(60)]);
+        }
+    }
     let mails = async |stage: &Stage, count: i64, who: &Program| {
         let client = stage.client().await;
         let all = async || {
@@ -165,6 +173,17 @@ async fn both_survive_a_restart_of_postgres_and_what_others_append() {
     stage.command("XREADGROUP", &["GROUP", "welcome", "one", "STREAMS", "events.customer", ">"]).await;
     let mut two = consumer("two");
     mails(&stage, 4, &two).await;
+
+    // A restart of Redis that keeps everything, and one that goes back to what was saved: nothing is mailed twice.
+    stage.command("SAVE", &[]).await;
+    stage.redis.stop().await.expect("a stop");
+    stage.redis.start_again().await.expect("a start");
+    placed("eve").await;
+    mails(&stage, 5, &two).await;
+    stage.redis.kill().await.expect("a kill");
+    stage.redis.start_again().await.expect("a start");
+    placed("finn").await;
+    mails(&stage, 6, &two).await;
     two.terminate();
     assert!(two.wait(LIMIT).await.expect("its end").success(), "{}", two.log_tail());
 }

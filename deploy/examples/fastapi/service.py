@@ -6,8 +6,10 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Annotated
 
-from fastapi import Depends, FastAPI, HTTPException
-from pydantic import AfterValidator, BaseModel
+from fastapi import Depends, FastAPI, HTTPException, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import AfterValidator, BaseModel, Field
 from sqlalchemy import create_engine, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import IntegrityError
@@ -41,19 +43,20 @@ class OutboxEvent(Base):
     headers: Mapped[dict] = mapped_column(JSONB, default=dict)
 
 
-def without_nul(text: str) -> str:
-    """Postgres has no text with U+0000, neither in `text` nor in `jsonb`: a 422, not a 500."""
-    if "\0" in text:
-        raise ValueError("must not contain U+0000")
+def storable(text: str) -> str:
+    """Postgres has no text with U+0000 or half a surrogate pair, neither in `text` nor in `jsonb`: a 422, not a 500."""
+    if any(character == "\0" or "\ud800" <= character <= "\udfff" for character in text):
+        raise ValueError("must not contain U+0000 or half a surrogate pair")
     return text
 
 
-Text = Annotated[str, AfterValidator(without_nul)]
+Text = Annotated[str, AfterValidator(storable)]
 
 
 class NewCustomer(BaseModel):
-    name: Text
-    email: Text
+    # Not longer than what an index takes.
+    name: Annotated[Text, Field(max_length=200)]
+    email: Annotated[Text, Field(max_length=254)]
 
 
 def session() -> Iterator[Session]:
@@ -68,6 +71,13 @@ async def lifespan(_: FastAPI) -> AsyncIterator[None]:
 
 
 app = FastAPI(lifespan=lifespan)
+
+
+@app.exception_handler(RequestValidationError)
+def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+    """What is wrong, without what was sent: half a surrogate pair or NaN cannot be sent back, and would be a 500."""
+    errors = [{"loc": problem["loc"], "msg": problem["msg"]} for problem in error.errors()]
+    return JSONResponse({"detail": errors}, status_code=422)
 
 
 @app.get("/ready")
