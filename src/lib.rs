@@ -36,7 +36,7 @@
 //! [`event`] the nouns · [`relay`] the life of a batch · [`outbox`] the Postgres side, with its contract · [`sink`] the
 //! Redis side, with its contract · [`route`] and [`encode`], pure · [`daemon`] wires them together · [`config`], [`cli`],
 //! [`admin`] over [`http`], [`health`], [`metrics`], [`migrate`], [`notify`] (systemd), [`progress`], [`roster`], [`signals`], [`summary`],
-//! [`telemetry`], [`spans`] around it, `terminal` for all commands, `words` for libraries' errors · for operators [`check`], [`status`], [`dead`] letters, [`backlog`] and the [`gauge`] that follows it, [`age`] of an event · [`postgres`]
+//! [`telemetry`], [`spans`] around it, `terminal` for all commands, `words` for libraries' errors, `who` runs a command · for operators [`check`], [`status`], [`dead`] letters, [`backlog`] and the [`gauge`] that follows it, [`age`] of an event · [`postgres`]
 //! and [`redis`] the connections, [`tls`], [`certificates`] and [`secret_file`] for them, `address` for both, [`columns`] of a table, [`table_name`] ·
 //! [`producer`], [`consumer`] for applications · [`orders`] the companions' small domain · [`local`] private servers for
 //! demo and tests.
@@ -82,4 +82,5 @@ pub mod table_name;
 pub mod telemetry;
 mod terminal;
 pub mod tls;
+mod who;
 mod words;

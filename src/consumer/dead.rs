@@ -16,8 +16,8 @@ const ADDED: &str = "dead_";
 /// A dead-letter stream.
 #[derive(Debug)]
 pub struct DeadLetters {
-    redis: Redis,
-    stream: String,
+    pub(super) redis: Redis,
+    pub(super) stream: String,
     replay: Script,
 }
 

@@ -94,6 +94,7 @@
 //! has the fields of the entry, then `dead_entry_id`, `dead_stream`, `dead_group`, `dead_consumer`, `dead_attempts`,
 //! `dead_error`, `dead_appended_at` and `dead_at`. Needs Redis 7.0 or later.
 
+mod audit;
 mod calls;
 mod dead;
 mod entry;

@@ -1,11 +1,11 @@
 //! Who put dead letters back or deleted them: one row for each outbox, written in the transaction that does it.
 
-use nix::unistd::{Uid, User, gethostname};
 use serde_json::{Value, json};
 use tokio_postgres::Transaction;
 use tokio_postgres::types::Type;
 
 use super::Filter;
+use crate::who::{host, os_user};
 
 /// Numbers of letters that an audit row keeps.
 const IDS_MAX: usize = 100;
@@ -52,18 +52,4 @@ fn shown(filter: &Filter) -> Value {
         fields.retain(|_, value| !value.is_null());
     }
     shown
-}
-
-/// Whoever runs the command; behind sudo, who asked it to.
-fn os_user() -> String {
-    let uid = Uid::current();
-    let name = User::from_uid(uid).ok().flatten().map_or_else(|| uid.to_string(), |user| user.name);
-    match std::env::var("SUDO_USER") {
-        Ok(behind) if uid.is_root() && !behind.is_empty() => format!("{behind} (as {name})"),
-        _ => name,
-    }
-}
-
-fn host() -> String {
-    gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use super::options::{BadOption, RedisOptions};
 use crate::consumer::{DeadFilter, DeadLetter, DeadLetters, EntryId, Replayed};
 use crate::escape::{CELL, WHOLE, printable};
+use crate::redis::Failure;
 use crate::terminal::{self, confirm, since};
 
 const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
@@ -153,6 +154,12 @@ async fn act(args: &ActArgs, verb: &str, replay: bool) -> Result<(), Box<dyn Err
     if !letters.is_empty() && !confirm(&format!("{verb} {} dead letters?", letters.len()), args.yes)? {
         return Err("nothing was done".into());
     }
+    let filter = args.which.filter();
+    let action = if replay { "replay" } else { "discard" };
+    if !letters.is_empty() {
+        let noted = dead.note(action, letters.len(), &filter).await;
+        noted.map_err(|failure| untraced(&dead.audit_stream(), &failure))?;
+    }
     let mut pace = args.rate.map(|rate| tokio::time::interval(Duration::from_secs(1) / rate));
     let (mut count, mut left) = (0, 0);
     for letter in &letters {
@@ -176,10 +183,24 @@ async fn act(args: &ActArgs, verb: &str, replay: bool) -> Result<(), Box<dyn Err
     if left > 0 {
         complain(format!("{left} were not {done}"));
     }
+    if !letters.is_empty()
+        && let Err(failure) = dead.note(&format!("{action} done"), count, &filter).await
+    {
+        complain(format!("the end of it is not in {}: {failure}", dead.audit_stream()));
+    }
     if args.which.json {
         return line(serde_json::json!({ done.replace(' ', "_"): count, "not_done": left }));
     }
     line(format!("{count} {done}"))
+}
+
+fn untraced(stream: &str, failure: &Failure) -> String {
+    let remedy = if failure.code() == Some("NOPERM") {
+        format!("; let its user write there: ACL SETUSER NAME (+xadd ~{stream}), and ACL SAVE")
+    } else {
+        String::new()
+    };
+    format!("nothing was done: it must leave a trace in {stream}: {failure}{remedy}")
 }
 
 fn json(letters: &[DeadLetter]) -> Result<(), Box<dyn Error>> {

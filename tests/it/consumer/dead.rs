@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use outflow::consumer::Inbox;
 use outflow::local::eventually;
+use outflow::redis::Reply;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -104,6 +105,18 @@ async fn dead_letters_are_shown_put_back_and_discarded() {
     scene.until_reserved("b", 1).await;
     let discarded = scene.ask(&["discard", id, "--yes", "--json"]).await;
     assert_eq!(discarded.stdout, "{\"discarded\":1,\"not_done\":0}\n");
+    let audit = scene.call("XRANGE", &["events.order.dead.audit", "-", "+"]).await;
+    let values = |entry: &Reply| entry.items()[1].items().chunks_exact(2).filter_map(|pair| pair[1].string()).collect();
+    let noted: Vec<Vec<String>> = audit.items().iter().map(values).collect();
+    let actions: Vec<(&str, &str)> = noted.iter().map(|values| (&*values[0], &*values[1])).collect();
+    assert_eq!(actions, [("replay", "2"), ("replay done", "2"), ("discard", "1"), ("discard done", "1")]);
+    assert!(noted[0][2].contains("not today") && noted[2][2].contains(id), "the filter: {noted:?}");
+    assert!(noted.iter().all(|values| !values[3].is_empty() && !values[4].is_empty()), "who and where: {noted:?}");
+    // Nothing without a trace.
+    scene.call("ACL", &["SETUSER", "default", "-xadd"]).await;
+    let refused = scene.ask(&["discard", "--all", "--yes"]).await;
+    scene.call("ACL", &["SETUSER", "default", "+xadd"]).await;
+    assert!(refused.code == Some(1) && refused.stderr.contains("nothing was done"), "{}", refused.stderr);
     let left = scene.letters(&[]).await;
     assert_eq!((left.len(), &left[0]["id"]), (1, &all[2]["id"]));
     assert_eq!(scene.call("XLEN", &[super::DEAD]).await.int(), Some(1));

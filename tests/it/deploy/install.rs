@@ -98,7 +98,7 @@ impl Install {
         format!("postgres://{role}@127.0.0.1:{}/postgres", self.postgres.port())
     }
 
-    fn redis_url(&self, user: &str) -> String {
+    pub(super) fn redis_url(&self, user: &str) -> String {
         match user {
             "default" => self.redis.url(),
             _ => format!("redis://{user}:change-me-{user}@127.0.0.1:{}", self.redis.port()),

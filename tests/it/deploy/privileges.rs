@@ -50,6 +50,14 @@ async fn the_whole_chain_runs_under_them() {
     });
     buried.await.unwrap_or_else(|error| panic!("{error}\n{}", consumer.program.log_tail()));
 
+    // Which the consumer's own user may discard, and must leave a trace of.
+    let mut discard = tokio::process::Command::new(env!("CARGO_BIN_EXE_order-consumer"));
+    discard.args(["dead", "discard", "--all", "--yes", "--redis-url", &install.redis_url("consumer")]);
+    let output = discard.stdin(std::process::Stdio::null()).output().await.expect("a run");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let noted = admin.call("XLEN", ["events.order.dead.audit"].into()).await.expect("a length");
+    assert_eq!(noted.int(), Some(2));
+
     // Another relay recovers what a crash left.
     relay.program.kill();
     let mut second = install.relay("second").await;
