@@ -45,6 +45,7 @@ async fn caught(mutant: Mutant, faults: impl AsyncFn(&mut Run, bool)) {
     let took = started.elapsed().as_secs_f64();
     assert!(clean.verdict.is_clean(), "as it is: {}\n{}", clean.summary, clean.verdict.told());
     assert!(mutated.mutated > 0, "{}: nothing was replaced", mutant.name);
+    assert!(mutated.missed.is_empty(), "{}: the relay does not say {:?}", mutant.name, mutated.missed);
     let found = (mutant.found)(&mutated.verdict);
     assert!(!found.is_empty(), "not caught: {}\n{}", mutated.summary, mutated.verdict.told());
     say(&format!("{}: caught in {took:.1} s, seed {}: {} such as {}", mutant.name, mutant.seed, found.len(), found[0]));
@@ -186,8 +187,9 @@ const ENTERED: &str = "create schema mutant; \
     create function mutant.enters() returns trigger language plpgsql as \
       'begin perform setval((''mutant.'' || current_user)::regclass, new.generation); return new; end'; \
     create trigger enters after update on outflow.outbox for each row when (new.generation > 0) execute function mutant.enters(); \
-    create function mutant.f(oid, out generation bigint, out slots integer[], out mapping text) language plpgsql as \
-      'begin select o.generation, o.slots, o.mapping into generation, slots, mapping from outflow.outbox o where relation = $1 for update; \
+    create function mutant.f(oid, out generation bigint, out slots integer[], out mapping text, out unsettled text) language plpgsql as \
+      'begin select o.generation, o.slots, o.mapping, o.unsettled into generation, slots, mapping, unsettled from outflow.outbox o \
+       where relation = $1 for update; \
        perform setval((''mutant.'' || current_user)::regclass, f.generation); end'";
 
 /// A member that has not yet heard of a new share-out claims by the old one, and others overtake the rows that it holds.
@@ -198,7 +200,7 @@ async fn without_the_generation_check() {
         seed: 5,
         rewrites: &[
             (
-                "select generation, slots, mapping from outflow.outbox where relation = $1::oid for update",
+                "select generation, slots, mapping, unsettled::text from outflow.outbox where relation = $1::oid for update",
                 "select * from mutant.f($1::oid)",
             ),
             (

@@ -50,6 +50,11 @@ pub(crate) struct Rewrite {
 }
 
 impl Rewrite {
+    /// What is replaced.
+    pub(crate) fn from(&self) -> std::borrow::Cow<'_, str> {
+        String::from_utf8_lossy(&self.from)
+    }
+
     /// `to` is filled up with spaces; it must not be longer.
     pub(crate) fn new(from: &str, to: &str) -> Self {
         assert!(to.len() <= from.len(), "{to:?} is longer than {from:?}");
@@ -73,7 +78,8 @@ struct Shared {
     /// The first that fits is a connection's.
     lanes: Vec<Lane>,
     rewrites: Vec<Rewrite>,
-    rewritten: AtomicU64,
+    /// How often each text was replaced.
+    rewritten: Vec<AtomicU64>,
     resent: AtomicU64,
 }
 
@@ -91,7 +97,7 @@ impl Proxy {
             server_port,
             lanes,
             rewrites: rewrites.to_vec(),
-            rewritten: AtomicU64::new(0),
+            rewritten: rewrites.iter().map(|_| AtomicU64::new(0)).collect(),
             resent: AtomicU64::new(0),
         });
         let accepting = accept(listener, Arc::clone(&shared));
@@ -108,8 +114,8 @@ impl Proxy {
     }
 
     /// How many pieces of text were replaced.
-    pub(crate) fn rewritten(&self) -> u64 {
-        self.shared.rewritten.load(Ordering::Relaxed)
+    pub(crate) fn rewritten(&self) -> impl Iterator<Item = u64> {
+        self.shared.rewritten.iter().map(|count| count.load(Ordering::Relaxed))
     }
 
     /// How many commands were sent once more.
@@ -285,11 +291,11 @@ impl<'a> Rewriter<'a> {
     fn pass(&mut self, piece: &[u8]) -> Vec<u8> {
         let mut text = std::mem::take(&mut self.held);
         text.extend_from_slice(piece);
-        for Rewrite { from, to } in &self.shared.rewrites {
+        for (Rewrite { from, to }, count) in self.shared.rewrites.iter().zip(&self.shared.rewritten) {
             let mut at = 0;
             while let Some(found) = find(&text[at..], from) {
                 text[at + found..at + found + from.len()].copy_from_slice(to);
-                self.shared.rewritten.fetch_add(1, Ordering::Relaxed);
+                count.fetch_add(1, Ordering::Relaxed);
                 at += found + from.len();
             }
         }

@@ -57,6 +57,8 @@ pub(crate) struct Outcome {
     pub(crate) summary: String,
     /// How many pieces of text the proxies replaced, and how many commands they sent once more.
     pub(crate) mutated: u64,
+    /// Texts that were to be replaced and never came by.
+    pub(crate) missed: Vec<String>,
 }
 
 /// Prints a line; the tests show it when they fail or are asked to.
@@ -215,7 +217,11 @@ impl Run {
         for (at, (kind, count)) in counts.iter().enumerate() {
             let _ = write!(summary, "{}{} {count}", if at > 0 { ", " } else { "" }, kind.name());
         }
-        let mutated = stage.to_postgres.rewritten() + stage.to_redis.rewritten() + stage.to_redis.resent();
+        let replaced: Vec<u64> =
+            stage.to_postgres.rewritten().zip(stage.to_redis.rewritten()).map(|(one, other)| one + other).collect();
+        let mutated = replaced.iter().sum::<u64>() + stage.to_redis.resent();
+        let missed = plan.rewrites.iter().zip(&replaced).filter(|(_, count)| **count == 0);
+        let missed = missed.map(|(rewrite, _)| rewrite.from().into_owned()).collect();
         say(&summary);
         // A mutant is meant to fail: what it leaves behind is of no use.
         let failed = !verdict.is_clean() && plan.rewrites.is_empty() && mutated == 0;
@@ -227,7 +233,7 @@ impl Run {
             std::fs::write(stage.path().join("report.txt"), report).expect("a report");
             say(&format!("logs and report.txt are in {}", stage.keep().display()));
         }
-        Outcome { verdict, summary, mutated }
+        Outcome { verdict, summary, mutated, missed }
     }
 }
 

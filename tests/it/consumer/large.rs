@@ -39,14 +39,14 @@ async fn large_entries_stay_within_the_limit_of_the_manifest() {
     }
     let consumer = scene.start("one", &["--workers", "5"]);
     let done = async || scene.reserved("a").await == Some(200) && scene.pending().await == 0;
-    eventually(LIMIT * 3, "all to be handled", done).await.expect("in time");
+    eventually(LIMIT * 10, "all to be handled", done).await.expect("in time");
     // What is smaller than it may be takes less.
     assert!(peak(&consumer) < 128 << 20, "{}", peak(&consumer));
     // Larger than all that is read ahead at a time, and larger than is handled.
     scene.own("a", 6 << 20).await;
     scene.own("a", 9 << 20).await;
     let done = async || scene.reserved("a").await == Some(201) && scene.pending().await == 0;
-    eventually(LIMIT * 3, "all to be handled", done).await.expect("in time");
+    eventually(LIMIT * 10, "all to be handled", done).await.expect("in time");
     let dead = scene.dead().await;
     assert_eq!(dead.len(), 1);
     let error = about(&dead[0], "dead_error");
@@ -84,7 +84,7 @@ async fn headers_count_with_what_they_take_when_parsed() {
     }
     let consumer = scene.start("one", &[]);
     let done = async || scene.reserved("a").await == Some(80) && scene.pending().await == 0;
-    eventually(LIMIT * 3, "all to be handled", done).await.expect("in time");
+    eventually(LIMIT * 10, "all to be handled", done).await.expect("in time");
     assert_eq!(scene.dead().await.len(), 3);
     assert!(peak(&consumer) < limit(), "{} of {}", peak(&consumer), limit());
     consumer.stop().await;
