@@ -237,7 +237,12 @@ impl Node {
     }
 
     async fn ready(&self, limit: Duration) -> Result<(), Failure> {
-        match tokio::time::timeout(limit, self.client.wait_for_connect()).await {
+        let connected = async {
+            self.client.wait_for_connect().await?;
+            self.link.stands().await;
+            Ok::<_, fred::error::Error>(())
+        };
+        match tokio::time::timeout(limit, connected).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(self.not_sent(error.details())),
             Err(_elapsed) => Err(self.not_connected()),

@@ -1,13 +1,13 @@
 //! Claiming: one transaction that fences itself, checks its generation, and takes the next rows out of the table.
 
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
 
 use deadpool_postgres::Object;
 use futures_util::{TryStreamExt, future};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Row, Statement};
 
+use super::bounds::Bounds;
 use super::cursor::{Look, Proof, Snapshot};
 use super::examine::Found;
 use super::identity::{is_another, is_unregistered, same_types};
@@ -44,22 +44,6 @@ pub struct PgClaim {
     /// Whether its commit is known.
     pub(super) settled: bool,
     pub(super) state: Arc<Mutex<State>>,
-}
-
-/// Where a claim may look.
-pub(super) struct Bounds {
-    pub(super) position: i64,
-    xids: Vec<String>,
-    pub(super) floors: Vec<i64>,
-    limit: usize,
-    pub(super) generation: i64,
-    pub(super) slots: Option<i64>,
-    pub(super) unseen: Option<(u64, i64)>,
-    /// Rows that are held back, and their keys.
-    pub(super) held: Option<(Vec<String>, Vec<String>)>,
-    proof: Option<Proof>,
-    /// What the last examination found ids to come from.
-    sequence: Option<u32>,
 }
 
 /// What a look at the table gave.
@@ -344,29 +328,6 @@ impl PgOutbox {
         let had = connections::to_be_had(size, || ready(0)).await;
         self.pool.resize(had.max(connections::LEAST));
         connections::tell(&self.config.name, had, size, &error);
-    }
-
-    /// Where to look, after what was found outside the claims.
-    pub(super) fn bounds(&self) -> Bounds {
-        let mut state = locked(&self.state);
-        if state.held.release(Instant::now()) {
-            state.look_again_from(super::cursor::BEGINNING);
-        }
-        state.catch_up();
-        let (xids, floors) = state.cursor.watched().map(|(xid, floor)| (xid.to_string(), floor)).unzip();
-        let (position, limit) = (state.cursor.position(), state.limit);
-        Bounds {
-            position,
-            xids,
-            floors,
-            limit,
-            generation: state.generation,
-            slots: state.slots(),
-            unseen: state.cursor.unseen(),
-            proof: state.cursor.proof().cloned(),
-            held: state.left_behind(),
-            sequence: state.proven.as_ref().and_then(|(_, sequence)| *sequence),
-        }
     }
 
     /// After large rows the limit grows again, as fast as what was seen allows.

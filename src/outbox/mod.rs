@@ -1,5 +1,6 @@
 //! The Postgres side: claiming rows, settling them, and starting again after a doubt.
 
+mod bounds;
 mod claim;
 mod connections;
 mod control;

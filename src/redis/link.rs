@@ -4,17 +4,17 @@
 //! (`router/utils.rs`, `reconnect_with_policy`). A command that it is given in this pause waits for the next connection,
 //! up to its own timeout: a claim would keep its rows locked for ten seconds, to learn what was known at once.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use fred::clients::Client;
 use fred::interfaces::EventInterface as _;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::watch;
 
 /// One connection, followed by its events.
 #[derive(Debug, Default)]
 pub(super) struct Link {
-    is_lost: AtomicBool,
+    is_lost: watch::Sender<bool>,
     last_error: Mutex<Option<String>>,
     /// The name that the server knows this connection by, for as long as it lasts.
     mark: Mutex<Option<String>>,
@@ -49,7 +49,13 @@ impl Link {
     }
 
     pub(super) fn is_lost(&self) -> bool {
-        self.is_lost.load(Ordering::Relaxed)
+        *self.is_lost.borrow()
+    }
+
+    /// Waits until it is not lost, which is heard of a moment after the client calls itself connected.
+    pub(super) async fn stands(&self) {
+        // Fails only without a sender, which `self` has.
+        let _ = self.is_lost.subscribe().wait_for(|is_lost| !is_lost).await;
     }
 
     pub(super) fn last_error(&self) -> Option<String> {
@@ -65,14 +71,14 @@ impl Link {
     }
 
     fn lost(&self, error: Option<String>) {
-        self.is_lost.store(true, Ordering::Relaxed);
+        self.is_lost.send_replace(true);
         if error.is_some() {
             *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = error;
         }
     }
 
     fn connected(&self) {
-        self.is_lost.store(false, Ordering::Relaxed);
+        self.is_lost.send_replace(false);
         self.set_mark(None);
     }
 }

@@ -156,7 +156,16 @@ async fn end(stage: &Stage, kind: Kind, member: usize, down: Duration) -> String
         Some(eventually(LIMIT, &format!("{} to end", member.name), ended).await.expect("its end"))
     };
     sleep(down).await;
+    // A table that is not there as configured ends a start, as it should.
+    let as_configured = stage.ddl.lock().await;
     stage.start_again(member, &mut *member.program.lock().await);
+    let examined = async || {
+        let log = member.program.lock().await.log();
+        let (_, this_time) = log.rsplit_once("outflow starts")?;
+        ["recovered", "at work", "standing by"].iter().any(|words| this_time.contains(words)).then_some(())
+    };
+    let _ = eventually(LIMIT, "its look at the table", examined).await;
+    drop(as_configured);
     match status {
         Some(status) => format!("{}, which ended with {status}, away for {down:?}", member.name),
         None => format!("{}, away for {down:?}", member.name),
