@@ -89,7 +89,7 @@ fn trigger(notifies: bool, outbox: &OutboxConfig, findings: &mut Findings, about
 
 /// What a table without a proof costs; order holds with it and without.
 async fn order_proof(client: &Client, oid: u32, outbox: &OutboxConfig, findings: &mut Findings, about: &str) {
-    match proof::gaps(client, oid, outbox).await {
+    match looking(client, proof::gaps(client, oid, outbox)).await {
         Ok(gaps) if gaps.is_empty() => {
             findings
                 .ok(about, "transactions have their number before their ids: claims start where the last one ended");

@@ -3,6 +3,23 @@ do $register$
 declare
   held record;
 begin
+  select format('%I.%I', n.nspname, c.relname) as holder,
+    case c.relkind
+      when 'v' then 'a view' when 'm' then 'a materialized view' when 'f' then 'a foreign table' when 'S' then 'a sequence'
+      when 'c' then 'a composite type' else 'a relation of another kind'
+    end as kind
+  into held
+  from (values {wanted}) as wanted (name, relation)
+  join pg_catalog.pg_class c on c.oid = wanted.relation
+  join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+  where c.relkind not in ('r', 'p')
+  limit 1;
+  if found then
+    raise exception '% is %, not a table', held.holder, held.kind
+      using errcode = 'wrong_object_type',
+        hint = 'the relay deletes rows or marks them; let outbox.table name the table that it is made from';
+  end if;
+
   -- Of tables that were dropped: a table that was made again under the name is another one, with a journal of its own.
   delete from outflow.outbox as known
   where not exists (select from pg_catalog.pg_class where oid = known.relation::oid);

@@ -138,3 +138,25 @@ async fn a_name_that_another_table_has_is_told_apart() {
     let named = "select count(*) from outflow.outbox where (name, relation::text) in (('orders', '\"old one\"'), ('old', 'outbox'))";
     assert_eq!(stage.number(named).await, 2);
 }
+
+/// What is no table is called what it is, and nothing of it is registered.
+#[tokio::test]
+async fn what_is_no_table_is_refused_by_its_kind() {
+    let stage = Stage::bare(&outbox("")).await;
+    let cases = [
+        ("create view outbox as select 1 as id", "a view", "drop view outbox"),
+        ("create materialized view outbox as select 1 as id", "a materialized view", "drop materialized view outbox"),
+        ("create sequence outbox", "a sequence", "drop sequence outbox"),
+        ("create type outbox as (id integer)", "a composite type", "drop type outbox"),
+    ];
+    for (make, kind, drop) in cases {
+        stage.sql(make).await;
+        for args in [&["migrate"][..], &["migrate", "--triggers"]] {
+            let asked = stage.asked(args).await;
+            assert_eq!(asked.code, Some(1), "{make}: {asked:?}");
+            assert!(asked.stderr.contains(&format!("public.outbox is {kind}, not a table")), "{make}: {asked:?}");
+        }
+        stage.sql(drop).await;
+    }
+    stage.migrate().await;
+}
