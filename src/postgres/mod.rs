@@ -2,6 +2,7 @@
 
 mod address;
 pub mod blockers;
+mod hosts;
 mod parameters;
 mod passfile;
 mod pooler;
@@ -18,6 +19,7 @@ use futures_util::future::BoxFuture;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::OnceCell;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 use tokio_postgres::error::{DbError, SqlState};
 use tokio_postgres::tls::MakeTlsConnect;
@@ -27,6 +29,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use crate::tls::{self, Verify};
 use crate::words::plain_end;
 use address::Address;
+use hosts::First;
 
 pub use address::{MODE, Mode, NAMES, files, has_parameter, with_parameter};
 pub use pooler::{POOLED, UNPOOLED, shares_sessions};
@@ -61,6 +64,7 @@ pub struct Server {
     is_verified: bool,
     tls: MakeRustlsConnect,
     client: rustls::ClientConfig,
+    first: First,
 }
 
 /// Parses a connection string with libpq's parameters for TLS, and sets keepalives and timeouts where it has none.
@@ -100,7 +104,14 @@ pub fn server(url: &SecretString, application_name: &str) -> Result<Server, BadU
     passfile::add(&mut config, address.passfile.as_deref()).map_err(BadUrl)?;
     let is_verified = address.verify() != Verify::Nothing;
     let client = tls::client(address.verify(), &address.files, &NAMES).map_err(BadUrl)?;
-    Ok(Server { config, mode, is_verified, tls: MakeRustlsConnect::new(client.clone()), client })
+    Ok(Server {
+        config,
+        mode,
+        is_verified,
+        tls: MakeRustlsConnect::new(client.clone()),
+        client,
+        first: First::default(),
+    })
 }
 
 /// Why tokio-postgres does not take an address. Of what it says only the name of a parameter that it knows is no part of it.
@@ -123,20 +134,41 @@ impl Server {
         other
     }
 
-    /// Opens a session. The connection must be polled for it to make progress.
+    /// Opens a session on the first host that gives one which may write. The connection must be polled for it to make
+    /// progress. Each host but the last has `connect_timeout`; the last has the time that the caller gives it, for which
+    /// [`Server::connect_timeout`] is the measure.
     ///
     /// # Errors
-    /// As tokio-postgres; [`describe`] puts them in words.
+    /// The last host's, as tokio-postgres; [`describe`] puts them in words.
     pub async fn connect(&self) -> Result<(Client, Connection), tokio_postgres::Error> {
-        let refused = match self.config.connect(self.tls.clone()).await {
-            Err(refused) if is_read_only(&refused) => refused,
-            outcome => return outcome,
-        };
-        // The server, or only a setting of the database or role? Not asked for at first: some poolers refuse it.
-        let mut config = self.config.clone();
-        let options = self.config.get_options().unwrap_or_default();
-        config.options(format!("{options} -c default_transaction_read_only=off").trim_start());
-        config.connect(self.tls.clone()).await.map_err(|_same| refused)
+        let mut order = self.first.order(&self.config);
+        let last = order.pop().unwrap_or(0);
+        for host in order {
+            match timeout(self.host_timeout(), self.connect_to(host)).await {
+                Ok(Ok(session)) => return Ok(session),
+                Ok(Err(error)) => tracing::debug!(host, reason = describe(&error), "the next host is tried"),
+                Err(_elapsed) => tracing::debug!(host, "no session in time: the next host is tried"),
+            }
+        }
+        self.connect_to(last).await
+    }
+
+    async fn connect_to(&self, host: usize) -> Result<(Client, Connection), tokio_postgres::Error> {
+        let attempt = self.first.attempt(host);
+        let mut config = hosts::alone(&self.config, host);
+        // Boxed: what tokio-postgres keeps while it connects is large.
+        let session = match Box::pin(config.connect(self.tls.clone())).await {
+            Err(refused) if is_read_only(&refused) => {
+                // The server, or only a setting of the database or role? Not asked for at first: some poolers refuse it.
+                let options = config.get_options().unwrap_or_default();
+                let options = format!("{options} -c default_transaction_read_only=off");
+                config.options(options.trim_start());
+                Box::pin(config.connect(self.tls.clone())).await.map_err(|_same| refused)
+            }
+            outcome => outcome,
+        }?;
+        attempt.succeeded();
+        Ok(session)
     }
 
     /// The role that connects; without one in the address that of this process's user, as with libpq.
@@ -145,10 +177,13 @@ impl Server {
         self.config.get_user().map(str::to_owned).or_else(own).unwrap_or_default()
     }
 
-    /// How long it may take to reach one of the hosts.
+    /// How long it may take until one of the hosts has given a session.
     pub fn connect_timeout(&self) -> Duration {
-        let hosts = u32::try_from(self.config.get_hosts().len()).unwrap_or(1);
-        self.config.get_connect_timeout().copied().unwrap_or(CONNECT_TIMEOUT).saturating_mul(hosts)
+        self.host_timeout().saturating_mul(u32::try_from(hosts::number(&self.config)).unwrap_or(u32::MAX))
+    }
+
+    fn host_timeout(&self) -> Duration {
+        self.config.get_connect_timeout().copied().unwrap_or(CONNECT_TIMEOUT)
     }
 
     /// How far TLS is asked for.
@@ -222,12 +257,13 @@ pub fn pool_of_own_sessions(server: Server, size: usize, session: &'static str) 
 
 fn pool_with(server: Server, size: usize, prepare: Hook) -> Pool {
     let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+    let limit = server.connect_timeout();
     let manager = Manager::from_connect(server.config.clone(), server, recycling);
     Pool::builder(manager)
         .max_size(size)
         .runtime(deadpool_postgres::Runtime::Tokio1)
         .wait_timeout(Some(WAIT_TIMEOUT))
-        .create_timeout(Some(CONNECT_TIMEOUT))
+        .create_timeout(Some(limit))
         .recycle_timeout(Some(CONNECT_TIMEOUT))
         .post_create(prepare)
         .build()

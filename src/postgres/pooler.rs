@@ -31,7 +31,7 @@ const ROUNDS: usize = 4;
 /// It cannot be told: why.
 pub async fn shares_sessions(server: &Server, client: &Client) -> Result<bool, String> {
     let connecting = async { server.connect().await.map_err(|error| describe(&error)) };
-    let (other, connection) = answered(connecting).await?;
+    let (other, connection) = answered_in(server.connect_timeout() + LIMIT, connecting).await?;
     let driver = AbortOnDropHandle::new(tokio::spawn(connection));
     let outcome = match compared(client, &other).await {
         // PgBouncer's words for a pool that hands out connections for single statements.
@@ -72,7 +72,11 @@ async fn compared(one: &Client, other: &Client) -> Result<bool, String> {
 }
 
 async fn answered<T>(step: impl Future<Output = Result<T, String>>) -> Result<T, String> {
-    timeout(LIMIT, step).await.unwrap_or_else(|_elapsed| Err(format!("no answer for {} s", LIMIT.as_secs())))
+    answered_in(LIMIT, step).await
+}
+
+async fn answered_in<T>(limit: Duration, step: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+    timeout(limit, step).await.unwrap_or_else(|_elapsed| Err(format!("no answer for {} s", limit.as_secs())))
 }
 
 /// Begins a transaction; the server process that it is in.

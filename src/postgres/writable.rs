@@ -8,6 +8,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::Server;
 
+/// How long the answer may take, once there is a session.
 const LIMIT: Duration = Duration::from_secs(5);
 /// tokio-postgres's words, from `target_session_attrs=read-write`.
 const READ_ONLY: &str = "does not allow writes";
@@ -20,7 +21,7 @@ pub async fn takes_no_writes(server: &Server, error: &tokio_postgres::Error) -> 
     if !is_read_only {
         return None;
     }
-    let is_standby = timeout(LIMIT, is_standby(server)).await.ok().and_then(Result::ok);
+    let is_standby = timeout(server.connect_timeout() + LIMIT, is_standby(server)).await.ok().and_then(Result::ok);
     Some(match is_standby {
         Some(true) => "is a standby, which takes no writes; let postgres.url lead to the primary",
         Some(false) | None => {

@@ -20,6 +20,7 @@ mod encodings;
 mod entries;
 mod examples;
 mod green;
+mod hosts;
 mod http;
 mod incidents;
 mod lasting;
