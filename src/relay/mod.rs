@@ -87,7 +87,11 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
         let claim = match self.next(drain, &mut turn, stop).await {
             Ok(claim) => claim?,
             Err(trouble) => {
-                drain.fail(trouble);
+                // Rows that a failed batch lets go may come back before it has heard that they are free. It waits for that, and
+                // it is the doubt if the answer does not come.
+                if !(trouble.is_in_flight() && drain.has_failed()) {
+                    drain.fail(trouble);
+                }
                 return None;
             }
         };

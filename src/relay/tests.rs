@@ -51,6 +51,20 @@ async fn a_row_that_a_failed_settle_let_go_is_not_appended_again() {
     assert_eq!(appended.load(Ordering::Relaxed), 1, "appended again");
 }
 
+/// Found on real servers under load: a probe of a parked stream was refused, and a recovery followed for no reason.
+#[tokio::test]
+async fn a_row_that_a_failed_batch_let_go_is_no_doubt_for_the_claim_that_meets_it() {
+    let outbox = Scripted::new("FA");
+    let outcome =
+        relay(&outbox, Full::default(), 2).drain(&Session::new(1, 1), Mode::Daemon, &CancellationToken::new()).await;
+    assert_eq!(outcome, Err(Trouble::Unavailable("OOM".to_owned())));
+    assert_eq!(outbox.calls(), "FA", "both have claimed");
+    let outbox = Scripted::new("I");
+    let outcome =
+        relay(&outbox, Full::default(), 2).drain(&Session::new(1, 1), Mode::Daemon, &CancellationToken::new()).await;
+    assert!(matches!(outcome, Err(Trouble::Doubt { cause: Cause::InFlight, .. })), "{outcome:?}: nothing has failed");
+}
+
 /// The fence would keep all other members from claiming for as long as Redis is waited for.
 #[tokio::test]
 async fn no_recovery_is_begun_while_redis_is_silent() {

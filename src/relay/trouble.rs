@@ -75,6 +75,13 @@ impl Cause {
     }
 }
 
+impl Trouble {
+    /// A row came back while it was in flight.
+    pub(super) fn is_in_flight(&self) -> bool {
+        matches!(self, Self::Doubt { cause: Cause::InFlight, .. })
+    }
+}
+
 impl From<OutboxError> for Trouble {
     fn from(error: OutboxError) -> Self {
         let cause = match &error {

@@ -15,7 +15,8 @@ use crate::outbox::{Claim, Outbox, OutboxError, Recovery, Standing, Woken};
 use crate::sink::{AppendError, Position, Raised, Refusal, Sink};
 
 /// Claims as a script says, and remembers what was done: `0` takes nothing, `R` a row, `F` a row that cannot be settled, `W`
-/// waits until that was tried and gets the same row. When the script is over, it is asked to stop.
+/// waits until that was tried, or the row rolled back, and gets the same row; `A` waits as well and is refused, because the row
+/// is in flight, and so is `I` at once. When the script is over, it is asked to stop.
 pub(super) struct Scripted {
     script: Mutex<VecDeque<char>>,
     calls: Mutex<String>,
@@ -46,7 +47,7 @@ impl Scripted {
 
 pub(super) struct OneRow {
     batch: Batch,
-    /// Told when it is to be settled, which then fails.
+    /// Told when it is to be settled, which then fails, and when it is rolled back.
     let_go: Option<Arc<Notify>>,
 }
 
@@ -86,7 +87,9 @@ impl Claim for OneRow {
     }
 
     async fn roll_back(self) -> Result<(), OutboxError> {
-        Err(OutboxError::Postgres("no answer".to_owned()))
+        let Some(let_go) = self.let_go else { return Err(OutboxError::Postgres("no answer".to_owned())) };
+        let_go.notify_one();
+        Ok(())
     }
 }
 
@@ -107,6 +110,11 @@ impl Outbox for &Scripted {
                 self.let_go.notified().await;
                 Some(OneRow::new(None))
             }
+            Some('A') => {
+                self.let_go.notified().await;
+                return Err(in_flight());
+            }
+            Some('I') => return Err(in_flight()),
             _ => None,
         })
     }
@@ -158,6 +166,10 @@ impl Outbox for &Scripted {
     }
 }
 
+fn in_flight() -> OutboxError {
+    OutboxError::InFlight("1".to_owned())
+}
+
 pub(super) struct NoRecovery;
 
 /// Takes nothing, and may be silent altogether: whoever asks then is stopped.
@@ -168,6 +180,8 @@ pub(super) struct Full {
 
 impl Sink for Full {
     async fn append(&self, _: Position, _: &Batch, _: &Entries) -> Result<Vec<Refusal>, AppendError> {
+        // The other lane begins its claim meanwhile.
+        tokio::task::yield_now().await;
         Err(AppendError::Unavailable("OOM".to_owned()))
     }
 
