@@ -8,12 +8,6 @@ set lock_timeout = '10s';
 -- the socket, so that it is not idle.
 set idle_in_transaction_session_timeout = '11s';
 set tcp_user_timeout = '11s';
--- What a value looks like as text must not depend on the role or the database: a row is found again by it.
-set timezone = 'UTC';
-set datestyle = 'ISO, MDY';
-set intervalstyle = 'postgres';
-set extra_float_digits = 1;
-set bytea_output = 'hex';
 -- Claims walk the index of the order column. Planned while the table is empty they would be seq scans, and stay so.
 set enable_seqscan = off;
 set enable_bitmapscan = off;
