@@ -1,42 +1,64 @@
 //! deploy/examples, as a reader would run them, against the real relay.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use outflow::local::{Program, eventually, free_port};
 use serde_json::json;
 
 use crate::support::{LIMIT, Stage, outbox, python_environment};
 
+/// The packages of the `FastAPI` example, installed once for both tests; `None` where that cannot be done.
 #[expect(clippy::print_stderr, reason = "that it was left out must show")]
-#[tokio::test]
-async fn fastapi_writes_to_the_outbox_and_redis_py_makes_each_effect_once() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/examples/fastapi");
-    let requirements = fs::read_to_string(folder.join("requirements.txt")).expect("the requirements");
+static FASTAPI: LazyLock<Option<PathBuf>> = LazyLock::new(|| {
+    let requirements = fs::read_to_string(folder().join("requirements.txt")).expect("the requirements");
     let packages: Vec<&str> = requirements.lines().collect();
-    let Some(python) = python_environment("fastapi", &packages) else {
+    let python = python_environment("fastapi", &packages);
+    if python.is_none() {
         eprintln!(
             "LEFT OUT: no Python packages can be installed here (python3 -m venv, pip): deploy/examples/fastapi did not run"
         );
-        return;
-    };
+    }
+    python
+});
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/examples/fastapi")
+}
+
+/// The example's service, and the port that it listens on.
+fn service(stage: &Stage, python: &Path) -> (Program, u16) {
+    let (port, folder) = (free_port().expect("a port"), folder().display().to_string());
+    let with_driver = stage.postgres.url().replacen("postgres://", "postgresql+psycopg://", 1);
+    let args = ["service:app", "--app-dir", &folder, "--port", &port.to_string()];
+    let env = [("DATABASE_URL", with_driver.as_str()), ("PYTHONDONTWRITEBYTECODE", "1")];
+    (Program::start("service", &python.join("bin/uvicorn"), &args, &env, stage.path()).expect("the service"), port)
+}
+
+/// Starts a consumer of the example, of this name.
+fn consumers<'a>(
+    stage: &Stage,
+    python: &'a Path,
+    more: &'a [(&'a str, &'a str)],
+) -> impl Fn(&str, &str) -> Program + 'a {
+    let (postgres, redis, dir) = (stage.postgres.url(), stage.redis.url(), stage.path().to_owned());
+    let script = folder().join("consumer.py").display().to_string();
+    move |log, name| {
+        let own = [("DATABASE_URL", &*postgres), ("REDIS_URL", &redis), ("CONSUMER", name)];
+        let env = [&own, more].concat();
+        Program::start(log, &python.join("bin/python"), &[&script], &env, &dir).expect("the consumer")
+    }
+}
+
+#[tokio::test]
+async fn fastapi_writes_to_the_outbox_and_redis_py_makes_each_effect_once() {
+    let Some(python) = &*FASTAPI else { return };
     let stage = Stage::new(&outbox("")).await;
     let _relay = stage.relay();
-    let (postgres, redis) = (stage.postgres.url(), stage.redis.url());
-    let with_driver = postgres.replacen("postgres://", "postgresql+psycopg://", 1);
-    let folder = folder.to_str().expect("a path in UTF-8");
-
-    let port = free_port().expect("a port").to_string();
-    let args = ["service:app", "--app-dir", folder, "--port", &port];
-    let uvicorn = python.join("bin/uvicorn");
-    let env = [("DATABASE_URL", with_driver.as_str()), ("PYTHONDONTWRITEBYTECODE", "1")];
-    let service = Program::start("service", &uvicorn, &args, &env, stage.path()).expect("the service");
-    let consumer = || {
-        let script = format!("{folder}/consumer.py");
-        let env = [("DATABASE_URL", postgres.as_str()), ("REDIS_URL", redis.as_str()), ("CONSUMER", "one")];
-        Program::start("consumer", &python.join("bin/python"), &[&script], &env, stage.path()).expect("the consumer")
-    };
-    let mut first = consumer();
+    let (service, port) = service(&stage, python);
+    let consumer = consumers(&stage, python, &[]);
+    let mut first = consumer("consumer", "one");
 
     let http = reqwest::Client::builder().no_proxy().build().expect("a client");
     let base = format!("http://127.0.0.1:{port}");
@@ -68,7 +90,7 @@ async fn fastapi_writes_to_the_outbox_and_redis_py_makes_each_effect_once() {
     stage.command("XREADGROUP", &["GROUP", "welcome", "one", "COUNT", "1", "STREAMS", "events.customer", ">"]).await;
     let customer = json!({ "name": "Eve", "email": "eve@example.org" });
     http.post(format!("{base}/customers")).json(&customer).send().await.expect("an answer");
-    let mut second = consumer();
+    let mut second = consumer("consumer", "one");
     let waited = eventually(LIMIT, "the third mail", async || sent(3).await).await;
     waited.unwrap_or_else(|error| panic!("{error}: {}", second.log_tail()));
     let pending = async || {
@@ -82,32 +104,14 @@ async fn fastapi_writes_to_the_outbox_and_redis_py_makes_each_effect_once() {
 }
 
 /// Restarts, entries that nobody understands, and a consumer that comes back under another name.
-#[expect(clippy::print_stderr, reason = "that it was left out must show")]
 #[tokio::test]
 async fn both_survive_restarts_of_both_servers_and_what_others_append() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/examples/fastapi");
-    let requirements = fs::read_to_string(folder.join("requirements.txt")).expect("the requirements");
-    let packages: Vec<&str> = requirements.lines().collect();
-    let Some(python) = python_environment("fastapi-restart", &packages) else {
-        eprintln!("LEFT OUT: no Python packages can be installed here: deploy/examples/fastapi was not restarted");
-        return;
-    };
+    let Some(python) = &*FASTAPI else { return };
     let mut stage = Stage::new(&outbox("")).await;
     let _relay = stage.relay();
-    let (postgres, redis) = (stage.postgres.url(), stage.redis.url());
-    let with_driver = postgres.replacen("postgres://", "postgresql+psycopg://", 1);
-    let folder = folder.to_str().expect("a path in UTF-8");
-    let port = free_port().expect("a port").to_string();
-    let args = ["service:app", "--app-dir", folder, "--port", &port];
-    let env = [("DATABASE_URL", with_driver.as_str()), ("PYTHONDONTWRITEBYTECODE", "1")];
-    let service =
-        Program::start("service", &python.join("bin/uvicorn"), &args, &env, stage.path()).expect("the service");
-    let dir = stage.path().to_owned();
-    let consumer = |name: &str| {
-        let script = format!("{folder}/consumer.py");
-        let env = [("DATABASE_URL", &*postgres), ("REDIS_URL", &redis), ("CONSUMER", name), ("CLAIM_IDLE_MS", "1000")];
-        Program::start(name, &python.join("bin/python"), &[&script], &env, &dir).expect("the consumer")
-    };
+    let (service, port) = service(&stage, python);
+    let consumers = consumers(&stage, python, &[("CLAIM_IDLE_MS", "1000")]);
+    let consumer = |name: &str| consumers(name, name);
     let mut one = consumer("one");
     let http = reqwest::Client::builder().no_proxy().build().expect("a client");
     let url = format!("http://127.0.0.1:{port}/customers");

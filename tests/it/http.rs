@@ -65,6 +65,21 @@ impl Served {
         stream
     }
 
+    async fn answers_probes(&self) {
+        for path in ["/livez", "/readyz", "/metrics"] {
+            let is_answered = self.is(path, StatusCode::OK).await;
+            assert!(is_answered, "{}{path}: {}", self.program.name(), self.program.log_tail());
+        }
+    }
+
+    /// Whoever takes orders takes one.
+    async fn works_and_stops(self) {
+        if self.program.name() == "order-api" {
+            assert_eq!(self.order().await, StatusCode::CREATED);
+        }
+        self.stops_with_0().await;
+    }
+
     async fn stops_with_0(mut self) {
         self.program.terminate();
         let status = self.program.wait(LIMIT).await.expect("its end");
@@ -81,13 +96,8 @@ async fn many_who_send_half_a_head_keep_nobody_out() {
         for _ in 0..CONNECTIONS {
             slow.push(served.connect(HALF_A_HEAD).await);
         }
-        for path in ["/livez", "/readyz", "/metrics"] {
-            assert!(served.is(path, StatusCode::OK).await, "{name}{path}: {}", served.program.log_tail());
-        }
-        if name == "order-api" {
-            assert_eq!(served.order().await, StatusCode::CREATED);
-        }
-        served.stops_with_0().await;
+        served.answers_probes().await;
+        served.works_and_stops().await;
     }
 }
 
@@ -129,14 +139,9 @@ async fn many_who_send_half_a_body_keep_nobody_out() {
             for _ in 0..CONNECTIONS {
                 slow.push(served.connect(head.as_bytes()).await);
             }
-            for path in ["/livez", "/readyz", "/metrics"] {
-                assert!(served.is(path, StatusCode::OK).await, "{name}{path}: {}", served.program.log_tail());
-            }
+            served.answers_probes().await;
         }
-        if name == "order-api" {
-            assert_eq!(served.order().await, StatusCode::CREATED);
-        }
-        served.stops_with_0().await;
+        served.works_and_stops().await;
     }
 }
 

@@ -3,9 +3,8 @@
 use std::path::Path;
 
 use outflow::local::Redis;
-use outflow::redis::{Args, Reply};
 
-use crate::support::{LIMIT, Stage, outbox};
+use crate::support::{LIMIT, Stage, held, outbox};
 
 const LOST: &str = "a restart with an append-only file loses";
 const KEPT: &str = "the user default may do what a replay";
@@ -45,19 +44,11 @@ fn write_users(file: &Path, rights: &str) {
     std::fs::write(file, format!("user default {rights}\n{others}\n{silent}\n")).expect("a file");
 }
 
-/// How long the stream is, and the journal.
-async fn held(redis: &Redis) -> (i64, Vec<String>) {
+async fn admin(redis: &Redis) -> outflow::redis::Redis {
     let url = redis.url().replace("redis://", "redis://admin:admin@");
     let admin = outflow::redis::Redis::open(&url.into(), "test").expect("an address");
     admin.ready(LIMIT).await.expect("a connection");
-    let length = admin.call("XLEN", ["events.order"].into()).await.expect("a length").int().expect("a number");
-    let journal = admin.call("KEYS", ["outflow:journal:*"].into()).await.expect("keys");
-    let journal = journal.items().first().and_then(Reply::string).unwrap_or_default();
-    let fields = admin.call("HGETALL", Args::from([journal.as_str()])).await.expect("fields");
-    let mut fields: Vec<String> = fields.items().chunks(2).map(|pair| format!("{pair:?}")).collect();
-    fields.sort();
-    admin.close().await;
-    (length, fields)
+    admin
 }
 
 #[tokio::test]
@@ -78,14 +69,14 @@ async fn what_check_says_of_the_user_default_is_what_a_restart_does() {
     );
     stage.sql(&insert).await;
     stage.once().await;
-    let before = held(&redis).await;
+    let before = held(admin(&redis).await).await;
     assert_eq!(before.0, EVENTS);
     let (mut kept, mut unknown) = (Vec::new(), Vec::new());
     for rights in RIGHTS {
         redis.kill().await.expect("its end");
         write_users(&users, rights);
         redis.start_again().await.expect("a start");
-        let is_kept = held(&redis).await == before;
+        let is_kept = held(admin(&redis).await).await == before;
         let configure = |user: &str| {
             let url = redis.url().replace("redis://", &format!("redis://{user}:outflow@"));
             stage.configure_with(&url, &outbox(""));

@@ -1,8 +1,7 @@
 //! What Redis holds survives its restarts with the shipped users.
 
-use outflow::redis::{Args, Reply};
-
 use super::install::Install;
+use crate::support::held;
 
 /// More than one batch, so that most scripts write more than once.
 const EVENTS: i64 = 3_000;
@@ -19,29 +18,16 @@ async fn streams_and_journal_survive_with_the_shipped_users() {
     install.sql("postgres", &insert).await;
     install.until("not exists (select from public.outbox)").await;
     drop(relay);
-    let before = held(&install).await;
+    let before = held(install.redis("admin").await).await;
     assert_eq!(before.0, EVENTS);
     for cleanly in [true, false] {
         install.restart_redis(cleanly).await;
-        assert_eq!(held(&install).await, before, "after a restart, a clean one: {cleanly}");
+        assert_eq!(held(install.redis("admin").await).await, before, "after a restart, a clean one: {cleanly}");
     }
     // And the relay goes on as if nothing had happened.
     let relay = install.relay("again").await;
     install.sql("postgres", &insert).await;
     install.until("not exists (select from public.outbox)").await;
-    assert_eq!(held(&install).await.0, 2 * EVENTS);
+    assert_eq!(held(install.redis("admin").await).await.0, 2 * EVENTS);
     assert!(!relay.program.log().contains("Redis lost data"), "{}", relay.program.log_tail());
-}
-
-/// How many entries the stream has, and the journal with its fields in order.
-async fn held(install: &Install) -> (i64, Vec<String>) {
-    let admin = install.redis("admin").await;
-    let length = admin.call("XLEN", ["events.order"].into()).await.expect("a length");
-    let journal = admin.call("KEYS", ["outflow:journal:*"].into()).await.expect("keys");
-    let journal = journal.items().first().and_then(Reply::string).unwrap_or_default();
-    let fields = admin.call("HGETALL", Args::from([journal.as_str()])).await.expect("fields");
-    let mut fields: Vec<String> = fields.items().chunks(2).map(|pair| format!("{pair:?}")).collect();
-    fields.sort();
-    admin.close().await;
-    (length.int().unwrap_or_default(), fields)
 }

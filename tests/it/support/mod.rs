@@ -1,6 +1,7 @@
 //! A stage for the relay: private servers, its configuration, the real binary, and what came out in Redis.
 
 mod certificates;
+mod contents;
 mod events;
 mod pgbouncer;
 mod pooler;
@@ -9,6 +10,7 @@ mod rounds;
 mod stage;
 
 pub(crate) use certificates::{Authority, Identity, Valid};
+pub(crate) use contents::held;
 pub(crate) use events::{Numbered, check_numbered};
 pub(crate) use pgbouncer::PgBouncer;
 pub(crate) use pooler::Pooler;
