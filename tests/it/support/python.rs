@@ -7,7 +7,9 @@ use std::process::{Command, Stdio};
 /// Python, or no packages.
 pub(crate) fn python_environment(name: &str, packages: &[&str]) -> Option<PathBuf> {
     let root = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let (environment, wanted) = (root.join(format!("python-{name}")), packages.join("\n"));
+    let environment = root.join(format!("python-{name}"));
+    // Its programs name their interpreter by its whole path: moved elsewhere, it must be made again.
+    let wanted = format!("{}\n{}", environment.display(), packages.join("\n"));
     let done = environment.join("packages.txt");
     if std::fs::read_to_string(&done).is_ok_and(|found| found == wanted) {
         return Some(environment);
