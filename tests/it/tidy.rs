@@ -74,3 +74,34 @@ fn tests_wait_for_conditions() {
         offenders("tests/it", |_, text| text.lines().any(|line| line.contains(&word) && !line.contains("pg_sleep")));
     assert!(sleeping.is_empty(), "{sleeping:?}");
 }
+
+/// As GitHub makes it of a heading.
+fn anchor(heading: &str) -> String {
+    let kept = heading.trim().chars().filter(|&c| c.is_alphanumeric() || "-_ ".contains(c));
+    kept.collect::<String>().to_lowercase().replace(' ', "-")
+}
+
+#[test]
+fn links_between_documents_lead_somewhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let docs = fs::read_dir(root.join("docs")).expect("docs").map(|entry| entry.expect("an entry").path());
+    let named = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "deploy/README.md"].map(|name| root.join(name));
+    let (mut links, mut broken) = (0, Vec::new());
+    for document in named.into_iter().chain(docs) {
+        let text = fs::read_to_string(&document).expect("a text");
+        let targets = text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(target, _)| target);
+        for target in targets.filter(|target| !target.contains("://")) {
+            links += 1;
+            let (file, heading) = target.split_once('#').unwrap_or((target, ""));
+            let file = if file.is_empty() { document.clone() } else { document.with_file_name(file) };
+            let has_heading = || {
+                let text = fs::read_to_string(&file).unwrap_or_default();
+                text.lines().any(|line| line.starts_with('#') && anchor(line.trim_start_matches('#')) == heading)
+            };
+            if !file.exists() || !heading.is_empty() && !has_heading() {
+                broken.push(format!("{}: {target}", document.display()));
+            }
+        }
+    }
+    assert!(links > 0 && broken.is_empty(), "{broken:?}");
+}
