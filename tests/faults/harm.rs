@@ -158,10 +158,14 @@ async fn end(stage: &Stage, kind: Kind, member: usize, down: Duration) -> String
     sleep(down).await;
     // A table that is not there as configured ends a start, as it should.
     let as_configured = stage.ddl.lock().await;
-    stage.start_again(member, &mut *member.program.lock().await);
+    let mut program = member.program.lock().await;
+    // What the one before wrote says nothing of this one.
+    let before = program.log().len();
+    stage.start_again(member, &mut program);
+    drop(program);
     let examined = async || {
         let log = member.program.lock().await.log();
-        let (_, this_time) = log.rsplit_once("outflow starts")?;
+        let this_time = log.get(before..)?;
         ["recovered", "at work", "standing by"].iter().any(|words| this_time.contains(words)).then_some(())
     };
     let _ = eventually(LIMIT, "its look at the table", examined).await;
