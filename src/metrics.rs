@@ -8,10 +8,11 @@ mod report;
 mod standing;
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use prometheus::{
     Encoder as _, Gauge, GaugeVec, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
@@ -379,7 +380,7 @@ impl OutboxMetrics {
 
     /// The stream's own label while there is room for one.
     fn label<'a>(&self, stream: &'a str) -> &'a str {
-        let mut known = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.streams.lock();
         if known.contains(stream) {
             return stream;
         }

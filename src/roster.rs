@@ -1,6 +1,8 @@
 //! The outboxes at work, as probes, systemd and the log see them. A reload changes who they are.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::metrics::{OutboxMetrics, Standing};
 
@@ -20,6 +22,6 @@ impl Roster {
     }
 
     fn outboxes(&self) -> MutexGuard<'_, Vec<OutboxMetrics>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }

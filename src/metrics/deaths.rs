@@ -1,8 +1,10 @@
 //! Events that went to the dead letters, collected so that the log has one line with counts and not one for each.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use parking_lot::{Mutex, MutexGuard};
 
 /// Pause between two lines, at least. The first death is told at the next look.
 const PAUSE: Duration = Duration::from_secs(10);
@@ -66,7 +68,7 @@ impl Deaths {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

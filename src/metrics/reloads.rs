@@ -1,7 +1,8 @@
 //! How reloads of the configuration went.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use prometheus::{Gauge, IntCounterVec, IntGauge, Opts, Registry};
 
 /// Counts reloads, and remembers what was wrong with the last one. Clones share it.
@@ -42,7 +43,7 @@ impl Reloads {
 
     /// What was wrong with the last reload; `None` if the file is in force.
     pub fn problem(&self) -> Option<String> {
-        self.problem.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.problem.lock().clone()
     }
 
     /// A reload has ended, well or for a reason not.
@@ -53,7 +54,7 @@ impl Reloads {
             Ok(()) => self.in_force(),
             Err(_) => self.successful.set(0),
         }
-        *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = outcome.err().map(str::to_owned);
+        *self.problem.lock() = outcome.err().map(str::to_owned);
     }
 
     fn in_force(&self) {

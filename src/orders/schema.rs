@@ -1,10 +1,11 @@
 //! Creates the order domain's tables, however late Postgres comes up.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use deadpool_postgres::{Pool, PoolError};
+use parking_lot::Mutex;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 use tokio_util::sync::CancellationToken;
@@ -35,7 +36,7 @@ impl Default for Schema {
 impl Schema {
     /// Why the tables are not there; `None` once they are.
     pub fn missing(&self) -> Option<String> {
-        self.missing.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.missing.lock().clone()
     }
 
     /// Creates the tables, trying again until it succeeds or `stop` is cancelled. Logs the first failure and each one of
@@ -70,7 +71,7 @@ impl Schema {
 
     /// Notes why they are missing, and returns what was noted before.
     fn note(&self, missing: Option<String>) -> Option<String> {
-        std::mem::replace(&mut *self.missing.lock().unwrap_or_else(PoisonError::into_inner), missing)
+        std::mem::replace(&mut *self.missing.lock(), missing)
     }
 }
 

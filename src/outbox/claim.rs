@@ -1,9 +1,10 @@
 //! Claiming: one transaction that fences itself, checks its generation, and takes the next rows out of the table.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use deadpool_postgres::Object;
 use futures_util::{TryStreamExt, future};
+use parking_lot::Mutex;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Row, Statement};
 

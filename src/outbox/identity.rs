@@ -1,8 +1,7 @@
 //! Whether the table is still the one that was examined. A relay works by the table's name and under the locks and the
 //! journal of its oid: DDL may part the two at any moment, change its types, or give it children.
 
-use std::sync::Mutex;
-
+use parking_lot::Mutex;
 use tokio_postgres::Statement;
 use tokio_postgres::error::SqlState;
 

@@ -1,8 +1,9 @@
 //! Recovery and share-out: one transaction that holds the fence exclusively, so that nobody's claim is open.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use deadpool_postgres::Object;
+use parking_lot::Mutex;
 use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;

@@ -1,9 +1,10 @@
 //! One event table in Postgres as an [`Outbox`]: its connections and what it remembers between claims.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_postgres::{Object, Pool};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Mutex as AsyncMutex;
 
 use super::claim::PgClaim;
@@ -328,7 +329,7 @@ fn mapping(config: &OutboxConfig, sink: &str) -> String {
 }
 
 pub(super) fn locked(state: &Mutex<State>) -> MutexGuard<'_, State> {
-    state.lock().unwrap_or_else(PoisonError::into_inner)
+    state.lock()
 }
 
 /// Bounds a step that only waits for the server.

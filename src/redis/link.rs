@@ -4,10 +4,11 @@
 //! (`router/utils.rs`, `reconnect_with_policy`). A command that it is given in this pause waits for the next connection,
 //! up to its own timeout: a claim would keep its rows locked for ten seconds, to learn what was known at once.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use fred::clients::Client;
 use fred::interfaces::EventInterface as _;
+use parking_lot::Mutex;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 
@@ -59,21 +60,21 @@ impl Link {
     }
 
     pub(super) fn last_error(&self) -> Option<String> {
-        self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.last_error.lock().clone()
     }
 
     pub(super) fn mark(&self) -> Option<String> {
-        self.mark.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.mark.lock().clone()
     }
 
     pub(super) fn set_mark(&self, mark: Option<String>) {
-        *self.mark.lock().unwrap_or_else(PoisonError::into_inner) = mark;
+        *self.mark.lock() = mark;
     }
 
     fn lost(&self, error: Option<String>) {
         self.is_lost.send_replace(true);
         if error.is_some() {
-            *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = error;
+            *self.last_error.lock() = error;
         }
     }
 

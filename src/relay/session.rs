@@ -1,9 +1,9 @@
 //! What a member remembers while it works in one generation.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Mutex as AsyncMutex, Notify};
 use tokio_util::sync::CancellationToken;
 
@@ -100,16 +100,16 @@ impl Session {
 
     /// Redis takes what this session appends.
     pub(super) fn heard(&self) {
-        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        *self.heard.lock() = Instant::now();
     }
 
     /// For how long Redis was not heard.
     pub(super) fn silence(&self) -> Duration {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+        self.heard.lock().elapsed()
     }
 
     fn records(&self) -> MutexGuard<'_, Records> {
-        self.records.lock().unwrap_or_else(PoisonError::into_inner)
+        self.records.lock()
     }
 }
 
@@ -185,13 +185,13 @@ impl<'a> Drain<'a> {
 
     /// Whether a batch has failed. The rows that it let go may be in a claim that was being made meanwhile.
     pub(super) fn has_failed(&self) -> bool {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+        self.trouble.lock().is_some()
     }
 
     /// Remembers what went wrong, the gravest first: a doubt must not be hidden by an outage.
     pub(super) fn fail(&self, trouble: Trouble) {
         self.end();
-        let mut known = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.trouble.lock();
         match (&*known, &trouble) {
             (None | Some(Trouble::Parked(_)), _) | (Some(Trouble::Unavailable(_)), Trouble::Doubt { .. }) => {
                 *known = Some(trouble);
@@ -203,6 +203,6 @@ impl<'a> Drain<'a> {
 
     /// What went wrong, and how the claims were resting.
     pub(super) fn finish(self) -> (Option<Trouble>, Rest) {
-        (self.trouble.into_inner().unwrap_or_else(PoisonError::into_inner), self.claims.into_inner())
+        (self.trouble.into_inner(), self.claims.into_inner())
     }
 }

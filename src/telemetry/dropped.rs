@@ -1,7 +1,6 @@
 //! How many log lines were lost, as a series.
 
-use std::sync::{Mutex, PoisonError};
-
+use parking_lot::Mutex;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{IntCounter, Registry};
@@ -29,7 +28,7 @@ impl Collector for DroppedLines {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        let _alone = self.one_at_a_time.lock().unwrap_or_else(PoisonError::into_inner);
+        let _alone = self.one_at_a_time.lock();
         self.series.inc_by(self.writer.dropped().saturating_sub(self.series.get()));
         self.series.collect()
     }

@@ -7,10 +7,11 @@
 //! ever on the same full pipe and panics on a closed one. It also counts lines rather than bytes, and no failed writes.
 
 use std::io::{self, ErrorKind, Write};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use tracing_subscriber::fmt::MakeWriter;
 
 /// Bytes that wait to be written, at most: some thousand lines.
@@ -64,14 +65,14 @@ impl LossyWriter {
             if left.is_zero() {
                 return;
             }
-            buffer = self.0.written.wait_timeout(buffer, left).unwrap_or_else(PoisonError::into_inner).0;
+            self.0.written.wait_for(&mut buffer, left);
         }
     }
 }
 
 impl Shared {
     fn buffer(&self) -> MutexGuard<'_, Buffer> {
-        self.buffer.lock().unwrap_or_else(PoisonError::into_inner)
+        self.buffer.lock()
     }
 
     fn run(&self, mut target: impl Write, flows_again: impl Fn(u64)) {
@@ -83,7 +84,7 @@ impl Shared {
             buffer.is_busy = false;
             while buffer.bytes.is_empty() {
                 self.written.notify_all();
-                buffer = self.filled.wait(buffer).unwrap_or_else(PoisonError::into_inner);
+                self.filled.wait(&mut buffer);
             }
             std::mem::swap(&mut buffer.bytes, &mut lines);
             buffer.is_busy = true;

@@ -5,11 +5,12 @@
 //! its first bytes.
 
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use outflow::local::free_port;
+use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -223,7 +224,7 @@ async fn ask(link: &Link<'_>, first: Vec<u8>, mut from: OwnedReadHalf) -> io::Re
         hold(&mut mode).await;
         let passed = rewriter.pass(&chunk);
         if *mode.borrow() == Mode::Resend {
-            link.asked.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&passed);
+            link.asked.lock().extend_from_slice(&passed);
         }
         link.to_server.lock().await.write_all(&passed).await?;
         chunk.resize(CHUNK, 0);
@@ -256,7 +257,7 @@ async fn answer(link: &Link<'_>, mut from: OwnedReadHalf, mut to: OwnedWriteHalf
             continue;
         }
         if now == Mode::Resend {
-            let asked = std::mem::take(&mut *link.asked.lock().unwrap_or_else(PoisonError::into_inner));
+            let asked = std::mem::take(&mut *link.asked.lock());
             // An answer that says that nothing ran is no loss.
             if has(&asked, b"EVAL") && !chunk.starts_with(b"-NOSCRIPT") {
                 link.shared.resent.fetch_add(1, Ordering::Relaxed);

@@ -3,7 +3,6 @@
 
 use std::collections::HashSet;
 use std::path::Path;
-use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
@@ -164,7 +163,7 @@ fn note(stage: &Stage, before: &HashSet<Uuid>, after: HashSet<Uuid>) -> usize {
 
 /// What is known of them, at the moment.
 pub(crate) fn losses<T>(stage: &Stage, read: impl FnOnce(&mut Losses) -> T) -> T {
-    read(&mut stage.losses.lock().unwrap_or_else(PoisonError::into_inner))
+    read(&mut stage.losses.lock())
 }
 
 /// The file that is written to may end in the middle of a command: as after a crash, Redis leaves that one out.

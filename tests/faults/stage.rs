@@ -33,7 +33,7 @@ pub(crate) struct Stage {
     /// Shared by the faults that may be under way at once; held exclusively by one that may not.
     pub(crate) quiet: RwLock<()>,
     /// What Redis has lost, to the event.
-    pub(crate) losses: std::sync::Mutex<Losses>,
+    pub(crate) losses: parking_lot::Mutex<Losses>,
     postgres_url: String,
     redis_url: String,
     dir: Arc<TempDir>,
@@ -73,7 +73,7 @@ impl Stage {
             ddl: Mutex::default(),
             sequence: Mutex::default(),
             quiet: RwLock::default(),
-            losses: std::sync::Mutex::default(),
+            losses: parking_lot::Mutex::default(),
             dir,
         };
         stage.prepare(&names, prelude).await;

@@ -1,7 +1,7 @@
 //! Spans of batches, as a collector of OpenTelemetry hears them.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -13,6 +13,7 @@ use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use outflow::local::eventually;
+use parking_lot::Mutex;
 use prost::Message as _;
 
 use crate::support::{LIMIT, Stage, outbox};
@@ -41,18 +42,18 @@ impl Collector {
     }
 
     fn spans(&self) -> Vec<Span> {
-        let heard = self.heard.0.lock().expect("no panic");
+        let heard = self.heard.0.lock();
         let resources = heard.iter().flat_map(|(_, request)| request.resource_spans.clone());
         resources.flat_map(|resource| resource.scope_spans).flat_map(|scope| scope.spans).collect()
     }
 
     fn resource(&self) -> BTreeMap<String, String> {
-        let heard = self.heard.0.lock().expect("no panic");
+        let heard = self.heard.0.lock();
         attributes(&heard[0].1.resource_spans[0].resource.as_ref().expect("a resource").attributes)
     }
 
     fn header(&self, name: &str) -> String {
-        let heard = self.heard.0.lock().expect("no panic");
+        let heard = self.heard.0.lock();
         heard[0].0.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
     }
 }
@@ -65,7 +66,7 @@ impl Drop for Collector {
 
 async fn export(State(heard): State<Heard>, headers: HeaderMap, body: Bytes) -> StatusCode {
     let request = ExportTraceServiceRequest::decode(body).expect("a request of OTLP");
-    heard.0.lock().expect("no panic").push((headers, request));
+    heard.0.lock().push((headers, request));
     StatusCode::OK
 }
 

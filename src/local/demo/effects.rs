@@ -1,10 +1,11 @@
 //! What the consumer did, read from its tables, and how much is left in the outbox.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use secrecy::SecretString;
 use tokio::task::JoinHandle;
 use tokio_postgres::Client;
@@ -76,7 +77,7 @@ impl Effects {
             let last: Timestamp = last.get(1);
             self.since = last.checked_sub(OVERLAP).unwrap_or(last);
         }
-        let mut ledger = ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ledger = ledger.lock();
         for row in &handled {
             ledger.consume(row.get(0));
         }

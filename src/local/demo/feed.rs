@@ -1,9 +1,10 @@
 //! Reads the stream as a consumer would, on a connection of its own, and reports every entry to the ledger.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use secrecy::SecretString;
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
@@ -74,7 +75,7 @@ impl Feed {
         };
         let now = Timestamp::now();
         let entries = reply.items().first().and_then(|stream| stream.items().get(1)).map_or(&[][..], Reply::items);
-        let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ledger = self.ledger.lock();
         for entry in entries {
             if let Some(entry) = parse(entry, now) {
                 ledger.relay(entry);

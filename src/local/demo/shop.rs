@@ -1,9 +1,10 @@
 //! Places orders through the API, and cancels every fifth right away so that some keys have two events.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use reqwest::{Client, Response, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -55,7 +56,7 @@ impl Shop {
 
     /// Why the last order could not be placed, if that was since the last call.
     pub(super) fn take_trouble(&self) -> Option<String> {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.trouble.lock().take()
     }
 
     async fn serve(self: Arc<Self>) {
@@ -76,7 +77,7 @@ impl Shop {
     /// Places one order, again and again until it succeeds or the demo stops.
     async fn insist(&self, number: u64) {
         while let Err(trouble) = self.order(number).await {
-            *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(trouble);
+            *self.trouble.lock() = Some(trouble);
             tokio::select! {
                 () = tokio::time::sleep(RETRY_PAUSE) => {}
                 () = self.closing.cancelled() => return,
@@ -94,7 +95,7 @@ impl Shop {
             let answer = self.post(&format!("{url}/{order_id}/cancel"), None).await?;
             cancelled = answer.status() == StatusCode::OK;
         }
-        self.ledger.lock().unwrap_or_else(PoisonError::into_inner).place(&order_id, cancelled);
+        self.ledger.lock().place(&order_id, cancelled);
         Ok(())
     }
 

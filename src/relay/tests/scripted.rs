@@ -1,11 +1,12 @@
 //! An outbox and sinks that do what a test's script says.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -37,11 +38,11 @@ impl Scripted {
     /// The claims of the script, and between them `l`: the sleep lock is taken or known to be held, `z`: sleep, `u`: the lock
     /// is given up, `r`: a recovery is begun.
     pub(super) fn calls(&self) -> String {
-        self.calls.lock().expect("no panic").clone()
+        self.calls.lock().clone()
     }
 
     fn note(&self, call: char) {
-        self.calls.lock().expect("no panic").push(call);
+        self.calls.lock().push(call);
     }
 }
 
@@ -98,7 +99,7 @@ impl Outbox for &Scripted {
     type Recovery = NoRecovery;
 
     async fn claim(&self, _: &[String]) -> Result<Option<OneRow>, OutboxError> {
-        let next = self.script.lock().expect("no panic").pop_front();
+        let next = self.script.lock().pop_front();
         match next {
             Some(next) => self.note(next),
             None => self.stop.cancel(),

@@ -1,13 +1,14 @@
 //! One consumer over streams on different nodes, while a slot moves and a node crashes.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use outflow::consumer::{Consumer, DeadFilter, DeadLetters, Entry, Handled, Handler, HandlerError, Metrics, Replayed};
 use outflow::consumer::{Settings, Source};
 use outflow::local::{RedisCluster, eventually};
 use outflow::redis::{Args, Redis};
+use parking_lot::Mutex;
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
@@ -24,7 +25,7 @@ impl Handler for Handling {
         if entry.kind == POISON {
             return Err(HandlerError::Permanent("poison".to_owned()));
         }
-        self.0.lock().expect("no panic").entry(entry.key.clone()).or_default().push(entry.event_id.clone());
+        self.0.lock().entry(entry.key.clone()).or_default().push(entry.event_id.clone());
         Ok(Handled::Done)
     }
 }
@@ -93,7 +94,7 @@ impl Scene {
 
 impl Handling {
     async fn until(&self, count: usize) {
-        let handled = || self.0.lock().expect("no panic").values().map(Vec::len).sum::<usize>();
+        let handled = || self.0.lock().values().map(Vec::len).sum::<usize>();
         let waited = eventually(LIMIT, &format!("{count} events to be handled"), async || handled() >= count).await;
         waited.unwrap_or_else(|error| panic!("{error}: {}", handled()));
     }
@@ -157,7 +158,7 @@ async fn streams_on_different_nodes_a_slot_on_the_move_and_a_crash() {
     tokio::time::timeout(LIMIT, running).await.expect("its end").expect("no panic");
     assert!(matches!(dead.replay(&letters[0]).await, Ok(Replayed::As(_))));
 
-    let handled = handling.0.lock().expect("no panic");
+    let handled = handling.0.lock();
     let expected: Vec<String> = (0..50).map(|number| number.to_string()).collect();
     assert_eq!(handled.len(), 15);
     for (key, events) in handled.iter() {

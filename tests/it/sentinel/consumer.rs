@@ -1,11 +1,12 @@
 //! A consumer through a fail-over: what it has not acknowledged comes again, in order, and nothing is left out.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use outflow::consumer::{Consumer, Entry, Handled, Handler, HandlerError, Metrics, Settings, Source};
 use outflow::local::{RedisSentinel, eventually};
 use outflow::redis::{Args, Redis};
+use parking_lot::Mutex;
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
@@ -19,7 +20,7 @@ struct Seen(Arc<Mutex<Vec<String>>>);
 
 impl Handler for Seen {
     async fn handle(&self, entry: &Entry) -> Result<Handled, HandlerError> {
-        let mut seen = self.0.lock().expect("no panic");
+        let mut seen = self.0.lock();
         if seen.contains(&entry.event_id) {
             return Ok(Handled::Duplicate);
         }
@@ -53,7 +54,7 @@ async fn a_consumer_goes_on_with_the_new_master() {
     let consumer = Consumer::open(&url, settings, seen.clone(), metrics).expect("a consumer");
     let running = tokio::spawn(consumer.run(stop.clone()));
     let handled = async |count: usize| {
-        let all = eventually(LIMIT, "all to be handled", async || seen.0.lock().expect("no panic").len() >= count);
+        let all = eventually(LIMIT, "all to be handled", async || seen.0.lock().len() >= count);
         all.await.expect("an end");
     };
     write(&redis, 0..50).await;
@@ -69,7 +70,7 @@ async fn a_consumer_goes_on_with_the_new_master() {
     write(&redis, 50..100).await;
     handled(100).await;
     let expected: Vec<String> = (0..100).map(|number| number.to_string()).collect();
-    assert_eq!(*seen.0.lock().expect("no panic"), expected);
+    assert_eq!(*seen.0.lock(), expected);
     stop.cancel();
     running.await.expect("no panic");
 }
