@@ -25,7 +25,7 @@ bench: servers
 
 # order-api and order-consumer beside the tutorial's way in Python; about two minutes.
 bench-companions: servers
-	cargo bench --locked --quiet --bench companions
+	cargo bench --locked --quiet --package outflow-orders --bench companions
 
 # Ten minutes over 100,000 entries with three consumers that are killed, frozen, stopped, started and doubled at random, and a
 # Postgres that freezes and ends sessions. SEED repeats what is drawn; `make test` has a run of ten seconds.
@@ -41,9 +41,9 @@ deb:
 	cargo deb --no-build
 
 lint:
-	cargo fmt --check
-	cargo clippy --locked --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
 
 # Postgres and Redis, installed when missing. The demo and the tests start private ones; no service is needed.
 servers:

@@ -11,10 +11,10 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::escape;
-use crate::http::{self, Purpose};
 use crate::metrics::{Metrics, Standing};
 use crate::roster::Roster;
+use outflow_core::escape;
+use outflow_service::http::{self, Purpose};
 
 /// What the endpoint shows.
 #[derive(Clone)]
@@ -49,8 +49,8 @@ pub async fn serve(listener: TcpListener, admin: Admin, closed: CancellationToke
     let _ = http::serve(listener, Purpose::Probes, routes, closed).await;
 }
 
-/// Alive as long as every loop makes progress. Never asks the databases: a relay that waits for one is alive, and
-/// starting it again would not help.
+/// Alive as long as every loop makes progress. Never asks the databases: a relay that waits for one
+/// is alive, and starting it again would not help.
 async fn livez(State(admin): State<Admin>) -> Response {
     let stalled = |standing: &Standing| {
         let seconds = standing.stalled_seconds?;
@@ -59,7 +59,8 @@ async fn livez(State(admin): State<Admin>) -> Response {
     answer(&admin.roster.standing().iter().filter_map(stalled).collect::<String>())
 }
 
-/// Ready when every outbox can deliver or stands by; else the causes, one a line. `?verbose` has a line for each.
+/// Ready when every outbox can deliver or stands by; else the causes, one a line. `?verbose` has a
+/// line for each.
 async fn readyz(State(admin): State<Admin>, uri: Uri) -> Response {
     if admin.stop.is_cancelled() {
         return (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response();
@@ -73,8 +74,9 @@ async fn readyz(State(admin): State<Admin>, uri: Uri) -> Response {
     if uri.query().is_none_or(|query| !query.starts_with("verbose")) {
         return answer(&problems);
     }
-    let lines =
-        standing.iter().map(|standing| problem(standing).unwrap_or_else(|| format!("{}: ok\n", standing.outbox)));
+    let lines = standing
+        .iter()
+        .map(|standing| problem(standing).unwrap_or_else(|| format!("{}: ok\n", standing.outbox)));
     let code = if problems.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (code, escape::lines(&lines.collect::<String>())).into_response()
 }
@@ -96,7 +98,8 @@ async fn status(State(admin): State<Admin>) -> Response {
         "config_problem": admin.metrics.reloads().problem(),
         "outboxes": admin.roster.standing(),
     });
-    ([(header::CONTENT_TYPE, "application/json")], escape::json(&status.to_string())).into_response()
+    ([(header::CONTENT_TYPE, "application/json")], escape::json(&status.to_string()))
+        .into_response()
 }
 
 async fn metrics(State(admin): State<Admin>) -> Response {

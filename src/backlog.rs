@@ -7,8 +7,8 @@ use tokio_postgres::Client;
 
 use crate::columns::{self, Column};
 use crate::config::{OutboxConfig, Settle};
-use crate::postgres::describe;
-use crate::table_name::quote_identifier;
+use outflow_connect::postgres::describe;
+use outflow_core::table_name::quote_identifier;
 
 /// Events are counted up to here: about 50 ms of Postgres's time.
 pub const CAP: i64 = 100_000;
@@ -70,25 +70,36 @@ impl Backlog {
             return Err(format!("there is no table {}", config.table));
         }
         let kind = |name: &str| {
-            let column = found.iter().find(|column: &&Column| column.name == name).map(|column| column.kind.as_str());
+            let column = found
+                .iter()
+                .find(|column: &&Column| column.name == name)
+                .map(|column| column.kind.as_str());
             column.ok_or_else(|| format!("{} has no column {name:?}", config.table))
         };
         let order = quote_identifier(&config.columns.order);
-        let has_position = matches!(kind(&config.columns.order)?, "smallint" | "integer" | "bigint");
+        let has_position =
+            matches!(kind(&config.columns.order)?, "smallint" | "integer" | "bigint");
         let time = match &config.columns.time {
             Some(name) => match kind(name)? {
                 "timestamp with time zone" => format!("c.{}", quote_identifier(name)),
-                "timestamp without time zone" => format!("c.{} at time zone 'UTC'", quote_identifier(name)),
+                "timestamp without time zone" => {
+                    format!("c.{} at time zone 'UTC'", quote_identifier(name))
+                }
                 _ => "null::timestamptz".to_owned(),
             },
             None => "null::timestamptz".to_owned(),
         };
-        let from = if has_position { format!("c.{order} >= $1::bigint") } else { "$1::bigint is not null".to_owned() };
+        let from = if has_position {
+            format!("c.{order} >= $1::bigint")
+        } else {
+            "$1::bigint is not null".to_owned()
+        };
         let waiting = match &config.settle {
             Settle::Delete => from,
             Settle::Mark(column) => format!("{from} and c.{} is null", quote_identifier(column)),
         };
-        let position = if has_position { format!("c.{order}::bigint") } else { "null::bigint".to_owned() };
+        let position =
+            if has_position { format!("c.{order}::bigint") } else { "null::bigint".to_owned() };
         let statement = include_str!("backlog.sql")
             .replace("{table}", &config.table.quoted())
             .replace("{waiting}", &waiting)
@@ -102,7 +113,10 @@ impl Backlog {
             Settle::Mark(column) => format!("c.{} is null", quote_identifier(column)),
         };
         let parked = include_str!("backlog.parked.sql")
-            .replace("{stream}", &config.stream.sql(|column| format!("c.{}", quote_identifier(column))))
+            .replace(
+                "{stream}",
+                &config.stream.sql(|column| format!("c.{}", quote_identifier(column))),
+            )
             .replace("{table}", &config.table.quoted())
             .replace("{unsettled}", &unsettled)
             .replace("{order}", &order)
@@ -111,7 +125,8 @@ impl Backlog {
         let unordered = has_position.then(|| {
             format!(
                 "select count(*) as events, min(row) as first from ( \
-                 select left(c.{id}::text, 200) as row from {} as c where {unsettled} and c.{order} is null \
+                 select left(c.{id}::text, 200) as row from {} as c where {unsettled} and \
+                 c.{order} is null \
                  limit {UNORDERED_MAX}) as counted",
                 config.table.quoted()
             )
@@ -127,12 +142,22 @@ impl Backlog {
     /// Looks at the events from `position` on.
     ///
     /// # Errors
-    /// Postgres's own; a look that takes too long is cancelled by the session's `statement_timeout`.
-    pub async fn look(&self, client: &Client, position: i64) -> Result<Look, tokio_postgres::Error> {
+    /// Postgres's own; a look that takes too long is cancelled by the session's
+    /// `statement_timeout`.
+    pub async fn look(
+        &self,
+        client: &Client,
+        position: i64,
+    ) -> Result<Look, tokio_postgres::Error> {
         let row = client.query_one(&self.statement, &[&position]).await?;
         // `infinity` is a time that jiff does not have.
         let oldest = row.try_get("time").unwrap_or(None);
-        Ok(Look { events: row.get("events"), position: row.get("position"), oldest, first: row.get("id") })
+        Ok(Look {
+            events: row.get("events"),
+            position: row.get("position"),
+            oldest,
+            first: row.get("id"),
+        })
     }
 
     /// Looks for events that have no place in the line.

@@ -1,6 +1,7 @@
-//! Until when the certificates are valid: the servers', and our own if they ask for one. Nothing can be delivered from the
-//! moment on that one has expired. The servers' are looked at every hour. Our own is looked at once: connections are made
-//! with what was read at the start or reload, also when the file has been replaced since.
+//! Until when the certificates are valid: the servers', and our own if they ask for one. Nothing
+//! can be delivered from the moment on that one has expired. The servers' are looked at every hour.
+//! Our own is looked at once: connections are made with what was read at the start or reload, also
+//! when the file has been replaced since.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use x509_cert::ext::pkix::BasicConstraints;
 use crate::check::transport::{Route, expiry};
 use crate::config::Config;
 use crate::metrics::OutboxMetrics;
-use crate::{postgres, redis};
+use outflow_connect::{postgres, redis};
 
 const PAUSE: Duration = Duration::from_hours(1);
 /// While a server with TLS could not be asked.
@@ -29,9 +30,11 @@ struct Seen {
     is_awaited: bool,
 }
 
-/// Looks for ever; ends with its task. A server that cannot be reached keeps the date that is known.
+/// Looks for ever; ends with its task. A server that cannot be reached keeps the date that is
+/// known.
 pub async fn watch(config: Arc<Config>, metrics: OutboxMetrics) {
-    let ours = [("postgres", postgres::files(&config.postgres)), ("redis", redis::files(&config.redis))];
+    let ours =
+        [("postgres", postgres::files(&config.postgres)), ("redis", redis::files(&config.redis))];
     for (server, files) in ours {
         metrics.certificate_expires(server, "client", files.iter().filter_map(own).min());
         // With these addresses nothing is known yet.
@@ -42,7 +45,9 @@ pub async fn watch(config: Arc<Config>, metrics: OutboxMetrics) {
         let mut is_awaited = false;
         for (server, seen) in seen {
             match seen {
-                Some(Seen { until: until @ Some(_), .. }) => metrics.certificate_expires(server, "server", until),
+                Some(Seen { until: until @ Some(_), .. }) => {
+                    metrics.certificate_expires(server, "server", until);
+                }
                 Some(seen) => is_awaited |= seen.is_awaited,
                 None => {}
             }
@@ -76,9 +81,18 @@ fn route<'a>(
     port: u16,
     tls: Option<&'a rustls::ClientConfig>,
     asks_first: bool,
-    names: crate::tls::Names,
+    names: outflow_connect::tls::Names,
 ) -> Route<'a> {
-    Route { about: "certificates", host, port, tls, asks_first, is_verified: true, names, remedy: "" }
+    Route {
+        about: "certificates",
+        host,
+        port,
+        tls,
+        asks_first,
+        is_verified: true,
+        names,
+        remedy: "",
+    }
 }
 
 /// A file with a certificate that is no authority's is our own.
@@ -86,7 +100,9 @@ fn own(file: &PathBuf) -> Option<Timestamp> {
     let first = CertificateDer::pem_file_iter(Path::new(file)).ok()?.next()?.ok()?;
     let certificate = Certificate::from_der(&first).ok()?;
     let constraints = certificate.tbs_certificate.get::<BasicConstraints>().ok().flatten();
-    (!constraints.is_some_and(|(_, constraints)| constraints.ca)).then(|| until(&certificate)).flatten()
+    (!constraints.is_some_and(|(_, constraints)| constraints.ca))
+        .then(|| until(&certificate))
+        .flatten()
 }
 
 /// The last moment at which a certificate is valid.

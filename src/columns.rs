@@ -2,11 +2,14 @@
 
 use tokio_postgres::GenericClient;
 
-use crate::table_name::TableName;
+use outflow_core::table_name::TableName;
 
 /// A column.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "what the catalog says of a column, each by itself")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "what the catalog says of a column, each by itself"
+)]
 pub struct Column {
     /// Its name.
     pub name: String,
@@ -41,9 +44,13 @@ impl Column {
 ///
 /// # Errors
 /// Postgres refused or is gone.
-pub async fn of(client: &impl GenericClient, table: &TableName) -> Result<Vec<Column>, tokio_postgres::Error> {
+pub async fn of(
+    client: &impl GenericClient,
+    table: &TableName,
+) -> Result<Vec<Column>, tokio_postgres::Error> {
     let names = [table.schema(), table.table()];
-    let oid = "(select c.oid from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
+    let oid = "(select c.oid from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = \
+        c.relnamespace \
                where n.nspname = $1 and c.relname = $2 and c.relkind in ('r', 'p'))";
     let statement = include_str!("columns.sql").replace("{table}", oid);
     Ok(read(&client.query(&statement, &[&names[0], &names[1]]).await?))
@@ -53,7 +60,10 @@ pub async fn of(client: &impl GenericClient, table: &TableName) -> Result<Vec<Co
 ///
 /// # Errors
 /// Postgres refused or is gone.
-pub async fn of_oid(client: &impl GenericClient, oid: u32) -> Result<Vec<Column>, tokio_postgres::Error> {
+pub async fn of_oid(
+    client: &impl GenericClient,
+    oid: u32,
+) -> Result<Vec<Column>, tokio_postgres::Error> {
     Ok(read(&client.query(&include_str!("columns.sql").replace("{table}", "$1"), &[&oid]).await?))
 }
 

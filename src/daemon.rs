@@ -17,12 +17,12 @@ use crate::admin::{self, Admin};
 use crate::config::{Config, Source};
 use crate::metrics::Metrics;
 use crate::notify;
-use crate::postgres;
 use crate::relay::Mode;
 use crate::roster::Roster;
 use crate::spans::Exporter;
 use crate::summary;
-use crate::telemetry::Log;
+use outflow_connect::postgres;
+use outflow_service::telemetry::Log;
 use supervisor::Supervisor;
 
 /// How long a session may take to begin, with TLS and password, once there is a connection.
@@ -42,23 +42,29 @@ pub enum DaemonError {
     Failed(String),
 }
 
-/// Relays every configured outbox until `stop`, or until they are empty. On each of `hangups` the configuration is read
-/// again from `source`.
+/// Relays every configured outbox until `stop`, or until they are empty. On each of `hangups` the
+/// configuration is read again from `source`.
 ///
 /// # Errors
 /// See [`DaemonError`]. An outage is no error: it is waited out.
-pub async fn run(start: Start, stop: CancellationToken, hangups: mpsc::Receiver<()>) -> Result<(), DaemonError> {
+pub async fn run(
+    start: Start,
+    stop: CancellationToken,
+    hangups: mpsc::Receiver<()>,
+) -> Result<(), DaemonError> {
     let metrics = Metrics::new().map_err(|error| DaemonError::Failed(error.to_string()))?;
     let counted = start.log.count_dropped("outflow_log_lines_dropped_total", metrics.registry());
     counted.map_err(|error| DaemonError::Failed(error.to_string()))?;
-    let (roster, closed, mut background) = (Roster::default(), CancellationToken::new(), JoinSet::new());
+    let (roster, closed, mut background) =
+        (Roster::default(), CancellationToken::new(), JoinSet::new());
     let listen = start.config.admin_listen;
     let listener = match start.mode {
         Mode::Daemon => Some(admin::bind(listen).await.map_err(DaemonError::Failed)?),
         Mode::Once => None,
     };
     let exporter = Exporter::start(&start.config).map_err(DaemonError::Configuration)?;
-    let mut supervisor = Supervisor::new(start, metrics.clone(), exporter.clone(), roster.clone(), stop.clone());
+    let mut supervisor =
+        Supervisor::new(start, metrics.clone(), exporter.clone(), roster.clone(), stop.clone());
     if let Some(listener) = listener {
         tracing::info!(address = %listen, "admin endpoint");
         background.spawn(notify::keep(roster.clone(), stop.clone()));
@@ -90,9 +96,11 @@ pub struct Start {
 
 /// Why there is no connection.
 pub enum ConnectError {
-    /// The server answered, and nothing changes until somebody mends it: wrong password, no such database.
+    /// The server answered, and nothing changes until somebody mends it: wrong password, no such
+    /// database.
     Refused(String),
-    /// The server answered, and takes no writes: a standby, or a database that is read-only for this role.
+    /// The server answered, and takes no writes: a standby, or a database that is read-only for
+    /// this role.
     ReadOnly(String),
     /// TLS did not come about, or not as it was asked for.
     Insecure(String),
@@ -104,9 +112,10 @@ impl ConnectError {
     /// The reason.
     pub fn reason(&self) -> &str {
         match self {
-            Self::Refused(reason) | Self::ReadOnly(reason) | Self::Insecure(reason) | Self::Unreachable(reason) => {
-                reason
-            }
+            Self::Refused(reason)
+            | Self::ReadOnly(reason)
+            | Self::Insecure(reason)
+            | Self::Unreachable(reason) => reason,
         }
     }
 }
@@ -116,14 +125,18 @@ impl ConnectError {
 /// # Errors
 /// See [`ConnectError`].
 pub async fn connect(server: &postgres::Server) -> Result<Client, ConnectError> {
-    // tokio-postgres's own limit ends with the TCP connection: somebody who takes it and says nothing would be waited for.
+    // tokio-postgres's own limit ends with the TCP connection: somebody who takes it and says
+    // nothing would be waited for.
     let limit = server.connect_timeout() + SESSION_LIMIT;
     let (client, connection) = match tokio::time::timeout(limit, server.connect()).await {
         Ok(Ok(opened)) => opened,
         Ok(Err(error)) => return Err(why(server, &error).await),
         Err(_elapsed) => {
             let seconds = limit.as_secs();
-            return Err(ConnectError::Unreachable(format!("{}: no answer for {seconds} s", server.place())));
+            return Err(ConnectError::Unreachable(format!(
+                "{}: no answer for {seconds} s",
+                server.place()
+            )));
         }
     };
     // Ends with the client.

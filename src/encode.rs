@@ -1,8 +1,10 @@
-//! From a batch to the entries of its streams: one format's field names, and each event's values. Pure.
+//! From a batch to the entries of its streams: one format's field names, and each event's values.
+//! Pure.
 //!
-//! A batch names each stream and each list of field names ("shape") once; an event is then two small numbers and its
-//! values, so that 1,000 entries cost little more on the wire than their payloads. There is no order between streams, so
-//! that the entries of a stream are put together: a run of them names its stream and its shape once.
+//! A batch names each stream and each list of field names ("shape") once; an event is then two
+//! small numbers and its values, so that 1,000 entries cost little more on the wire than their
+//! payloads. There is no order between streams, so that the entries of a stream are put together: a
+//! run of them names its stream and its shape once.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -18,7 +20,8 @@ pub enum Format {
     Fields,
     /// `payload` alone.
     Payload,
-    /// `CloudEvents` 1.0 attributes, one field each and unprefixed (there is no Redis binding), the payload in `data`.
+    /// `CloudEvents` 1.0 attributes, one field each and unprefixed (there is no Redis binding), the
+    /// payload in `data`.
     CloudEvents,
     /// Debezium Server's extended format: `key`, `value`, and `headers` when not empty.
     Debezium,
@@ -71,8 +74,8 @@ pub struct Encoder {
 }
 
 impl Encoder {
-    /// Lays out a batch. Events without a stream, events that are too large and those of the streams that are `given_up`
-    /// are set aside.
+    /// Lays out a batch. Events without a stream, events that are too large and those of the
+    /// streams that are `given_up` are set aside.
     pub fn encode(&self, batch: &Batch, given_up: &[String]) -> Entries {
         let routes = route(&self.template, batch);
         let mut entries = Entries {
@@ -91,7 +94,9 @@ impl Encoder {
             let reason = match stream {
                 None => Some(DeadReason::NoStream),
                 Some(_) if event.size() > self.event_bytes_max => Some(DeadReason::TooLarge),
-                Some(stream) if given_up.contains(&entries.streams[*stream]) => Some(DeadReason::Refused),
+                Some(stream) if given_up.contains(&entries.streams[*stream]) => {
+                    Some(DeadReason::Refused)
+                }
                 Some(_) => None,
             };
             match (stream, reason) {
@@ -127,8 +132,17 @@ impl Encoder {
     }
 
     fn cloud_event(&self, event: &Event, values: &mut Vec<Bytes>) -> &'static [&'static str] {
-        const NAMES: [&str; 9] =
-            ["specversion", "id", "source", "type", "partitionkey", "time", "datacontenttype", "data", "headers"];
+        const NAMES: [&str; 9] = [
+            "specversion",
+            "id",
+            "source",
+            "type",
+            "partitionkey",
+            "time",
+            "datacontenttype",
+            "data",
+            "headers",
+        ];
         values.extend([
             Bytes::from_static(b"1.0"),
             event.id.clone(),
@@ -162,7 +176,11 @@ fn debezium(event: &Event, values: &mut Vec<Bytes>) -> &'static [&'static str] {
 }
 
 /// Adds the headers, whose name is the last one, or leaves both out.
-fn with_headers(event: &Event, values: &mut Vec<Bytes>, names: &'static [&'static str]) -> &'static [&'static str] {
+fn with_headers(
+    event: &Event,
+    values: &mut Vec<Bytes>,
+    names: &'static [&'static str],
+) -> &'static [&'static str] {
     match &event.headers {
         Some(headers) => {
             values.push(headers.clone());
@@ -199,8 +217,11 @@ mod tests {
     }
 
     fn one(format: Format, headers: Option<&'static str>) -> Vec<(&'static str, Bytes)> {
-        let batch =
-            Batch { events: vec![event("{}", headers)], route: vec![Some(Bytes::from("order"))], route_width: 1 };
+        let batch = Batch {
+            events: vec![event("{}", headers)],
+            route: vec![Some(Bytes::from("order"))],
+            route_width: 1,
+        };
         let entries = encoder(format).encode(&batch, &[]);
         assert_eq!(entries.streams, ["events.order"]);
         entries.shapes[0].iter().copied().zip(entries.values).collect()
@@ -208,14 +229,24 @@ mod tests {
 
     #[test]
     fn each_format_has_its_fields_in_order() {
-        let names = |format, headers| one(format, headers).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+        let names = |format, headers| {
+            one(format, headers).into_iter().map(|(name, _)| name).collect::<Vec<_>>()
+        };
         let some = Some(r#"{"traceparent":"00-…"}"#);
         let table = [
             (Format::Fields, None, "id type key time payload"),
             (Format::Fields, some, "id type key time payload headers"),
             (Format::Payload, some, "payload"),
-            (Format::CloudEvents, None, "specversion id source type partitionkey time datacontenttype data"),
-            (Format::CloudEvents, some, "specversion id source type partitionkey time datacontenttype data headers"),
+            (
+                Format::CloudEvents,
+                None,
+                "specversion id source type partitionkey time datacontenttype data",
+            ),
+            (
+                Format::CloudEvents,
+                some,
+                "specversion id source type partitionkey time datacontenttype data headers",
+            ),
             (Format::Debezium, None, "key value"),
             (Format::Debezium, some, "key value headers"),
         ];
@@ -229,28 +260,53 @@ mod tests {
     fn the_entries_of_a_stream_are_together_and_in_order() {
         let names = ["b", "a", "", "b", "a", "b"];
         let route = names.map(|name| Some(Bytes::from(name)).filter(|name| !name.is_empty()));
-        let batch = Batch { events: names.map(|_| event("1", None)).into(), route: route.into(), route_width: 1 };
+        let batch = Batch {
+            events: names.map(|_| event("1", None)).into(),
+            route: route.into(),
+            route_width: 1,
+        };
         let entries = encoder(Format::Fields).encode(&batch, &[]);
-        let laid_out: Vec<_> =
-            entries.entries.iter().map(|entry| (&entries.streams[entry.stream][..], entry.event)).collect();
-        assert_eq!(laid_out, [("events.b", 0), ("events.b", 3), ("events.b", 5), ("events.a", 1), ("events.a", 4)]);
+        let laid_out: Vec<_> = entries
+            .entries
+            .iter()
+            .map(|entry| (&entries.streams[entry.stream][..], entry.event))
+            .collect();
+        assert_eq!(
+            laid_out,
+            [("events.b", 0), ("events.b", 3), ("events.b", 5), ("events.a", 1), ("events.a", 4)]
+        );
     }
 
     #[test]
     fn what_can_never_be_appended_is_set_aside_and_the_rest_goes_on() {
         let large: &'static str = "x".repeat(300).leak();
         let batch = Batch {
-            events: vec![event("1", None), event(large, None), event("3", None), event("4", Some("{\"a\":1}"))],
-            route: vec![Some(Bytes::from("o")), Some(Bytes::from("o")), None, Some(Bytes::from("p"))],
+            events: vec![
+                event("1", None),
+                event(large, None),
+                event("3", None),
+                event("4", Some("{\"a\":1}")),
+            ],
+            route: vec![
+                Some(Bytes::from("o")),
+                Some(Bytes::from("o")),
+                None,
+                Some(Bytes::from("p")),
+            ],
             route_width: 1,
         };
         let entries = encoder(Format::Fields).encode(&batch, &[]);
         let dead = [
-            DeadLetter { index: 1, stream: Some("events.o".to_owned()), reason: DeadReason::TooLarge },
+            DeadLetter {
+                index: 1,
+                stream: Some("events.o".to_owned()),
+                reason: DeadReason::TooLarge,
+            },
             DeadLetter { index: 2, stream: None, reason: DeadReason::NoStream },
         ];
         assert_eq!(entries.dead, dead);
-        let kept: Vec<_> = entries.entries.iter().map(|entry| (entry.event, entry.stream, entry.shape)).collect();
+        let kept: Vec<_> =
+            entries.entries.iter().map(|entry| (entry.event, entry.stream, entry.shape)).collect();
         assert_eq!(kept, [(0, 0, 0), (3, 1, 1)]);
         assert_eq!(entries.values.len(), 5 + 6);
     }

@@ -2,11 +2,12 @@
 
 use bytes::Bytes;
 
-/// One outbox row, as bytes that are passed on unchanged. All fields of a batch share one allocation.
+/// One outbox row, as bytes that are passed on unchanged. All fields of a batch share one
+/// allocation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// Primary key of the row as text: how recovery finds the row again. Behind a NUL follows the version of the row, where
-    /// that is needed to tell it from a later one with the same key.
+    /// Primary key of the row as text: how recovery finds the row again. Behind a NUL follows the
+    /// version of the row, where that is needed to tell it from a later one with the same key.
     pub row: Bytes,
     /// Value of the order column, if that is an integer.
     pub order: Option<i64>,
@@ -20,7 +21,8 @@ pub struct Event {
     pub time: Option<Bytes>,
     /// The payload, byte for byte as it was written (jsonb: as Postgres prints it).
     pub payload: Bytes,
-    /// JSON object of headers, such as `traceparent`. `None` when there are none or the object is empty.
+    /// JSON object of headers, such as `traceparent`. `None` when there are none or the object is
+    /// empty.
     pub headers: Option<Bytes>,
 }
 
@@ -44,7 +46,8 @@ impl Event {
 pub struct Batch {
     /// The events.
     pub events: Vec<Event>,
-    /// Values of the columns that the stream template names: [`Batch::route_width`] for each event, in a row.
+    /// Values of the columns that the stream template names: [`Batch::route_width`] for each event,
+    /// in a row.
     pub route: Vec<Option<Bytes>>,
     /// How many columns the stream template names.
     pub route_width: usize,
@@ -96,7 +99,8 @@ pub enum DeadReason {
 
 impl DeadReason {
     /// Every reason.
-    pub const ALL: [Self; 5] = [Self::NoStream, Self::TooLarge, Self::Refused, Self::Unreadable, Self::NullColumn];
+    pub const ALL: [Self; 5] =
+        [Self::NoStream, Self::TooLarge, Self::Refused, Self::Unreadable, Self::NullColumn];
 
     /// The name in metrics, logs and `outflow.dead_letter.reason`.
     pub fn as_str(self) -> &'static str {
@@ -117,6 +121,7 @@ pub struct AppendedRow {
     pub row: Bytes,
     /// Its event id: a row that has another one by now is another event.
     pub event_id: Bytes,
-    /// By which columns its writer named it, as the outbox told the sink; empty if the sink does not know.
+    /// By which columns its writer named it, as the outbox told the sink; empty if the sink does
+    /// not know.
     pub names: Bytes,
 }

@@ -1,9 +1,10 @@
-//! Keeps `oldest_event_age_seconds`, `backlog_events` and `dead_letters` up to date, and the member's report of itself,
-//! on a connection of its own and at a bounded cost. What cannot be looked at is not known: NaN.
+//! Keeps `oldest_event_age_seconds`, `backlog_events` and `dead_letters` up to date, and the
+//! member's report of itself, on a connection of its own and at a bounded cost. What cannot be
+//! looked at is not known: NaN.
 //!
-//! A look starts where the last one found the first event, so that a dead prefix (rows that were deleted while an old
-//! transaction is open) is not walked over each time. Now and then one starts at the beginning, to find what was
-//! committed late.
+//! A look starts where the last one found the first event, so that a dead prefix (rows that were
+//! deleted while an old transaction is open) is not walked over each time. Now and then one starts
+//! at the beginning, to find what was committed late.
 
 mod line;
 mod stuck;
@@ -18,33 +19,33 @@ use crate::backlog::{BEGINNING, Backlog, CAP, Look, Unordered};
 use crate::config::OutboxConfig;
 use crate::daemon::connect;
 use crate::metrics::{OutboxMetrics, Report};
-use crate::postgres::{self, describe};
 use line::First;
+use outflow_connect::postgres::{self, describe};
 use stuck::Stuck;
 
 /// Pause between two looks, at least.
 const PAUSE_MIN: Duration = Duration::from_secs(2);
 /// Pause between two looks from the beginning, at least.
 const FULL_PAUSE_MIN: Duration = Duration::from_secs(30);
-/// A look that took t is followed by a pause of at least 50 t: 2 % of one core of Postgres, at most.
+/// A look that took t is followed by a pause of at least 50 t: 2 % of one core of Postgres, at
+/// most.
 const DUTY: u32 = 50;
-/// A server that is silent for longer than its own limit for a statement is away. Connecting takes several answers.
+/// A server that is silent for longer than its own limit for a statement is away. Connecting takes
+/// several answers.
 const SILENCE_MAX: Duration = Duration::from_secs(12);
-/// A report that says the same is written again after this, as long as events are delivered: who reads it sees that it
-/// is not an old one. An idle member writes nothing.
+/// A report that says the same is written again after this, as long as events are delivered: who
+/// reads it sees that it is not an old one. An idle member writes nothing.
 const REPORT_AGE_MAX: Duration = Duration::from_secs(10);
-/// The row is the member's own: nobody waits for it. Not durable at once, since the next one follows.
-const REPORT: &str =
-    "update outflow.member set report = $2::jsonb || jsonb_build_object('at', clock_timestamp()) where number = $1";
+/// The row is the member's own: nobody waits for it. Not durable at once, since the next one
+/// follows.
+const REPORT: &str = "update outflow.member set report = $2::jsonb || jsonb_build_object('at', \
+    clock_timestamp()) where number = $1";
 /// Counted up to a limit, by the index. Needs to read the one column only.
 const DEAD_LETTERS: &str =
     "select count(*) from (select from outflow.dead_letter where outbox = $1 limit $2) as counted";
 /// As the relay's sessions plan, but with a limit of its own, and nobody has to wait for it.
-const SESSION: &str = concat!(
-    include_str!("postgres/session.sql"),
-    include_str!("outbox/sql/session.sql"),
-    "set statement_timeout = '10s'; set lock_timeout = '1s'; set synchronous_commit = off;"
-);
+const SESSION: &str =
+    "set statement_timeout = '10s'; set lock_timeout = '1s'; set synchronous_commit = off;";
 
 /// Looks for ever; ends with its task.
 pub async fn keep(server: postgres::Server, outbox: OutboxConfig, metrics: OutboxMetrics) {
@@ -126,11 +127,18 @@ impl Gauge {
         Ok(())
     }
 
-    async fn count_letters(&mut self, client: &Client, outbox: &OutboxConfig) -> Result<(), String> {
+    async fn count_letters(
+        &mut self,
+        client: &Client,
+        outbox: &OutboxConfig,
+    ) -> Result<(), String> {
         if !self.may_count_letters {
             return Ok(());
         }
-        match client.query_typed(DEAD_LETTERS, &[(&outbox.name, Type::TEXT), (&CAP, Type::INT8)]).await {
+        match client
+            .query_typed(DEAD_LETTERS, &[(&outbox.name, Type::TEXT), (&CAP, Type::INT8)])
+            .await
+        {
             Ok(rows) => {
                 #[expect(clippy::cast_precision_loss, reason = "it is 100,000 at most")]
                 let letters = rows.first().map(|row| row.get::<_, i64>(0) as f64);
@@ -138,12 +146,16 @@ impl Gauge {
                 Ok(())
             }
             // Roles of an earlier version may not.
-            Err(error) if error.code() == Some(&tokio_postgres::error::SqlState::INSUFFICIENT_PRIVILEGE) => {
+            Err(error)
+                if error.code()
+                    == Some(&tokio_postgres::error::SqlState::INSUFFICIENT_PRIVILEGE) =>
+            {
                 self.may_count_letters = false;
                 tracing::warn!(
                     outbox = outbox.name,
                     reason = describe(&error),
-                    "outflow_dead_letters is unknown: run grants.sql again, or grant select (outbox) on outflow.dead_letter to the relay's role"
+                    "outflow_dead_letters is unknown: run grants.sql again, or grant select \
+                        (outbox) on outflow.dead_letter to the relay's role"
                 );
                 Ok(())
             }
@@ -151,7 +163,8 @@ impl Gauge {
         }
     }
 
-    /// Says how fast this member is, what keeps it from delivering and what it has parked, if that has changed.
+    /// Says how fast this member is, what keeps it from delivering and what it has parked, if that
+    /// has changed.
     async fn report(&mut self, client: &Client) -> Result<(), String> {
         let (delivered, now) = (self.metrics.delivered(), Instant::now());
         #[expect(clippy::cast_precision_loss, reason = "for people to read")]
@@ -190,7 +203,8 @@ impl Gauge {
         self.stuck.tell(outbox, &self.unordered, named.as_ref(), &self.metrics.report());
     }
 
-    /// What is not known is neither 0 nor what it was. The event that was first may be so afterwards too.
+    /// What is not known is neither 0 nor what it was. The event that was first may be so
+    /// afterwards too.
     fn not_seen(&self) {
         self.metrics.behind(None, None);
         self.metrics.dead_letters(None);
@@ -200,7 +214,10 @@ impl Gauge {
 
 async fn open(server: &postgres::Server) -> Result<Client, String> {
     let client = connect(server).await.map_err(|error| error.reason().to_owned())?;
-    client.batch_execute(SESSION).await.map_err(|error| describe(&error))?;
+    client
+        .batch_execute(&[postgres::SESSION, crate::outbox::SESSION, SESSION].concat())
+        .await
+        .map_err(|error| describe(&error))?;
     Ok(client)
 }
 

@@ -1,4 +1,5 @@
-//! How an outbox stands, for the probes: what keeps it from delivering, and whether its loop makes progress.
+//! How an outbox stands, for the probes: what keeps it from delivering, and whether its loop makes
+//! progress.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,8 +8,8 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::metrics::Problem;
 
-/// A loop without a sign of life for so long hangs. The longest step that may take its time is a recovery: three answers
-/// of Postgres at 40 s each.
+/// A loop without a sign of life for so long hangs. The longest step that may take its time is a
+/// recovery: three answers of Postgres at 40 s each.
 const STALL_LIMIT: Duration = Duration::from_mins(2);
 
 /// How an outbox stands. Clones share it.
@@ -76,8 +77,8 @@ impl Health {
         self.state().trouble.clone()
     }
 
-    /// For how long the loop has made no progress, if that is longer than it can take. A server that is away is no
-    /// reason: trying again is progress.
+    /// For how long the loop has made no progress, if that is longer than it can take. A server
+    /// that is away is no reason: trying again is progress.
     pub fn stalled(&self) -> Option<Duration> {
         self.stalled_at(Instant::now())
     }

@@ -1,7 +1,8 @@
-//! What systemd is told: READY, a STATUS line, the watchdog's pings as long as every loop makes progress, STOPPING.
+//! What systemd is told: READY, a STATUS line, the watchdog's pings as long as every loop makes
+//! progress, STOPPING.
 //!
-//! A manager that does not read is waited for, but never for long, and never by the thread that relays: the kernel queues
-//! ten datagrams, then `sd_notify::notify` blocks.
+//! A manager that does not read is waited for, but never for long, and never by the thread that
+//! relays: the kernel queues ten datagrams, then `sd_notify::notify` blocks.
 
 use std::io;
 use std::os::linux::net::SocketAddrExt as _;
@@ -42,8 +43,9 @@ pub async fn keep(outboxes: Roster, stop: CancellationToken) {
         let mut states = Vec::new();
         let line = last.status(&standing, stop.is_cancelled());
         states.push(NotifyState::Status(&line));
-        let becomes_ready =
-            !is_ready && (standing.iter().all(|one| one.problem.is_none()) || started.elapsed() > READY_LATEST);
+        let becomes_ready = !is_ready
+            && (standing.iter().all(|one| one.problem.is_none())
+                || started.elapsed() > READY_LATEST);
         if becomes_ready {
             states.push(NotifyState::Ready);
         }
@@ -86,7 +88,9 @@ async fn tell(states: &[NotifyState<'_>]) -> bool {
     let lines: Vec<String> = states.iter().map(ToString::to_string).collect();
     let message = lines.join("\n");
     let sent = timeout(TELL_LIMIT, send(&message)).await;
-    let sent = sent.unwrap_or_else(|_elapsed| Err(io::Error::new(io::ErrorKind::TimedOut, "it does not read")));
+    let sent = sent.unwrap_or_else(|_elapsed| {
+        Err(io::Error::new(io::ErrorKind::TimedOut, "it does not read"))
+    });
     if let Err(error) = &sent {
         tracing::debug!(%error, "systemd cannot be told");
     }
@@ -122,11 +126,14 @@ impl Seen {
     fn status(&mut self, standing: &[Standing], is_draining: bool) -> String {
         let delivered = standing.iter().map(|one| one.delivered).sum();
         let (before, now) = (std::mem::replace(&mut self.delivered, delivered), Instant::now());
-        let elapsed = now.duration_since(std::mem::replace(&mut self.at, now)).as_secs_f64().max(0.001);
+        let elapsed =
+            now.duration_since(std::mem::replace(&mut self.at, now)).as_secs_f64().max(0.001);
         if is_draining {
             return "draining what is in flight".to_owned();
         }
-        if let Some((name, problem)) = standing.iter().find_map(|one| Some((&one.outbox, one.problem.as_ref()?))) {
+        if let Some((name, problem)) =
+            standing.iter().find_map(|one| Some((&one.outbox, one.problem.as_ref()?)))
+        {
             return format!("{name}: {problem}");
         }
         #[expect(clippy::cast_precision_loss, reason = "for people to read")]

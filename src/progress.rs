@@ -1,5 +1,5 @@
-//! What `run --once` tells while it works: nothing about a short drain, then every few seconds how many events are left
-//! and what keeps them.
+//! What `run --once` tells while it works: nothing about a short drain, then every few seconds how
+//! many events are left and what keeps them.
 
 use std::time::Duration;
 
@@ -15,12 +15,23 @@ pub async fn tell(metrics: OutboxMetrics) {
     tokio::time::sleep(FIRST).await;
     loop {
         // The first look at the backlog may be under way.
-        let Standing { outbox, delivered, backlog_events, problem, problem_seconds, parked, .. } = metrics.standing();
+        let Standing {
+            outbox, delivered, backlog_events, problem, problem_seconds, parked, ..
+        } = metrics.standing();
         let left = backlog_events;
-        let parked: Vec<String> =
-            parked.into_iter().map(|parked| format!("{}: {}", parked.stream, parked.reason)).collect();
+        let parked: Vec<String> = parked
+            .into_iter()
+            .map(|parked| format!("{}: {}", parked.stream, parked.reason))
+            .collect();
         if let Some(cause) = problem {
-            tracing::warn!(outbox, delivered, left, cause, seconds = problem_seconds, "nothing is delivered: waiting");
+            tracing::warn!(
+                outbox,
+                delivered,
+                left,
+                cause,
+                seconds = problem_seconds,
+                "nothing is delivered: waiting"
+            );
         } else if !parked.is_empty() {
             tracing::warn!(
                 outbox,

@@ -1,4 +1,5 @@
-//! From a row to the name of its stream: the template of the configuration, in Rust and in SQL. Pure.
+//! From a row to the name of its stream: the template of the configuration, in Rust and in SQL.
+//! Pure.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -8,7 +9,8 @@ use bytes::Bytes;
 
 use crate::event::Batch;
 
-/// A stream name with column names in braces, such as `events.{aggregate_type}`. Doubled braces stand for themselves.
+/// A stream name with column names in braces, such as `events.{aggregate_type}`. Doubled braces
+/// stand for themselves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
     parts: Vec<Part>,
@@ -23,7 +25,9 @@ enum Part {
 
 /// Why a text is no template.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}; expected a stream name such as events.{{aggregate_type}}, with column names in braces")]
+#[error(
+    "{0}; expected a stream name such as events.{{aggregate_type}}, with column names in braces"
+)]
 pub struct BadTemplate(&'static str);
 
 impl FromStr for Template {
@@ -42,7 +46,8 @@ impl FromStr for Template {
                 literal.push('}');
                 rest = after;
             } else if let Some(after) = from.strip_prefix('{') {
-                let (column, after) = after.split_once('}').ok_or(BadTemplate("a brace is not closed"))?;
+                let (column, after) =
+                    after.split_once('}').ok_or(BadTemplate("a brace is not closed"))?;
                 if column.is_empty() || column.contains('{') {
                     return Err(BadTemplate("the braces hold no column name"));
                 }
@@ -84,7 +89,8 @@ impl Template {
         })
     }
 
-    /// The stream's name for these values of [`Template::columns`]; `None` if one is null or empty, or not UTF-8.
+    /// The stream's name for these values of [`Template::columns`]; `None` if one is null or empty,
+    /// or not UTF-8.
     pub fn render(&self, values: &[Option<Bytes>]) -> Option<String> {
         let mut values = values.iter();
         let mut name = String::new();
@@ -100,8 +106,9 @@ impl Template {
         Some(name)
     }
 
-    /// What decides the slot of a Redis cluster that every stream is in: the hash tag, where the text before the first column
-    /// has one, or the whole name, where there is no column. `None`: the streams may be in different slots.
+    /// What decides the slot of a Redis cluster that every stream is in: the hash tag, where the
+    /// text before the first column has one, or the whole name, where there is no column. `None`:
+    /// the streams may be in different slots.
     pub fn hash_tag(&self) -> Option<&str> {
         let Part::Text(text) = self.parts.first()? else { return None };
         let Some((_, tag)) = text.split_once('{') else {
@@ -130,7 +137,8 @@ impl Template {
         glob
     }
 
-    /// The same in SQL, so that a claim can leave out the rows of parked streams. `column` quotes a column.
+    /// The same in SQL, so that a claim can leave out the rows of parked streams. `column` quotes a
+    /// column.
     pub fn sql(&self, column: impl Fn(&str) -> String) -> String {
         let part = |part: &Part| match part {
             Part::Text(text) => format!("'{}'", text.replace('\'', "''")),
@@ -152,7 +160,8 @@ pub struct Routes {
 
 /// Finds each event's stream. A name is rendered once for all rows that have the same values.
 pub fn route(template: &Template, batch: &Batch) -> Routes {
-    let mut routes = Routes { streams: Vec::new(), of_event: Vec::with_capacity(batch.events.len()) };
+    let mut routes =
+        Routes { streams: Vec::new(), of_event: Vec::with_capacity(batch.events.len()) };
     let mut seen: HashMap<&[Option<Bytes>], Option<usize>> = HashMap::new();
     for index in 0..batch.events.len() {
         let values = batch.route_of(index);
@@ -179,10 +188,21 @@ mod tests {
 
     #[test]
     fn templates_parse_and_print_as_they_were_written() {
-        let good =
-            ["events", "events.{aggregate_type}", "{a}", "{a}{b}", "x:{a}:y:{b}:z", "{{t}}.{a}", "{{{a}}}", "{{}}"];
+        let good = [
+            "events",
+            "events.{aggregate_type}",
+            "{a}",
+            "{a}{b}",
+            "x:{a}:y:{b}:z",
+            "{{t}}.{a}",
+            "{{{a}}}",
+            "{{}}",
+        ];
         for text in good {
-            assert_eq!(text.parse::<Template>().map(|template| template.to_string()), Ok(text.to_owned()));
+            assert_eq!(
+                text.parse::<Template>().map(|template| template.to_string()),
+                Ok(text.to_owned())
+            );
         }
         let bad = ["", "{", "}", "a}", "{}", "{a", "{a{b}}", "a}{b}"];
         for text in bad {
@@ -210,7 +230,11 @@ mod tests {
             assert_eq!(template.render(&columns).as_deref(), Some(name), "{text}");
             assert_eq!(template.hash_tag(), tag, "{text}");
             if let Some(tag) = tag {
-                assert_eq!(crate::redis::slot(name), crate::redis::slot(&format!("journal:{{{tag}}}")), "{text}");
+                assert_eq!(
+                    outflow_connect::redis::slot(name),
+                    outflow_connect::redis::slot(&format!("journal:{{{tag}}}")),
+                    "{text}"
+                );
             }
         }
         assert_eq!(table.len(), 8);
@@ -256,8 +280,16 @@ mod tests {
             payload: Bytes::new(),
             headers: None,
         };
-        let route_values =
-            values([Some("x.y"), Some("z"), Some("x"), Some("y.z"), None, Some("z"), Some("q"), Some("q")]);
+        let route_values = values([
+            Some("x.y"),
+            Some("z"),
+            Some("x"),
+            Some("y.z"),
+            None,
+            Some("z"),
+            Some("q"),
+            Some("q"),
+        ]);
         let batch = Batch { events: vec![event; 4], route: route_values, route_width: 2 };
         let routes = route(&template, &batch);
         assert_eq!(routes.streams, ["x.y.z", "q.q"]);

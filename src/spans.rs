@@ -1,8 +1,10 @@
-//! Tracing: a span for each batch that is sent, exported by OTLP where it is configured. Idle otherwise: one branch a batch.
+//! Tracing: a span for each batch that is sent, exported by OTLP where it is configured. Idle
+//! otherwise: one branch a batch.
 //!
-//! A batch carries events of many traces, so that it cannot be a part of each: it is a trace of its own, with a link to
-//! the `traceparent` of every event, as OpenTelemetry has it for messages in batches. The events' own `traceparent` is
-//! passed on to the stream as it is. Names and attributes are those of the semantic conventions for messaging (1.44).
+//! A batch carries events of many traces, so that it cannot be a part of each: it is a trace of its
+//! own, with a link to the `traceparent` of every event, as OpenTelemetry has it for messages in
+//! batches. The events' own `traceparent` is passed on to the stream as it is. Names and attributes
+//! are those of the semantic conventions for messaging (1.44).
 //!
 //! Without the cargo feature `otlp` there is nothing behind it.
 
@@ -19,7 +21,8 @@ pub use export::{Exporter, Spans};
 pub use nothing::{Exporter, Spans};
 
 /// Where the collector is, for both signals and for traces alone.
-const ENDPOINT_VARIABLES: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
+const ENDPOINT_VARIABLES: [&str; 2] =
+    ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
 
 /// Whether an address of a collector can be used.
 ///
@@ -27,18 +30,24 @@ const ENDPOINT_VARIABLES: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OT
 /// What is expected.
 pub fn check_endpoint(endpoint: &str) -> Result<(), String> {
     if !cfg!(feature = "otlp") {
-        return Err("this build exports no traces (the cargo feature otlp is off); leave it empty".to_owned());
+        return Err("this build exports no traces (the cargo feature otlp is off); leave it empty"
+            .to_owned());
     }
     match url::Url::parse(endpoint) {
         Ok(url) if url.scheme() == "http" && url.has_host() => Ok(()),
-        // The collector's own job: it knows certificates, retries and buffers, and stands next door.
-        _ => Err("expected an OTLP/HTTP collector such as http://127.0.0.1:4318 (not https, not gRPC)".to_owned()),
+        // The collector's own job: it knows certificates, retries and buffers, and stands next
+        // door.
+        _ => Err(
+            "expected an OTLP/HTTP collector such as http://127.0.0.1:4318 (not https, not gRPC)"
+                .to_owned(),
+        ),
     }
 }
 
 /// The address from the environment, if there is one and tracing is not switched off.
 fn from_environment() -> Option<(&'static str, String)> {
-    let value =
-        |name: &'static str| std::env::var(name).ok().filter(|value| !value.is_empty()).map(|value| (name, value));
+    let value = |name: &'static str| {
+        std::env::var(name).ok().filter(|value| !value.is_empty()).map(|value| (name, value))
+    };
     ENDPOINT_VARIABLES.into_iter().find_map(value)
 }

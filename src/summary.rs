@@ -1,4 +1,5 @@
-//! One line a minute for each outbox, so that a log shows how things went without a line for each event.
+//! One line a minute for each outbox, so that a log shows how things went without a line for each
+//! event.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -13,9 +14,12 @@ pub async fn keep(outboxes: Roster) {
     let mut before: HashMap<String, u64> = HashMap::new();
     loop {
         tokio::time::sleep(PAUSE).await;
-        for Standing { outbox, delivered, backlog_events, oldest_event_age_seconds, problem, .. } in outboxes.standing()
+        for Standing {
+            outbox, delivered, backlog_events, oldest_event_age_seconds, problem, ..
+        } in outboxes.standing()
         {
-            let since_last = delivered.saturating_sub(before.insert(outbox.clone(), delivered).unwrap_or(0));
+            let since_last =
+                delivered.saturating_sub(before.insert(outbox.clone(), delivered).unwrap_or(0));
             tracing::info!(
                 outbox,
                 delivered = since_last,

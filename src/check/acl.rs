@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use super::unreached::allow;
 use super::{Findings, Known, Remedy, about, redis_line};
 use crate::config::OutboxConfig;
-use crate::redis::{Args, Failure, Redis};
 use crate::sink::journal_key;
 use crate::status::streams_of;
+use outflow_connect::redis::{Args, Failure, Redis};
 
 const ABOUT: &str = "redis";
 /// Stands for a stream that nobody has written to yet.
@@ -65,8 +65,8 @@ enum Kind {
     Probe,
 }
 
-/// What is missing, as the rules that add it. Kept apart, since a pattern for a user who may use all keys is refused,
-/// and with it all that is on the line.
+/// What is missing, as the rules that add it. Kept apart, since a pattern for a user who may use
+/// all keys is refused, and with it all that is on the line.
 #[derive(Debug, Default)]
 struct Missing {
     commands: BTreeSet<String>,
@@ -99,9 +99,14 @@ pub(super) async fn check(
             Ok(Some(allowed)) => missing.take(denied(&keys, &allowed, outbox, user, findings)),
             Ok(None) => {
                 let all = everything(&keys);
-                let what =
-                    format!("this version cannot be asked what user {user} may do; these permissions are needed");
-                return all.lines(user).into_iter().for_each(|line| findings.warning(ABOUT, what.clone(), line));
+                let what = format!(
+                    "this version cannot be asked what user {user} may do; these permissions are \
+                        needed"
+                );
+                return all
+                    .lines(user)
+                    .into_iter()
+                    .for_each(|line| findings.warning(ABOUT, what.clone(), line));
             }
             // Without EVAL nothing can be asked.
             Err(failure) if failure.code() == Some("NOPERM") => missing.take(everything(&keys)),
@@ -117,14 +122,16 @@ pub(super) async fn check(
     }
     for line in lines {
         let what = format!(
-            "user {user} lacks permissions that the relay needs (if the relay has another user, check as that)"
+            "user {user} lacks permissions that the relay needs (if the relay has another user, \
+                check as that)"
         );
         findings.error(ABOUT, what, line);
     }
 }
 
-/// What a pattern begins with that is for writing only, as the relay's own are in the shipped ACL: Redis 6 does not know
-/// it. Who may not ask for the version is told no by each version in other words.
+/// What a pattern begins with that is for writing only, as the relay's own are in the shipped ACL:
+/// Redis 6 does not know it. Who may not ask for the version is told no by each version in other
+/// words.
 async fn write_rule(redis: &Redis) -> &'static str {
     let is_old = match redis.call("INFO", Args::from(["server"])).await {
         Ok(reply) => reply.string().is_some_and(|info| info.contains("redis_version:6.")),
@@ -147,15 +154,22 @@ fn denied(
         of_kind.map(|(_, allowed)| allowed[XADD]).collect::<Vec<bool>>()
     };
     let streams = may_add(Kind::Stream);
-    let is_restricted = streams.contains(&true) && !streams.contains(&false) && may_add(Kind::Probe) == [false];
+    let is_restricted =
+        streams.contains(&true) && !streams.contains(&false) && may_add(Kind::Probe) == [false];
     for (key, may) in keys.iter().zip(allowed) {
         let mut of_key = Missing::default();
         for index in wanted(key).filter(|index| !may[*index]) {
             of_key.take(cause(index, key, may, allowed));
         }
         if key.kind == Kind::Probe && is_restricted {
-            let what = format!("user {user} may write to some streams of {} only; others are parked", outbox.stream);
-            of_key.lines(user).into_iter().for_each(|line| findings.warning(&about(outbox), what.clone(), line));
+            let what = format!(
+                "user {user} may write to some streams of {} only; others are parked",
+                outbox.stream
+            );
+            of_key
+                .lines(user)
+                .into_iter()
+                .for_each(|line| findings.warning(&about(outbox), what.clone(), line));
         } else {
             missing.take(of_key);
         }
@@ -163,9 +177,14 @@ fn denied(
     missing
 }
 
-/// Whether it is the command or the key: a command that is allowed on another key is allowed, and a key on which
-/// another such command is allowed may be used. If neither is so, it may be both.
-fn cause(index: usize, key: &Key, may: &[bool; COMMANDS.len()], allowed: &[[bool; COMMANDS.len()]]) -> Missing {
+/// Whether it is the command or the key: a command that is allowed on another key is allowed, and a
+/// key on which another such command is allowed may be used. If neither is so, it may be both.
+fn cause(
+    index: usize,
+    key: &Key,
+    may: &[bool; COMMANDS.len()],
+    allowed: &[[bool; COMMANDS.len()]],
+) -> Missing {
     let command = &COMMANDS[index];
     let reads = COMMANDS.iter().zip(may).any(|(other, may)| *may && other.reads);
     let writes = COMMANDS.iter().zip(may).any(|(other, may)| *may && other.writes);
@@ -192,35 +211,52 @@ fn wanted(key: &Key) -> std::ops::Range<usize> {
 
 fn everything(keys: &[Key]) -> Missing {
     Missing {
-        commands: COMMANDS.iter().map(|command| format!("+{}", command.name.to_lowercase())).collect(),
+        commands: COMMANDS
+            .iter()
+            .map(|command| format!("+{}", command.name.to_lowercase()))
+            .collect(),
         patterns: keys.iter().map(|key| key.rule.clone()).collect(),
     }
 }
 
-fn keys(outbox: &OutboxConfig, known: &Known, existing: Vec<String>, tag: Option<&str>, write: &str) -> Vec<Key> {
-    // Before `migrate`, or without the right to read it, the journal has no name: any will do to ask about.
+fn keys(
+    outbox: &OutboxConfig,
+    known: &Known,
+    existing: Vec<String>,
+    tag: Option<&str>,
+    write: &str,
+) -> Vec<Key> {
+    // Before `migrate`, or without the right to read it, the journal has no name: any will do to
+    // ask about.
     let name = |name: &str| journal_key(known.journal.as_deref().unwrap_or(name), tag);
     let rule = format!("~{}", name("*"));
     let mut keys = vec![Key { name: name(PROBE), rule, kind: Kind::Journal, is_declared: true }];
     let rule = format!("{}{}", if tag.is_some() { "~" } else { write }, outbox.stream.glob());
-    let stream = |name: String, kind| Key { name, rule: rule.clone(), kind, is_declared: tag.is_some() };
+    let stream =
+        |name: String, kind| Key { name, rule: rule.clone(), kind, is_declared: tag.is_some() };
     if outbox.stream.columns().next().is_none() {
         keys.extend(outbox.stream.render(&[]).map(|name| stream(name, Kind::Stream)));
         return keys;
     }
     let streams: BTreeSet<String> = known.streams.iter().cloned().chain(existing).collect();
-    keys.extend(streams.into_iter().filter(|name| !name.is_empty()).map(|name| stream(name, Kind::Stream)));
+    keys.extend(
+        streams.into_iter().filter(|name| !name.is_empty()).map(|name| stream(name, Kind::Stream)),
+    );
     let probe = outbox.stream.render(&vec![Some(PROBE.into()); outbox.stream.columns().count()]);
     keys.extend(probe.map(|name| stream(name, Kind::Probe)));
     keys
 }
 
 /// For each key, whether each command is allowed on it; `None` where Redis cannot tell.
-async fn allowed(redis: &Redis, keys: &[Key]) -> Result<Option<Vec<[bool; COMMANDS.len()]>>, Failure> {
+async fn allowed(
+    redis: &Redis,
+    keys: &[Key],
+) -> Result<Option<Vec<[bool; COMMANDS.len()]>>, Failure> {
     let mut args = Args::from([include_str!("acl.lua"), "0"]);
     for key in keys {
         for command in &COMMANDS {
-            let words = [&[command.name], command.before, &[key.name.as_str()], command.after].concat();
+            let words =
+                [&[command.name], command.before, &[key.name.as_str()], command.after].concat();
             args.int(i64::try_from(words.len()).unwrap_or(i64::MAX));
             for word in words {
                 args.text(word);
@@ -245,7 +281,8 @@ impl Missing {
     fn lines(&self, user: &str) -> Vec<Remedy> {
         let line = |rules: &BTreeSet<String>| {
             let rules: Vec<&str> = rules.iter().map(String::as_str).collect();
-            (!rules.is_empty()).then(|| redis_line(format!("ACL SETUSER {user} {}", rules.join(" "))))
+            (!rules.is_empty())
+                .then(|| redis_line(format!("ACL SETUSER {user} {}", rules.join(" "))))
         };
         [&self.commands, &self.patterns].into_iter().filter_map(line).collect()
     }

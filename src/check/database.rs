@@ -7,7 +7,7 @@ use super::transport::{self, Route};
 use super::{Findings, Known, advice, connections, event_table, horizon, trial, unconnected};
 use crate::config::Config;
 use crate::daemon::connect;
-use crate::postgres::{self, Mode, describe, scoped};
+use outflow_connect::postgres::{self, Mode, describe, scoped};
 
 const ABOUT: &str = "postgres";
 /// `idle_session_timeout`, which ends a frozen relay's session, is new in 14.
@@ -15,11 +15,13 @@ const VERSION_MIN: i32 = 140_000;
 /// Clocks that differ by more make the age of events and `delivery_seconds` wrong.
 const CLOCK_DIFFERENCE_MAX: f64 = 2.0;
 /// For each question's own transaction: a session may belong to an application, behind a pooler.
-pub(super) const BEGIN: &str = "begin read only; set local statement_timeout = '10s'; set local lock_timeout = '1s'";
+pub(super) const BEGIN: &str =
+    "begin read only; set local statement_timeout = '10s'; set local lock_timeout = '1s'";
 
 /// Checks the server and each table. Returns what Redis must be asked about, one for each outbox.
 pub(super) async fn check(config: &Config, findings: &mut Findings) -> Vec<Known> {
-    let nothing = || config.outboxes.iter().map(|_| Known { journal: None, streams: Vec::new() }).collect();
+    let nothing =
+        || config.outboxes.iter().map(|_| Known { journal: None, streams: Vec::new() }).collect();
     let server = match postgres::server(&config.postgres, "outflow check") {
         Ok(server) => server,
         Err(error) => {
@@ -41,7 +43,11 @@ pub(super) async fn check(config: &Config, findings: &mut Findings) -> Vec<Known
     };
     let is_direct = pooler(&client, &server, findings).await;
     if let Err(error) = server_itself(&client, findings).await {
-        findings.error(ABOUT, format!("cannot be asked: {}", describe(&error)), advice("see the server's log"));
+        findings.error(
+            ABOUT,
+            format!("cannot be asked: {}", describe(&error)),
+            advice("see the server's log"),
+        );
         return nothing();
     }
     horizon::check(&client, findings).await;
@@ -69,7 +75,8 @@ fn route<'a>(server: &'a postgres::Server, host: &'a str, port: u16) -> Route<'a
         asks_first: true,
         is_verified: server.is_verified(),
         names: postgres::NAMES,
-        remedy: "set postgres.sslmode to verify-full, and sslrootcert to the file with its authority",
+        remedy: "set postgres.sslmode to verify-full, and sslrootcert to the file with its \
+            authority",
     }
 }
 
@@ -81,33 +88,49 @@ pub(super) async fn looking<T>(
     scoped::looking(client, BEGIN, question).await?
 }
 
-async fn server_itself(client: &Client, findings: &mut Findings) -> Result<(), tokio_postgres::Error> {
+async fn server_itself(
+    client: &Client,
+    findings: &mut Findings,
+) -> Result<(), tokio_postgres::Error> {
     let row = looking(client, client.query_one(include_str!("sql/server.sql"), &[])).await?;
     let (version, role): (String, String) = (row.get("version"), row.get("role"));
     if row.get::<_, i32>("version_number") >= VERSION_MIN {
         findings.ok(ABOUT, format!("version {version}, as role {role}"));
     } else {
-        findings.error(ABOUT, format!("version {version}"), advice("version 14 or later is needed"));
+        findings.error(
+            ABOUT,
+            format!("version {version}"),
+            advice("version 14 or later is needed"),
+        );
     }
     if !row.get::<_, bool>("fsync") {
         let advice = advice(
-            "switch it on where it is set (alter system set fsync = on, then select pg_reload_conf()): after a crash of the machine, events and business rows may be gone",
+            "switch it on where it is set (alter system set fsync = on, then select \
+                pg_reload_conf()): after a crash of the machine, events and business rows may be \
+                gone",
         );
         findings.warning(ABOUT, "fsync is off", advice);
     }
     let prepared: i32 = row.get("prepared_transactions");
     if prepared > 0 {
         let advice = advice(
-            "if writers use it, set outbox.notify = false and run `outflow migrate --triggers` (poll_interval bounds the wait)",
+            "if writers use it, set outbox.notify = false and run `outflow migrate --triggers` \
+                (poll_interval bounds the wait)",
         );
-        let what = "two-phase commit is switched on; PREPARE TRANSACTION refuses a transaction that woke a relay";
+        let what = "two-phase commit is switched on; PREPARE TRANSACTION refuses a transaction \
+            that woke a relay";
         findings.warning(ABOUT, what, advice);
     }
     #[expect(clippy::cast_precision_loss, reason = "milliseconds are enough")]
-    let difference = (row.get::<_, f64>("epoch") - Timestamp::now().as_millisecond() as f64 / 1_000.0).abs();
+    let difference =
+        (row.get::<_, f64>("epoch") - Timestamp::now().as_millisecond() as f64 / 1_000.0).abs();
     if difference > CLOCK_DIFFERENCE_MAX {
         let what = format!("its clock and this one differ by {difference:.1} s");
-        findings.warning(ABOUT, what, advice("synchronise them: the age of events is measured across them"));
+        findings.warning(
+            ABOUT,
+            what,
+            advice("synchronise them: the age of events is measured across them"),
+        );
     }
     Ok(())
 }

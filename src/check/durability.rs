@@ -1,19 +1,21 @@
-//! How much Redis keeps, and for how long there is room: what `INFO` does not say, or says in numbers only.
+//! How much Redis keeps, and for how long there is room: what `INFO` does not say, or says in
+//! numbers only.
 
 use super::keeps::COMPLETE;
 use super::{Findings, advice, redis_line};
-use crate::redis::{Args, Redis, Reply};
+use outflow_connect::redis::{Args, Redis, Reply};
 
 const ABOUT: &str = "redis";
 /// Of `maxmemory`, in percent: from here on it is soon full.
 const FULL_SOON: u64 = 90;
-pub(super) const ROOM: &str = "raise maxmemory (CONFIG SET maxmemory …, and CONFIG REWRITE or the server's arguments, so that a \
+pub(super) const ROOM: &str = "raise maxmemory (CONFIG SET maxmemory …, and CONFIG REWRITE or the \
+    server's arguments, so that a \
     restart does not undo it), remove data, or let max_len trim the streams";
 
 pub(super) fn append_only_file<'a>(value: &impl Fn(&str) -> &'a str, findings: &mut Findings) {
     if value("aof_enabled") != "1" {
-        let what =
-            "the append-only file is off: a crash loses entries that were acknowledged and that the outbox has no more";
+        let what = "the append-only file is off: a crash loses entries that were acknowledged and \
+            that the outbox has no more";
         return findings.warning(ABOUT, what, redis_line("CONFIG SET appendonly yes"));
     }
     // A new one begins with a rewrite of what is there.
@@ -21,7 +23,8 @@ pub(super) fn append_only_file<'a>(value: &impl Fn(&str) -> &'a str, findings: &
     if value("aof_last_write_status") == "err" {
         findings.error(ABOUT, "the append-only file cannot be written", advice("see to its disk"));
     } else if is_begun && value("aof_base_size") == "0" {
-        let what = "the append-only file was switched on a moment ago and does not hold everything yet";
+        let what =
+            "the append-only file was switched on a moment ago and does not hold everything yet";
         findings.warning(ABOUT, what, advice(format!("{COMPLETE}; then check again")));
     } else {
         findings.ok(ABOUT, "the append-only file is on");
@@ -33,11 +36,13 @@ pub(super) async fn appendfsync(redis: &Redis, findings: &mut Findings) {
     match setting(redis, "appendfsync").await.as_deref() {
         None => findings.ok(
             ABOUT,
-            "whether appendfsync is everysec or always is for an administrator to see (CONFIG GET appendfsync)",
+            "whether appendfsync is everysec or always is for an administrator to see (CONFIG GET \
+                appendfsync)",
         ),
         Some("no") => findings.warning(
             ABOUT,
-            "appendfsync is no: a crash of the machine loses what the system has not written yet, half a minute or more",
+            "appendfsync is no: a crash of the machine loses what the system has not written yet, \
+                half a minute or more",
             redis_line("CONFIG SET appendfsync everysec"),
         ),
         Some(other) => findings.ok(ABOUT, format!("appendfsync is {other}")),
@@ -59,7 +64,10 @@ pub(super) fn memory<'a>(value: &impl Fn(&str) -> &'a str, findings: &mut Findin
     }
     let percent = used.saturating_mul(100) / limit;
     if percent >= FULL_SOON {
-        let what = format!("{percent} % of maxmemory ({limit} bytes) are used: when it is full, Redis refuses events");
+        let what = format!(
+            "{percent} % of maxmemory ({limit} bytes) are used: when it is full, Redis refuses \
+                events"
+        );
         findings.warning(ABOUT, what, advice(ROOM));
     } else {
         findings.ok(ABOUT, format!("{percent} % of maxmemory are used"));

@@ -1,10 +1,11 @@
-//! Who holds back the vacuum horizon: the usual cause of an outbox that grows while its rows are gone.
+//! Who holds back the vacuum horizon: the usual cause of an outbox that grows while its rows are
+//! gone.
 
 use tokio_postgres::Client;
 
 use super::database::looking;
 use super::{Findings, Remedy, advice};
-use crate::postgres::describe;
+use outflow_connect::postgres::describe;
 
 const ABOUT: &str = "postgres";
 
@@ -12,7 +13,8 @@ pub(super) async fn check(client: &Client, findings: &mut Findings) {
     let rows = match looking(client, client.query(include_str!("sql/horizon.sql"), &[])).await {
         Ok(rows) => rows,
         Err(error) => {
-            let what = format!("who holds back the vacuum horizon cannot be told: {}", describe(&error));
+            let what =
+                format!("who holds back the vacuum horizon cannot be told: {}", describe(&error));
             findings.warning(ABOUT, what, advice("ask as a role in pg_monitor"));
             return;
         }
@@ -23,7 +25,9 @@ pub(super) async fn check(client: &Client, findings: &mut Findings) {
     for row in rows {
         let (holder, more): (String, String) = (row.get("holder"), row.get("more"));
         let (transactions, remedy): (i32, String) = (row.get("transactions"), row.get("remedy"));
-        let what = format!("{holder} ({more}) holds back the vacuum horizon by {transactions} transactions");
+        let what = format!(
+            "{holder} ({more}) holds back the vacuum horizon by {transactions} transactions"
+        );
         findings.warning(ABOUT, format!("{what}; end it if nobody needs it"), Remedy::Sql(remedy));
     }
 }

@@ -3,8 +3,8 @@
 use super::durability::ROOM;
 use super::{Findings, Known, about, advice};
 use crate::config::OutboxConfig;
-use crate::redis::{Args, Failure, Redis, Script};
 use crate::sink::journal_key;
+use outflow_connect::redis::{Args, Failure, Redis, Script};
 
 /// What a refusal means, by its code, and what to do.
 const REFUSALS: [(&str, &str); 7] = [
@@ -17,24 +17,43 @@ const REFUSALS: [(&str, &str); 7] = [
     ("BUSY", "a script runs for long: SCRIPT KILL"),
 ];
 
-pub(super) async fn check(redis: &Redis, outbox: &OutboxConfig, known: &Known, findings: &mut Findings) {
+pub(super) async fn check(
+    redis: &Redis,
+    outbox: &OutboxConfig,
+    known: &Known,
+    findings: &mut Findings,
+) {
     let Some(journal) = &known.journal else { return };
     let about = &about(outbox);
     let tag = outbox.stream.hash_tag().filter(|_| redis.is_cluster());
     let key = journal_key(journal, tag);
-    let streams: Vec<&str> = known.streams.iter().map(String::as_str).filter(|name| !name.is_empty()).collect();
+    let streams: Vec<&str> =
+        known.streams.iter().map(String::as_str).filter(|name| !name.is_empty()).collect();
     let script = Script::new(include_str!("journal.lua"));
     let args: Args = streams.iter().copied().collect();
-    let keys: Vec<&str> =
-        if tag.is_some() { std::iter::once(key.as_str()).chain(streams.iter().copied()).collect() } else { vec![&key] };
+    let keys: Vec<&str> = if tag.is_some() {
+        std::iter::once(key.as_str()).chain(streams.iter().copied()).collect()
+    } else {
+        vec![&key]
+    };
     match redis.script(&script, &keys, args).await {
         Ok(reply) => {
             let kinds = reply.items().iter().map(|kind| kind.string().unwrap_or_default());
-            let wrong: Vec<(&str, String)> =
-                streams.iter().copied().zip(kinds).filter(|(_, kind)| kind != "stream" && kind != "none").collect();
+            let wrong: Vec<(&str, String)> = streams
+                .iter()
+                .copied()
+                .zip(kinds)
+                .filter(|(_, kind)| kind != "stream" && kind != "none")
+                .collect();
             for (stream, kind) in &wrong {
-                let what = format!("events wait for {stream}, and that key is of type {kind}: Redis refuses them");
-                findings.error(about, what, advice(format!("rename that key (RENAME {stream} …), or delete it")));
+                let what = format!(
+                    "events wait for {stream}, and that key is of type {kind}: Redis refuses them"
+                );
+                findings.error(
+                    about,
+                    what,
+                    advice(format!("rename that key (RENAME {stream} …), or delete it")),
+                );
             }
             if wrong.is_empty() {
                 findings.ok(about, "an append is possible (tried on the journal, and taken back)");
@@ -53,5 +72,6 @@ pub(super) async fn check(redis: &Redis, outbox: &OutboxConfig, known: &Known, f
 /// As Redis says it of a command inside a script.
 fn is_forbidden(failure: &Failure) -> bool {
     let text = failure.to_string();
-    text.contains("can't run this command") || text.contains("can't access at least one of the keys")
+    text.contains("can't run this command")
+        || text.contains("can't access at least one of the keys")
 }

@@ -1,4 +1,5 @@
-//! What is to be done so that a restart of Redis does not undo what was changed while it runs. Pure.
+//! What is to be done so that a restart of Redis does not undo what was changed while it runs.
+//! Pure.
 
 /// How a server keeps its settings and users; by default not known.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -11,8 +12,10 @@ pub(super) struct Keeps {
     pub(super) is_one_of_some: bool,
 }
 
-/// Until its first rewrite has ended, an append-only file holds nothing, and Redis does not load its snapshot beside it.
-pub(super) const COMPLETE: &str = "wait until INFO persistence has aof_rewrite_in_progress:0 and aof_rewrite_scheduled:0 (a restart before would start empty)";
+/// Until its first rewrite has ended, an append-only file holds nothing, and Redis does not load
+/// its snapshot beside it.
+pub(super) const COMPLETE: &str = "wait until INFO persistence has aof_rewrite_in_progress:0 and \
+    aof_rewrite_scheduled:0 (a restart before would start empty)";
 
 impl Keeps {
     /// What must follow a line for redis-cli.
@@ -31,13 +34,18 @@ impl Keeps {
     fn setting(self, name: &str, value: &str) -> String {
         match self.config_file {
             Some(true) => {
-                format!("CONFIG REWRITE; if the server's arguments set {name}, change it there, for they win")
+                format!(
+                    "CONFIG REWRITE; if the server's arguments set {name}, change it there, for \
+                        they win"
+                )
             }
             Some(false) => format!(
-                "add --{name} {value} to the server's arguments; it has no configuration file, so that CONFIG REWRITE fails"
+                "add --{name} {value} to the server's arguments; it has no configuration file, so \
+                    that CONFIG REWRITE fails"
             ),
             None => format!(
-                "CONFIG REWRITE; if the server has no configuration file, or its arguments set {name}, \
+                "CONFIG REWRITE; if the server has no configuration file, or its arguments set \
+                    {name}, \
                  add --{name} {value} to its arguments"
             ),
         }
@@ -48,20 +56,26 @@ impl Keeps {
             (Some(true), _) => "ACL SAVE",
             (Some(false), Some(true)) => "CONFIG REWRITE",
             (Some(false), Some(false)) => {
-                "write the lines of ACL LIST to a file, and add --aclfile FILE to the server's arguments; it has neither an \
+                "write the lines of ACL LIST to a file, and add --aclfile FILE to the server's \
+                    arguments; it has neither an \
                  ACL file nor a configuration file, so that ACL SAVE and CONFIG REWRITE fail"
             }
-            (None, Some(true)) => "ACL SAVE; if that fails because there is no ACL file, CONFIG REWRITE",
+            (None, Some(true)) => {
+                "ACL SAVE; if that fails because there is no ACL file, CONFIG REWRITE"
+            }
             (None, Some(false)) => {
-                "ACL SAVE; if that fails because there is no ACL file, write the lines of ACL LIST to a file, and add \
+                "ACL SAVE; if that fails because there is no ACL file, write the lines of ACL \
+                    LIST to a file, and add \
                  --aclfile FILE to the server's arguments"
             }
             (Some(false), None) => {
-                "CONFIG REWRITE; if that fails because there is no configuration file, write the lines of ACL LIST to a file, \
+                "CONFIG REWRITE; if that fails because there is no configuration file, write the \
+                    lines of ACL LIST to a file, \
                  and add --aclfile FILE to the server's arguments"
             }
             (None, None) => {
-                "ACL SAVE; if that fails because there is no ACL file, CONFIG REWRITE; if that fails too, write the lines of \
+                "ACL SAVE; if that fails because there is no ACL file, CONFIG REWRITE; if that \
+                    fails too, write the lines of \
                  ACL LIST to a file, and add --aclfile FILE to the server's arguments"
             }
         }
@@ -77,15 +91,31 @@ mod tests {
         let known = |config_file, acl_file| Keeps { config_file, acl_file, is_one_of_some: false };
         let (set, user) = ("CONFIG SET maxmemory-policy noeviction", "ACL SETUSER relay +ping");
         let table = [
-            (known(Some(true), Some(true)), set, "CONFIG REWRITE; if the server's arguments set maxmemory-policy"),
-            (known(Some(false), Some(true)), set, "add --maxmemory-policy noeviction to the server's arguments"),
+            (
+                known(Some(true), Some(true)),
+                set,
+                "CONFIG REWRITE; if the server's arguments set maxmemory-policy",
+            ),
+            (
+                known(Some(false), Some(true)),
+                set,
+                "add --maxmemory-policy noeviction to the server's arguments",
+            ),
             (known(None, None), set, "CONFIG REWRITE; if the server has no configuration file"),
             (known(Some(true), None), "CONFIG SET appendonly yes", "wait until INFO persistence"),
             (known(Some(false), Some(true)), user, "ACL SAVE"),
             (known(Some(true), Some(false)), user, "CONFIG REWRITE"),
             (known(Some(false), Some(false)), user, "write the lines of ACL LIST to a file"),
-            (known(Some(true), None), user, "ACL SAVE; if that fails because there is no ACL file, CONFIG REWRITE"),
-            (known(None, None), user, "ACL SAVE; if that fails because there is no ACL file, CONFIG REWRITE; if that"),
+            (
+                known(Some(true), None),
+                user,
+                "ACL SAVE; if that fails because there is no ACL file, CONFIG REWRITE",
+            ),
+            (
+                known(None, None),
+                user,
+                "ACL SAVE; if that fails because there is no ACL file, CONFIG REWRITE; if that",
+            ),
         ];
         for (keeps, line, expected) in table {
             let lasting = keeps.lasting(line);

@@ -23,13 +23,18 @@ pub(super) async fn check(config: &Config, findings: &mut Findings) {
     findings.error(
         ABOUT,
         reason,
-        advice("end the program that listens there, or set admin.listen to a free address of this machine"),
+        advice(
+            "end the program that listens there, or set admin.listen to a free address of this \
+            machine",
+        ),
     );
 }
 
 async fn is_a_relay(config: &Config) -> bool {
     let url = format!("http://{}/metrics", crate::cli::reachable(config.admin_listen));
-    let Ok(client) = reqwest::Client::builder().timeout(LIMIT).no_proxy().build() else { return false };
+    let Ok(client) = reqwest::Client::builder().timeout(LIMIT).no_proxy().build() else {
+        return false;
+    };
     let Ok(answer) = client.get(url).send().await else { return false };
     answer.text().await.is_ok_and(|text| text.contains(OURS))
 }

@@ -1,7 +1,7 @@
 //! Whether a fail-over of Redis may lose what it acknowledged.
 
 use super::{Findings, advice, redis_line};
-use crate::redis::{Args, Redis};
+use outflow_connect::redis::{Args, Redis};
 
 /// What `wait_replicas` needs: the command, and the rule that allows it.
 const NEEDED: [(&str, &[&str], &str); 2] =
@@ -23,11 +23,16 @@ pub(super) async fn check(
         return;
     }
     if wait_replicas > replicas {
-        let what =
-            format!("redis.wait_replicas is {wait_replicas}, replicas connected: {replicas}; nothing is delivered");
+        let what = format!(
+            "redis.wait_replicas is {wait_replicas}, replicas connected: {replicas}; nothing is \
+                delivered"
+        );
         findings.error(about, what, advice("see to the replicas, or set it lower"));
     } else {
-        findings.ok(about, format!("replicas connected: {replicas}; an event must be on {wait_replicas} of them"));
+        findings.ok(
+            about,
+            format!("replicas connected: {replicas}; an event must be on {wait_replicas} of them"),
+        );
     }
     let mut missing = Vec::new();
     for (command, words, rule) in NEEDED {
@@ -38,6 +43,10 @@ pub(super) async fn check(
     }
     if !missing.is_empty() {
         let line = redis_line(format!("ACL SETUSER {user} {}", missing.join(" ")));
-        findings.error(about, format!("user {user} lacks permissions for redis.wait_replicas"), line);
+        findings.error(
+            about,
+            format!("user {user} lacks permissions for redis.wait_replicas"),
+            line,
+        );
     }
 }

@@ -1,5 +1,6 @@
-//! What answers where a server should be: a port is easily mixed up, and each client has its own words for bytes that it
-//! does not understand. Looked at on connections of their own, without a password.
+//! What answers where a server should be: a port is easily mixed up, and each client has its own
+//! words for bytes that it does not understand. Looked at on connections of their own, without a
+//! password.
 
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::transport::SSL_REQUEST;
-use crate::tls::{self, Files, Names, Verify};
+use outflow_connect::tls::{self, Files, Names, Verify};
 
 /// How long each of the three looks may take.
 const LIMIT: Duration = Duration::from_secs(2);
@@ -61,7 +62,9 @@ pub(super) async fn what(host: &str, port: u16) -> Speaks {
     }
     let is_silent = answer.is_empty();
     let asked = self::answer(host, port, &SSL_REQUEST).await;
-    if asked.is_some_and(|answer| matches!(answer.as_slice(), b"S" | b"N") || answer.starts_with(b"E\0")) {
+    if asked.is_some_and(|answer| {
+        matches!(answer.as_slice(), b"S" | b"N") || answer.starts_with(b"E\0")
+    }) {
         return Speaks::Postgres;
     }
     if speaks_tls(host, port).await {
@@ -84,7 +87,9 @@ async fn answer(host: &str, port: u16, question: &[u8]) -> Option<Vec<u8>> {
 }
 
 async fn speaks_tls(host: &str, port: u16) -> bool {
-    let Ok(config) = tls::client(Verify::Nothing, &Files::default(), &NO_NAMES) else { return false };
+    let Ok(config) = tls::client(Verify::Nothing, &Files::default(), &NO_NAMES) else {
+        return false;
+    };
     let Ok(name) = ServerName::try_from(host.to_owned()) else { return false };
     let handshake = async {
         let stream = TcpStream::connect((host, port)).await?;

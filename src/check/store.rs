@@ -8,9 +8,11 @@ use secrecy::{ExposeSecret, SecretString};
 use super::keeps::Keeps;
 use super::transport::{self, Route};
 use super::unreached::allow;
-use super::{Findings, Known, acl, advice, durability, journal, redis_line, replay, replication, unreached};
+use super::{
+    Findings, Known, acl, advice, durability, journal, redis_line, replay, replication, unreached,
+};
 use crate::config::Config;
-use crate::redis::{self, Args, Redis};
+use outflow_connect::redis::{self, Args, Redis};
 
 const ABOUT: &str = "redis";
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
@@ -18,7 +20,9 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 pub(super) async fn check(config: &Config, known: &[Known], findings: &mut Findings) {
     let redis = match Redis::open(&config.redis, "outflow check") {
         Ok(redis) => redis,
-        Err(error) => return findings.error(ABOUT, "redis.url cannot be used", advice(error.to_string())),
+        Err(error) => {
+            return findings.error(ABOUT, "redis.url cannot be used", advice(error.to_string()));
+        }
     };
     if !is_reached_as_asked(&config.redis, findings).await {
         return;
@@ -31,11 +35,19 @@ pub(super) async fn check(config: &Config, known: &[Known], findings: &mut Findi
         match redis.server_of(tag).await {
             Ok(node) => server(&node, redis.is_cluster(), config, findings).await,
             Err(failure) if failure.to_string().contains("cluster support disabled") => {
-                return findings.error(ABOUT, "is no cluster", advice("let redis.url begin with redis://"));
+                return findings.error(
+                    ABOUT,
+                    "is no cluster",
+                    advice("let redis.url begin with redis://"),
+                );
             }
             Err(failure) => {
                 let what = format!("the cluster's nodes cannot be told: {failure}");
-                return findings.error(ABOUT, what, allow(&failure, &user(&config.redis), "see CLUSTER INFO"));
+                return findings.error(
+                    ABOUT,
+                    what,
+                    allow(&failure, &user(&config.redis), "see CLUSTER INFO"),
+                );
             }
         }
     }
@@ -67,10 +79,15 @@ async fn server(redis: &Redis, expects_cluster: bool, config: &Config, findings:
         Ok(reply) => reply.string().unwrap_or_default(),
         Err(failure) => {
             let what = format!("version, persistence and eviction cannot be told: {failure}");
-            return findings.warning(ABOUT, what, allow(&failure, &user(&config.redis), "see to them yourself"));
+            return findings.warning(
+                ABOUT,
+                what,
+                allow(&failure, &user(&config.redis), "see to them yourself"),
+            );
         }
     };
-    let info: HashMap<&str, &str> = info.lines().filter_map(|line| line.trim().split_once(':')).collect();
+    let info: HashMap<&str, &str> =
+        info.lines().filter_map(|line| line.trim().split_once(':')).collect();
     let value = |name: &str| info.get(name).copied().unwrap_or_default();
     let replicas = value("connected_slaves").parse().unwrap_or(0);
     findings.keeps = Keeps {
@@ -83,20 +100,33 @@ async fn server(redis: &Redis, expects_cluster: bool, config: &Config, findings:
     if major >= 6 {
         findings.ok(ABOUT, format!("version {version}"));
     } else {
-        findings.error(ABOUT, format!("version {version}"), advice("version 6.2 or later is needed"));
+        findings.error(
+            ABOUT,
+            format!("version {version}"),
+            advice("version 6.2 or later is needed"),
+        );
     }
     if value("redis_mode") == "sentinel" {
-        let remedy = "let redis.url begin with redis-sentinel:// and name its master: ?service_name=NAME";
+        let remedy =
+            "let redis.url begin with redis-sentinel:// and name its master: ?service_name=NAME";
         return findings.error(ABOUT, "is a sentinel, which keeps no streams", advice(remedy));
     }
     if value("role") == "slave" {
-        findings.error(ABOUT, "is a replica and takes no writes", advice("let redis.url lead to the primary"));
+        findings.error(
+            ABOUT,
+            "is a replica and takes no writes",
+            advice("let redis.url lead to the primary"),
+        );
     }
     if value("cluster_enabled") == "1" {
         if expects_cluster {
             findings.ok(ABOUT, "is a cluster; each outbox is in one slot of it");
         } else {
-            findings.error(ABOUT, "is a node of a cluster", advice("let redis.url begin with redis-cluster://"));
+            findings.error(
+                ABOUT,
+                "is a node of a cluster",
+                advice("let redis.url begin with redis-cluster://"),
+            );
         }
     }
     durability::append_only_file(&value, findings);
@@ -104,9 +134,23 @@ async fn server(redis: &Redis, expects_cluster: bool, config: &Config, findings:
         durability::appendfsync(redis, findings).await;
     }
     durability::memory(&value, findings);
-    replay::check(redis, ABOUT, (&config.redis, &user(&config.redis)), value("aof_enabled") == "1", findings).await;
+    replay::check(
+        redis,
+        ABOUT,
+        (&config.redis, &user(&config.redis)),
+        value("aof_enabled") == "1",
+        findings,
+    )
+    .await;
     eviction(&value, findings);
-    replication::check(redis, ABOUT, &user(&config.redis), (replicas, config.wait_replicas), findings).await;
+    replication::check(
+        redis,
+        ABOUT,
+        &user(&config.redis),
+        (replicas, config.wait_replicas),
+        findings,
+    )
+    .await;
 }
 
 fn eviction<'a>(value: &impl Fn(&str) -> &'a str, findings: &mut Findings) {
@@ -119,14 +163,22 @@ fn eviction<'a>(value: &impl Fn(&str) -> &'a str, findings: &mut Findings) {
             findings.ok(ABOUT, format!("eviction policy {policy} leaves the streams alone"));
         }
         (policy, "0") => {
-            findings.warning(ABOUT, format!("eviction policy {policy}, as soon as maxmemory is set"), remedy);
+            findings.warning(
+                ABOUT,
+                format!("eviction policy {policy}, as soon as maxmemory is set"),
+                remedy,
+            );
         }
-        (policy, _) => findings.error(ABOUT, format!("eviction policy {policy} throws streams away"), remedy),
+        (policy, _) => {
+            findings.error(ABOUT, format!("eviction policy {policy} throws streams away"), remedy);
+        }
     }
 }
 
 /// The user's name, which is no secret.
 fn user(url: &SecretString) -> String {
-    let name = url::Url::parse(url.expose_secret()).map(|url| url.username().to_owned()).unwrap_or_default();
+    let name = url::Url::parse(url.expose_secret())
+        .map(|url| url.username().to_owned())
+        .unwrap_or_default();
     if name.is_empty() { "default".to_owned() } else { name }
 }

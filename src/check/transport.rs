@@ -1,5 +1,5 @@
-//! Over what a server is reached: plain text or TLS, which version, and until when its certificate is valid. Looked at on
-//! a connection of its own, since neither client tells.
+//! Over what a server is reached: plain text or TLS, which version, and until when its certificate
+//! is valid. Looked at on a connection of its own, since neither client tells.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,8 +15,8 @@ use x509_cert::Certificate;
 use x509_cert::der::Decode as _;
 
 use super::{Findings, advice};
-use crate::tls::{self, Names};
-use crate::words::plain_end;
+use outflow_connect::tls::{self, Names};
+use outflow_core::words::plain_end;
 
 const LIMIT: Duration = Duration::from_secs(5);
 /// A certificate that is valid for less than this is soon a matter for the night.
@@ -53,8 +53,8 @@ struct Secured {
     until: Option<Timestamp>,
 }
 
-/// Tells; `false` when TLS does not come about, so that nothing further need be tried. Who cannot be reached at all is
-/// found by others.
+/// Tells; `false` when TLS does not come about, so that nothing further need be tried. Who cannot
+/// be reached at all is found by others.
 pub(super) async fn check(route: &Route<'_>, findings: &mut Findings) -> bool {
     let place = format!("{}:{}", route.host, route.port);
     let seen = match tokio::time::timeout(LIMIT, look(route)).await {
@@ -63,7 +63,11 @@ pub(super) async fn check(route: &Route<'_>, findings: &mut Findings) -> bool {
             let text = error.to_string();
             let Some(explained) = tls::explain(&text, &route.names) else { return true };
             let (what, remedy) = super::split(&explained);
-            findings.error(route.about, format!("{place}: {what} ({})", plain_end(&text)), advice(remedy));
+            findings.error(
+                route.about,
+                format!("{place}: {what} ({})", plain_end(&text)),
+                advice(remedy),
+            );
             return false;
         }
         Err(_elapsed) => return true,
@@ -75,15 +79,21 @@ pub(super) async fn check(route: &Route<'_>, findings: &mut Findings) -> bool {
 fn tell(route: &Route<'_>, place: &str, seen: Seen, findings: &mut Findings) {
     let is_near = seen.peer.ip().is_loopback();
     match seen.tls {
-        None if is_near => findings.ok(route.about, format!("{place} is reached in plain text, on this machine")),
+        None if is_near => {
+            findings.ok(route.about, format!("{place} is reached in plain text, on this machine"));
+        }
         None => {
-            let what = format!("{place} is reached in plain text: who is in between can read passwords and events");
+            let what = format!(
+                "{place} is reached in plain text: who is in between can read passwords and events"
+            );
             findings.warning(route.about, what, advice(route.remedy));
         }
         Some(secured) => {
             secured.tell(route, place, findings);
             if !route.is_verified && !is_near {
-                let what = format!("{place}: its certificate is not verified: it may be somebody in between");
+                let what = format!(
+                    "{place}: its certificate is not verified: it may be somebody in between"
+                );
                 findings.warning(route.about, what, advice(route.remedy));
             }
         }
@@ -93,7 +103,8 @@ fn tell(route: &Route<'_>, place: &str, seen: Seen, findings: &mut Findings) {
 impl Secured {
     fn tell(&self, route: &Route<'_>, place: &str, findings: &mut Findings) {
         let Self { version, cipher, until } = self;
-        let until_text = until.map(|until| format!(", certificate valid until {until:.0}")).unwrap_or_default();
+        let until_text =
+            until.map(|until| format!(", certificate valid until {until:.0}")).unwrap_or_default();
         let what = format!("{place} is reached over {version} ({cipher}){until_text}");
         match until {
             Some(until) if *until < Timestamp::now() + RENEWED_BEFORE => {
@@ -104,7 +115,8 @@ impl Secured {
     }
 }
 
-/// Until when the server's certificate is valid; `None` if that cannot be found out, or without TLS.
+/// Until when the server's certificate is valid; `None` if that cannot be found out, or without
+/// TLS.
 pub(crate) async fn expiry(route: &Route<'_>) -> Option<Timestamp> {
     tokio::time::timeout(LIMIT, look(route)).await.ok()?.ok()?.tls?.until
 }
@@ -123,10 +135,12 @@ async fn look(route: &Route<'_>) -> std::io::Result<Seen> {
     let stream = TlsConnector::from(Arc::new(config.clone())).connect(name, stream).await?;
     let session = stream.get_ref().1;
     let shown = |part: Option<String>| part.unwrap_or_else(|| "unknown".to_owned());
-    let certificate = session.peer_certificates().and_then(|chain| Certificate::from_der(chain.first()?).ok());
+    let certificate =
+        session.peer_certificates().and_then(|chain| Certificate::from_der(chain.first()?).ok());
     let until = certificate.as_ref().and_then(crate::certificates::until);
     let version = shown(session.protocol_version().map(|version| format!("{version:?}")));
-    let cipher = shown(session.negotiated_cipher_suite().map(|suite| format!("{:?}", suite.suite())));
+    let cipher =
+        shown(session.negotiated_cipher_suite().map(|suite| format!("{:?}", suite.suite())));
     Ok(Seen { peer, tls: Some(Secured { version: version.replace("v1_", " 1."), cipher, until }) })
 }
 
@@ -135,7 +149,8 @@ mod tests {
     use super::super::Level;
     use super::*;
 
-    /// Over a network, plain text and a certificate that nobody verifies are warned of; on this machine they are fine.
+    /// Over a network, plain text and a certificate that nobody verifies are warned of; on this
+    /// machine they are fine.
     #[test]
     fn what_goes_over_a_network_must_be_safe() {
         let secured = || {
@@ -152,7 +167,7 @@ mod tests {
         ];
         let count = table.len();
         for (peer, tls, is_verified, level, words) in table {
-            let names = crate::postgres::NAMES;
+            let names = outflow_connect::postgres::NAMES;
             let route = Route {
                 about: "postgres",
                 host: "db",
@@ -164,9 +179,18 @@ mod tests {
                 remedy: "do this",
             };
             let mut findings = Findings::default();
-            tell(&route, "db:5432", Seen { peer: peer.parse().expect("an address"), tls }, &mut findings);
+            tell(
+                &route,
+                "db:5432",
+                Seen { peer: peer.parse().expect("an address"), tls },
+                &mut findings,
+            );
             assert_eq!(findings.level(), level, "{peer}: {:?}", findings.list());
-            assert!(findings.list().iter().any(|one| one.what.contains(words)), "{peer}: {:?}", findings.list());
+            assert!(
+                findings.list().iter().any(|one| one.what.contains(words)),
+                "{peer}: {:?}",
+                findings.list()
+            );
         }
         assert_eq!(count, 6);
     }

@@ -1,9 +1,10 @@
-//! Why there is no session with Postgres, and what to do: that it cannot be reached is said only if nothing answers there.
+//! Why there is no session with Postgres, and what to do: that it cannot be reached is said only if
+//! nothing answers there.
 
 use super::speaks::{self, Speaks};
 use super::{Findings, Level, Remedy, advice, split};
 use crate::daemon::ConnectError;
-use crate::postgres::Server;
+use outflow_connect::postgres::Server;
 
 const ABOUT: &str = "postgres";
 const WHERE: &str = "check that it runs, and that postgres.url has its host and port";
@@ -14,7 +15,8 @@ const SAID: [(&str, Level, &str); 5] = [
     (
         "[53300]",
         Level::Error,
-        "raise max_connections (which takes a restart of Postgres), or the role's connection limit, or end sessions that nobody needs",
+        "raise max_connections (which takes a restart of Postgres), or the role's connection \
+            limit, or end sessions that nobody needs",
     ),
     ("[55000]", Level::Error, "allow connections: alter database … allow_connections = true"),
     ("[42501]", Level::Error, "grant connect on the database to the role"),
@@ -24,9 +26,15 @@ pub(super) async fn tell(server: &Server, error: &ConnectError, findings: &mut F
     let reason = error.reason();
     let (what, remedy) = split(reason);
     match error {
-        ConnectError::ReadOnly(_) | ConnectError::Insecure(_) => findings.error(ABOUT, what, advice(remedy)),
+        ConnectError::ReadOnly(_) | ConnectError::Insecure(_) => {
+            findings.error(ABOUT, what, advice(remedy));
+        }
         ConnectError::Refused(_) => {
-            findings.error(ABOUT, reason, advice("correct postgres.url, or pg_hba.conf on the server"));
+            findings.error(
+                ABOUT,
+                reason,
+                advice("correct postgres.url, or pg_hba.conf on the server"),
+            );
         }
         ConnectError::Unreachable(_) => unreachable(server, reason, findings).await,
     }
@@ -41,7 +49,8 @@ async fn unreachable(server: &Server, reason: &str, findings: &mut Findings) {
         let (what, remedy): (String, Remedy) = match spoken {
             Speaks::Nothing => continue,
             Speaks::Silence => {
-                let remedy = advice("see to the process there: it is frozen, busy for long, or no Postgres");
+                let remedy =
+                    advice("see to the process there: it is frozen, busy for long, or no Postgres");
                 let what = format!("{host}:{port} takes connections and does not answer: {reason}");
                 return findings.add(Level::Unreachable, ABOUT, what, Some(remedy));
             }
@@ -53,5 +62,10 @@ async fn unreachable(server: &Server, reason: &str, findings: &mut Findings) {
         };
         return findings.error(ABOUT, what, remedy);
     }
-    findings.add(Level::Unreachable, ABOUT, format!("cannot be reached: {reason}"), Some(advice(WHERE)));
+    findings.add(
+        Level::Unreachable,
+        ABOUT,
+        format!("cannot be reached: {reason}"),
+        Some(advice(WHERE)),
+    );
 }

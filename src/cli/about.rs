@@ -38,7 +38,8 @@ pub(super) fn version(args: &VersionArgs) -> Result<(), DaemonError> {
     }
     let (os, arch) = (std::env::consts::OS, std::env::consts::ARCH);
     output::json(
-        &serde_json::json!({"name": NAME, "version": version, "schema": migrate::VERSION, "os": os, "arch": arch}),
+        &serde_json::json!({"name": NAME, "version": version, "schema": migrate::VERSION, "os": os,
+            "arch": arch}),
     )
 }
 

@@ -14,7 +14,7 @@ pub(super) struct ConfigArgs {
 }
 
 pub(super) fn run(args: &ConfigArgs, source: &Source) -> Result<(), DaemonError> {
-    let text =
-        show(source, args.origin).map_err(|problem| DaemonError::Configuration(format!("configuration: {problem}")))?;
+    let text = show(source, args.origin)
+        .map_err(|problem| DaemonError::Configuration(format!("configuration: {problem}")))?;
     output::line(text.trim_end())
 }

@@ -4,17 +4,19 @@ use tokio_postgres::Client;
 
 use crate::config::Config;
 use crate::daemon::{ConnectError, DaemonError, connect};
-use crate::postgres;
+use outflow_connect::postgres;
 
 /// Connects; `name` is what `pg_stat_activity` shows.
 pub(super) async fn to_postgres(config: &Config, name: &str) -> Result<Client, DaemonError> {
     let server = postgres::server(&config.postgres, name)
         .map_err(|error| DaemonError::Configuration(format!("postgres.url: {error}")))?;
     connect(&server).await.map_err(|error| match error {
-        ConnectError::Refused(reason) | ConnectError::ReadOnly(reason) | ConnectError::Insecure(reason) => {
-            DaemonError::Configuration(reason)
+        ConnectError::Refused(reason)
+        | ConnectError::ReadOnly(reason)
+        | ConnectError::Insecure(reason) => DaemonError::Configuration(reason),
+        ConnectError::Unreachable(reason) => {
+            DaemonError::Unavailable(format!("cannot reach Postgres: {reason}"))
         }
-        ConnectError::Unreachable(reason) => DaemonError::Unavailable(format!("cannot reach Postgres: {reason}")),
     })
 }
 
@@ -25,7 +27,9 @@ pub(super) fn failed(error: tokio_postgres::Error) -> DaemonError {
     match error.code() {
         None => DaemonError::Unavailable(format!("Postgres is gone: {reason}")),
         Some(code) if matches!(code.code(), "42P01" | "3F000" | "42703") => {
-            DaemonError::Configuration(format!("{reason}: run `outflow migrate` with this configuration"))
+            DaemonError::Configuration(format!(
+                "{reason}: run `outflow migrate` with this configuration"
+            ))
         }
         Some(_) => DaemonError::Failed(reason),
     }

@@ -18,8 +18,14 @@ pub(super) struct MigrateArgs {
     /// Add the wake-up trigger to every configured table, not only to the one that outflow creates.
     #[arg(long)]
     triggers: bool,
-    /// Maximum time to keep trying to lock tables that others have locked. Each try takes a second at most.
-    #[arg(long, value_name = "DURATION", default_value = "1min", value_parser = humantime::parse_duration)]
+    /// Maximum time to keep trying to lock tables that others have locked. Each try takes a second
+    /// at most.
+    #[arg(
+        long,
+        value_name = "DURATION",
+        default_value = "1min",
+        value_parser = humantime::parse_duration
+    )]
     lock_wait: Duration,
 }
 
@@ -33,7 +39,8 @@ pub(super) async fn run(args: MigrateArgs, config: Config) -> Result<(), DaemonE
     let again = async || sessions(&config).await.map_err(|error| error.to_string());
     let before = migrate::run(first, again, &config.outboxes, triggers, args.lock_wait).await;
     let before = before.map_err(DaemonError::Failed)?;
-    let tables: Vec<String> = config.outboxes.iter().map(|outbox| outbox.table.to_string()).collect();
+    let tables: Vec<String> =
+        config.outboxes.iter().map(|outbox| outbox.table.to_string()).collect();
     let tables = tables.join(", ");
     if let Some(before) = before {
         tracing::info!(before, now = migrate::VERSION, tables, "schema outflow is up to date");
@@ -42,7 +49,10 @@ pub(super) async fn run(args: MigrateArgs, config: Config) -> Result<(), DaemonE
     }
     let client = to_postgres(&config, "outflow migrate").await?;
     for run in migrate::disabled(&client, &config.outboxes).await.map_err(DaemonError::Failed)? {
-        tracing::warn!(run, "the wake-up trigger is disabled, and was left so: events are found by polling");
+        tracing::warn!(
+            run,
+            "the wake-up trigger is disabled, and was left so: events are found by polling"
+        );
     }
     Ok(())
 }

@@ -5,9 +5,9 @@ use std::fmt::Display;
 use serde::Serialize;
 
 use crate::daemon::DaemonError;
-use crate::terminal;
+use outflow_service::terminal;
 
-pub(super) use crate::terminal::{plain, row, table};
+pub(super) use outflow_service::terminal::{plain, row, table};
 
 /// As [`terminal::line`].
 pub(super) fn line(text: impl Display) -> Result<(), DaemonError> {

@@ -5,8 +5,8 @@ use clap::Args;
 use crate::config::{Config, Source};
 use crate::daemon::{self, DaemonError, Start};
 use crate::relay::Mode;
-use crate::signals;
-use crate::telemetry::Log;
+use outflow_service::signals;
+use outflow_service::telemetry::Log;
 
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
@@ -15,11 +15,21 @@ pub(super) struct RunArgs {
     once: bool,
 }
 
-pub(super) async fn run(args: RunArgs, config: Config, source: Source, log: Log) -> Result<(), DaemonError> {
+pub(super) async fn run(
+    args: RunArgs,
+    config: Config,
+    source: Source,
+    log: Log,
+) -> Result<(), DaemonError> {
     let failed = |error: std::io::Error| DaemonError::Failed(format!("signals: {error}"));
-    let (stop, hangups) = (signals::stop_token(&log).map_err(failed)?, signals::hangups().map_err(failed)?);
+    let (stop, hangups) =
+        (signals::stop_token(&log).map_err(failed)?, signals::hangups().map_err(failed)?);
     let mode = if args.once { Mode::Once } else { Mode::Daemon };
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), outboxes = config.outboxes.len(), "outflow starts");
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        outboxes = config.outboxes.len(),
+        "outflow starts"
+    );
     for notice in &config.notices {
         tracing::warn!(remedy = notice.remedy, "{}", notice.what);
     }

@@ -9,9 +9,9 @@ use jiff::Timestamp;
 use super::output;
 use crate::config::Config;
 use crate::daemon::DaemonError;
-use crate::escape::printable;
 use crate::metrics::ParkedStream;
 use crate::status::{self, Member, OutboxStatus, Parked, Status};
+use outflow_core::escape::printable;
 
 /// Clears a terminal and goes to its first line.
 const CLEAR: &str = "\x1b[H\x1b[2J";
@@ -27,7 +27,12 @@ pub(super) struct StatusArgs {
     #[arg(long)]
     watch: bool,
     /// Pause between two questions of `--watch`.
-    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = humantime::parse_duration)]
+    #[arg(
+        long,
+        value_name = "DURATION",
+        default_value = "2s",
+        value_parser = humantime::parse_duration
+    )]
     interval: Duration,
 }
 
@@ -53,8 +58,10 @@ pub(super) async fn run(args: StatusArgs, config: Config) -> Result<(), DaemonEr
 /// What was found is shown either way.
 fn reached(status: &Status) -> Result<(), DaemonError> {
     let problems = [("Postgres", &status.postgres_problem), ("Redis", &status.redis_problem)];
-    let problems: Vec<String> =
-        problems.iter().filter_map(|(name, problem)| Some(format!("{name}: {}", problem.as_ref()?))).collect();
+    let problems: Vec<String> = problems
+        .iter()
+        .filter_map(|(name, problem)| Some(format!("{name}: {}", problem.as_ref()?)))
+        .collect();
     if problems.is_empty() { Ok(()) } else { Err(DaemonError::Unavailable(problems.join("; "))) }
 }
 
@@ -68,7 +75,8 @@ fn text(status: &Status) -> String {
 
 fn block(outbox: &OutboxStatus) -> String {
     let mut lines = vec![format!("{}  {} → {}", outbox.name, outbox.table, outbox.stream)];
-    let mut line = |name: &str, text: String| lines.push(format!("  {name:<13}{}", printable(&text, LINE)));
+    let mut line =
+        |name: &str, text: String| lines.push(format!("  {name:<13}{}", printable(&text, LINE)));
     line("backlog", backlog(outbox));
     if let Some(pace) = outbox.events_per_second {
         line("pace", format!("{pace:.0} events/s"));
@@ -92,7 +100,10 @@ fn block(outbox: &OutboxStatus) -> String {
         line("member", member(one));
     }
     for dead in &outbox.dead_letters {
-        line("dead letters", format!("{} × {}, the last at {:.0}", dead.letters, dead.reason, dead.last_died_at));
+        line(
+            "dead letters",
+            format!("{} × {}, the last at {:.0}", dead.letters, dead.reason, dead.last_died_at),
+        );
     }
     for problem in &outbox.problems {
         line("unknown", problem.clone());
@@ -111,17 +122,24 @@ fn backlog(outbox: &OutboxStatus) -> String {
     let more = if outbox.backlog_is_capped { "at least " } else { "" };
     let parked = outbox.parked_events.filter(|parked| *parked > 0);
     let least = if outbox.parked_unnamed > 0 { "at least " } else { "" };
-    let parked = parked.map(|parked| format!(" ({least}{parked} of them for parked streams)")).unwrap_or_default();
+    let parked = parked
+        .map(|parked| format!(" ({least}{parked} of them for parked streams)"))
+        .unwrap_or_default();
     match outbox.oldest_event_age_seconds {
         _ if events == 0 => "empty".to_owned(),
         Some(age) => format!("{more}{events} events{parked}, the oldest {age:.1} s"),
-        None => format!("{more}{events} events{parked}, the oldest of unknown age (it has no plausible time)"),
+        None => format!(
+            "{more}{events} events{parked}, the oldest of unknown age (it has no plausible time)"
+        ),
     }
 }
 
 fn member(member: &Member) -> String {
     let Member { number, slots, host, pid, version, started_at, problem, standby, .. } = member;
-    let is = format!("#{number} with {slots} slots on {host}, process {pid}, version {version}, since {started_at:.0}");
+    let is = format!(
+        "#{number} with {slots} slots on {host}, process {pid}, version {version}, since \
+            {started_at:.0}"
+    );
     let says = [("delivers nothing", problem), ("on standby", standby)];
     let says = says.iter().filter_map(|(what, why)| {
         let why = why.as_ref()?;
@@ -133,7 +151,11 @@ fn member(member: &Member) -> String {
 fn parked_stream(parked: &Parked, now: Timestamp) -> String {
     let ParkedStream { stream, reason, since, next_probe } = &parked.stream;
     let seconds = next_probe.duration_since(now).as_secs();
-    let probe = if seconds > 0 { format!("tried again in {seconds} s") } else { "being tried again".to_owned() };
+    let probe = if seconds > 0 {
+        format!("tried again in {seconds} s")
+    } else {
+        "being tried again".to_owned()
+    };
     let events = parked.events.map(|events| format!("; {events} events wait")).unwrap_or_default();
     format!("{stream} since {since:.0}: {reason}; {probe}{events}")
 }

@@ -10,18 +10,20 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::environment::PREFIX;
 use super::file::File;
 use super::{Notice, Problem, Source};
-use crate::{address, postgres, redis, secret_file};
+use outflow_connect::{address, postgres, redis, secret_file};
 
 pub(super) const SERVERS: [&str; 2] = ["postgres", "redis"];
 const OTHERS_READ: u32 = 0o004;
 
-/// Puts the addresses that count into `file`, with their parameters. Returns the files that addresses were read from.
+/// Puts the addresses that count into `file`, with their parameters. Returns the files that
+/// addresses were read from.
 pub(super) fn settle(file: &mut File, given: &Figment) -> Result<Vec<PathBuf>, Problem> {
     let mut secret_files = Vec::new();
     let File { postgres, redis, .. } = file;
-    for (url, path, server) in
-        [(&mut postgres.url, &postgres.url_file, "postgres"), (&mut redis.url, &redis.url_file, "redis")]
-    {
+    for (url, path, server) in [
+        (&mut postgres.url, &postgres.url_file, "postgres"),
+        (&mut redis.url, &redis.url_file, "redis"),
+    ] {
         let file_key = format!("{server}.url_file");
         let Some(path) = path else { continue };
         if superseded(given, server)?.as_ref() == Some(&file_key) {
@@ -43,7 +45,9 @@ pub(super) fn superseded(given: &Figment, server: &str) -> Result<Option<String>
     match (is_from_environment(given, &url), is_from_environment(given, &file)) {
         (true, false) => Ok(Some(file)),
         (false, true) => Ok(Some(url)),
-        (true, true) | (false, false) => Err(Problem::new(file, format!("{url} is given as well; keep one of them"))),
+        (true, true) | (false, false) => {
+            Err(Problem::new(file, format!("{url} is given as well; keep one of them")))
+        }
     }
 }
 
@@ -70,21 +74,25 @@ impl Server {
     }
 }
 
-/// Those of `needed` of which no address was given at all: the default is good for a try on one machine only.
+/// Those of `needed` of which no address was given at all: the default is good for a try on one
+/// machine only.
 ///
 /// # Errors
 /// As [`super::load`].
 pub fn without_address(source: &Source, needed: &[Server]) -> Result<Vec<Problem>, Problem> {
     let given = super::load::given(source)?;
     let has = |server: &str, key: &str| given.contains(&format!("{server}.{key}"));
-    let missing =
-        needed.iter().map(|server| server.section()).filter(|server| !has(server, "url") && !has(server, "url_file"));
+    let missing = needed
+        .iter()
+        .map(|server| server.section())
+        .filter(|server| !has(server, "url") && !has(server, "url_file"));
     let problem = |server: &str| {
         let variable = format!("{PREFIX}{}__URL", server.to_uppercase());
         Problem::new(
             format!("{server}.url"),
             format!(
-                "no address is configured; set {server}.url or {server}.url_file in a file (--config FILE), or {variable}"
+                "no address is configured; set {server}.url or {server}.url_file in a file \
+                    (--config FILE), or {variable}"
             ),
         )
     };
@@ -99,7 +107,8 @@ pub(super) fn open_file(source: &Source, given: &Figment) -> Option<Notice> {
     let has_password = |server: &str| {
         let key = format!("{server}.url");
         // Also one that the environment replaces: it lies there.
-        own.extract_inner::<String>(&key).is_ok_and(|url| address::has_secret(&url)) && given.contains(&key)
+        own.extract_inner::<String>(&key).is_ok_and(|url| address::has_secret(&url))
+            && given.contains(&key)
     };
     if mode & OTHERS_READ == 0 || !SERVERS.iter().any(|server| has_password(server)) {
         return None;
@@ -111,11 +120,14 @@ fn open(file: &Path, mode: u32) -> Notice {
     let (file, mode) = (file.display(), mode & 0o777);
     Notice {
         what: format!("{file}: it has a password in it and others can read it (mode {mode:04o})"),
-        remedy: format!("run: chmod o-rwx {file}, or keep the address in a file of its own (url_file)"),
+        remedy: format!(
+            "run: chmod o-rwx {file}, or keep the address in a file of its own (url_file)"
+        ),
     }
 }
 
-/// The keys about TLS become parameters of the address, which is all that the rest of the program gets to see.
+/// The keys about TLS become parameters of the address, which is all that the rest of the program
+/// gets to see.
 fn add_parameters(file: &mut File, given: &Figment) -> Result<(), Problem> {
     let File { postgres, redis, .. } = file;
     let (libpq, redis_py) = (postgres::NAMES, redis::NAMES);
@@ -125,17 +137,26 @@ fn add_parameters(file: &mut File, given: &Figment) -> Result<(), Problem> {
         (libpq.certificate, &postgres.sslcert),
         (libpq.key, &postgres.sslkey),
     ];
-    postgres.url = longer(&postgres.url, "postgres", keys, given, postgres::has_parameter, postgres::with_parameter)?;
+    postgres.url = longer(
+        &postgres.url,
+        "postgres",
+        keys,
+        given,
+        postgres::has_parameter,
+        postgres::with_parameter,
+    )?;
     let keys = [
         (redis_py.authorities, &redis.ssl_ca_certs),
         (redis_py.certificate, &redis.ssl_certfile),
         (redis_py.key, &redis.ssl_keyfile),
     ];
-    redis.url = longer(&redis.url, "redis", keys, given, redis::has_parameter, redis::with_parameter)?;
+    redis.url =
+        longer(&redis.url, "redis", keys, given, redis::has_parameter, redis::with_parameter)?;
     Ok(())
 }
 
-/// An address with more parameters. What the environment says of one wins over the file, as everywhere.
+/// An address with more parameters. What the environment says of one wins over the file, as
+/// everywhere.
 fn longer<const N: usize>(
     url: &SecretString,
     server: &str,
@@ -145,8 +166,9 @@ fn longer<const N: usize>(
     with: impl Fn(&SecretString, &str, &str) -> SecretString,
 ) -> Result<SecretString, Problem> {
     let mut longer = SecretString::from(url.expose_secret());
-    let address_is_from_environment =
-        ["url", "url_file"].iter().any(|key| is_from_environment(given, &format!("{server}.{key}")));
+    let address_is_from_environment = ["url", "url_file"]
+        .iter()
+        .any(|key| is_from_environment(given, &format!("{server}.{key}")));
     for (name, value) in keys.into_iter().filter(|(_, value)| !value.is_empty()) {
         let key = format!("{server}.{name}");
         match (has(url, name), address_is_from_environment, is_from_environment(given, &key)) {
@@ -154,7 +176,10 @@ fn longer<const N: usize>(
             // The last one counts.
             (false, ..) | (true, false, true) => longer = with(&longer, name, value),
             (true, true, true) | (true, false, false) => {
-                return Err(Problem::new(key, format!("{server}.url has {name} as well; keep one of them")));
+                return Err(Problem::new(
+                    key,
+                    format!("{server}.url has {name} as well; keep one of them"),
+                ));
             }
         }
     }

@@ -9,11 +9,15 @@ pub(super) const PREFIX: &str = "OUTFLOW_";
 /// What a protocol of a service is called in the variables of Kubernetes.
 const PROTOCOLS: [&str; 3] = ["TCP", "UDP", "SCTP"];
 
-/// Our variables as a layer. Empty ones count as unset, and so do the links to a service whose name starts with "outflow".
+/// Our variables as a layer. Empty ones count as unset, and so do the links to a service whose name
+/// starts with "outflow".
 pub(super) fn layer() -> Env {
-    let unset: Vec<String> =
-        ours().filter(|(name, value)| value.is_empty() || is_service_link(name, value)).map(|(name, _)| name).collect();
-    let counts = move |key: &str| !unset.iter().any(|name| name[PREFIX.len()..].eq_ignore_ascii_case(key));
+    let unset: Vec<String> = ours()
+        .filter(|(name, value)| value.is_empty() || is_service_link(name, value))
+        .map(|(name, _)| name)
+        .collect();
+    let counts =
+        move |key: &str| !unset.iter().any(|name| name[PREFIX.len()..].eq_ignore_ascii_case(key));
     // OUTFLOW_CONFIG names the file and is no key of it.
     Env::prefixed(PREFIX).filter(move |key| counts(key.as_str())).ignore(&["config"]).split("__")
 }
@@ -33,25 +37,34 @@ fn ours() -> impl Iterator<Item = (String, String)> {
     let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
         Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
     };
-    let is_ours =
-        |(name, _): &(String, String)| name.get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX));
+    let is_ours = |(name, _): &(String, String)| {
+        name.get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
+    };
     std::env::vars_os().filter_map(text).filter(is_ours)
 }
 
-/// Whether Kubernetes makes such a variable: for a service `outflow`, or `outflow-metrics`, `OUTFLOW_SERVICE_HOST`,
-/// `OUTFLOW_SERVICE_PORT`, `OUTFLOW_SERVICE_PORT_HTTP`, `OUTFLOW_PORT` (an address), `OUTFLOW_PORT_9464_TCP` and the parts of
-/// that.
+/// Whether Kubernetes makes such a variable: for a service `outflow`, or `outflow-metrics`,
+/// `OUTFLOW_SERVICE_HOST`, `OUTFLOW_SERVICE_PORT`, `OUTFLOW_SERVICE_PORT_HTTP`, `OUTFLOW_PORT` (an
+/// address), `OUTFLOW_PORT_9464_TCP` and the parts of that.
 fn is_service_link(name: &str, value: &str) -> bool {
     let words: Vec<&str> = name.split('_').skip(1).collect();
-    let is_number = |word: &&str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
+    let is_number =
+        |word: &&str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
     let ends_in = |ending: &[&str]| words.ends_with(ending);
     let service_port = words.windows(2).any(|pair| pair == ["SERVICE", "PORT"]);
     // A person who means to set a port gives a number.
-    let is_address = PROTOCOLS.iter().any(|protocol| value.starts_with(&format!("{}://", protocol.to_lowercase())));
-    let port =
-        words.windows(3).position(|part| part[0] == "PORT" && is_number(&part[1]) && PROTOCOLS.contains(&part[2]));
-    let part_of_port = port.is_some_and(|at| matches!(words[at + 3..], [] | ["ADDR" | "PORT" | "PROTO"]));
-    ends_in(&["SERVICE", "HOST"]) || service_port || (ends_in(&["PORT"]) && is_address) || part_of_port
+    let is_address = PROTOCOLS
+        .iter()
+        .any(|protocol| value.starts_with(&format!("{}://", protocol.to_lowercase())));
+    let port = words
+        .windows(3)
+        .position(|part| part[0] == "PORT" && is_number(&part[1]) && PROTOCOLS.contains(&part[2]));
+    let part_of_port =
+        port.is_some_and(|at| matches!(words[at + 3..], [] | ["ADDR" | "PORT" | "PROTO"]));
+    ends_in(&["SERVICE", "HOST"])
+        || service_port
+        || (ends_in(&["PORT"]) && is_address)
+        || part_of_port
 }
 
 #[cfg(test)]

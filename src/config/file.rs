@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 
 use crate::encode::Format;
-use crate::telemetry::LogFormat;
+use outflow_service::telemetry::LogFormat;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -120,9 +120,11 @@ impl Outbox {
     /// Takes what is missing here from `default`.
     pub(super) fn or(self, default: Self) -> Self {
         let columns = match (self.columns.clone(), default.columns.clone()) {
-            (Some(given), Some(default)) => {
-                Some(fill!(given, default, Columns { id, order, event_id, key, kind, payload, headers, time, settled }))
-            }
+            (Some(given), Some(default)) => Some(fill!(
+                given,
+                default,
+                Columns { id, order, event_id, key, kind, payload, headers, time, settled }
+            )),
             (given, default) => given.or(default),
         };
         let outbox = fill!(

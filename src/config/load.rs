@@ -1,11 +1,12 @@
-//! Layers: the example file < the user's file < environment. figment is named here and in `problem` only.
+//! Layers: the example file < the user's file < environment. figment is named here and in `problem`
+//! only.
 
 use figment::Figment;
 use figment::providers::{Format as _, Toml};
 
 use super::file::File;
 use super::{Config, EXAMPLE, Problem, Source, addresses, environment, validate};
-use crate::address;
+use outflow_connect::address;
 
 /// Reads and validates the configuration.
 ///
@@ -19,7 +20,10 @@ pub fn load(source: &Source) -> Result<Config, Problem> {
     let defaults: File = example.extract().map_err(|error| Problem::from_figment(&error))?;
     let mut file: File = whole.extract().map_err(|error| Problem::from_figment(&error))?;
     let secret_files = addresses::settle(&mut file, &given)?;
-    let notices = environment::service_links().into_iter().chain(addresses::open_file(source, &given)).collect();
+    let notices = environment::service_links()
+        .into_iter()
+        .chain(addresses::open_file(source, &given))
+        .collect();
     let config = validate::validate(file, defaults)?;
     Ok(Config { secret_files, notices, ..config })
 }
@@ -29,7 +33,10 @@ pub(super) fn given(source: &Source) -> Result<Figment, Problem> {
     let mut layers = Figment::new();
     if let Some(path) = &source.file {
         if address::is_address(path) {
-            return Err(Problem::new("", "expected the path of a configuration file, found an address"));
+            return Err(Problem::new(
+                "",
+                "expected the path of a configuration file, found an address",
+            ));
         }
         if !path.is_file() {
             return Err(Problem::new("", format!("{}: there is no such file", path.display())));

@@ -1,4 +1,5 @@
-//! What is wrong with a configuration: where, which key, what is there (unless secret), what is expected.
+//! What is wrong with a configuration: where, which key, what is there (unless secret), what is
+//! expected.
 
 use std::fmt;
 
@@ -63,7 +64,9 @@ impl Problem {
             Kind::UnknownVariant(found, known) if !found.contains("://") => {
                 format!("found {found:?}, expected one of {}", known.join(", "))
             }
-            Kind::Message(message) if !is_secret(&key) && !without_snippet(message).contains("://") => {
+            Kind::Message(message)
+                if !is_secret(&key) && !without_snippet(message).contains("://") =>
+            {
                 without_snippet(message)
             }
             Kind::Message(_) | Kind::UnknownVariant(..) => "cannot be used".to_owned(),
@@ -76,7 +79,10 @@ impl Problem {
         };
         let source = error.metadata.as_ref().and_then(|metadata| origin(metadata, &key));
         let is_top = matches!(&error.kind, Kind::UnknownField(..)) && !key.contains('.');
-        let variable = source.as_deref().filter(|source| is_top && *source == variable(&key)).and_then(near_variable);
+        let variable = source
+            .as_deref()
+            .filter(|source| is_top && *source == variable(&key))
+            .and_then(near_variable);
         let message = variable.map_or(message, |near| format!("unknown key; did you mean {near}?"));
         Self { source, key, message }
     }
@@ -104,7 +110,9 @@ fn is_secret(key: &str) -> bool {
 /// serde names our types.
 fn in_words(expected: &str, key: &str) -> String {
     match expected.strip_prefix("struct ") {
-        Some(_) if SERVERS.contains(&key) => format!("a section; the address is {key}.url, or {}__URL", variable(key)),
+        Some(_) if SERVERS.contains(&key) => {
+            format!("a section; the address is {key}.url, or {}__URL", variable(key))
+        }
         Some(_) => "a section".to_owned(),
         None => expected.to_owned(),
     }
@@ -129,7 +137,8 @@ fn near_variable(name: &str) -> Option<String> {
     let example: Dict = Figment::from(Toml::string(EXAMPLE)).extract().ok()?;
     let mut found = vec![variable("postgres.url_file"), variable("redis.url_file")];
     names("", &example, &mut found);
-    let near = found.into_iter().map(|known| (strsim::damerau_levenshtein(name, &known), known)).min()?;
+    let near =
+        found.into_iter().map(|known| (strsim::damerau_levenshtein(name, &known), known)).min()?;
     (near.0 <= 3).then_some(near.1)
 }
 
@@ -146,8 +155,9 @@ fn unknown(name: &str, known: &[&str]) -> String {
 /// A TOML syntax error quotes the line, which may hold a password: only where and why is kept.
 fn without_snippet(message: &str) -> String {
     let is_snippet = |line: &&str| {
-        line.split_once('|')
-            .is_some_and(|(gutter, _)| gutter.trim().parse().is_ok_and(|_: u32| true) || gutter.trim().is_empty())
+        line.split_once('|').is_some_and(|(gutter, _)| {
+            gutter.trim().parse().is_ok_and(|_: u32| true) || gutter.trim().is_empty()
+        })
     };
     message.lines().filter(|line| !is_snippet(line)).collect::<Vec<_>>().join(": ")
 }

@@ -1,4 +1,5 @@
-//! The configuration as it counts, as TOML that can be saved: every key, secrets left out, and where each came from.
+//! The configuration as it counts, as TOML that can be saved: every key, secrets left out, and
+//! where each came from.
 
 use std::fmt::Write as _;
 
@@ -10,7 +11,7 @@ use super::addresses::{SERVERS, superseded};
 use super::load::{given, load};
 use super::problem::origin;
 use super::{EXAMPLE, Problem, Source};
-use crate::address;
+use outflow_connect::address;
 
 /// Writes what [`load`] would read. `origins`: with a comment behind each key.
 ///
@@ -19,10 +20,14 @@ use crate::address;
 pub fn show(source: &Source, origins: bool) -> Result<String, Problem> {
     load(source)?;
     let layers = given(source)?;
-    let dict = |figment: &Figment| figment.extract::<Dict>().map_err(|error| Problem::from_figment(&error));
+    let dict = |figment: &Figment| {
+        figment.extract::<Dict>().map_err(|error| Problem::from_figment(&error))
+    };
     let (given, default) = (dict(&layers)?, dict(&Figment::from(Toml::string(EXAMPLE)))?);
-    let superseded =
-        SERVERS.iter().filter_map(|server| superseded(&layers, server).transpose()).collect::<Result<_, _>>()?;
+    let superseded = SERVERS
+        .iter()
+        .filter_map(|server| superseded(&layers, server).transpose())
+        .collect::<Result<_, _>>()?;
     let mut page = Page { layers: &layers, superseded, origins, text: String::new() };
     page.section("", "", &given, &default);
     Ok(page.text)
@@ -37,18 +42,23 @@ struct Page<'a> {
 }
 
 impl Page<'_> {
-    /// Values first, then the tables below: TOML wants it so. `path` names keys in origins, `header` in TOML.
+    /// Values first, then the tables below: TOML wants it so. `path` names keys in origins,
+    /// `header` in TOML.
     fn section(&mut self, path: &str, header: &str, given: &Dict, default: &Dict) {
         let mut keys: Vec<&String> =
             default.keys().chain(given.keys().filter(|key| !default.contains_key(*key))).collect();
         // A secret from a file replaces the default.
         keys.retain(|key| given.contains_key(*key) || !given.contains_key(&format!("{key}_file")));
-        let below = |name: &str, key: &str| if name.is_empty() { key.to_owned() } else { format!("{name}.{key}") };
+        let below = |name: &str, key: &str| {
+            if name.is_empty() { key.to_owned() } else { format!("{name}.{key}") }
+        };
         keys.retain(|key| !self.superseded.contains(&below(path, key)));
         let empty = Dict::new();
         for key in &keys {
             let (own, fallback) = (given.get(*key), default.get(*key));
-            let Some(value) = own.or(fallback).filter(|value| !matches!(value, Value::Dict(..) | Value::Array(..)))
+            let Some(value) = own
+                .or(fallback)
+                .filter(|value| !matches!(value, Value::Dict(..) | Value::Array(..)))
             else {
                 continue;
             };
@@ -61,19 +71,35 @@ impl Page<'_> {
                 Some(Value::Dict(_, _)) => {
                     self.headline(&format!("[{header}]"));
                     let own = given.get(key).and_then(Value::as_dict).unwrap_or(&empty);
-                    self.section(&path, &header, own, fallback.and_then(Value::as_dict).unwrap_or(&empty));
+                    self.section(
+                        &path,
+                        &header,
+                        own,
+                        fallback.and_then(Value::as_dict).unwrap_or(&empty),
+                    );
                 }
-                Some(Value::Array(_, items)) => self.array(&path, &header, items, given.contains_key(key), fallback),
+                Some(Value::Array(_, items)) => {
+                    self.array(&path, &header, items, given.contains_key(key), fallback);
+                }
                 _ => {}
             }
         }
     }
 
     /// The first item of the default fills the gaps of each.
-    fn array(&mut self, path: &str, header: &str, items: &[Value], is_given: bool, default: Option<&Value>) {
+    fn array(
+        &mut self,
+        path: &str,
+        header: &str,
+        items: &[Value],
+        is_given: bool,
+        default: Option<&Value>,
+    ) {
         let empty = Dict::new();
         let first = match default {
-            Some(Value::Array(_, items)) => items.first().and_then(Value::as_dict).unwrap_or(&empty),
+            Some(Value::Array(_, items)) => {
+                items.first().and_then(Value::as_dict).unwrap_or(&empty)
+            }
             _ => &empty,
         };
         for (index, item) in items.iter().enumerate() {
@@ -112,7 +138,7 @@ fn quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::address::redacted;
+    use outflow_connect::address::redacted;
 
     #[test]
     fn passwords_are_left_out() {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::file::{self, File, SettleKind};
 use super::{Columns, Config, OutboxConfig, Problem, Settle};
-use crate::{postgres, redis};
+use outflow_connect::{postgres, redis};
 
 const BATCH_ROWS: RangeInclusive<usize> = 1..=10_000;
 const IN_FLIGHT: RangeInclusive<usize> = 1..=16;
@@ -20,15 +20,17 @@ const WAIT_REPLICAS: RangeInclusive<usize> = 0..=16;
 const POLL_INTERVAL: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_hours(1);
 
 pub(super) fn validate(file: File, defaults: File) -> Result<Config, Problem> {
-    postgres::server(&file.postgres.url, "outflow").map_err(|error| Problem::new("postgres.url", error.to_string()))?;
-    redis::Redis::check_url(&file.redis.url).map_err(|error| Problem::new("redis.url", error.to_string()))?;
+    postgres::server(&file.postgres.url, "outflow")
+        .map_err(|error| Problem::new("postgres.url", error.to_string()))?;
+    redis::Redis::check_url(&file.redis.url)
+        .map_err(|error| Problem::new("redis.url", error.to_string()))?;
     let admin_listen = file.admin.listen.parse().map_err(|_| {
         Problem::new(
             "admin.listen",
             format!("found {:?}, expected an address such as 127.0.0.1:9464", file.admin.listen),
         )
     })?;
-    if let Err(message) = crate::telemetry::check_level(&file.log.level) {
+    if let Err(message) = outflow_service::telemetry::check_level(&file.log.level) {
         return Err(Problem::new("log.level", message));
     }
     let tracing_endpoint = optional(Some(file.tracing.endpoint));
@@ -40,16 +42,22 @@ pub(super) fn validate(file: File, defaults: File) -> Result<Config, Problem> {
     };
     let outboxes = file.outbox.into_iter().enumerate();
     let outboxes: Vec<OutboxConfig> = outboxes
-        .map(|(index, given)| outbox(given.or(default.clone())).map_err(|p| p.below(&format!("outbox.{index}"))))
+        .map(|(index, given)| {
+            outbox(given.or(default.clone())).map_err(|p| p.below(&format!("outbox.{index}")))
+        })
         .collect::<Result<_, _>>()?;
     if outboxes.is_empty() {
-        return Err(Problem::new("outbox", "there is none; expected at least one [[outbox]] section"));
+        return Err(Problem::new(
+            "outbox",
+            "there is none; expected at least one [[outbox]] section",
+        ));
     }
     clashes(&outboxes)?;
     if redis::Redis::is_cluster_url(&file.redis.url) {
         in_one_slot(&outboxes)?;
     }
-    let wait_replicas = within(Some(file.redis.wait_replicas), WAIT_REPLICAS, "redis.wait_replicas")?;
+    let wait_replicas =
+        within(Some(file.redis.wait_replicas), WAIT_REPLICAS, "redis.wait_replicas")?;
     Ok(Config {
         postgres: file.postgres.url,
         redis: file.redis.url,
@@ -67,22 +75,33 @@ pub(super) fn validate(file: File, defaults: File) -> Result<Config, Problem> {
 
 fn outbox(given: file::Outbox) -> Result<OutboxConfig, Problem> {
     let columns = given.columns.ok_or_else(|| missing("columns"))?;
-    let settle = match (given.settle.ok_or_else(|| missing("settle"))?, optional(columns.settled.clone())) {
-        (SettleKind::Delete, None) => Settle::Delete,
-        (SettleKind::Mark, Some(column)) => Settle::Mark(column),
-        (SettleKind::Delete, Some(_)) => {
-            return Err(Problem::new("columns.settled", "is used with settle = \"mark\" only; leave it empty"));
-        }
-        (SettleKind::Mark, None) => {
-            return Err(Problem::new("columns.settled", "settle = \"mark\" needs the timestamptz column to set"));
-        }
-    };
+    let settle =
+        match (given.settle.ok_or_else(|| missing("settle"))?, optional(columns.settled.clone())) {
+            (SettleKind::Delete, None) => Settle::Delete,
+            (SettleKind::Mark, Some(column)) => Settle::Mark(column),
+            (SettleKind::Delete, Some(_)) => {
+                return Err(Problem::new(
+                    "columns.settled",
+                    "is used with settle = \"mark\" only; leave it empty",
+                ));
+            }
+            (SettleKind::Mark, None) => {
+                return Err(Problem::new(
+                    "columns.settled",
+                    "settle = \"mark\" needs the timestamptz column to set",
+                ));
+            }
+        };
     let table = required(given.table, "table")?;
     let stream = required(given.stream, "stream")?;
     Ok(OutboxConfig {
         name: required(given.name, "name").and_then(checked_name)?,
-        table: table.parse().map_err(|error| Problem::new("table", format!("found {table:?}: {error}")))?,
-        stream: stream.parse().map_err(|error| Problem::new("stream", format!("found {stream:?}: {error}")))?,
+        table: table
+            .parse()
+            .map_err(|error| Problem::new("table", format!("found {table:?}: {error}")))?,
+        stream: stream
+            .parse()
+            .map_err(|error| Problem::new("stream", format!("found {stream:?}: {error}")))?,
         format: given.format.ok_or_else(|| missing("format"))?,
         batch_rows: within(given.batch_rows, BATCH_ROWS, "batch_rows")?,
         batch_bytes: bytes(given.batch_bytes, BATCH_BYTES, "batch_bytes")?,
@@ -114,10 +133,13 @@ fn mapping(given: file::Columns) -> Result<Columns, Problem> {
 
 /// One script appends a batch with its journal, and on a cluster it reaches one slot.
 fn in_one_slot(outboxes: &[OutboxConfig]) -> Result<(), Problem> {
-    let Some(index) = outboxes.iter().position(|outbox| outbox.stream.hash_tag().is_none()) else { return Ok(()) };
+    let Some(index) = outboxes.iter().position(|outbox| outbox.stream.hash_tag().is_none()) else {
+        return Ok(());
+    };
     let OutboxConfig { name, stream, .. } = &outboxes[index];
     let message = format!(
-        "found {:?}, expected streams in one slot of the Redis cluster: put a hash tag, in doubled braces, before the first \
+        "found {:?}, expected streams in one slot of the Redis cluster: put a hash tag, in \
+            doubled braces, before the first \
          column, such as \"{{{{{name}}}}}.{stream}\"",
         stream.to_string()
     );
@@ -128,11 +150,13 @@ fn clashes(outboxes: &[OutboxConfig]) -> Result<(), Problem> {
     let (mut names, mut tables) = (HashSet::new(), HashSet::new());
     for (index, outbox) in outboxes.iter().enumerate() {
         if !names.insert(&outbox.name) {
-            let message = format!("{:?} is the name of another outbox too; names must differ", outbox.name);
+            let message =
+                format!("{:?} is the name of another outbox too; names must differ", outbox.name);
             return Err(Problem::new(format!("outbox.{index}.name"), message));
         }
         if !tables.insert(&outbox.table) {
-            let message = format!("{} is drained by another outbox too; give each table once", outbox.table);
+            let message =
+                format!("{} is drained by another outbox too; give each table once", outbox.table);
             return Err(Problem::new(format!("outbox.{index}.table"), message));
         }
     }
@@ -145,7 +169,10 @@ fn checked_name(name: String) -> Result<String, Problem> {
     if name.len() <= 63 && name.chars().all(fits) {
         Ok(name)
     } else {
-        Err(Problem::new("name", format!("found {name:?}, expected at most 63 letters, digits, '_', '-' or '.'")))
+        Err(Problem::new(
+            "name",
+            format!("found {name:?}, expected at most 63 letters, digits, '_', '-' or '.'"),
+        ))
     }
 }
 
@@ -166,27 +193,47 @@ fn within(value: Option<usize>, range: RangeInclusive<usize>, key: &str) -> Resu
     if range.contains(&value) {
         return Ok(value);
     }
-    Err(Problem::new(key, format!("found {value}, expected a number from {} to {}", range.start(), range.end())))
+    Err(Problem::new(
+        key,
+        format!("found {value}, expected a number from {} to {}", range.start(), range.end()),
+    ))
 }
 
-fn bytes(value: Option<bytesize::ByteSize>, range: RangeInclusive<u64>, key: &str) -> Result<usize, Problem> {
+fn bytes(
+    value: Option<bytesize::ByteSize>,
+    range: RangeInclusive<u64>,
+    key: &str,
+) -> Result<usize, Problem> {
     let value = value.ok_or_else(|| missing(key))?;
     let size = |bytes: u64| bytesize::ByteSize::b(bytes).to_string();
     match usize::try_from(value.as_u64()) {
         Ok(bytes) if range.contains(&value.as_u64()) => Ok(bytes),
         _ => Err(Problem::new(
             key,
-            format!("found {value}, expected a size from {} to {}", size(*range.start()), size(*range.end())),
+            format!(
+                "found {value}, expected a size from {} to {}",
+                size(*range.start()),
+                size(*range.end())
+            ),
         )),
     }
 }
 
-fn duration(value: Option<Duration>, range: RangeInclusive<Duration>, key: &str) -> Result<Duration, Problem> {
+fn duration(
+    value: Option<Duration>,
+    range: RangeInclusive<Duration>,
+    key: &str,
+) -> Result<Duration, Problem> {
     let value = value.ok_or_else(|| missing(key))?;
     if range.contains(&value) {
         return Ok(value);
     }
     let text = |duration: Duration| humantime::format_duration(duration).to_string();
-    let message = format!("found {}, expected {} to {}", text(value), text(*range.start()), text(*range.end()));
+    let message = format!(
+        "found {}, expected {} to {}",
+        text(value),
+        text(*range.start()),
+        text(*range.end())
+    );
     Err(Problem::new(key, message))
 }

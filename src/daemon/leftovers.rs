@@ -1,5 +1,5 @@
-//! What `run --once` leaves behind. It has drained the outbox when nothing waits; what still waits after another try stays
-//! there for a reason, which is told, and the exit code is 1.
+//! What `run --once` leaves behind. It has drained the outbox when nothing waits; what still waits
+//! after another try stays there for a reason, which is told, and the exit code is 1.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use super::{ConnectError, DaemonError, connect};
 use crate::config::OutboxConfig;
 use crate::metrics::OutboxMetrics;
 use crate::outbox::left::{self, Waiting};
-use crate::postgres::{Server, describe};
+use outflow_connect::postgres::{Server, describe};
 
 /// The rows that were left the last time.
 #[derive(Default)]
@@ -27,16 +27,25 @@ impl Leftovers {
         metrics: &OutboxMetrics,
     ) -> Result<bool, DaemonError> {
         let client = connect(server).await.map_err(|error| match error {
-            ConnectError::Unreachable(reason) => DaemonError::Unavailable(format!("cannot reach Postgres: {reason}")),
+            ConnectError::Unreachable(reason) => {
+                DaemonError::Unavailable(format!("cannot reach Postgres: {reason}"))
+            }
             other => DaemonError::Configuration(other.reason().to_owned()),
         })?;
-        let waiting = left::waiting(&client, outbox).await.map_err(|error| DaemonError::Failed(describe(&error)))?;
+        let waiting = left::waiting(&client, outbox)
+            .await
+            .map_err(|error| DaemonError::Failed(describe(&error)))?;
         let rows: BTreeSet<String> = waiting.iter().map(|row| row.row.clone()).collect();
         match self.known.replace(rows) {
             // None of those that come and go: what is new is for the next run.
             Some(known) => {
-                let stay: Vec<&Waiting> = waiting.iter().filter(|row| known.contains(&row.row)).collect();
-                if stay.is_empty() { Ok(false) } else { Err(DaemonError::Failed(why(outbox, &stay, metrics))) }
+                let stay: Vec<&Waiting> =
+                    waiting.iter().filter(|row| known.contains(&row.row)).collect();
+                if stay.is_empty() {
+                    Ok(false)
+                } else {
+                    Err(DaemonError::Failed(why(outbox, &stay, metrics)))
+                }
             }
             None => Ok(!waiting.is_empty()),
         }
@@ -45,15 +54,21 @@ impl Leftovers {
 
 fn why(outbox: &OutboxConfig, stay: &[&Waiting], metrics: &OutboxMetrics) -> String {
     let parked = metrics.report().parked;
-    let mut reasons: Vec<String> =
-        parked.iter().map(|parked| format!("stream {} refuses its events: {}", parked.stream, parked.reason)).collect();
+    let mut reasons: Vec<String> = parked
+        .iter()
+        .map(|parked| format!("stream {} refuses its events: {}", parked.stream, parked.reason))
+        .collect();
     let without = stay.iter().filter(|row| !row.has_order).count();
     if without > 0 {
-        reasons.push(format!("{without} of them have no value in the order column {:?}", outbox.columns.order));
+        reasons.push(format!(
+            "{without} of them have no value in the order column {:?}",
+            outbox.columns.order
+        ));
     }
     if reasons.is_empty() {
         reasons.push(
-            "other sessions have locked them, another relay has them, or a trigger or a rule keeps them; `outflow check` \
+            "other sessions have locked them, another relay has them, or a trigger or a rule \
+                keeps them; `outflow check` \
              looks for the cause"
                 .to_owned(),
         );

@@ -17,10 +17,10 @@ use crate::encode::Encoder;
 use crate::metrics::OutboxMetrics;
 use crate::outbox::PgOutbox;
 use crate::outbox::table::{Table, TableError};
-use crate::postgres::{self, Server};
-use crate::redis::Redis;
 use crate::relay::{Limits, Mode, Relay};
 use crate::sink::RedisSink;
+use outflow_connect::postgres::{self, Server};
+use outflow_connect::redis::Redis;
 
 /// Pauses between looks at a server that is down at the start, or at a table that has changed.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
@@ -28,15 +28,14 @@ const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// Between looks at a table of which something is missing: somebody may be at work on it.
 const MISSING_PAUSE: Duration = Duration::from_millis(500);
 /// For a look at the table.
-const SESSION: &str =
-    concat!(include_str!("../postgres/session.sql"), "set statement_timeout = '30s'; set lock_timeout = '10s';");
+const SESSION: &str = "set statement_timeout = '30s'; set lock_timeout = '10s';";
 /// Reasons that are told of one wait.
 const REASONS_MAX: usize = 8;
 /// How long `--once` waits for its servers.
 const ONCE_CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
-/// Relays one outbox until it is stopped, or empty. A table that changes meanwhile is examined again, and a new relay goes
-/// on with what it is then.
+/// Relays one outbox until it is stopped, or empty. A table that changes meanwhile is examined
+/// again, and a new relay goes on with what it is then.
 pub(super) async fn relay(
     config: Arc<Config>,
     outbox: OutboxConfig,
@@ -46,7 +45,14 @@ pub(super) async fn relay(
 ) -> Result<(), DaemonError> {
     let server = postgres::server(&config.postgres, "outflow")
         .map_err(|error| DaemonError::Configuration(format!("postgres.url: {error}")))?;
-    let mut look = Look { server: &server, outbox: &outbox, metrics: &metrics, mode, stop: &stop, pauses: pauses() };
+    let mut look = Look {
+        server: &server,
+        outbox: &outbox,
+        metrics: &metrics,
+        mode,
+        stop: &stop,
+        pauses: pauses(),
+    };
     let Some(mut table) = look.first().await? else { return Ok(()) };
     let redis = Redis::open(&config.redis, "outflow")
         .map_err(|error| DaemonError::Configuration(format!("redis.url: {error}")))?
@@ -65,13 +71,17 @@ pub(super) async fn relay(
         let outcome = Box::pin(relay.run(mode, &stop)).await;
         drop(relay);
         let Some(changed) = outcome else {
-            if mode == Mode::Daemon || stop.is_cancelled() || !leftovers.remain(&server, &outbox, &metrics).await? {
+            if mode == Mode::Daemon
+                || stop.is_cancelled()
+                || !leftovers.remain(&server, &outbox, &metrics).await?
+            {
                 break;
             }
             continue;
         };
         let Some(found) = look.again(&changed).await? else { break };
-        // Another table indeed. The same one would be refused again, and is tried at growing pauses.
+        // Another table indeed. The same one would be refused again, and is tried at growing
+        // pauses.
         if found != table {
             look.pauses = pauses();
             was_same = false;
@@ -105,7 +115,8 @@ fn relay_of(
         );
     }
     let sink =
-        RedisSink::new(redis.clone(), &table.journal, outbox.stream.hash_tag(), outbox.max_len).naming_by(&table.names);
+        RedisSink::new(redis.clone(), &table.journal, outbox.stream.hash_tag(), outbox.max_len)
+            .naming_by(&table.names);
     let encoder = Encoder {
         template: outbox.stream.clone(),
         format: outbox.format,
@@ -135,14 +146,23 @@ impl Look<'_> {
         self.examine(false).await
     }
 
-    /// After a change. A daemon ends for nothing that somebody may be at work on: it says what is missing, and waits.
+    /// After a change. A daemon ends for nothing that somebody may be at work on: it says what is
+    /// missing, and waits.
     async fn again(&mut self, changed: &str) -> Result<Option<Table>, DaemonError> {
-        tracing::warn!(outbox = self.outbox.name, changed, "the table has changed: examining it again");
+        tracing::warn!(
+            outbox = self.outbox.name,
+            changed,
+            "the table has changed: examining it again"
+        );
         self.metrics.down(changed);
         self.pause().await;
         let table = self.examine(self.mode == Mode::Daemon).await?;
         if let Some(table) = &table {
-            tracing::info!(outbox = self.outbox.name, oid = table.oid, "going on with the table as it is now");
+            tracing::info!(
+                outbox = self.outbox.name,
+                oid = table.oid,
+                "going on with the table as it is now"
+            );
         }
         Ok(table)
     }
@@ -158,10 +178,14 @@ impl Look<'_> {
                         is_missing = true;
                         (unfit.to_string(), "cannot go on")
                     }
-                    Err(unfit @ TableError::Unfit { .. }) => return Err(DaemonError::Configuration(unfit.to_string())),
+                    Err(unfit @ TableError::Unfit { .. }) => {
+                        return Err(DaemonError::Configuration(unfit.to_string()));
+                    }
                     Err(TableError::Unreachable(reason)) => (reason, "cannot reach Postgres"),
                 },
-                Err(ConnectError::Refused(reason)) if !waits => return Err(DaemonError::Configuration(reason)),
+                Err(ConnectError::Refused(reason)) if !waits => {
+                    return Err(DaemonError::Configuration(reason));
+                }
                 // Of several hosts another one may be promoted, and then it works.
                 Err(ConnectError::ReadOnly(reason))
                     if self.mode == Mode::Once || !waits && self.server.hosts().len() <= 1 =>
@@ -180,7 +204,11 @@ impl Look<'_> {
             self.metrics.down(&reason);
             // Reasons may take turns: each is told once.
             if known.len() < REASONS_MAX && known.insert(reason.clone()) {
-                tracing::warn!(outbox = self.outbox.name, reason, "{what}: trying again until it works");
+                tracing::warn!(
+                    outbox = self.outbox.name,
+                    reason,
+                    "{what}: trying again until it works"
+                );
             }
             if is_missing { self.rest(MISSING_PAUSE).await } else { self.pause().await }
         }
@@ -203,7 +231,8 @@ impl Look<'_> {
 /// Of a refusal that nobody's change explains.
 fn unchanged(outbox: &OutboxConfig, refusal: &str) -> String {
     format!(
-        "outbox {:?}: {refusal}; {} has not changed meanwhile: a rule or what a trigger calls may be the reason; \
+        "outbox {:?}: {refusal}; {} has not changed meanwhile: a rule or what a trigger calls may \
+            be the reason; \
          `outflow check` looks for the cause",
         outbox.name, outbox.table
     )
@@ -215,11 +244,18 @@ fn pauses() -> ExponentialBackoff {
 }
 
 /// Over sessions of its own, before anything is set in one, and the table with all that it needs.
-pub(super) async fn looked_up(server: &Server, client: &Client, outbox: &OutboxConfig) -> Result<Table, TableError> {
+pub(super) async fn looked_up(
+    server: &Server,
+    client: &Client,
+    outbox: &OutboxConfig,
+) -> Result<Table, TableError> {
     if postgres::shares_sessions(server, client).await.map_err(TableError::Unreachable)? {
         let message = format!("postgres.url: {}; {}", postgres::POOLED, postgres::UNPOOLED);
         return Err(TableError::Unfit { outbox: outbox.name.clone(), message });
     }
-    client.batch_execute(SESSION).await.map_err(|error| TableError::Unreachable(postgres::describe(&error)))?;
+    client
+        .batch_execute(&postgres::session(SESSION))
+        .await
+        .map_err(|error| TableError::Unreachable(postgres::describe(&error)))?;
     Table::inspect(client, outbox).await
 }

@@ -9,11 +9,12 @@ use super::outbox::looked_up;
 use super::{ConnectError, connect};
 use crate::config::{Config, OutboxConfig};
 use crate::outbox::table::TableError;
-use crate::postgres;
-use crate::redis::{self, Args, Redis};
 use crate::sink::journal_key;
+use outflow_connect::postgres;
+use outflow_connect::redis::{self, Args, Redis};
 
-/// What connections are made of: addresses, the certificates that they name, and what is waited for on them.
+/// What connections are made of: addresses, the certificates that they name, and what is waited for
+/// on them.
 #[derive(PartialEq, Eq)]
 pub(super) struct Connections {
     addresses: [String; 2],
@@ -24,7 +25,8 @@ pub(super) struct Connections {
 
 impl Connections {
     pub(super) fn of(config: &Config) -> Self {
-        let files = postgres::files(&config.postgres).into_iter().chain(redis::files(&config.redis));
+        let files =
+            postgres::files(&config.postgres).into_iter().chain(redis::files(&config.redis));
         Self {
             addresses: [&config.postgres, &config.redis].map(|url| url.expose_secret().to_owned()),
             wait_replicas: config.wait_replicas,
@@ -43,9 +45,11 @@ pub(super) struct Exchange {
 impl Exchange {
     /// `reconnect`: all of them, for the servers are reached in another way.
     pub(super) fn between(old: &Config, new: &Config, reconnect: bool) -> Self {
-        let stays =
-            |outbox: &OutboxConfig| !reconnect && old.outboxes.contains(outbox) && new.outboxes.contains(outbox);
-        let names = old.outboxes.iter().filter(|outbox| !stays(outbox)).map(|outbox| outbox.name.clone());
+        let stays = |outbox: &OutboxConfig| {
+            !reconnect && old.outboxes.contains(outbox) && new.outboxes.contains(outbox)
+        };
+        let names =
+            old.outboxes.iter().filter(|outbox| !stays(outbox)).map(|outbox| outbox.name.clone());
         Self {
             stopped: names.collect(),
             started: new.outboxes.iter().filter(|outbox| !stays(outbox)).cloned().collect(),
@@ -66,22 +70,31 @@ pub(super) fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
 /// How long another Redis may take to answer.
 const REDIS_LIMIT: Duration = Duration::from_secs(5);
 
-/// Looks whether the relays that are to start could: as at a start, a table, column or privilege that is missing, a
-/// password or a certificate that is refused. The server that is used already may be away: it is waited for. Another one
-/// must answer, for the old address may be better.
-pub(super) async fn try_out(old: &Config, config: &Config, exchange: &Exchange) -> Result<(), String> {
+/// Looks whether the relays that are to start could: as at a start, a table, column or privilege
+/// that is missing, a password or a certificate that is refused. The server that is used already
+/// may be away: it is waited for. Another one must answer, for the old address may be better.
+pub(super) async fn try_out(
+    old: &Config,
+    config: &Config,
+    exchange: &Exchange,
+) -> Result<(), String> {
     if exchange.started.is_empty() {
         return Ok(());
     }
-    let is_other = |of: fn(&Config) -> &SecretString| of(old).expose_secret() != of(config).expose_secret();
+    let is_other =
+        |of: fn(&Config) -> &SecretString| of(old).expose_secret() != of(config).expose_secret();
     if is_other(|config| &config.redis) {
         redis_answers(config).await.map_err(|failure| format!("redis.url: {failure}"))?;
     }
-    let server =
-        postgres::server(&config.postgres, "outflow reload").map_err(|error| format!("postgres.url: {error}"))?;
+    let server = postgres::server(&config.postgres, "outflow reload")
+        .map_err(|error| format!("postgres.url: {error}"))?;
     let client = match connect(&server).await {
         Ok(client) => client,
-        Err(ConnectError::Refused(reason) | ConnectError::ReadOnly(reason) | ConnectError::Insecure(reason)) => {
+        Err(
+            ConnectError::Refused(reason)
+            | ConnectError::ReadOnly(reason)
+            | ConnectError::Insecure(reason),
+        ) => {
             return Err(reason);
         }
         Err(ConnectError::Unreachable(reason)) if is_other(|config| &config.postgres) => {
@@ -101,7 +114,10 @@ pub(super) async fn try_out(old: &Config, config: &Config, exchange: &Exchange) 
 /// Whether Redis lets us in and reads a journal for us.
 async fn redis_answers(config: &Config) -> Result<(), String> {
     let redis = Redis::open(&config.redis, "outflow reload").map_err(|error| error.to_string())?;
-    let tags = config.outboxes.iter().map(|outbox| outbox.stream.hash_tag().filter(|_| redis.is_cluster()));
+    let tags = config
+        .outboxes
+        .iter()
+        .map(|outbox| outbox.stream.hash_tag().filter(|_| redis.is_cluster()));
     let tag = tags.flatten().next();
     let journal = journal_key("reload", tag);
     let outcome = match redis.ready(REDIS_LIMIT).await {
@@ -145,9 +161,14 @@ mod tests {
 
     #[test]
     fn only_what_differs_is_exchanged() {
-        let check = |old: &[(&str, usize)], new: &[(&str, usize)], reconnect, stopped: &[&str], started: &[&str]| {
+        let check = |old: &[(&str, usize)],
+                     new: &[(&str, usize)],
+                     reconnect,
+                     stopped: &[&str],
+                     started: &[&str]| {
             let exchange = Exchange::between(&config(old), &config(new), reconnect);
-            let names: Vec<&str> = exchange.started.iter().map(|outbox| outbox.name.as_str()).collect();
+            let names: Vec<&str> =
+                exchange.started.iter().map(|outbox| outbox.name.as_str()).collect();
             assert_eq!(
                 (exchange.stopped, names),
                 (stopped.iter().map(ToString::to_string).collect(), started.to_vec())

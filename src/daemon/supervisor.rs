@@ -15,7 +15,7 @@ use crate::notify;
 use crate::relay::Mode;
 use crate::roster::Roster;
 use crate::spans::Exporter;
-use crate::telemetry::Log;
+use outflow_service::telemetry::Log;
 
 pub(super) struct Supervisor {
     config: Arc<Config>,
@@ -86,7 +86,8 @@ impl Supervisor {
                 () = overdue => {
                     let limit = humantime::format_duration(grace);
                     return Err(DaemonError::Failed(format!(
-                        "what was in flight was not settled within {limit}: aborted; it is recovered at the next start"
+                        "what was in flight was not settled within {limit}: aborted; it is \
+                            recovered at the next start"
                     )));
                 }
                 Some(()) = hangups.recv(), if !stop.is_cancelled() => self.reload().await,
@@ -122,16 +123,27 @@ impl Supervisor {
 
     fn start(&mut self, outbox: OutboxConfig, metrics: OutboxMetrics) {
         let (name, stop) = (outbox.name.clone(), self.stop.child_token());
-        let spans = self.exporter.as_ref().map(|exporter| exporter.outbox(&name, &outbox.stream.to_string()));
+        let spans = self
+            .exporter
+            .as_ref()
+            .map(|exporter| exporter.outbox(&name, &outbox.stream.to_string()));
         let metrics = metrics.traced(spans);
-        let relay = outbox::relay(Arc::clone(&self.config), outbox, metrics.clone(), self.mode, stop.clone());
+        let relay = outbox::relay(
+            Arc::clone(&self.config),
+            outbox,
+            metrics.clone(),
+            self.mode,
+            stop.clone(),
+        );
         let of_task = name.clone();
         let task = self.tasks.spawn(async move { (of_task, relay.await) });
         self.running.insert(name, Running { metrics, stop, task });
     }
 
     fn show(&self) {
-        let metrics = |outbox: &OutboxConfig| self.running.get(&outbox.name).map(|running| running.metrics.clone());
+        let metrics = |outbox: &OutboxConfig| {
+            self.running.get(&outbox.name).map(|running| running.metrics.clone())
+        };
         self.roster.set(self.config.outboxes.iter().filter_map(metrics).collect());
     }
 
@@ -145,7 +157,10 @@ impl Supervisor {
         };
         match &outcome {
             Ok(()) => tracing::info!("the new configuration is in force"),
-            Err(reason) => tracing::error!(reason, "the new configuration is rejected: going on with the old one"),
+            Err(reason) => tracing::error!(
+                reason,
+                "the new configuration is rejected: going on with the old one"
+            ),
         }
         self.metrics.reloads().ended(outcome.as_ref().map_err(String::as_str).copied());
         notify::reloaded().await;
@@ -160,13 +175,15 @@ impl Supervisor {
             tracing::warn!(key, "this key takes effect at the next start only");
         }
         let Exchange { stopped, started } = exchange;
-        tracing::info!(?stopped, started = ?started.iter().map(|outbox| &outbox.name).collect::<Vec<_>>(), "changed");
+        tracing::info!(?stopped,
+            started = ?started.iter().map(|outbox| &outbox.name).collect::<Vec<_>>(), "changed");
         let mut known = self.put_down(&stopped).await;
         self.config = Arc::new(config);
         self.connections = connections;
         for outbox in started {
             // The same series go on counting.
-            let metrics = known.remove(&outbox.name).unwrap_or_else(|| self.metrics.outbox(&outbox.name));
+            let metrics =
+                known.remove(&outbox.name).unwrap_or_else(|| self.metrics.outbox(&outbox.name));
             self.start(outbox, metrics);
         }
         known.values().for_each(OutboxMetrics::retire);
@@ -174,8 +191,8 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Stops these relays, which settle what is in flight and hand their slots over, and waits for them. Returns their
-    /// metrics.
+    /// Stops these relays, which settle what is in flight and hand their slots over, and waits for
+    /// them. Returns their metrics.
     async fn put_down(&mut self, names: &[String]) -> BTreeMap<String, OutboxMetrics> {
         let mut known = BTreeMap::new();
         for (name, running) in self.running.iter().filter(|(name, _)| names.contains(name)) {
@@ -192,7 +209,10 @@ impl Supervisor {
         if tokio::time::timeout(grace, ending).await.is_err() {
             for name in names {
                 if let Some(running) = self.running.remove(name) {
-                    tracing::warn!(outbox = name, "not settled within shutdown_grace: aborted; it is recovered now");
+                    tracing::warn!(
+                        outbox = name,
+                        "not settled within shutdown_grace: aborted; it is recovered now"
+                    );
                     running.task.abort();
                 }
             }

@@ -1,4 +1,5 @@
-//! Beside a relay: its gauges and report, what `--once` says while it waits, certificates, the deaths that were not told yet.
+//! Beside a relay: its gauges and report, what `--once` says while it waits, certificates, the
+//! deaths that were not told yet.
 
 use std::sync::Arc;
 
@@ -6,9 +7,9 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::config::{Config, OutboxConfig};
 use crate::metrics::OutboxMetrics;
-use crate::postgres::Server;
 use crate::relay::Mode;
 use crate::{certificates, gauge, progress};
+use outflow_connect::postgres::Server;
 
 /// Ends with its value.
 pub(super) struct Watch {
@@ -24,7 +25,8 @@ impl Watch {
         metrics: &OutboxMetrics,
         mode: Mode,
     ) -> Self {
-        let watching = watch(mode, Arc::clone(config), outbox.clone(), metrics.clone(), server.clone());
+        let watching =
+            watch(mode, Arc::clone(config), outbox.clone(), metrics.clone(), server.clone());
         Self { metrics: metrics.clone(), _task: AbortOnDropHandle::new(tokio::spawn(watching)) }
     }
 }
@@ -36,10 +38,19 @@ impl Drop for Watch {
 }
 
 /// A single drain that is over soon needs none of it.
-async fn watch(mode: Mode, config: Arc<Config>, outbox: OutboxConfig, metrics: OutboxMetrics, server: Server) {
+async fn watch(
+    mode: Mode,
+    config: Arc<Config>,
+    outbox: OutboxConfig,
+    metrics: OutboxMetrics,
+    server: Server,
+) {
     match mode {
         Mode::Daemon => {
-            tokio::join!(gauge::keep(server, outbox, metrics.clone()), certificates::watch(config, metrics));
+            tokio::join!(
+                gauge::keep(server, outbox, metrics.clone()),
+                certificates::watch(config, metrics)
+            );
         }
         Mode::Once => {
             tokio::time::sleep(progress::FIRST / 2).await;

@@ -1,19 +1,22 @@
-//! Who put dead letters back or deleted them: one row for each outbox, written in the transaction that does it.
+//! Who put dead letters back or deleted them: one row for each outbox, written in the transaction
+//! that does it.
 
 use serde_json::{Value, json};
 use tokio_postgres::Transaction;
 use tokio_postgres::types::Type;
 
 use super::Filter;
-use crate::who::{host, os_user};
+use outflow_core::who::{host, os_user};
 
 /// Numbers of letters that an audit row keeps.
 const IDS_MAX: usize = 100;
 
-/// Notes that `letters` of an outbox were retried or discarded, and by which filter they were chosen.
+/// Notes that `letters` of an outbox were retried or discarded, and by which filter they were
+/// chosen.
 ///
 /// # Errors
-/// Postgres refused or is gone; the transaction is to be rolled back, so that nothing is done without a trace.
+/// Postgres refused or is gone; the transaction is to be rolled back, so that nothing is done
+/// without a trace.
 pub async fn note(
     transaction: &Transaction<'_>,
     action: &str,

@@ -1,12 +1,13 @@
-//! Dead letters back into their event table: the insert by the column mapping, under new order numbers.
+//! Dead letters back into their event table: the insert by the column mapping, under new order
+//! numbers.
 
 use tokio_postgres::Transaction;
 use tokio_postgres::error::SqlState;
 
 use crate::columns::{self, Column};
 use crate::config::{OutboxConfig, Settle};
-use crate::postgres::describe;
-use crate::table_name::{quote_identifier, quote_literal};
+use outflow_connect::postgres::describe;
+use outflow_core::table_name::{quote_identifier, quote_literal};
 
 /// Why dead letters cannot go back; nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -25,15 +26,21 @@ struct Insert {
     values: Vec<String>,
 }
 
-/// Puts these dead letters of one outbox back into its table: the same event (id, key, type, payload, headers, time,
-/// columns of the stream's name) under a new order number, in the order of `ids`, which is their original one. A
-/// marked row that is still there is unmarked instead. Returns how many; those that somebody else took are not there.
+/// Puts these dead letters of one outbox back into its table: the same event (id, key, type,
+/// payload, headers, time, columns of the stream's name) under a new order number, in the order of
+/// `ids`, which is their original one. A marked row that is still there is unmarked instead.
+/// Returns how many; those that somebody else took are not there.
 ///
 /// # Errors
 /// [`PutBackError`] says what to do; the transaction is to be rolled back.
-pub async fn put_back(transaction: &Transaction<'_>, config: &OutboxConfig, ids: &[i64]) -> Result<u64, PutBackError> {
+pub async fn put_back(
+    transaction: &Transaction<'_>,
+    config: &OutboxConfig,
+    ids: &[i64],
+) -> Result<u64, PutBackError> {
     let failed = |message: String| PutBackError { outbox: config.name.clone(), message };
-    let found = columns::of(transaction, &config.table).await.map_err(|error| failed(describe(&error)))?;
+    let found =
+        columns::of(transaction, &config.table).await.map_err(|error| failed(describe(&error)))?;
     if found.is_empty() {
         return Err(failed(format!("there is no table {}; correct outbox.table", config.table)));
     }
@@ -48,11 +55,15 @@ pub async fn put_back(transaction: &Transaction<'_>, config: &OutboxConfig, ids:
             transaction.execute(&statement, &[&config.name, &ids]).await.map_err(explain)
         }
         Settle::Mark(mark) => {
-            let statement = transaction.prepare(&insert.or_unmark(config, &found, mark)).await.map_err(&explain)?;
+            let statement = transaction
+                .prepare(&insert.or_unmark(config, &found, mark))
+                .await
+                .map_err(&explain)?;
             let mut back = 0;
             // One by one: an update has no order in which it hands out numbers.
             for id in ids {
-                let row = transaction.query_one(&statement, &[&config.name, &[*id].as_slice()]).await;
+                let row =
+                    transaction.query_one(&statement, &[&config.name, &[*id].as_slice()]).await;
                 back += u64::try_from(row.map_err(&explain)?.get::<_, i64>(0)).unwrap_or(0);
             }
             Ok(back)
@@ -70,7 +81,10 @@ async fn incomplete(
     let found = match found {
         Ok(found) => found,
         Err(error) if error.code() == Some(&SqlState::UNDEFINED_COLUMN) => {
-            return Err(format!("{}: run `outflow migrate` with this configuration", describe(&error)));
+            return Err(format!(
+                "{}: run `outflow migrate` with this configuration",
+                describe(&error)
+            ));
         }
         Err(error) => return Err(describe(&error)),
     };
@@ -81,8 +95,10 @@ async fn incomplete(
     let letters: Vec<String> = found.iter().take(INCOMPLETE_TOLD).map(letter).collect();
     Ok((!letters.is_empty()).then(|| {
         format!(
-            "{} dead letters are incomplete, because Postgres could not hand out all of the row ({}{}): `outflow dead show ID` \
-             says why; insert such an event by hand, then `outflow dead discard` it, and leave it out of this command \
+            "{} dead letters are incomplete, because Postgres could not hand out all of the row \
+                ({}{}): `outflow dead show ID` \
+             says why; insert such an event by hand, then `outflow dead discard` it, and leave it \
+             out of this command \
              (by numbers, or with --reason)",
             found.len(),
             letters.join("; "),
@@ -91,13 +107,16 @@ async fn incomplete(
     }))
 }
 
-/// Which columns get which values. What is not kept gets its default; so does the order column, if it has one.
+/// Which columns get which values. What is not kept gets its default; so does the order column, if
+/// it has one.
 fn insert(config: &OutboxConfig, found: &[Column]) -> Result<Insert, String> {
     let names = &config.columns;
     let mut insert = Insert::default();
     let of = |name: &str| {
         let column = found.iter().find(|column| column.name == name);
-        column.ok_or_else(|| format!("the configuration names the column {name:?}, but {} has none", config.table))
+        column.ok_or_else(|| {
+            format!("the configuration names the column {name:?}, but {} has none", config.table)
+        })
     };
     let id = of(&names.id)?;
     let event_id = of(&names.event_id)?;
@@ -117,7 +136,8 @@ fn insert(config: &OutboxConfig, found: &[Column]) -> Result<Insert, String> {
     }
     for name in config.stream.columns() {
         let name_in_sql = quote_literal(name);
-        let (source, bytes) = (format!("(route ->> {name_in_sql})"), format!("bytes -> 'route' ->> {name_in_sql}"));
+        let (source, bytes) =
+            (format!("(route ->> {name_in_sql})"), format!("bytes -> 'route' ->> {name_in_sql}"));
         insert.add(of(name)?, kept(&source, &bytes, of(name)?));
     }
     if !id.has_default {
@@ -128,7 +148,8 @@ fn insert(config: &OutboxConfig, found: &[Column]) -> Result<Insert, String> {
         return Ok(insert);
     }
     Err(format!(
-        "the order column {:?} of {} has no default, so that there is no new number to be had; give it one: \
+        "the order column {:?} of {} has no default, so that there is no new number to be had; \
+            give it one: \
          alter table {} alter column {} set default …",
         order.name,
         config.table,
@@ -150,10 +171,12 @@ impl Insert {
         self.columns.contains(&quote_identifier(&column.name))
     }
 
-    /// `overriding`: an event id that is an identity column is kept. The sort comes before the defaults are taken.
+    /// `overriding`: an event id that is an identity column is kept. The sort comes before the
+    /// defaults are taken.
     fn insert_where(&self, config: &OutboxConfig, condition: &str) -> String {
         format!(
-            "insert into {} ({}) overriding system value select {} from gone {condition} order by gone.id",
+            "insert into {} ({}) overriding system value select {} from gone {condition} order by \
+                gone.id",
             config.table.quoted(),
             self.columns.join(", "),
             self.values.join(", ")
@@ -165,17 +188,22 @@ impl Insert {
         format!("{GONE} {}", self.insert_where(config, ""))
     }
 
-    /// For one letter: unmarks its row if that is still there, else inserts it. Parameters as above.
+    /// For one letter: unmarks its row if that is still there, else inserts it. Parameters as
+    /// above.
     fn or_unmark(&self, config: &OutboxConfig, found: &[Column], mark: &str) -> String {
         let names = &config.columns;
         let kind = |name: &str| found.iter().find(|column| column.name == name);
         let id_type = kind(&names.id).map_or("text", |column| column.sql_type());
-        let renumber = kind(&names.order).filter(|order| order.has_default && names.order != names.event_id);
-        let renumber = renumber.map(|order| format!(", {} = default", quote_identifier(&order.name)));
+        let renumber =
+            kind(&names.order).filter(|order| order.has_default && names.order != names.event_id);
+        let renumber =
+            renumber.map(|order| format!(", {} = default", quote_identifier(&order.name)));
         format!(
             "{GONE}, back as (update {} as t set {} = null{} from gone \
-             where t.{} = gone.\"row\"::{id_type} and t.{}::text collate \"C\" = gone.event_id returning 1), \
-             put as ({} returning 1) select (select count(*) from back) + (select count(*) from put)",
+             where t.{} = gone.\"row\"::{id_type} and t.{}::text collate \"C\" = gone.event_id \
+             returning 1), \
+             put as ({} returning 1) select (select count(*) from back) + (select count(*) from \
+             put)",
             config.table.quoted(),
             quote_identifier(mark),
             renumber.unwrap_or_default(),
@@ -187,7 +215,8 @@ impl Insert {
 }
 
 /// Taking them here and there is one statement: of two that retry at once, one gets each letter.
-const GONE: &str = "with gone as (delete from outflow.dead_letter where outbox = $1 and id = any ($2) returning *)";
+const GONE: &str = "with gone as (delete from outflow.dead_letter where outbox = $1 and id = any \
+    ($2) returning *)";
 
 const INCOMPLETE: &str = "select id, array_to_string(missing, ', ') from outflow.dead_letter \
      where outbox = $1 and id = any ($2) and cardinality(missing) > 0 order by id";
@@ -214,8 +243,12 @@ fn kept(source: &str, bytes: &str, column: &Column) -> String {
 fn headers_of(column: &Column) -> String {
     let printed = kept("headers", "bytes ->> 'headers'", column);
     let headers = match column.kind.as_str() {
-        kind @ ("json" | "jsonb") => format!("coalesce((documents -> 'headers')::{kind}, headers::{kind})"),
-        "bytea" => format!("coalesce(convert_to((documents -> 'headers')::text, 'UTF8'), {printed})"),
+        kind @ ("json" | "jsonb") => {
+            format!("coalesce((documents -> 'headers')::{kind}, headers::{kind})")
+        }
+        "bytea" => {
+            format!("coalesce(convert_to((documents -> 'headers')::text, 'UTF8'), {printed})")
+        }
         _ => format!("coalesce((documents -> 'headers')::text, headers)::{}", column.sql_type()),
     };
     match (column.not_null, column.kind.as_str()) {
@@ -238,9 +271,16 @@ fn payload_of(column: &Column) -> String {
     match column.kind.as_str() {
         "bytea" => format!("coalesce(convert_to(({document})::text, 'UTF8'), payload)"),
         // A null payload was kept as no bytes, which is no JSON.
-        "json" => format!("coalesce(({document})::json, nullif(convert_from(payload, 'UTF8'), '')::json)"),
-        "jsonb" => format!("coalesce({document}, nullif(convert_from(payload, 'UTF8'), '')::jsonb)"),
-        _ => format!("coalesce(({document})::text, convert_from(payload, 'UTF8'))::{}", column.sql_type()),
+        "json" => {
+            format!("coalesce(({document})::json, nullif(convert_from(payload, 'UTF8'), '')::json)")
+        }
+        "jsonb" => {
+            format!("coalesce({document}, nullif(convert_from(payload, 'UTF8'), '')::jsonb)")
+        }
+        _ => format!(
+            "coalesce(({document})::text, convert_from(payload, 'UTF8'))::{}",
+            column.sql_type()
+        ),
     }
 }
 
@@ -254,14 +294,19 @@ fn explained(error: &tokio_postgres::Error, config: &OutboxConfig, insert: &Inse
             config.table.quoted()
         ),
         Some(code) if *code == SqlState::NOT_NULL_VIOLATION => {
-            "dead letters keep the mapped columns and those of the stream's name only; give the column a default, or \
+            "dead letters keep the mapped columns and those of the stream's name only; give the \
+                column a default, or \
              insert the event by hand (`outflow dead show ID --json`) and `outflow dead discard` it"
                 .to_owned()
         }
         Some(code) if *code == SqlState::UNIQUE_VIOLATION => {
-            "that event is in the table already; `outflow dead discard` the letter if it is the same".to_owned()
+            "that event is in the table already; `outflow dead discard` the letter if it is the \
+                same"
+                .to_owned()
         }
-        Some(code) if *code == SqlState::UNDEFINED_COLUMN => "run `outflow migrate` with this configuration".to_owned(),
+        Some(code) if *code == SqlState::UNDEFINED_COLUMN => "run `outflow migrate` with this \
+            configuration"
+            .to_owned(),
         _ => return reason,
     };
     format!("{reason}: {remedy}")

@@ -1,13 +1,13 @@
-//! The first event in line, and for how long it has waited: by its own time, and by how long it has been seen there,
-//! which no row can lie about.
+//! The first event in line, and for how long it has waited: by its own time, and by how long it has
+//! been seen there, which no row can lie about.
 
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use crate::age::Age;
 use crate::backlog::Look;
 use crate::metrics::FirstInLine;
+use outflow_core::age::Age;
 
 /// An event that has been first for so long is named in the member's report.
 const NAMED_AFTER: Duration = Duration::from_secs(10);
@@ -27,7 +27,8 @@ impl First {
     /// An event that was first at the last look as well is seen since then.
     pub(super) fn next(known: Option<Self>, look: Look) -> Self {
         let known = known.filter(|known| known.row.is_some() && known.row == look.first);
-        let (seen, since) = known.map_or_else(|| (Instant::now(), Timestamp::now()), |known| (known.seen, known.since));
+        let (seen, since) = known
+            .map_or_else(|| (Instant::now(), Timestamp::now()), |known| (known.seen, known.since));
         Self { row: look.first, seen, since, time: look.oldest, events: look.events }
     }
 
@@ -41,7 +42,8 @@ impl First {
     }
 
     pub(super) fn named(&self) -> Option<FirstInLine> {
-        let row = self.row.clone().filter(|_| self.events > 0 && self.seen.elapsed() >= NAMED_AFTER)?;
+        let row =
+            self.row.clone().filter(|_| self.events > 0 && self.seen.elapsed() >= NAMED_AFTER)?;
         Some(FirstInLine { row, since: self.since })
     }
 }

@@ -1,4 +1,5 @@
-//! Events that wait although nothing is wrong with any server: told once each time, because nothing else would tell.
+//! Events that wait although nothing is wrong with any server: told once each time, because nothing
+//! else would tell.
 
 use crate::backlog::Unordered;
 use crate::config::OutboxConfig;
@@ -26,18 +27,22 @@ impl Stuck {
                 events = unordered.events,
                 row = unordered.first,
                 column = outbox.columns.order,
-                "events have no value in the order column, and no claim comes to them: give them one"
+                "events have no value in the order column, and no claim comes to them: give them \
+                    one"
             );
         }
         self.unordered = is_unordered;
-        let row =
-            first.map(|first| &first.row).filter(|row| is_silent(report) && unordered.first.as_ref() != Some(*row));
+        let row = first
+            .map(|first| &first.row)
+            .filter(|row| is_silent(report) && unordered.first.as_ref() != Some(*row));
         if let Some(row) = row.filter(|row| self.row.as_ref() != Some(*row)) {
             tracing::warn!(
                 outbox = outbox.name,
                 row,
-                "an event waits, and no claim takes it: another session has locked it, another relay has its key, or a \
-                 trigger or a rule keeps it; `outflow status` and `outflow check` look for the cause"
+                "an event waits, and no claim takes it: another session has locked it, another \
+                    relay has its key, or a \
+                 trigger or a rule keeps it; `outflow status` and `outflow check` look for the \
+                 cause"
             );
         }
         self.row = row.cloned();
@@ -46,7 +51,10 @@ impl Stuck {
 
 /// Whether nothing is told that would explain it.
 fn is_silent(report: &Report) -> bool {
-    report.problem.is_none() && report.standby.is_none() && report.parked.is_empty() && report.events_per_second == 0.0
+    report.problem.is_none()
+        && report.standby.is_none()
+        && report.parked.is_empty()
+        && report.events_per_second == 0.0
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! Events that went to the dead letters, collected so that the log has one line with counts and not one for each.
+//! Events that went to the dead letters, collected so that the log has one line with counts and not
+//! one for each.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -42,11 +43,13 @@ impl Deaths {
     pub(super) fn example(&self, event: &str, words: &str) {
         let mut state = self.state();
         if state.example.is_none() {
-            state.example = Some(format!("{event}: {words}").chars().take(EXAMPLE_CHARS_MAX).collect());
+            state.example =
+                Some(format!("{event}: {words}").chars().take(EXAMPLE_CHARS_MAX).collect());
         }
     }
 
-    /// Writes a line if there is something to tell, and the last line is not too fresh (unless it is the `last` chance).
+    /// Writes a line if there is something to tell, and the last line is not too fresh (unless it
+    /// is the `last` chance).
     pub(super) fn tell(&self, outbox: &str, last: bool) {
         let mut state = self.state();
         let is_due = last || state.told.is_none_or(|told| told.elapsed() >= PAUSE);
@@ -63,7 +66,8 @@ impl Deaths {
             events,
             reasons,
             example,
-            "events went to the dead letters: `outflow dead list` shows them; correct the cause, then `outflow dead retry`"
+            "events went to the dead letters: `outflow dead list` shows them; correct the cause, \
+                then `outflow dead retry`"
         );
     }
 
@@ -99,6 +103,9 @@ mod tests {
         assert_eq!(state.counts.len(), KINDS_MAX);
         assert_eq!(state.counts.values().sum::<u64>() + state.others, 2_000);
         let told = counted(&state.counts, state.others);
-        assert!(told.contains("1000 × no_stream,") && told.contains("10 × too_large (events.0)"), "{told}");
+        assert!(
+            told.contains("1000 × no_stream,") && told.contains("10 × too_large (events.0)"),
+            "{told}"
+        );
     }
 }

@@ -1,12 +1,13 @@
-//! What is known of an outbox beyond its batches: ages, dead letters, the backlog, what the member says of itself.
+//! What is known of an outbox beyond its batches: ages, dead letters, the backlog, what the member
+//! says of itself.
 
 use std::sync::atomic::Ordering;
 
 use jiff::Timestamp;
 
 use super::{FirstInLine, OutboxMetrics, Report};
-use crate::age::Age;
 use crate::event::DeadReason;
+use outflow_core::age::Age;
 
 impl OutboxMetrics {
     /// One far-off time would spoil the sum for ever.
@@ -88,7 +89,12 @@ impl OutboxMetrics {
     }
 
     /// Until when a certificate is valid; `None`: not known, or there is none.
-    pub(crate) fn certificate_expires(&self, server: &str, certificate: &str, until: Option<Timestamp>) {
+    pub(crate) fn certificate_expires(
+        &self,
+        server: &str,
+        certificate: &str,
+        until: Option<Timestamp>,
+    ) {
         let gauge = self.all.certificate_expiry.with_label_values(&[server, certificate]);
         #[expect(clippy::cast_precision_loss, reason = "whole seconds of the next thousand years")]
         gauge.set(until.map_or(f64::NAN, |until| until.as_second() as f64));

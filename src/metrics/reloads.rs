@@ -20,11 +20,15 @@ impl Reloads {
     /// # Errors
     /// If another series has one of these names.
     pub fn new(registry: &Registry) -> prometheus::Result<Self> {
-        let total = Opts::new("outflow_config_reloads_total", "Reloads of the configuration (SIGHUP) by their result");
+        let total = Opts::new(
+            "outflow_config_reloads_total",
+            "Reloads of the configuration (SIGHUP) by their result",
+        );
         let total = IntCounterVec::new(total, &["result"])?;
         let successful = IntGauge::new(
             "outflow_config_last_reload_successful",
-            "1 if the configuration in the file is the one in force, 0 if the last reload was rejected",
+            "1 if the configuration in the file is the one in force, 0 if the last reload was \
+                rejected",
         )?;
         let succeeded_at = Gauge::new(
             "outflow_config_last_reload_success_timestamp_seconds",

@@ -1,4 +1,5 @@
-//! What a member says of itself in its row of `outflow.member`, for `outflow status` to read from anywhere.
+//! What a member says of itself in its row of `outflow.member`, for `outflow status` to read from
+//! anywhere.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,8 +18,8 @@ const REASON_CHARS_MAX: usize = 200;
 /// Of what keeps a member from delivering.
 const PROBLEM_CHARS_MAX: usize = 500;
 
-/// How fast a member is, what keeps it from delivering, and which streams it has parked. What an older version does not
-/// say is not known.
+/// How fast a member is, what keeps it from delivering, and which streams it has parked. What an
+/// older version does not say is not known.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Report {

@@ -1,5 +1,6 @@
-//! Running the script on a busy table. Whoever waits for a lock on it makes all later writers wait as well; so each try is
-//! cut short by the script's own `lock_timeout`, the writers pass, and the next try follows.
+//! Running the script on a busy table. Whoever waits for a lock on it makes all later writers wait
+//! as well; so each try is cut short by the script's own `lock_timeout`, the writers pass, and the
+//! next try follows.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +8,7 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
-use crate::postgres::{blockers, describe};
+use outflow_connect::postgres::{blockers, describe};
 
 /// Pauses between two tries: longer than a try, so that writers get more of the time than we do.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
@@ -22,8 +23,9 @@ pub struct Sessions {
     pub observer: Option<Client>,
 }
 
-/// Runs `script`, which is one transaction, until it gets its locks or `patience` is over. Each further try has sessions
-/// of its own, because a role may preset that idle ones are ended, and between two tries they are idle.
+/// Runs `script`, which is one transaction, until it gets its locks or `patience` is over. Each
+/// further try has sessions of its own, because a role may preset that idle ones are ended, and
+/// between two tries they are idle.
 ///
 /// # Errors
 /// The server's own words, or who holds the lock. Nothing was changed.
@@ -41,7 +43,8 @@ pub(super) async fn run(
         let Sessions { worker, observer } = sessions;
         let pid = worker.query_typed_one("select pg_catalog.pg_backend_pid()", &[]).await;
         let pid: i32 = pid.map_err(|error| describe(&error))?.get(0);
-        let (outcome, wait) = blockers::watched(observer.as_ref(), pid, worker.batch_execute(script)).await;
+        let (outcome, wait) =
+            blockers::watched(observer.as_ref(), pid, worker.batch_execute(script)).await;
         let Err(error) = outcome else { return Ok(()) };
         if !is_locked(&error) {
             return Err(describe(&error));
@@ -52,8 +55,10 @@ pub(super) async fn run(
         let pause = pauses.next().unwrap_or(PAUSE_MAX);
         if started.elapsed() + pause >= patience {
             return Err(format!(
-                "{wait}; gave up after {tries} tries in {} s, and nothing was changed: wait for the end of that \
-                 transaction or end it (select pg_terminate_backend(PID)), then run `outflow migrate` again; \
+                "{wait}; gave up after {tries} tries in {} s, and nothing was changed: wait for \
+                    the end of that \
+                 transaction or end it (select pg_terminate_backend(PID)), then run `outflow \
+                 migrate` again; \
                  --lock-wait makes it try for longer",
                 started.elapsed().as_secs()
             ));

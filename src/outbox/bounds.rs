@@ -29,7 +29,8 @@ impl PgOutbox {
             state.look_again_from(BEGINNING);
         }
         state.catch_up();
-        let (xids, floors) = state.cursor.watched().map(|(xid, floor)| (xid.to_string(), floor)).unzip();
+        let (xids, floors) =
+            state.cursor.watched().map(|(xid, floor)| (xid.to_string(), floor)).unzip();
         let (position, limit) = (state.cursor.position(), state.limit);
         Bounds {
             position,

@@ -1,4 +1,7 @@
-//! Claiming: one transaction that fences itself, checks its generation, and takes the next rows out of the table.
+//! Claiming: one transaction that fences itself, checks its generation, and takes the next rows out
+//! of the table.
+
+mod limit;
 
 use std::sync::Arc;
 
@@ -7,6 +10,8 @@ use futures_util::{TryStreamExt, future};
 use parking_lot::Mutex;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Row, Statement};
+
+use limit::as_cap;
 
 use super::bounds::Bounds;
 use super::cursor::{Look, Proof, Snapshot};
@@ -20,15 +25,15 @@ use super::texts::Texts;
 use super::{OutboxError, connections, lock};
 use crate::event::Batch;
 
-/// What a deferred trigger or key has against the delete is said by the claim, before anything is appended; said by the
-/// commit, it would be a doubt.
-const BEGIN: &str = "begin isolation level read committed read write; set constraints all immediate";
-/// The setting lives as long as the transaction, and the delete asks for it: had `begin` failed, each of the statements
-/// sent behind it would commit by itself, and this one would set it for nobody.
-const FENCE: &str = "select pg_advisory_xact_lock_shared($1, $2), set_config('outflow.claim', 'open', true)";
-
-/// What Postgres adds to it must still be an integer.
-const CAP_MAX: i32 = i32::MAX - 16;
+/// What a deferred trigger or key has against the delete is said by the claim, before anything is
+/// appended; said by the commit, it would be a doubt.
+const BEGIN: &str =
+    "begin isolation level read committed read write; set constraints all immediate";
+/// The setting lives as long as the transaction, and the delete asks for it: had `begin` failed,
+/// each of the statements sent behind it would commit by itself, and this one would set it for
+/// nobody.
+const FENCE: &str =
+    "select pg_advisory_xact_lock_shared($1, $2), set_config('outflow.claim', 'open', true)";
 
 /// An open claim: its transaction and its rows.
 pub struct PgClaim {
@@ -67,9 +72,10 @@ pub(super) enum Denied {
 }
 
 impl PgOutbox {
-    /// Takes the next rows, as many as fit. What the server refuses is tried again with as many as it had handed out by then,
-    /// down to the one row that is the reason; that one is looked at alone. Not by halves: each attempt may cost the server
-    /// seconds, if the row is a gigabyte as text.
+    /// Takes the next rows, as many as fit. What the server refuses is tried again with as many as
+    /// it had handed out by then, down to the one row that is the reason; that one is looked at
+    /// alone. Not by halves: each attempt may cost the server seconds, if the row is a gigabyte as
+    /// text.
     pub(super) async fn take(&self, parked: &[String]) -> Result<Option<PgClaim>, OutboxError> {
         let mut lone = false;
         loop {
@@ -145,21 +151,13 @@ impl PgOutbox {
         }
     }
 
-    /// Makes the next claim smaller, at most `rows`; `false` if it is one row already.
-    fn narrow(&self, rows: usize) -> bool {
-        let mut state = locked(&self.state);
-        let is_one = state.limit <= 1;
-        state.limit = rows.min(state.limit / 2).max(1);
-        !is_one
-    }
-
-    /// How many bytes a field of a claim may have.
-    pub(super) fn cap(&self) -> i32 {
-        as_cap(self.config.batch_bytes)
-    }
-
     /// Registers the rows, or lets them go if one is in flight already.
-    async fn hold(&self, client: Lease, batch: Batch, look: Option<&Look>) -> Result<Option<PgClaim>, OutboxError> {
+    async fn hold(
+        &self,
+        client: Lease,
+        batch: Batch,
+        look: Option<&Look>,
+    ) -> Result<Option<PgClaim>, OutboxError> {
         let by_order = self.config.columns.order == self.config.columns.id && self.table.has_cursor;
         let entered = {
             let mut state = locked(&self.state);
@@ -181,16 +179,29 @@ impl PgOutbox {
                 let (client, full) = (Some(client.release()), look.is_some_and(|look| look.full));
                 let texts = Texts::new(&self.config, &self.table.ascii);
                 let settled = false;
-                Ok(Some(PgClaim { outbox_name, route_columns, texts, client, batch, number, full, settled, state }))
+                Ok(Some(PgClaim {
+                    outbox_name,
+                    route_columns,
+                    texts,
+                    client,
+                    batch,
+                    number,
+                    full,
+                    settled,
+                    state,
+                }))
             }
             Err(row) => {
                 roll_back(client).await?;
-                Err(OutboxError::InFlight(String::from_utf8_lossy(&row).replace('\0', " of version ")))
+                Err(OutboxError::InFlight(
+                    String::from_utf8_lossy(&row).replace('\0', " of version "),
+                ))
             }
         }
     }
 
-    /// `lone`: one row, which is known to be no larger than an event may be. `only`: of this stream, wherever it is.
+    /// `lone`: one row, which is known to be no larger than an event may be. `only`: of this
+    /// stream, wherever it is.
     async fn look(
         &self,
         client: &Object,
@@ -213,7 +224,18 @@ impl PgOutbox {
         only: Option<&str>,
     ) -> Result<Looked, Failed> {
         let oid = self.table.oid;
-        let Bounds { position, xids, floors, limit, generation, slots, unseen, proof, held, sequence } = self.bounds();
+        let Bounds {
+            position,
+            xids,
+            floors,
+            limit,
+            generation,
+            slots,
+            unseen,
+            proof,
+            held,
+            sequence,
+        } = self.bounds();
         let (fence, ask_generation, claim) = self.prepared(client).await?;
         let batch_max = self.config.batch_bytes;
         let bytes_max = if lone { self.config.event_bytes_max.max(batch_max) } else { batch_max };
@@ -221,7 +243,8 @@ impl PgOutbox {
         let rows_max = i64::try_from(limit).unwrap_or(i64::MAX);
         let parked = (!parked.is_empty()).then_some(parked);
         let position = if only.is_some() { super::cursor::BEGINNING } else { position };
-        let (unseen, unseen_floor) = unseen.map(|(number, floor)| (number.to_string(), floor)).unzip();
+        let (unseen, unseen_floor) =
+            unseen.map(|(number, floor)| (number.to_string(), floor)).unzip();
         let (proof_token, proof_drawn) = proof.map(|Proof { token, drawn }| (token, drawn)).unzip();
         let (held, held_keys) = held.unzip();
         let params: [&(dyn ToSql + Sync); 17] = [
@@ -271,8 +294,9 @@ impl PgOutbox {
             Err(lost) => return Err(lost),
         }
         let known = self.is_ours(known, generation)?;
-        let snapshot = Snapshot::parse(known.get(1))
-            .ok_or_else(|| Failed::Lost(OutboxError::Postgres("a snapshot that cannot be read".to_owned())))?;
+        let snapshot = Snapshot::parse(known.get(1)).ok_or_else(|| {
+            Failed::Lost(OutboxError::Postgres("a snapshot that cannot be read".to_owned()))
+        })?;
         let proof = self.proof(client, sequence, known.get(3), known.get(4)).await?;
         let full = taken.len() >= limit;
         if only.is_none() {
@@ -284,10 +308,12 @@ impl PgOutbox {
     }
 
     async fn prepared(&self, client: &Object) -> Result<(Statement, Statement, Statement), Failed> {
-        let (fence, generation) = (client.prepare_cached(FENCE), client.prepare_cached(&self.table.sql.generation));
+        let (fence, generation) =
+            (client.prepare_cached(FENCE), client.prepare_cached(&self.table.sql.generation));
         let claim = client.prepare_cached(&self.table.sql.claim);
         let prepared = ask(future::try_join3(fence, generation, claim)).await?;
-        same_types(&prepared.1, &self.table.layout.types, &self.config.table).map_err(Failed::Lost)?;
+        same_types(&prepared.1, &self.table.layout.types, &self.config.table)
+            .map_err(Failed::Lost)?;
         Ok(prepared)
     }
 
@@ -296,22 +322,29 @@ impl PgOutbox {
         let oid = self.table.oid;
         ask(client.batch_execute(BEGIN)).await?;
         ask(client.execute(FENCE, &[&lock::FENCE, &lock::key(oid)])).await?;
-        let known = ask(client.query_opt(&self.table.sql.generation, &[&oid, &None::<u32>])).await?;
+        let known =
+            ask(client.query_opt(&self.table.sql.generation, &[&oid, &None::<u32>])).await?;
         self.is_ours(known, generation).map(drop)
     }
 
     /// Whether the table is the one that was examined, and the generation ours.
     fn is_ours(&self, known: Option<Row>, generation: i64) -> Result<Row, Failed> {
         let known = known.ok_or_else(|| Failed::Lost(is_unregistered(&self.config.table)))?;
-        // Rows of another table were not taken: the delete asks too. But that there are none would be believed.
+        // Rows of another table were not taken: the delete asks too. But that there are none would
+        // be believed.
         if !known.get::<_, bool>(2) {
             return Err(Failed::Lost(is_another(&self.config.table)));
         }
         let in_force: i64 = known.get(0);
-        if in_force == generation { Ok(known) } else { Err(Failed::Lost(OutboxError::Stale(in_force))) }
+        if in_force == generation {
+            Ok(known)
+        } else {
+            Err(Failed::Lost(OutboxError::Stale(in_force)))
+        }
     }
 
-    /// Opens the connections that the batches in flight will use, so that the first events do not wait for them.
+    /// Opens the connections that the batches in flight will use, so that the first events do not
+    /// wait for them.
     pub(super) async fn warm_up(&self) {
         let ready = async |_| {
             let client = self.connection().await?;
@@ -320,28 +353,21 @@ impl PgOutbox {
         };
         let size = self.config.in_flight + SPARE_CONNECTIONS;
         self.pool.resize(size);
-        let Err(error) = within(future::try_join_all((0..self.config.in_flight).map(ready))).await else { return };
+        let Err(error) = within(future::try_join_all((0..self.config.in_flight).map(ready))).await
+        else {
+            return;
+        };
         if !connections::are_too_few(&error) {
-            tracing::debug!(outbox = self.config.name, %error, "connections are opened when they are needed");
+            tracing::debug!(outbox = self.config.name, %error, "connections are opened when they \
+                are needed");
             return;
         }
-        // Each batch in flight would wait for a connection that is never to be had, and fail; fewer work.
+        // Each batch in flight would wait for a connection that is never to be had, and fail; fewer
+        // work.
         let had = connections::to_be_had(size, || ready(0)).await;
         self.pool.resize(had.max(connections::LEAST));
         connections::tell(&self.config.name, had, size, &error);
     }
-
-    /// After large rows the limit grows again, as fast as what was seen allows.
-    fn adapt_limit(&self, rows: usize, bytes: usize) {
-        let average = bytes.checked_div(rows).unwrap_or(0).max(1);
-        let fits = (self.config.batch_bytes / average).max(1);
-        let mut state = locked(&self.state);
-        state.limit = fits.min(state.limit.saturating_mul(2)).min(self.config.batch_rows);
-    }
-}
-
-fn as_cap(bytes: usize) -> i32 {
-    i32::try_from(bytes).unwrap_or(i32::MAX).min(CAP_MAX)
 }
 
 /// As [`roll_back`], after an error: what a session has prepared may no longer fit the table.

@@ -1,4 +1,5 @@
-//! What to do when the server lets the relay have fewer connections than it is configured for: work with those, and say so.
+//! What to do when the server lets the relay have fewer connections than it is configured for: work
+//! with those, and say so.
 
 use super::OutboxError;
 
@@ -31,7 +32,9 @@ pub(super) fn tell(outbox: &str, had: usize, wanted: usize, error: &OutboxError)
         connections = had,
         wanted,
         reason = %error,
-        "too few connections to Postgres: delivering with fewer batches at once; raise the role's connection limit \
-         (alter role … connection limit …) or max_connections (which takes a restart of Postgres), or lower in_flight"
+        "too few connections to Postgres: delivering with fewer batches at once; raise the role's \
+            connection limit \
+         (alter role … connection limit …) or max_connections (which takes a restart of \
+         Postgres), or lower in_flight"
     );
 }

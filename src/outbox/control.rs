@@ -1,7 +1,7 @@
 //! The control connection: the member's seat, its sleep lock, and the notifications that wake it.
 //!
-//! A direct session, not one of a transaction pooler: session locks and LISTEN live and die with it. It is driven here
-//! because deadpool's sessions throw notifications away.
+//! A direct session, not one of a transaction pooler: session locks and LISTEN live and die with
+//! it. It is driven here because deadpool's sessions throw notifications away.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -18,29 +18,31 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::source::{failed, within};
 use super::{OutboxError, Woken, lock};
-use crate::postgres::{Connection, Server};
+use outflow_connect::postgres::{self, Connection, Server};
 
 /// `idle_session_timeout` ends the session of a frozen host, whose kernel still answers keepalives.
-const SESSION: &str = concat!(
-    include_str!("../postgres/session.sql"),
-    "set statement_timeout = '10s'; set lock_timeout = '5s'; set idle_session_timeout = '10s'"
-);
+const SESSION: &str =
+    "set statement_timeout = '10s'; set lock_timeout = '5s'; set idle_session_timeout = '10s'";
 /// Well below `idle_session_timeout`.
 const PING_PAUSE: Duration = Duration::from_secs(3);
-/// One statement, so that the seat is taken before the member's row can be seen: whoever sees it without its lock takes
-/// the member for dead.
-const TAKE_SEAT: &str = "with joined as (insert into outflow.member (relation, host, pid, version, mapping) \
-    select $1::oid, $2, $3, $4, $5 from outflow.outbox where relation = $1::oid returning number) select number, pg_try_advisory_lock($6, number) from joined";
+/// One statement, so that the seat is taken before the member's row can be seen: whoever sees it
+/// without its lock takes the member for dead.
+const TAKE_SEAT: &str = "with joined as (insert into outflow.member (relation, host, pid, \
+    version, mapping) \
+    select $1::oid, $2, $3, $4, $5 from outflow.outbox where relation = $1::oid returning number) \
+    select number, pg_try_advisory_lock($6, number) from joined";
 const TRY_LOCK: &str = "select pg_try_advisory_lock($1, $2)";
 const UNLOCK: &str = "select pg_advisory_unlock($1, $2)";
 const IN_FORCE: &str = "select generation from outflow.outbox where relation = $1::oid";
-/// What the member that owns slot 0 tells the others when it falls asleep; anything else means that somebody is awake.
+/// What the member that owns slot 0 tells the others when it falls asleep; anything else means that
+/// somebody is awake.
 const ASLEEP: &str = "asleep";
 const AWAKE: &str = "awake";
 /// Of [`Waiter::sleeper`]: the rest counts what was heard.
 const ASLEEP_BIT: u64 = 1;
 const IS_HELD: &str = "select exists (select from pg_locks where locktype = 'advisory' and granted \
-    and mode = 'ExclusiveLock' and database = (select oid from pg_database where datname = current_database()) \
+    and mode = 'ExclusiveLock' and database = (select oid from pg_database where datname = \
+    current_database()) \
     and classid = $1::integer::oid and objid = $2::integer::oid and objsubid = 2)";
 
 /// An open control session.
@@ -76,10 +78,16 @@ pub(super) struct Seen {
 }
 
 impl Control {
-    /// Connects and takes a seat, which is given up by the end of this session, however that comes about.
-    pub(super) async fn connect(server: &Server, oid: u32, mapping: &str) -> Result<Self, OutboxError> {
+    /// Connects and takes a seat, which is given up by the end of this session, however that comes
+    /// about.
+    pub(super) async fn connect(
+        server: &Server,
+        oid: u32,
+        mapping: &str,
+    ) -> Result<Self, OutboxError> {
         let server = server.named("outflow control");
-        let (client, connection) = within(async { server.connect().await.map_err(|error| failed(&error)) }).await?;
+        let (client, connection) =
+            within(async { server.connect().await.map_err(|error| failed(&error)) }).await?;
         let client = Arc::new(client);
         let waiter = Waiter {
             inserted: Arc::new(Notify::new()),
@@ -88,14 +96,22 @@ impl Control {
             closed: CancellationToken::new(),
         };
         let members = members_channel(oid);
-        let driver = AbortOnDropHandle::new(tokio::spawn(drive(connection, waiter.clone(), members.clone())));
-        let pinger = AbortOnDropHandle::new(tokio::spawn(ping(Arc::clone(&client), waiter.closed.clone())));
+        let driver = AbortOnDropHandle::new(tokio::spawn(drive(
+            connection,
+            waiter.clone(),
+            members.clone(),
+        )));
+        let pinger =
+            AbortOnDropHandle::new(tokio::spawn(ping(Arc::clone(&client), waiter.closed.clone())));
         // LISTEN is committed before the first claim looks at the table.
-        let set_up = format!("{SESSION}; listen outflow_{oid}; listen {members}");
-        within(async { client.batch_execute(&set_up).await.map_err(|error| failed(&error)) }).await?;
+        let set_up =
+            format!("{}; listen outflow_{oid}; listen {members}", postgres::session(SESSION));
+        within(async { client.batch_execute(&set_up).await.map_err(|error| failed(&error)) })
+            .await?;
         let seat = take_seat(&client, oid, mapping).await?;
         let holds_wake = AtomicBool::new(false);
-        let control = Self { client, oid, seat, waiter, holds_wake, _driver: driver, _pinger: pinger };
+        let control =
+            Self { client, oid, seat, waiter, holds_wake, _driver: driver, _pinger: pinger };
         control.notify(&members, "").await?;
         Ok(control)
     }
@@ -109,15 +125,20 @@ impl Control {
         self.waiter.closed.clone()
     }
 
-    /// Learns whether somebody sleeps when a share-out begins: who kept the sleep lock may be gone without a word. What
-    /// is heard meanwhile is younger, and counts instead.
+    /// Learns whether somebody sleeps when a share-out begins: who kept the sleep lock may be gone
+    /// without a word. What is heard meanwhile is younger, and counts instead.
     pub(super) async fn learn_who_sleeps(&self) -> Result<(), OutboxError> {
         let known = self.waiter.sleeper.load(Ordering::Acquire);
         let key = (lock::WAKE, lock::key(self.oid));
         let rows = self.query(IS_HELD, &[(&key.0, Type::INT4), (&key.1, Type::INT4)]).await?;
         let asleep = rows.first().is_some_and(|row| row.get(0));
         let learned = known & !ASLEEP_BIT | u64::from(asleep);
-        let _ = self.waiter.sleeper.compare_exchange(known, learned, Ordering::AcqRel, Ordering::Acquire);
+        let _ = self.waiter.sleeper.compare_exchange(
+            known,
+            learned,
+            Ordering::AcqRel,
+            Ordering::Acquire,
+        );
         Ok(())
     }
 
@@ -132,14 +153,21 @@ impl Control {
     /// Looks at the share-out and at who lives.
     pub(super) async fn look(&self) -> Result<Seen, OutboxError> {
         let in_force = self.query(IN_FORCE, &[(&self.oid, Type::OID)]).await?;
-        let live =
-            self.query(include_str!("sql/live.sql"), &[(&self.oid, Type::OID), (&lock::SEAT, Type::INT4)]).await?;
-        let in_force = in_force.first().ok_or_else(|| OutboxError::Postgres("the registration is gone".to_owned()))?;
+        let live = self
+            .query(
+                include_str!("sql/live.sql"),
+                &[(&self.oid, Type::OID), (&lock::SEAT, Type::INT4)],
+            )
+            .await?;
+        let in_force = in_force
+            .first()
+            .ok_or_else(|| OutboxError::Postgres("the registration is gone".to_owned()))?;
         let live = live.iter().map(|row| row.get(0)).collect();
         Ok(Seen { generation: in_force.get(0), live })
     }
 
-    /// Takes the sleep lock if no writer holds it shared. Only ever tries: a waiter would make every writer notify.
+    /// Takes the sleep lock if no writer holds it shared. Only ever tries: a waiter would make
+    /// every writer notify.
     pub(super) async fn fall_asleep(&self, others: bool) -> Result<bool, OutboxError> {
         if !self.holds_wake.load(Ordering::Acquire) {
             if !self.lock_call(TRY_LOCK, lock::WAKE).await? {
@@ -154,7 +182,8 @@ impl Control {
         Ok(true)
     }
 
-    /// For a member that does not own slot 0: whether the one that does sleeps, so that writers notify.
+    /// For a member that does not own slot 0: whether the one that does sleeps, so that writers
+    /// notify.
     pub(super) fn sleeper_sleeps(&self) -> bool {
         self.waiter.clear();
         self.waiter.sleeper.load(Ordering::Acquire) & ASLEEP_BIT != 0
@@ -178,7 +207,9 @@ impl Control {
     }
 
     async fn notify(&self, channel: &str, payload: &str) -> Result<(), OutboxError> {
-        self.query("select pg_notify($1, $2)", &[(&channel, Type::TEXT), (&payload, Type::TEXT)]).await.map(drop)
+        self.query("select pg_notify($1, $2)", &[(&channel, Type::TEXT), (&payload, Type::TEXT)])
+            .await
+            .map(drop)
     }
 
     async fn lock_call(&self, statement: &str, class: i32) -> Result<bool, OutboxError> {
@@ -187,7 +218,11 @@ impl Control {
         Ok(rows.first().is_some_and(|row| row.get(0)))
     }
 
-    async fn query(&self, statement: &str, params: &[(&(dyn ToSql + Sync), Type)]) -> Result<Vec<Row>, OutboxError> {
+    async fn query(
+        &self,
+        statement: &str,
+        params: &[(&(dyn ToSql + Sync), Type)],
+    ) -> Result<Vec<Row>, OutboxError> {
         query(&self.client, statement, params).await
     }
 }
@@ -204,11 +239,14 @@ async fn query(
     statement: &str,
     params: &[(&(dyn ToSql + Sync), Type)],
 ) -> Result<Vec<Row>, OutboxError> {
-    within(async { client.query_typed(statement, params).await.map_err(|error| failed(&error)) }).await
+    within(async { client.query_typed(statement, params).await.map_err(|error| failed(&error)) })
+        .await
 }
 
 async fn take_seat(client: &Client, oid: u32, mapping: &str) -> Result<i32, OutboxError> {
-    let host = nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let host = nix::unistd::gethostname()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default();
     let pid = i32::try_from(std::process::id()).unwrap_or_default();
     let version = env!("CARGO_PKG_VERSION");
     let params: [(&(dyn ToSql + Sync), Type); 6] = [
@@ -222,7 +260,9 @@ async fn take_seat(client: &Client, oid: u32, mapping: &str) -> Result<i32, Outb
     match query(client, TAKE_SEAT, &params).await?.first() {
         Some(row) if row.get(1) => Ok(row.get(0)),
         None => Err(OutboxError::Changed("the table is no longer registered".to_owned())),
-        Some(_) => Err(OutboxError::Postgres("the seat is taken: two schemas share a database".to_owned())),
+        Some(_) => {
+            Err(OutboxError::Postgres("the seat is taken: two schemas share a database".to_owned()))
+        }
     }
 }
 
@@ -235,7 +275,8 @@ fn members_channel(oid: u32) -> String {
 }
 
 impl Waiter {
-    /// Waits until something may have been inserted, at most `limit`. What came since [`Waiter::clear`] counts.
+    /// Waits until something may have been inserted, at most `limit`. What came since
+    /// [`Waiter::clear`] counts.
     pub(super) async fn inserted(&self, limit: Duration) -> Woken {
         self.wait(&self.inserted, limit).await
     }
@@ -274,7 +315,9 @@ impl Waiter {
 async fn drive(mut connection: Connection, waiter: Waiter, members: String) {
     loop {
         match poll_fn(|cx| connection.poll_message(cx)).await {
-            Some(Ok(AsyncMessage::Notification(heard))) if heard.channel() == members => waiter.members.notify_one(),
+            Some(Ok(AsyncMessage::Notification(heard))) if heard.channel() == members => {
+                waiter.members.notify_one();
+            }
             Some(Ok(AsyncMessage::Notification(heard))) => {
                 waiter.hear(heard.payload() == ASLEEP);
                 waiter.inserted.notify_one();

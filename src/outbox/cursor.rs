@@ -1,48 +1,54 @@
 //! Where to start looking, without ever overtaking: the cursor and its watch list. Pure.
 //!
-//! A row is unsent as long as it exists. The cursor only avoids rescanning rows that were already claimed. `id > last`
-//! alone loses rows and breaks the order of a key, because ids commit out of order. No clock is asked here: every rule
-//! below follows from what Postgres has numbered.
+//! A row is unsent as long as it exists. The cursor only avoids rescanning rows that were already
+//! claimed. `id > last` alone loses rows and breaks the order of a key, because ids commit out of
+//! order. No clock is asked here: every rule below follows from what Postgres has numbered.
 //!
 //! # The watch list
-//! Let C be a claim that took rows, with the transaction number X and a snapshot that is not younger than the one that
-//! selected its rows. A row that C did not see belongs to a transaction T of one of two sorts:
+//! Let C be a claim that took rows, with the transaction number X and a snapshot that is not
+//! younger than the one that selected its rows. A row that C did not see belongs to a transaction T
+//! of one of two sorts:
 //!
-//! * T's number is below X, and T had not ended in the snapshot. C *lists* every such T with a floor. The first claim
-//!   whose snapshot has T as ended starts no higher than T's floor.
-//! * T's number is above X. If T is still open at the next claim, that claim lists it. If T came and went in between,
-//!   the next claim's snapshot shows that some number above X has ended, and it starts no higher than the floor of what
-//!   C could not know ([`Cursor::unseen`]).
+//! * T's number is below X, and T had not ended in the snapshot. C *lists* every such T with a
+//!   floor. The first claim whose snapshot has T as ended starts no higher than T's floor.
+//! * T's number is above X. If T is still open at the next claim, that claim lists it. If T came
+//!   and went in between, the next claim's snapshot shows that some number above X has ended, and
+//!   it starts no higher than the floor of what C could not know ([`Cursor::unseen`]).
 //!
-//! Either way T is first seen after some claim P that took rows, whose number T's number is above: the claim before C,
-//! or C itself. What is left is the floor: all rows of T that are not taken yet must be above it.
+//! Either way T is first seen after some claim P that took rows, whose number T's number is above:
+//! the claim before C, or C itself. What is left is the floor: all rows of T that are not taken yet
+//! must be above it.
 //!
 //! # The floor
-//! **On a table with a [`Proof`]** the floor is L(P), the last value that the sequence of the order column had handed
-//! out when P asked, before P had its own number. The proof is that ids of the table come from that sequence alone
-//! (`generated always as identity`), that the sequence only goes up and no session hoards its values, and that
-//! `outflow migrate`'s trigger gives a transaction its number before the first default of its insert is evaluated. So:
-//! L(P) was read, then P got its number, then T got its number (a higher one), then T drew its ids. They are above L(P).
-//! It does not matter how long T takes for any of it.
+//! **On a table with a [`Proof`]** the floor is L(P), the last value that the sequence of the order
+//! column had handed out when P asked, before P had its own number. The proof is that ids of the
+//! table come from that sequence alone (`generated always as identity`), that the sequence only
+//! goes up and no session hoards its values, and that `outflow migrate`'s trigger gives a
+//! transaction its number before the first default of its insert is evaluated. So: L(P) was read,
+//! then P got its number, then T got its number (a higher one), then T drew its ids. They are above
+//! L(P). It does not matter how long T takes for any of it.
 //!
-//! **On any other table** (serial columns, ids allocated in an earlier statement, several nodes' ranges, partitions, no
-//! trigger …) nothing is known of when an id was drawn, and the floor is [`BEGINNING`]. Order holds there as well. It
-//! costs a walk over the dead rows at the front of the index whenever some transaction has ended since the last claim;
-//! `outflow check` says why a table has no proof, and what gives it one.
+//! **On any other table** (serial columns, ids allocated in an earlier statement, several nodes'
+//! ranges, partitions, no trigger …) nothing is known of when an id was drawn, and the floor is
+//! [`BEGINNING`]. Order holds there as well. It costs a walk over the dead rows at the front of the
+//! index whenever some transaction has ended since the last claim; `outflow check` says why a table
+//! has no proof, and what gives it one.
 //!
-//! The position follows the same rule: what C did not see and did not list is above L(C), so the position may be
-//! anything up to L(C). One row with a far higher id (an import, another node's range) never pulls it higher.
+//! The position follows the same rule: what C did not see and did not list is above L(C), so the
+//! position may be anything up to L(C). One row with a far higher id (an import, another node's
+//! range) never pulls it higher.
 //!
 //! # What may change
-//! The catalog yields a token of what the proof rests on: it changes with every `alter`, `disable trigger`, `restart`,
-//! and with the grants. All of these wait for the writers of the table to end, or make them wait. Hence a claim whose
-//! snapshot shows the new token also shows every row that was written under the old one. The claim compares the token,
-//! and that the sequence has not gone back, in the snapshot that selects the rows; on a difference it starts at the
-//! beginning. The member then forgets what it knew ([`Cursor::looked`]).
+//! The catalog yields a token of what the proof rests on: it changes with every `alter`,
+//! `disable trigger`, `restart`, and with the grants. All of these wait for the writers of the
+//! table to end, or make them wait. Hence a claim whose snapshot shows the new token also shows
+//! every row that was written under the old one. The claim compares the token, and that the
+//! sequence has not gone back, in the snapshot that selects the rows; on a difference it starts at
+//! the beginning. The member then forgets what it knew ([`Cursor::looked`]).
 //!
-//! What cannot be seen: `setval` back *and* forward beyond where the sequence was, between two claims, and ids that
-//! somebody forces (`overriding system value`, COPY with the column). Such rows are found by the sweep, which takes them
-//! as evidence against the proof (evidence.rs).
+//! What cannot be seen: `setval` back *and* forward beyond where the sequence was, between two
+//! claims, and ids that somebody forces (`overriding system value`, COPY with the column). Such
+//! rows are found by the sweep, which takes them as evidence against the proof (evidence.rs).
 
 mod evidence;
 #[cfg(test)]
@@ -71,7 +77,11 @@ impl Snapshot {
     pub fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split(':');
         let (_xmin, xmax, open) = (parts.next()?, parts.next()?.parse().ok()?, parts.next()?);
-        let open = open.split(',').filter(|id| !id.is_empty()).map(|id| id.parse().ok()).collect::<Option<Vec<_>>>()?;
+        let open = open
+            .split(',')
+            .filter(|id| !id.is_empty())
+            .map(|id| id.parse().ok())
+            .collect::<Option<Vec<_>>>()?;
         Some(Self { xmax, open })
     }
 
@@ -83,8 +93,8 @@ impl Snapshot {
 /// That transactions draw their ids after they have their number, and ever higher ones.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Proof {
-    /// What the catalog says. It differs whenever anything that the proof rests on was changed, even if it was changed
-    /// back.
+    /// What the catalog says. It differs whenever anything that the proof rests on was changed,
+    /// even if it was changed back.
     pub token: String,
     /// The last value that the sequence has handed out; [`BEGINNING`] if it has handed out none.
     pub drawn: i64,
@@ -123,8 +133,8 @@ pub struct Cursor {
     looked: Option<Looked>,
     /// Transactions that may be open, with their floors.
     watched: BTreeMap<u64, i64>,
-    /// This member's own claims that may be open: their ends would send every claim back. What becomes of their rows is
-    /// known here without watching.
+    /// This member's own claims that may be open: their ends would send every claim back. What
+    /// becomes of their rows is known here without watching.
     own: Vec<u64>,
     /// What floors and position rest on.
     proof: Option<Proof>,
@@ -155,19 +165,21 @@ impl Cursor {
         self.position
     }
 
-    /// The listed transactions and their floors. The claim computes its lower bound from them in its own snapshot.
+    /// The listed transactions and their floors. The claim computes its lower bound from them in
+    /// its own snapshot.
     pub fn watched(&self) -> impl Iterator<Item = (u64, i64)> {
         self.watched.iter().map(|(xid, floor)| (*xid, *floor))
     }
 
-    /// The number above which the last claim could not see, and the floor of what may have come and gone there since: a
-    /// claim whose snapshot has that number or a higher one as ended starts no higher than this.
+    /// The number above which the last claim could not see, and the floor of what may have come and
+    /// gone there since: a claim whose snapshot has that number or a higher one as ended starts no
+    /// higher than this.
     pub fn unseen(&self) -> Option<(u64, i64)> {
         self.looked.map(|Looked { own, floor }| (own + 1, floor))
     }
 
-    /// What the next claim must find unchanged, and its sequence not below, or else start at the beginning. `None` if
-    /// nothing rests on it.
+    /// What the next claim must find unchanged, and its sequence not below, or else start at the
+    /// beginning. `None` if nothing rests on it.
     pub fn proof(&self) -> Option<&Proof> {
         self.proof.as_ref()
     }
@@ -183,8 +195,10 @@ impl Cursor {
         // Whatever the claim found of the proof, it did not start higher.
         let all = self.position == BEGINNING;
         let holds = self.holds(proof);
-        let suspect =
-            self.evidence.take().filter(|order| holds && proof.is_some() && !self.comes_to(*order, &look.snapshot));
+        let suspect = self
+            .evidence
+            .take()
+            .filter(|order| holds && proof.is_some() && !self.comes_to(*order, &look.snapshot));
         if suspect.is_some() {
             self.distrust();
             // The claim itself did not start at the beginning.
@@ -195,7 +209,8 @@ impl Cursor {
             self.forget();
         }
         self.proof = proof.cloned();
-        // The claim's snapshot is not older than this one, so it was lowered by all that had ended here.
+        // The claim's snapshot is not older than this one, so it was lowered by all that had ended
+        // here.
         self.watched.retain(|xid, _| !look.snapshot.has_ended(*xid));
         let (Some(own), Some(last)) = (look.own, look.last) else { return };
         self.own.retain(|xid| !look.snapshot.has_ended(*xid));
@@ -203,8 +218,8 @@ impl Cursor {
         self.own.push(own);
         self.highest = self.highest.max(last);
         if all || holds {
-            // After a short claim nothing is left below the highest; after a full one there may be, and rows that have the
-            // last one's order value too, where these are not unique.
+            // After a short claim nothing is left below the highest; after a full one there may be,
+            // and rows that have the last one's order value too, where these are not unique.
             let reached = if look.full { last.saturating_sub(1) } else { self.highest };
             self.position = proof.map_or(reached, |proof| reached.min(proof.drawn));
         }
@@ -213,7 +228,8 @@ impl Cursor {
         self.evidence.note(own, floor);
     }
 
-    /// Goes back so that the row of this order value is looked at again: a claim was rolled back, or a sweep found one.
+    /// Goes back so that the row of this order value is looked at again: a claim was rolled back,
+    /// or a sweep found one.
     pub fn rewind_below(&mut self, order: i64) {
         self.position = self.position.min(order.saturating_sub(1));
     }
@@ -223,9 +239,10 @@ impl Cursor {
         *self = Self { distrusts: self.distrusts, ..Self::default() };
     }
 
-    /// Whether a row that a sweep found seems to contradict the proof: its transaction was numbered after a claim, and yet
-    /// its id was drawn before. `xmin` is its transaction's number without the epoch. It may also be a savepoint's, which
-    /// gets its number later, or the sequence went back: the next claim knows ([`Cursor::suspect`]).
+    /// Whether a row that a sweep found seems to contradict the proof: its transaction was numbered
+    /// after a claim, and yet its id was drawn before. `xmin` is its transaction's number without
+    /// the epoch. It may also be a savepoint's, which gets its number later, or the sequence went
+    /// back: the next claim knows ([`Cursor::suspect`]).
     pub fn contradicts(&self, order: i64, xmin: u32) -> bool {
         self.proof.is_some() && self.evidence.contradicts(order, xmin)
     }
@@ -265,12 +282,16 @@ impl Cursor {
 
     /// Whether a claim with this snapshot comes to a row behind the position, for what has ended.
     fn comes_to(&self, order: i64, snapshot: &Snapshot) -> bool {
-        let listed = self.watched.iter().any(|(xid, floor)| *floor < order && snapshot.has_ended(*xid));
-        listed || self.looked.is_some_and(|looked| looked.floor < order && snapshot.xmax > looked.own + 1)
+        let listed =
+            self.watched.iter().any(|(xid, floor)| *floor < order && snapshot.has_ended(*xid));
+        listed
+            || self
+                .looked
+                .is_some_and(|looked| looked.floor < order && snapshot.xmax > looked.own + 1)
     }
 
-    /// Lists every transaction that may be open below `own`: the open ones, and all from `xmax` up, which the snapshot
-    /// does not name.
+    /// Lists every transaction that may be open below `own`: the open ones, and all from `xmax` up,
+    /// which the snapshot does not name.
     fn list_open(&mut self, snapshot: &Snapshot, own: u64) {
         let floor = self.looked.map_or(BEGINNING, |looked| looked.floor);
         let unnamed = snapshot.xmax..own;

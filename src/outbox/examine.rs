@@ -1,10 +1,11 @@
 //! When a claim of one row was refused: which row it is, and what is to become of it.
 //!
-//! The next rows are tried one after another, each behind a savepoint. One that can never be delivered (too large, not
-//! readable, a null where a value is needed) goes to the dead letters, with the server's words and without being fetched.
-//! One that the server hands out but does not let go, or not now for reasons of its own, is held back with its key; but
-//! only if another row can be taken, or if it is the row that is refused: a delete of no row at all is granted. Else it is
-//! the table or the server, and everything waits.
+//! The next rows are tried one after another, each behind a savepoint. One that can never be
+//! delivered (too large, not readable, a null where a value is needed) goes to the dead letters,
+//! with the server's words and without being fetched. One that the server hands out but does not
+//! let go, or not now for reasons of its own, is held back with its key; but only if another row
+//! can be taken, or if it is the row that is refused: a delete of no row at all is granted. Else it
+//! is the table or the server, and everything waits.
 
 use std::time::{Duration, Instant};
 
@@ -24,7 +25,8 @@ const ROWS_MAX: i64 = 200;
 const STEP_MAX: Duration = Duration::from_secs(5);
 /// So many rows are refused and none is granted: it is not the rows.
 const SUSPECTS_MAX: usize = 20;
-/// As many are looked at however long it takes, or rows that are refused only after a timeout would hold up all others.
+/// As many are looked at however long it takes, or rows that are refused only after a timeout would
+/// hold up all others.
 const SUSPECTS_MIN: usize = 3;
 
 /// What an examination has come to.
@@ -89,12 +91,21 @@ struct Desk<'a> {
 
 impl PgOutbox {
     /// Finds out why a claim of one row was refused, and sets aside what stands in the way.
-    pub(super) async fn examine(&self, parked: &[String], refusal: &str) -> Result<Found, OutboxError> {
+    pub(super) async fn examine(
+        &self,
+        parked: &[String],
+        refusal: &str,
+    ) -> Result<Found, OutboxError> {
         self.examined(parked, refusal, Keep::Deaths).await
     }
 
-    /// As [`examine`](Self::examine), of which nothing stays if it is `Keep::Nothing`.
-    pub(super) async fn examined(&self, parked: &[String], refusal: &str, keep: Keep) -> Result<Found, OutboxError> {
+    /// As [`examine`](Self::examine); nothing of it stays if it is `Keep::Nothing`.
+    pub(super) async fn examined(
+        &self,
+        parked: &[String],
+        refusal: &str,
+        keep: Keep,
+    ) -> Result<Found, OutboxError> {
         let client = Lease::new(self.connection().await?);
         let bounds = self.bounds();
         let (rows, keys) = bounds.held.unzip();
@@ -128,7 +139,12 @@ impl PgOutbox {
         }
     }
 
-    async fn walk(&self, desk: &Desk<'_>, refusal: &str, aside: &mut Vec<SetAside>) -> Result<Found, Failed> {
+    async fn walk(
+        &self,
+        desk: &Desk<'_>,
+        refusal: &str,
+        aside: &mut Vec<SetAside>,
+    ) -> Result<Found, Failed> {
         let started = Instant::now();
         self.fence(desk.client, desk.generation).await?;
         let mut suspects: Vec<Suspect> = Vec::new();
@@ -143,13 +159,18 @@ impl PgOutbox {
                     }
                     return Ok(if aside.is_empty() { Found::Fine } else { Found::SetAside });
                 }
-                Verdict::Dead(reason, words) => match self.bury_row(desk, &place, reason, words).await? {
-                    Ok(dead) => aside.extend(dead),
-                    Err(words) => suspects.push(Suspect { place, words, is_of_row: true }),
-                },
-                Verdict::Refused(words, is_of_row) => suspects.push(Suspect { place, words, is_of_row }),
+                Verdict::Dead(reason, words) => {
+                    match self.bury_row(desk, &place, reason, words).await? {
+                        Ok(dead) => aside.extend(dead),
+                        Err(words) => suspects.push(Suspect { place, words, is_of_row: true }),
+                    }
+                }
+                Verdict::Refused(words, is_of_row) => {
+                    suspects.push(Suspect { place, words, is_of_row });
+                }
             }
-            let is_late = started.elapsed() > STEP_MAX && (!aside.is_empty() || suspects.len() >= SUSPECTS_MIN);
+            let is_late = started.elapsed() > STEP_MAX
+                && (!aside.is_empty() || suspects.len() >= SUSPECTS_MIN);
             if suspects.len() >= SUSPECTS_MAX || is_late {
                 is_whole = false;
                 break;
@@ -169,7 +190,8 @@ impl PgOutbox {
         Ok(Found::SetAside)
     }
 
-    /// Whether a claim is granted if there is no row in it: what refuses others looks at their rows.
+    /// Whether a claim is granted if there is no row in it: what refuses others looks at their
+    /// rows.
     async fn takes_none(&self, desk: &Desk<'_>) -> Result<bool, Failed> {
         let nowhere = if self.table.plain { "(0,0)" } else { "0:(0,0)" };
         match self.claim_one(desk, nowhere).await {
@@ -183,7 +205,9 @@ impl PgOutbox {
         let Desk { client, from, parked, slots, rows, keys, .. } = desk;
         let list = &self.table.sql.one.list;
         ask(client.batch_execute("savepoint list")).await?;
-        let found = match ask(client.query(list, &[from, parked, slots, rows, keys, &ROWS_MAX])).await {
+        let found = match ask(client.query(list, &[from, parked, slots, rows, keys, &ROWS_MAX]))
+            .await
+        {
             Ok(found) => found,
             Err(failed) => {
                 // For one of them it cannot be told whose it is; then all are looked at.
@@ -207,11 +231,18 @@ impl PgOutbox {
             Ok(None) => return Ok(Verdict::NotOurs),
             // As a whole it may be delivered, though a batch may not have as much.
             Ok(Some(Ok(()) | Err(BadRow::TooLong))) => return Ok(Verdict::Fine),
-            Ok(Some(Err(unmarked @ BadRow::Unmarked))) => return Ok(Verdict::Refused(unmarked.to_string(), true)),
-            Ok(Some(Err(BadRow::Null(key)))) => {
-                return Ok(Verdict::Dead(DeadReason::NullColumn, format!("the column of {key} is null")));
+            Ok(Some(Err(unmarked @ BadRow::Unmarked))) => {
+                return Ok(Verdict::Refused(unmarked.to_string(), true));
             }
-            Ok(Some(Err(BadRow::Unreadable(words)))) => return Ok(Verdict::Dead(DeadReason::Unreadable, words)),
+            Ok(Some(Err(BadRow::Null(key)))) => {
+                return Ok(Verdict::Dead(
+                    DeadReason::NullColumn,
+                    format!("the column of {key} is null"),
+                ));
+            }
+            Ok(Some(Err(BadRow::Unreadable(words)))) => {
+                return Ok(Verdict::Dead(DeadReason::Unreadable, words));
+            }
             Err(failed) => failed.said()?,
         };
         if !said.may_be_of_a_row() {
@@ -219,7 +250,9 @@ impl PgOutbox {
             return Ok(Verdict::Refused(said.words, is_of_row));
         }
         // Is it what is in the row, or the deleting?
-        let read = ask(desk.client.query(&self.table.sql.one.read, &[&place, &self.cap(), &self.marker])).await;
+        let read =
+            ask(desk.client.query(&self.table.sql.one.read, &[&place, &self.cap(), &self.marker]))
+                .await;
         self.back(desk).await?;
         match read {
             Ok(_) => Ok(Verdict::Refused(said.words, true)),
@@ -228,12 +261,17 @@ impl PgOutbox {
     }
 
     /// Claims one row, and lets it go again.
-    async fn claim_one(&self, desk: &Desk<'_>, place: &str) -> Result<Option<Result<(), BadRow>>, Failed> {
+    async fn claim_one(
+        &self,
+        desk: &Desk<'_>,
+        place: &str,
+    ) -> Result<Option<Result<(), BadRow>>, Failed> {
         let Desk { client, parked, slots, rows, keys, generation, .. } = desk;
         let claim = &self.table.sql.one.claim;
         let cap = self.cap();
-        let claimed =
-            ask(client.query(claim, &[&place, parked, slots, rows, keys, generation, &cap, &self.marker])).await;
+        let claimed = ask(client
+            .query(claim, &[&place, parked, slots, rows, keys, generation, &cap, &self.marker]))
+        .await;
         self.back(desk).await?;
         let mut taken = Rows::new(&self.table.layout, self.config.batch_bytes, &self.marker);
         Ok(claimed?.first().map(|row| taken.push(row)))
@@ -250,10 +288,15 @@ impl PgOutbox {
             Ok(Some(row)) => {
                 let bytes: i64 = row.get(0);
                 // What is no longer than a batch may be is the encoder's to judge.
-                if usize::try_from(bytes).is_ok_and(|bytes| bytes <= max.max(self.config.batch_bytes)) {
+                if usize::try_from(bytes)
+                    .is_ok_and(|bytes| bytes <= max.max(self.config.batch_bytes))
+                {
                     return Ok(Verdict::Fine);
                 }
-                Ok(Verdict::Dead(DeadReason::TooLarge, format!("{bytes} bytes; event_bytes_max is {max}")))
+                Ok(Verdict::Dead(
+                    DeadReason::TooLarge,
+                    format!("{bytes} bytes; event_bytes_max is {max}"),
+                ))
             }
             Err(failed) => {
                 let said = failed.said()?;
@@ -268,7 +311,8 @@ impl PgOutbox {
         ask(desk.client.batch_execute("rollback to one")).await
     }
 
-    /// Moves a row to the dead letters, as much of it as the server can hand out. `Err`: it cannot be moved.
+    /// Moves a row to the dead letters, as much of it as the server can hand out. `Err`: it cannot
+    /// be moved.
     async fn bury_row(
         &self,
         desk: &Desk<'_>,
@@ -320,7 +364,9 @@ impl PgOutbox {
             Err(said) => return Err(Failed::Said(Said::only(&format!("{words}; {}", said.words)))),
         };
         let Named { row, key, .. } = &named;
-        let Some((pause, new)) = locked(&self.state).held.hold(row.clone(), key.clone(), Instant::now()) else {
+        let Some((pause, new)) =
+            locked(&self.state).held.hold(row.clone(), key.clone(), Instant::now())
+        else {
             return Err(Failed::Said(Said::only(&words)));
         };
         aside.push(SetAside::Held { event: named.event(), words, pause, new, alone });
@@ -330,9 +376,13 @@ impl PgOutbox {
     /// A row's primary key, key and event id.
     async fn named(&self, desk: &Desk<'_>, place: &str) -> Result<Result<Named, Said>, Failed> {
         let named = ask(desk.client.query_opt(&self.table.sql.one.name, &[&place])).await;
-        let text = |row: &tokio_postgres::Row, at: usize| row.get::<_, Option<String>>(at).unwrap_or_default();
+        let text = |row: &tokio_postgres::Row, at: usize| {
+            row.get::<_, Option<String>>(at).unwrap_or_default()
+        };
         match named {
-            Ok(Some(row)) => Ok(Ok(Named { row: text(&row, 0), key: text(&row, 1), event: text(&row, 2) })),
+            Ok(Some(row)) => {
+                Ok(Ok(Named { row: text(&row, 0), key: text(&row, 1), event: text(&row, 2) }))
+            }
             Ok(None) => Ok(Err(Said::only("the row is gone"))),
             Err(failed) => {
                 let said = failed.said()?;

@@ -1,5 +1,5 @@
-//! Rows that cannot be taken now although others can: left out of the claims with their keys, and tried again with growing
-//! pauses. Pure.
+//! Rows that cannot be taken now although others can: left out of the claims with their keys, and
+//! tried again with growing pauses. Pure.
 
 use std::time::{Duration, Instant};
 
@@ -23,8 +23,14 @@ struct Row {
 }
 
 impl Held {
-    /// Holds a row back. Returns for how long, and whether it was not yet known; `None` if there are too many.
-    pub(super) fn hold(&mut self, row: String, key: String, now: Instant) -> Option<(Duration, bool)> {
+    /// Holds a row back. Returns for how long, and whether it was not yet known; `None` if there
+    /// are too many.
+    pub(super) fn hold(
+        &mut self,
+        row: String,
+        key: String,
+        now: Instant,
+    ) -> Option<(Duration, bool)> {
         if let Some(known) = self.0.iter_mut().find(|known| known.id == row) {
             known.pause = (known.pause * 2).min(PAUSE_MAX);
             (known.key, known.until, known.is_tried) = (key, now + known.pause, false);
@@ -33,11 +39,18 @@ impl Held {
         if self.0.len() >= ROWS_MAX {
             return None;
         }
-        self.0.push(Row { id: row, key, pause: PAUSE_MIN, until: now + PAUSE_MIN, is_tried: false });
+        self.0.push(Row {
+            id: row,
+            key,
+            pause: PAUSE_MIN,
+            until: now + PAUSE_MIN,
+            is_tried: false,
+        });
         Some((PAUSE_MIN, true))
     }
 
-    /// Rows whose pause is over are tried from here on. Returns whether there are any: the cursor has passed them.
+    /// Rows whose pause is over are tried from here on. Returns whether there are any: the cursor
+    /// has passed them.
     pub(super) fn release(&mut self, now: Instant) -> bool {
         // One that has not come back for so long was taken.
         self.0.retain(|row| !row.is_tried || now.duration_since(row.until) < 2 * PAUSE_MAX);
@@ -51,7 +64,8 @@ impl Held {
     /// The rows that claims leave out, and their keys; `None` if there are none.
     pub(super) fn names(&self) -> Option<(Vec<String>, Vec<String>)> {
         let held = self.0.iter().filter(|row| !row.is_tried);
-        let names: (Vec<String>, Vec<String>) = held.map(|row| (row.id.clone(), row.key.clone())).unzip();
+        let names: (Vec<String>, Vec<String>) =
+            held.map(|row| (row.id.clone(), row.key.clone())).unzip();
         (!names.0.is_empty()).then_some(names)
     }
 }
@@ -75,13 +89,19 @@ mod tests {
         }
         assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60]);
         assert!(!held.release(now + 2 * PAUSE_MAX), "once");
-        assert_eq!(held.hold("7".into(), "k".into(), now), Some((PAUSE_MIN, true)), "from the beginning");
+        assert_eq!(
+            held.hold("7".into(), "k".into(), now),
+            Some((PAUSE_MIN, true)),
+            "from the beginning"
+        );
     }
 
     #[test]
     fn their_number_is_bounded() {
         let (mut held, now) = (Held::default(), Instant::now());
-        let taken = (0..2 * ROWS_MAX).filter(|n| held.hold(n.to_string(), String::new(), now).is_some()).count();
+        let taken = (0..2 * ROWS_MAX)
+            .filter(|n| held.hold(n.to_string(), String::new(), now).is_some())
+            .count();
         assert_eq!(taken, ROWS_MAX);
     }
 }

@@ -1,5 +1,6 @@
-//! Whether the table is still the one that was examined. A relay works by the table's name and under the locks and the
-//! journal of its oid: DDL may part the two at any moment, change its types, or give it children.
+//! Whether the table is still the one that was examined. A relay works by the table's name and
+//! under the locks and the journal of its oid: DDL may part the two at any moment, change its
+//! types, or give it children.
 
 use parking_lot::Mutex;
 use tokio_postgres::Statement;
@@ -9,11 +10,12 @@ use super::OutboxError;
 use super::source::{State, locked};
 use crate::columns::Column;
 use crate::config::{OutboxConfig, Settle};
-use crate::postgres::describe;
-use crate::table_name::{TableName, quote_identifier, quote_literal};
+use outflow_connect::postgres::describe;
+use outflow_core::table_name::{TableName, quote_identifier, quote_literal};
 
-/// An expression that is true as long as the name means the table that was examined. It looks at the catalog as it is when
-/// it runs: in a statement on the table it runs when that holds its lock, and nobody can rename it any more.
+/// An expression that is true as long as the name means the table that was examined. It looks at
+/// the catalog as it is when it runs: in a statement on the table it runs when that holds its lock,
+/// and nobody can rename it any more.
 pub(super) fn is_ours(table: &TableName, oid: u32) -> String {
     format!("(select pg_catalog.to_regclass({})::oid = {oid}::oid)", quote_literal(&table.quoted()))
 }
@@ -22,7 +24,8 @@ pub(super) fn is_ours(table: &TableName, oid: u32) -> String {
 pub(super) fn is_as_it_was(table: &TableName, oid: u32, plain: bool) -> String {
     let ours = is_ours(table, oid);
     if plain {
-        let has_children = format!("exists (select from pg_catalog.pg_inherits where inhparent = {oid}::oid)");
+        let has_children =
+            format!("exists (select from pg_catalog.pg_inherits where inhparent = {oid}::oid)");
         format!("coalesce({ours}, false) and not {has_children}")
     } else {
         format!("coalesce({ours}, false)")
@@ -50,12 +53,14 @@ pub(super) fn mapped<'a>(config: &OutboxConfig, columns: &'a [Column]) -> Vec<&'
         wanted.push(column);
     }
     let is_mapped = |name: &str| {
-        wanted.iter().any(|wanted| *wanted == name) || config.stream.columns().any(|column| column == name)
+        wanted.iter().any(|wanted| *wanted == name)
+            || config.stream.columns().any(|column| column == name)
     };
     columns.iter().filter(|column| is_mapped(&column.name)).collect()
 }
 
-/// [`Statements::generation`](super::statements::Statements), with the statement that gives the proof's token.
+/// [`Statements::generation`](super::statements::Statements), with the statement that gives the
+/// proof's token.
 pub(super) fn generation(
     config: &OutboxConfig,
     columns: &[Column],
@@ -63,27 +68,42 @@ pub(super) fn generation(
     is_as_it_was: &str,
     token: Option<&str>,
 ) -> String {
-    // No values, but their types; and a lock on the table, so that they stay until the end of the transaction.
-    let typed: Vec<String> =
-        mapped(config, columns).iter().map(|column| format!("c.{}", quote_identifier(&column.name))).collect();
-    let typed = format!("left join (select {} from {table} as c limit 0) as typed on true", typed.join(", "));
-    let proven = token
-        .map_or(format!("null::text, null::bigint + $2::oid::bigint, typed.* from known {typed}"), |token| {
+    // No values, but their types; and a lock on the table, so that they stay until the end of the
+    // transaction.
+    let typed: Vec<String> = mapped(config, columns)
+        .iter()
+        .map(|column| format!("c.{}", quote_identifier(&column.name)))
+        .collect();
+    let typed = format!(
+        "left join (select {} from {table} as c limit 0) as typed on true",
+        typed.join(", ")
+    );
+    let proven = token.map_or(
+        format!("null::text, null::bigint + $2::oid::bigint, typed.* from known {typed}"),
+        |token| {
             format!("p.token, p.drawn, typed.* from known left join ({token}) as p on true {typed}")
-        });
+        },
+    );
     format!(
-        "with known as (select generation, pg_current_snapshot()::text from outflow.outbox where relation = $1::oid) \
+        "with known as (select generation, pg_current_snapshot()::text from outflow.outbox where \
+            relation = $1::oid) \
          select known.*, {is_as_it_was}, {proven}"
     )
 }
 
-/// Compares the types that a claim asks for, in its last columns, with those that were examined. From here on the server
-/// refuses to run the statement if they are others, and whoever has run it in a transaction keeps them from changing.
-pub(super) fn same_types(statement: &Statement, expected: &[u32], table: &TableName) -> Result<(), OutboxError> {
+/// Compares the types that a claim asks for, in its last columns, with those that were examined.
+/// From here on the server refuses to run the statement if they are others, and whoever has run it
+/// in a transaction keeps them from changing.
+pub(super) fn same_types(
+    statement: &Statement,
+    expected: &[u32],
+    table: &TableName,
+) -> Result<(), OutboxError> {
     let columns = statement.columns();
     let asked = &columns[columns.len().saturating_sub(expected.len())..];
     let is_same = asked.len() == expected.len();
-    let differs = asked.iter().zip(expected).find(|(column, expected)| column.type_().oid() != **expected);
+    let differs =
+        asked.iter().zip(expected).find(|(column, expected)| column.type_().oid() != **expected);
     match differs {
         None if is_same => Ok(()),
         Some((column, _)) => Err(OutboxError::Changed(format!(
@@ -95,8 +115,9 @@ pub(super) fn same_types(statement: &Statement, expected: &[u32], table: &TableN
     }
 }
 
-/// Whether a statement that used to work says that what it names is no longer there, no longer of its type, or no longer
-/// allowed. Class 42 is that, 3F a schema; 0A000 is a statement that would return other types than when it was prepared.
+/// Whether a statement that used to work says that what it names is no longer there, no longer of
+/// its type, or no longer allowed. Class 42 is that, 3F a schema; 0A000 is a statement that would
+/// return other types than when it was prepared.
 pub(super) fn refused(error: &tokio_postgres::Error) -> OutboxError {
     let is_of_the_table = error.code().is_some_and(|code| {
         let class = code.code().get(..2).unwrap_or_default();
@@ -107,7 +128,10 @@ pub(super) fn refused(error: &tokio_postgres::Error) -> OutboxError {
 }
 
 /// Remembers that the table must be looked at again.
-pub(super) fn noted<T>(state: &Mutex<State>, outcome: Result<T, OutboxError>) -> Result<T, OutboxError> {
+pub(super) fn noted<T>(
+    state: &Mutex<State>,
+    outcome: Result<T, OutboxError>,
+) -> Result<T, OutboxError> {
     if let Err(OutboxError::Changed(what)) = &outcome {
         locked(state).outdated.get_or_insert_with(|| what.clone());
     }

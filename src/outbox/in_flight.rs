@@ -22,8 +22,9 @@ enum Rows {
 }
 
 impl InFlight {
-    /// Registers the rows of a claim under a new number, or names a row that is in flight already. `by_order` says that
-    /// the order column is the primary key, so that ranges can be compared before rows.
+    /// Registers the rows of a claim under a new number, or names a row that is in flight already.
+    /// `by_order` says that the order column is the primary key, so that ranges can be compared
+    /// before rows.
     pub(super) fn enter(&mut self, batch: &Batch, by_order: bool) -> Result<u64, Bytes> {
         let rows = if by_order {
             Rows::Ordered(batch.events.iter().filter_map(|event| event.order).collect())
@@ -60,7 +61,9 @@ impl InFlight {
 
 fn contains(ascending: &[i64], order: i64) -> bool {
     let within = ascending.first().is_some_and(|first| *first <= order);
-    within && ascending.last().is_some_and(|last| order <= *last) && ascending.binary_search(&order).is_ok()
+    within
+        && ascending.last().is_some_and(|last| order <= *last)
+        && ascending.binary_search(&order).is_ok()
 }
 
 #[cfg(test)]
@@ -87,7 +90,9 @@ mod tests {
         for by_order in [true, false] {
             let mut in_flight = InFlight::default();
             let first = in_flight.enter(&batch(&[1, 3, 5]), by_order).expect("new rows");
-            in_flight.enter(&batch(&[2, 4, 6]), by_order).expect("other rows, though in the same range");
+            in_flight
+                .enter(&batch(&[2, 4, 6]), by_order)
+                .expect("other rows, though in the same range");
             assert_eq!(in_flight.enter(&batch(&[7, 5]), by_order), Err(Bytes::from("5")));
             in_flight.leave(first);
             in_flight.enter(&batch(&[5]), by_order).expect("it has ended");

@@ -1,5 +1,5 @@
-//! A session of the pool that is closed, not given back, when its user is cut short in the middle of something: by a
-//! timeout, or by a future that is dropped.
+//! A session of the pool that is closed, not given back, when its user is cut short in the middle
+//! of something: by a timeout, or by a future that is dropped.
 
 use std::ops::Deref;
 

@@ -1,13 +1,14 @@
-//! The statements that move a row to the dead letters without it ever coming here: rows that are too large, or that cannot
-//! be read. Pure.
+//! The statements that move a row to the dead letters without it ever coming here: rows that are
+//! too large, or that cannot be read. Pure.
 //!
-//! jsonb is kept as jsonb (`documents`), because as text it may be too much for the server itself; bytes are kept as
-//! hexadecimal digits (`bytes`), because they need not be text. What cannot be kept at all is fields (`missing`), so that a
-//! retry does not put an event back that is another one.
+//! jsonb is kept as jsonb (`documents`), because as text it may be too much for the server itself;
+//! bytes are kept as hexadecimal digits (`bytes`), because they need not be text. What cannot be
+//! kept at all is fields (`missing`), so that a retry does not put an event back that is another
+//! one.
 
 use crate::columns::Column;
 use crate::config::OutboxConfig;
-use crate::table_name::{quote_identifier, quote_literal};
+use outflow_core::table_name::{quote_identifier, quote_literal};
 
 /// One way to keep a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,15 +49,24 @@ impl Fields<'_> {
     fn statement(&self, take: &str, left_out: &[&str]) -> String {
         let names = &self.config.columns;
         let is_kept = |name: &str| !left_out.contains(&name);
-        let kept = |name: &str, value: String| if is_kept(name) { value } else { "null".to_owned() };
-        let optional = |name: &Option<String>| name.as_ref().map_or_else(|| "null".to_owned(), |name| self.text(name));
+        let kept =
+            |name: &str, value: String| if is_kept(name) { value } else { "null".to_owned() };
+        let optional = |name: &Option<String>| {
+            name.as_ref().map_or_else(|| "null".to_owned(), |name| self.text(name))
+        };
         let row = if is_kept("row") { self.text(&names.id) } else { "t.ctid::text".to_owned() };
         let values = [
             format!("coalesce({row}, '') as c1"),
-            format!("coalesce({}, '') as c2", kept("event_id", format!("{}::text", column(&names.event_id)))),
+            format!(
+                "coalesce({}, '') as c2",
+                kept("event_id", format!("{}::text", column(&names.event_id)))
+            ),
             format!("{} as c3", kept("key", optional(&names.key))),
             format!("coalesce({}, '') as c4", kept("type", self.text(&names.kind))),
-            format!("{} as c5", kept("time", names.time.as_ref().map_or("null".to_owned(), |name| self.time(name)))),
+            format!(
+                "{} as c5",
+                kept("time", names.time.as_ref().map_or("null".to_owned(), |name| self.time(name)))
+            ),
             format!("coalesce({}, ''::bytea) as c6", kept("payload", self.payload())),
             format!("{} as c7", kept("headers", self.headers())),
             format!("{} as c8", kept("route", self.stream())),
@@ -68,16 +78,21 @@ impl Fields<'_> {
         // A table without a jsonb column and so on would have nulls of no type.
         format!(
             "with gone as ({take} returning {}) \
-             insert into outflow.dead_letter (outbox, \"row\", event_id, key, type, time, payload, headers, stream, route, \
+             insert into outflow.dead_letter (outbox, \"row\", event_id, key, type, time, \
+             payload, headers, stream, route, \
              bytes, documents, missing, reason, detail) \
-             select $3, c1, c2, c3::text, c4, c5::text, c6, c7::text, c8::text, c9::jsonb, c10::jsonb, c11::jsonb, \
+             select $3, c1, c2, c3::text, c4, c5::text, c6, c7::text, c8::text, c9::jsonb, \
+             c10::jsonb, c11::jsonb, \
              nullif($6::text[] || c12, '{{}}'), $4, $5 from gone",
             values.join(", ")
         )
     }
 
     fn kind(&self, name: &str) -> &str {
-        self.columns.iter().find(|column| column.name == name).map_or("", |column| column.kind.as_str())
+        self.columns
+            .iter()
+            .find(|column| column.name == name)
+            .map_or("", |column| column.kind.as_str())
     }
 
     /// Readable; bytes are kept beside it.
@@ -96,7 +111,8 @@ impl Fields<'_> {
             _ => return self.text(name),
         };
         format!(
-            "case when isfinite({time}) then to_char({utc}, 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') else {time}::text end"
+            "case when isfinite({time}) then to_char({utc}, 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') \
+                else {time}::text end"
         )
     }
 
@@ -123,13 +139,16 @@ impl Fields<'_> {
         if template.columns().any(|name| self.kind(name) == "bytea") {
             return "null".to_owned();
         }
-        let fields = template.columns().map(|name| format!("coalesce({}::text, '') <> ''", column(name)));
-        let fields = std::iter::once("true".to_owned()).chain(fields).collect::<Vec<_>>().join(" and ");
+        let fields =
+            template.columns().map(|name| format!("coalesce({}::text, '') <> ''", column(name)));
+        let fields =
+            std::iter::once("true".to_owned()).chain(fields).collect::<Vec<_>>().join(" and ");
         format!("case when {fields} then {} end", template.sql(column))
     }
 
     fn route(&self) -> String {
-        object(self.config.stream.columns().map(|name| (name, self.text(name)))).unwrap_or_else(|| "'{}'".to_owned())
+        object(self.config.stream.columns().map(|name| (name, self.text(name))))
+            .unwrap_or_else(|| "'{}'".to_owned())
     }
 
     /// The exact bytes of what need not be text.
@@ -137,23 +156,31 @@ impl Fields<'_> {
         let hex = |name: &str| format!("encode({}, 'hex')", column(name));
         let is_bytes = |name: &&str| self.kind(name) == "bytea";
         let names = &self.config.columns;
-        let fields =
-            [("key", names.key.as_deref()), ("type", Some(names.kind.as_str())), ("headers", names.headers.as_deref())];
+        let fields = [
+            ("key", names.key.as_deref()),
+            ("type", Some(names.kind.as_str())),
+            ("headers", names.headers.as_deref()),
+        ];
         let fields = fields.into_iter().filter(|(field, _)| !left_out.contains(field));
-        let fields = fields.filter_map(|(field, name)| name.filter(is_bytes).map(|name| (field, hex(name))));
+        let fields =
+            fields.filter_map(|(field, name)| name.filter(is_bytes).map(|name| (field, hex(name))));
         let route = self.config.stream.columns().filter(is_bytes).map(|name| (name, hex(name)));
-        let route = object(route).filter(|_| !left_out.contains(&"route")).map(|route| ("route", route));
-        object(fields.chain(route)).map_or_else(|| "null".to_owned(), |object| format!("jsonb_strip_nulls({object})"))
+        let route =
+            object(route).filter(|_| !left_out.contains(&"route")).map(|route| ("route", route));
+        object(fields.chain(route))
+            .map_or_else(|| "null".to_owned(), |object| format!("jsonb_strip_nulls({object})"))
     }
 
     /// jsonb as it is, never printed.
     fn documents(&self, left_out: &[&str]) -> String {
         let names = &self.config.columns;
-        let fields = [("payload", Some(names.payload.as_str())), ("headers", names.headers.as_deref())];
+        let fields =
+            [("payload", Some(names.payload.as_str())), ("headers", names.headers.as_deref())];
         let fields = fields.into_iter().filter(|(field, _)| !left_out.contains(field));
         let fields = fields.filter_map(|(field, name)| name.map(|name| (field, name)));
-        let documents =
-            fields.filter(|(_, name)| self.kind(name) == "jsonb").map(|(field, name)| (field, column(name)));
+        let documents = fields
+            .filter(|(_, name)| self.kind(name) == "jsonb")
+            .map(|(field, name)| (field, column(name)));
         object(documents).unwrap_or_else(|| "null".to_owned())
     }
 
@@ -162,7 +189,9 @@ impl Fields<'_> {
         let names = &self.config.columns;
         let required = [("event_id", &names.event_id), ("type", &names.kind)];
         let required = required.into_iter().filter(|(field, _)| !left_out.contains(field));
-        let null = |(field, name): (&str, &String)| format!("case when {} is null then '{field}' end", column(name));
+        let null = |(field, name): (&str, &String)| {
+            format!("case when {} is null then '{field}' end", column(name))
+        };
         let nulls: Vec<String> = required.map(null).collect();
         format!("array_remove(array[{}]::text[], null)", nulls.join(", "))
     }
@@ -174,6 +203,7 @@ fn column(name: &str) -> String {
 
 /// A JSON object in SQL; `None` if it has no member.
 fn object<'a>(members: impl Iterator<Item = (&'a str, String)>) -> Option<String> {
-    let members: Vec<String> = members.map(|(name, value)| format!("{}, {value}", quote_literal(name))).collect();
+    let members: Vec<String> =
+        members.map(|(name, value)| format!("{}, {value}", quote_literal(name))).collect();
     (!members.is_empty()).then(|| format!("jsonb_build_object({})", members.join(", ")))
 }

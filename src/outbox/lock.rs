@@ -1,5 +1,5 @@
-//! The advisory locks: one class for each use, two-key form, the second key being the table's oid unless
-//! it says otherwise.
+//! The advisory locks: one class for each use, two-key form, the second key being the table's oid
+//! unless it says otherwise.
 
 /// Held shared by every open claim, exclusively by a recovery: the fence.
 pub const FENCE: i32 = 0x6f75_0001;

@@ -2,42 +2,55 @@
 
 use tokio_postgres::Client;
 
-use crate::table_name::TableName;
+use outflow_core::table_name::TableName;
 
 /// Names that differ in more letters are others.
 const DISTANCE_MAX: usize = 3;
-const TABLES: &str = "select n.nspname::text, c.relname::text, c.relkind::text from pg_catalog.pg_class c \
+const TABLES: &str = "select n.nspname::text, c.relname::text, c.relkind::text from \
+    pg_catalog.pg_class c \
     join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
     where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S', 'i', 'I', 'c') \
       and n.nspname not in ('pg_catalog', 'information_schema', 'pg_toast', 'outflow')";
 
 /// In words, with what to do.
-pub(super) async fn missing(client: &Client, table: &TableName) -> Result<String, tokio_postgres::Error> {
+pub(super) async fn missing(
+    client: &Client,
+    table: &TableName,
+) -> Result<String, tokio_postgres::Error> {
     let rows = client.query(TABLES, &[]).await?;
-    let found: Vec<(String, String, String)> = rows.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect();
-    if let Some((.., kind)) =
-        found.iter().find(|(schema, name, _)| (&**schema, &**name) == (table.schema(), table.table()))
+    let found: Vec<(String, String, String)> =
+        rows.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect();
+    if let Some((.., kind)) = found
+        .iter()
+        .find(|(schema, name, _)| (&**schema, &**name) == (table.schema(), table.table()))
     {
         return Ok(format!(
-            "{table} is {}, not a table: the relay deletes rows or marks them; let outbox.table name the table that it is made from",
+            "{table} is {}, not a table: the relay deletes rows or marks them; let outbox.table \
+                name the table that it is made from",
             kind_of(kind)
         ));
     }
     let tables = found.iter().filter(|(.., kind)| kind == "r" || kind == "p");
     let near = tables
-        .map(|(schema, name, _)| (distance((table.schema(), table.table()), (schema, name)), schema, name))
+        .map(|(schema, name, _)| {
+            (distance((table.schema(), table.table()), (schema, name)), schema, name)
+        })
         .filter(|(distance, ..)| *distance <= DISTANCE_MAX)
         .min();
-    let meant = near.map(|(_, schema, name)| format!(" (did you mean {schema}.{name}?)")).unwrap_or_default();
+    let meant = near
+        .map(|(_, schema, name)| format!(" (did you mean {schema}.{name}?)"))
+        .unwrap_or_default();
     Ok(format!(
-        "there is no table {table}{meant}; correct outbox.table, or create it (`outflow migrate` creates public.outbox)"
+        "there is no table {table}{meant}; correct outbox.table, or create it (`outflow migrate` \
+            creates public.outbox)"
     ))
 }
 
 /// The same name in another schema is near.
 fn distance((schema, name): (&str, &str), (other_schema, other): (&str, &str)) -> usize {
     let of_names = strsim::damerau_levenshtein(&name.to_lowercase(), &other.to_lowercase());
-    let of_schemas = strsim::damerau_levenshtein(&schema.to_lowercase(), &other_schema.to_lowercase());
+    let of_schemas =
+        strsim::damerau_levenshtein(&schema.to_lowercase(), &other_schema.to_lowercase());
     of_names + of_schemas.min(DISTANCE_MAX)
 }
 
@@ -55,7 +68,11 @@ fn kind_of(kind: &str) -> &'static str {
 
 /// Which of the columns may be meant, as a parenthesis.
 pub(super) fn did_you_mean<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
-    let near = known.map(|known| (strsim::damerau_levenshtein(&name.to_lowercase(), &known.to_lowercase()), known));
-    let near = near.filter(|(distance, _)| *distance <= DISTANCE_MAX && *distance < name.len().max(2)).min();
+    let near = known.map(|known| {
+        (strsim::damerau_levenshtein(&name.to_lowercase(), &known.to_lowercase()), known)
+    });
+    let near = near
+        .filter(|(distance, _)| *distance <= DISTANCE_MAX && *distance < name.len().max(2))
+        .min();
     near.map(|(_, known)| format!(" (did you mean {known:?}?)")).unwrap_or_default()
 }

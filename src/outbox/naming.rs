@@ -1,5 +1,5 @@
-//! By which columns the journal names its rows. A record is read as its writer meant it, whatever the recoverer's own
-//! configuration says by now.
+//! By which columns the journal names its rows. A record is read as its writer meant it, whatever
+//! the recoverer's own configuration says by now.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ use super::unsettled::{self, Unsettled};
 use crate::columns::{self, Column};
 use crate::config::{OutboxConfig, Settle};
 use crate::event::AppendedRow;
-use crate::table_name::quote_identifier;
+use outflow_core::table_name::quote_identifier;
 
 /// Between the primary key and the version of a row: no text of Postgres's holds it.
 pub(super) const VERSION_MARK: u8 = 0;
@@ -39,7 +39,8 @@ impl Naming {
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// Of a record whose journal says nothing: a version that wrote nothing of it wrote the whole mapping into Postgres.
+    /// Of a record whose journal says nothing: a version that wrote nothing of it wrote the whole
+    /// mapping into Postgres.
     fn of_mapping(mapping: &str) -> Option<Self> {
         let (_, columns) = mapping.rsplit_once("Columns { id: ")?;
         let (id, behind) = quoted(columns)?;
@@ -57,8 +58,9 @@ fn quoted(text: &str) -> Option<(String, &str)> {
 }
 
 impl PgRecovery {
-    /// Settles the rows that the journal says were appended, and those that were not let go before, where they still are.
-    /// Returns how many there were, and which of them Postgres does not let go now.
+    /// Settles the rows that the journal says were appended, and those that were not let go before,
+    /// where they still are. Returns how many there were, and which of them Postgres does not let
+    /// go now.
     pub(super) async fn settle(
         &self,
         client: &Object,
@@ -84,10 +86,14 @@ impl PgRecovery {
 
     fn naming(&self, names: &[u8]) -> Result<Naming, OutboxError> {
         if names.is_empty() {
-            return Ok(Naming::of_mapping(&self.found_mapping).unwrap_or_else(|| Naming::of(&self.config)));
+            return Ok(
+                Naming::of_mapping(&self.found_mapping).unwrap_or_else(|| Naming::of(&self.config))
+            );
         }
         serde_json::from_slice(names).map_err(|_| {
-            OutboxError::Postgres("the journal does not say by which columns its rows are named".to_owned())
+            OutboxError::Postgres(
+                "the journal does not say by which columns its rows are named".to_owned(),
+            )
         })
     }
 
@@ -114,22 +120,26 @@ impl PgRecovery {
         }
         let table = &self.config.table;
         Err(OutboxError::Postgres(format!(
-            "the journal holds {rows} rows that were appended under another configuration, which named them by the columns \
-             {id:?} and {event_id:?}; {table} no longer has both, so that nobody can tell which rows these are: give them \
-             their columns back, or, if these events may be delivered twice, delete the journal in Redis \
+            "the journal holds {rows} rows that were appended under another configuration, which \
+                named them by the columns \
+             {id:?} and {event_id:?}; {table} no longer has both, so that nobody can tell which \
+             rows these are: give them \
+             their columns back, or, if these events may be delivered twice, delete the journal \
+             in Redis \
              (the key outflow:journal:… with {})",
             self.journal
         )))
     }
 }
 
-/// The statements that settle rows by the columns that their writer named them by. `$1` primary keys as text, `$2` event ids
-/// as text, `$3` versions of the rows, or nulls.
+/// The statements that settle rows by the columns that their writer named them by. `$1` primary
+/// keys as text, `$2` event ids as text, `$3` versions of the rows, or nulls.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settling {
     /// Settles them.
     pub rows: String,
-    /// Those that are still there: which one of them, counted from 1, and the primary key by the present configuration.
+    /// Those that are still there: which one of them, counted from 1, and the primary key by the
+    /// present configuration.
     pub left: String,
 }
 
@@ -147,7 +157,11 @@ pub(super) fn settle_recovered(
         Settle::Delete => (format!("delete from {table} as t"), "using", String::new()),
         Settle::Mark(column) => {
             let column = quote_identifier(column);
-            (format!("update {table} as t set {column} = now()"), "from", format!(" and t.{column} is null"))
+            (
+                format!("update {table} as t set {column} = now()"),
+                "from",
+                format!(" and t.{column} is null"),
+            )
         }
     };
     let id_column = columns.iter().find(|column| column.name == naming.id);
@@ -155,7 +169,8 @@ pub(super) fn settle_recovered(
     let (id, event_id) = (quote_identifier(&naming.id), quote_identifier(&naming.event_id));
     // The first comparison uses the index, by whose collation other texts may be equal too.
     let named = format!(
-        "unnest($1::text[], $2::text[], $3::text[]) with ordinality as j (id, event_id, version, n) \
+        "unnest($1::text[], $2::text[], $3::text[]) with ordinality as j (id, event_id, version, \
+            n) \
          where {ours} and t.{id} = j.id::{id_type} and t.{id}::text collate \"C\" = j.id \
          and t.{event_id}::text collate \"C\" = j.event_id \
          and (j.version is null or t.xmin::text = j.version){unsettled}"
@@ -187,7 +202,8 @@ mod tests {
 
     #[test]
     fn the_naming_is_read_from_an_older_versions_mapping() {
-        let mapping = "stream Columns { id: \"x\"; Fields; Mark(\"at\"); Columns { id: \"i\\\"d\", order: \"n\", event_id: \"e\", \
+        let mapping = "stream Columns { id: \"x\"; Fields; Mark(\"at\"); Columns \
+            { id: \"i\\\"d\", order: \"n\", event_id: \"e\", \
             key: Some(\"k\"), kind: \"t\", payload: \"p\", headers: None, time: None }; sink redis";
         let expected = Naming { id: "i\"d".to_owned(), event_id: "e".to_owned() };
         assert_eq!(Naming::of_mapping(mapping), Some(expected.clone()));

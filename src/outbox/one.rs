@@ -1,30 +1,35 @@
-//! What keeps a row from being read whole, and the statements that look at one row alone when a claim was refused. Pure.
+//! What keeps a row from being read whole, and the statements that look at one row alone when a
+//! claim was refused. Pure.
 //!
-//! Memory is bounded by what is asked for, not by what rows contain: a driver reads a row whole before anybody sees it, so
-//! each field of a claim comes only up to so many bytes. What that costs is nearly nothing: for text and bytea the length
-//! is read without the value; jsonb and other types are cut after they have been printed, which they are anyway. (308 bytes
-//! of jsonb can be 131 MB of text: `[1e131000, …]`.)
+//! Memory is bounded by what is asked for, not by what rows contain: a driver reads a row whole
+//! before anybody sees it, so each field of a claim comes only up to so many bytes. What that costs
+//! is nearly nothing: for text and bytea the length is read without the value; jsonb and other
+//! types are cut after they have been printed, which they are anyway. (308 bytes of jsonb can be
+//! 131 MB of text: `[1e131000, …]`.)
 
 use super::letter::{Letter, letters};
 use crate::columns::Column;
 use crate::config::{OutboxConfig, Settle};
-use crate::table_name::quote_identifier;
+use outflow_core::table_name::quote_identifier;
 
 /// How many bytes a field may have.
 const CAP: &str = "{cap}::integer";
-/// What stands for a longer value of a text, bytea or json column: a JSON string that no writer can know.
+/// What stands for a longer value of a text, bytea or json column: a JSON string that no writer can
+/// know.
 const MARKER: &str = "{marker}::text";
 /// No compression of Postgres makes a value smaller than this part of it (lz4: 255, pglz: 91).
 const COMPRESSION_MAX: i32 = 256;
 
-/// Statements for one row. `$1` is its place (ctid, with its child) as text, unless something else is said.
+/// Statements for one row. `$1` is its place (ctid, with its child) as text, unless something else
+/// is said.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct One {
-    /// The next rows in line: place and order value. `$1` above this order value, `$2` parked streams, `$3` the member's
-    /// slots, `$4` rows that are held back, `$5` their keys, each of them or null, `$6` limit.
+    /// The next rows in line: place and order value. `$1` above this order value, `$2` parked
+    /// streams, `$3` the member's slots, `$4` rows that are held back, `$5` their keys, each of
+    /// them or null, `$6` limit.
     pub list: String,
-    /// Claims it: `$2` to `$5` as above, `$6` the member's generation, `$7` how many bytes a field may have, `$8` what
-    /// stands for a longer one.
+    /// Claims it: `$2` to `$5` as above, `$6` the member's generation, `$7` how many bytes a field
+    /// may have, `$8` what stands for a longer one.
     pub claim: String,
     /// Reads it as a claim would, and nothing else: `$2` and `$3` as `$7` and `$8` above.
     pub read: String,
@@ -32,8 +37,9 @@ pub struct One {
     pub measure: String,
     /// Its primary key, its key and its event id.
     pub name: String,
-    /// Each moves it to the dead letters, from whole to with nothing but its place. `$2` the member's generation, `$3` name
-    /// of the outbox, `$4` the reason, `$5` the reason in words, `$6` what is missing in it.
+    /// Each moves it to the dead letters, from whole to with nothing but its place. `$2` the
+    /// member's generation, `$3` name of the outbox, `$4` the reason, `$5` the reason in words,
+    /// `$6` what is missing in it.
     pub letters: Vec<Letter>,
 }
 
@@ -54,7 +60,12 @@ pub(super) struct Parts<'a> {
 }
 
 impl One {
-    pub(super) fn new(config: &OutboxConfig, columns: &[Column], returned: &[String], parts: &Parts<'_>) -> Self {
+    pub(super) fn new(
+        config: &OutboxConfig,
+        columns: &[Column],
+        returned: &[String],
+        parts: &Parts<'_>,
+    ) -> Self {
         let Parts { oid, plain, table, verb, unsettled, key, has_cursor, wanted, ours } = *parts;
         let names = &config.columns;
         let (id, order) = (quote_identifier(&names.id), quote_identifier(&names.order));
@@ -63,15 +74,19 @@ impl One {
         let (place, here) = if plain {
             ("c.ctid::text".to_owned(), "c.ctid = $1::text::tid".to_owned())
         } else {
-            let here = "c.ctid = split_part($1::text, ':', 2)::tid and c.tableoid = split_part($1::text, ':', 1)::oid";
+            let here = "c.ctid = split_part($1::text, ':', 2)::tid and c.tableoid = \
+                split_part($1::text, ':', 1)::oid";
             ("c.tableoid::oid::text || ':' || c.ctid::text".to_owned(), here.to_owned())
         };
         let with = if config.settle == Settle::Delete { "using" } else { "from" };
         let take = |wanted: &str, generation: &str| {
             format!(
-                "with next as materialized (select c.tableoid as child, c.ctid as place, c.xmin as version from {table} as c \
-                 where {here} and {wanted} and (select current_setting('outflow.claim', true)) = 'open' \
-                 and (select generation from outflow.outbox where relation = {oid}::oid) = {generation}::bigint \
+                "with next as materialized (select c.tableoid as child, c.ctid as place, c.xmin \
+                    as version from {table} as c \
+                 where {here} and {wanted} and (select current_setting('outflow.claim', true)) = \
+                 'open' \
+                 and (select generation from outflow.outbox where relation = {oid}::oid) = \
+                 {generation}::bigint \
                  and {ours} for update skip locked) \
                  {verb} {with} next where t.ctid = any (array(select place from next)) \
                  and t.tableoid = next.child and t.ctid = next.place"
@@ -83,15 +98,25 @@ impl One {
             ("$1::bigint is not null".to_owned(), "null::bigint".to_owned())
         };
         let of_place = |list: &str, of: &str| {
-            format!("select {list} from {table} as {of} where {}", here.replace("c.", &format!("{of}.")))
+            format!(
+                "select {list} from {table} as {of} where {}",
+                here.replace("c.", &format!("{of}."))
+            )
         };
         Self {
             list: format!(
                 "select {place}, {value} from {table} as c where {above} and {wanted} and {ours} \
                  order by c.{order} limit $6::bigint"
             ),
-            claim: format!("{} returning {}", take(wanted, "$6"), numbered(returned, "$7", "$8").join(", ")),
-            read: of_place(&numbered(returned, "$2", "$3").join(", ").replace("next.version", "t.xmin"), "t"),
+            claim: format!(
+                "{} returning {}",
+                take(wanted, "$6"),
+                numbered(returned, "$7", "$8").join(", ")
+            ),
+            read: of_place(
+                &numbered(returned, "$2", "$3").join(", ").replace("next.version", "t.xmin"),
+                "t",
+            ),
             measure: format!("{} and {wanted}", of_place(&measure(config, columns), "c")),
             name: of_place(&format!("c.{id}::text, {key}, c.{event_id}::text"), "c"),
             letters: letters(config, columns, &take(&format!("true{unsettled}"), "$2")),
@@ -105,13 +130,19 @@ pub(super) fn guarded(column: &str, kind: &str) -> String {
         // A null must stay one: it is not longer than anything.
         "name" => column.to_owned(),
         "text" | "character varying" => {
-            format!("case when octet_length({column}) > {CAP} then {MARKER} else {column}::text end")
+            format!(
+                "case when octet_length({column}) > {CAP} then {MARKER} else {column}::text end"
+            )
         }
         "bytea" => {
-            format!("case when octet_length({column}) > {CAP} then convert_to({MARKER}, 'UTF8') else {column} end")
+            format!(
+                "case when octet_length({column}) > {CAP} then convert_to({MARKER}, 'UTF8') else \
+                    {column} end"
+            )
         }
         "json" => format!(
-            "case when pg_column_size({column}) > {CAP} / {COMPRESSION_MAX} and octet_length(json_send({column})) > {CAP} \
+            "case when pg_column_size({column}) > {CAP} / {COMPRESSION_MAX} and \
+                octet_length(json_send({column})) > {CAP} \
              then ({MARKER})::json else {column} end"
         ),
         // One more is its version.
@@ -135,7 +166,8 @@ fn measure(config: &OutboxConfig, columns: &[Column]) -> String {
     let names = &config.columns;
     let fixed = [&names.id, &names.event_id, &names.kind, &names.payload].map(String::as_str);
     let optional = [&names.key, &names.headers].into_iter().flatten().map(String::as_str);
-    let mut wanted: Vec<&str> = fixed.into_iter().chain(optional).chain(config.stream.columns()).collect();
+    let mut wanted: Vec<&str> =
+        fixed.into_iter().chain(optional).chain(config.stream.columns()).collect();
     wanted.sort_unstable();
     wanted.dedup();
     let mut sum = "0::bigint".to_owned();

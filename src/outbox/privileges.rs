@@ -4,7 +4,7 @@ use tokio_postgres::Client;
 use tokio_postgres::types::ToSql;
 
 use crate::config::{OutboxConfig, Settle};
-use crate::table_name::quote_identifier;
+use outflow_core::table_name::quote_identifier;
 
 /// One privilege on a schema or a table.
 struct Need {
@@ -25,18 +25,27 @@ enum Column {
 }
 
 /// The missing privileges as `grant …;`, one for each schema and table.
-pub(super) async fn missing(client: &Client, config: &OutboxConfig) -> Result<Vec<String>, tokio_postgres::Error> {
+pub(super) async fn missing(
+    client: &Client,
+    config: &OutboxConfig,
+) -> Result<Vec<String>, tokio_postgres::Error> {
     let needs = needs(config);
     let schemas: Vec<&str> = needs.iter().map(|need| need.schema.as_str()).collect();
     let relations: Vec<Option<&str>> = needs.iter().map(|need| need.relation.as_deref()).collect();
     let privileges: Vec<&str> = needs.iter().map(|need| need.privilege).collect();
-    let (columns, kinds): (Vec<Option<&str>>, Vec<&str>) = needs.iter().map(|need| need.column.asked()).unzip();
+    let (columns, kinds): (Vec<Option<&str>>, Vec<&str>) =
+        needs.iter().map(|need| need.column.asked()).unzip();
     let wanted: [&(dyn ToSql + Sync); 5] = [&schemas, &relations, &privileges, &columns, &kinds];
     let rows = client.query(include_str!("sql/privileges.sql"), &wanted).await?;
     let role = rows.first().map(|row| quote_identifier(row.get("role"))).unwrap_or_default();
-    let missing: Vec<&Need> =
-        needs.iter().zip(&rows).filter(|(_, row)| !row.get::<_, bool>("is_held")).map(|(need, _)| need).collect();
-    let of_one = missing.chunk_by(|one, next| (&one.schema, &one.relation) == (&next.schema, &next.relation));
+    let missing: Vec<&Need> = needs
+        .iter()
+        .zip(&rows)
+        .filter(|(_, row)| !row.get::<_, bool>("is_held"))
+        .map(|(need, _)| need)
+        .collect();
+    let of_one = missing
+        .chunk_by(|one, next| (&one.schema, &one.relation) == (&next.schema, &next.relation));
     Ok(of_one.map(|needs| grant(needs, &role)).collect())
 }
 
@@ -54,7 +63,10 @@ fn needs(config: &OutboxConfig) -> Vec<Need> {
         privilege,
         column,
     };
-    let mut needs = vec![on(schema, None, "usage", Column::All), on(schema, Some(table), "select", Column::All)];
+    let mut needs = vec![
+        on(schema, None, "usage", Column::All),
+        on(schema, Some(table), "select", Column::All),
+    ];
     needs.extend(delete.iter().map(|privilege| on(schema, Some(table), privilege, Column::All)));
     needs.push(on(schema, Some(table), "update", update));
     needs.push(on("outflow", None, "usage", Column::All));
@@ -65,7 +77,11 @@ fn needs(config: &OutboxConfig) -> Vec<Need> {
         ("dead_letter", &["insert"]),
     ];
     for (relation, privileges) in own {
-        needs.extend(privileges.iter().map(|privilege| on("outflow", Some(relation), privilege, Column::All)));
+        needs.extend(
+            privileges
+                .iter()
+                .map(|privilege| on("outflow", Some(relation), privilege, Column::All)),
+        );
         if relation == "member" {
             // Its report of itself, and nothing else of it.
             needs.push(on("outflow", Some(relation), "update", Column::One("report".to_owned())));
@@ -88,12 +104,16 @@ impl Column {
 fn grant(needs: &[&Need], role: &str) -> String {
     let privilege = |need: &&Need| match &need.column {
         Column::All => need.privilege.to_owned(),
-        Column::Any(name) | Column::One(name) => format!("{} ({})", need.privilege, quote_identifier(name)),
+        Column::Any(name) | Column::One(name) => {
+            format!("{} ({})", need.privilege, quote_identifier(name))
+        }
     };
     let privileges: Vec<String> = needs.iter().map(privilege).collect();
     let on = needs.first().map(|need| match &need.relation {
         None => format!("schema {}", quote_identifier(&need.schema)),
-        Some(relation) => format!("{}.{}", quote_identifier(&need.schema), quote_identifier(relation)),
+        Some(relation) => {
+            format!("{}.{}", quote_identifier(&need.schema), quote_identifier(relation))
+        }
     });
     format!("grant {} on {} to {role};", privileges.join(", "), on.unwrap_or_default())
 }

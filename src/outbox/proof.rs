@@ -1,10 +1,10 @@
-//! Whether a table proves that transactions draw their ids after they have their number (see [`cursor`](super::cursor)),
-//! and if not, what is in the way.
+//! Whether a table proves that transactions draw their ids after they have their number (see
+//! [`cursor`](super::cursor)), and if not, what is in the way.
 
 use tokio_postgres::{Client, Row};
 
 use crate::config::OutboxConfig;
-use crate::table_name::{quote_identifier, quote_literal};
+use outflow_core::table_name::{quote_identifier, quote_literal};
 
 /// Something that a table lacks for the proof.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,7 +24,8 @@ pub enum Remedy {
     Advice(String),
 }
 
-/// The statement that yields the token of what the proof rests on, and the last value of `sequence`, an expression.
+/// The statement that yields the token of what the proof rests on, and the last value of
+/// `sequence`, an expression.
 pub fn token(oid: u32, order: &str, sequence: &str) -> String {
     let token = include_str!("sql/token.sql").replace("{oid}", &oid.to_string());
     token.replace("{order}", &quote_literal(order)).replace("{sequence}", sequence)
@@ -40,12 +41,18 @@ pub(super) fn statement(oid: u32, order: &str) -> String {
 ///
 /// # Errors
 /// Postgres does not answer.
-pub async fn gaps(client: &Client, oid: u32, config: &OutboxConfig) -> Result<Vec<Gap>, tokio_postgres::Error> {
+pub async fn gaps(
+    client: &Client,
+    oid: u32,
+    config: &OutboxConfig,
+) -> Result<Vec<Gap>, tokio_postgres::Error> {
     if client.query_opt(&statement(oid, &config.columns.order), &[]).await?.is_some() {
         return Ok(Vec::new());
     }
-    let facts = client.query_one(include_str!("sql/unproven.sql"), &[&oid, &config.columns.order]).await?;
-    let mut gaps: Vec<Gap> = [rows_from_elsewhere(&facts), trigger(&facts)].into_iter().flatten().collect();
+    let facts =
+        client.query_one(include_str!("sql/unproven.sql"), &[&oid, &config.columns.order]).await?;
+    let mut gaps: Vec<Gap> =
+        [rows_from_elsewhere(&facts), trigger(&facts)].into_iter().flatten().collect();
     gaps.extend(order_column(&facts, config));
     if gaps.is_empty() {
         let what = "something of the table changed while it was looked at".to_owned();
@@ -56,27 +63,44 @@ pub async fn gaps(client: &Client, oid: u32, config: &OutboxConfig) -> Result<Ve
 
 fn rows_from_elsewhere(facts: &Row) -> Option<Gap> {
     let advice = |what: &str, remedy: &str| {
-        Some(Gap { what: what.to_owned(), remedy: Remedy::Advice(format!("{remedy}, if the cost matters")) })
+        Some(Gap {
+            what: what.to_owned(),
+            remedy: Remedy::Advice(format!("{remedy}, if the cost matters")),
+        })
     };
     if !facts.get::<_, bool>("is_plain") {
-        return advice("rows can also come by way of a partition or child table", "use a plain table");
+        return advice(
+            "rows can also come by way of a partition or child table",
+            "use a plain table",
+        );
     }
     if facts.get("is_replicated") {
-        return advice("rows also come by logical replication", "drain them where they are written");
+        return advice(
+            "rows also come by logical replication",
+            "drain them where they are written",
+        );
     }
     let trigger: Option<String> = facts.get("row_trigger");
     let trigger = trigger?;
-    advice(&format!("the row trigger {trigger} could change an id before the insert"), "let it fire after the insert")
+    advice(
+        &format!("the row trigger {trigger} could change an id before the insert"),
+        "let it fire after the insert",
+    )
 }
 
 fn trigger(facts: &Row) -> Option<Gap> {
     let what = match facts.get::<_, Option<String>>("trigger")?.as_str() {
         "missing" => "there is no trigger outflow_wake",
         "disabled" => "the trigger outflow_wake is disabled",
-        "origin" => "the trigger outflow_wake does not fire under session_replication_role = replica",
+        "origin" => {
+            "the trigger outflow_wake does not fire under session_replication_role = replica"
+        }
         _ => "the trigger outflow_wake is out of date",
     };
-    let enable = format!("alter table {} enable always trigger outflow_wake;", facts.get::<_, String>("name"));
+    let enable = format!(
+        "alter table {} enable always trigger outflow_wake;",
+        facts.get::<_, String>("name")
+    );
     let remedy = if matches!(what.split_whitespace().last(), Some("disabled" | "replica")) {
         Remedy::Sql(enable)
     } else {
@@ -91,11 +115,16 @@ fn order_column(facts: &Row, config: &OutboxConfig) -> Vec<Gap> {
     let gap = |what: String, statement: String| Gap { what, remedy: Remedy::Sql(statement) };
     let sequence: Option<String> = facts.get("sequence");
     let identity: Option<String> = facts.get("identity");
-    let (Some(sequence), Some(identity)) = (sequence, identity.filter(|identity| !identity.is_empty())) else {
-        let what =
-            format!("{column} is not `generated always as identity`: ids may be drawn long before they are inserted");
+    let (Some(sequence), Some(identity)) =
+        (sequence, identity.filter(|identity| !identity.is_empty()))
+    else {
+        let what = format!(
+            "{column} is not `generated always as identity`: ids may be drawn long before they \
+                are inserted"
+        );
         let remedy = format!(
-            "in one transaction: lock table {table}; {alter} drop default; {alter} add generated always as identity \
+            "in one transaction: lock table {table}; {alter} drop default; {alter} add generated \
+                always as identity \
              (start with N); with an N above every id that the table ever had"
         );
         return vec![Gap { what, remedy: Remedy::Advice(remedy) }];

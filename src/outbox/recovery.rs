@@ -1,4 +1,5 @@
-//! Recovery and share-out: one transaction that holds the fence exclusively, so that nobody's claim is open.
+//! Recovery and share-out: one transaction that holds the fence exclusively, so that nobody's claim
+//! is open.
 
 use std::sync::Arc;
 
@@ -20,16 +21,18 @@ use super::{OutboxError, Recovery, Standing, lock};
 use crate::config::OutboxConfig;
 use crate::event::{Acknowledged, AppendedRow};
 
-/// How long open claims may take to end by themselves.
-/// A member that is frozen in its own recovery holds nobody up for long: Redis has answered or not by then.
-/// What a deferred trigger has against the settling is said of the row, not of the commit.
-const BEGIN: &str = "begin isolation level read committed read write; set constraints all immediate; \
+/// How long open claims may take to end by themselves. A member that is frozen in its own recovery
+/// holds nobody up for long: Redis has answered or not by then. What a deferred trigger has against
+/// the settling is said of the row, not of the commit.
+const BEGIN: &str = "begin isolation level read committed read write; set constraints all \
+    immediate; \
     set local lock_timeout = '2s'; \
     set local idle_in_transaction_session_timeout = '12s'";
 const FENCE: &str = "select pg_advisory_xact_lock($1, $2)";
-const IN_FORCE: &str =
-    "select generation, slots, mapping, unsettled::text from outflow.outbox where relation = $1::oid for update";
-/// Whoever still holds the fence shared is frozen or cut off: its claim must not end later than this recovery.
+const IN_FORCE: &str = "select generation, slots, mapping, unsettled::text from outflow.outbox \
+    where relation = $1::oid for update";
+/// Whoever still holds the fence shared is frozen or cut off: its claim must not end later than
+/// this recovery.
 const TERMINATE: &str = include_str!("sql/terminate.sql");
 const NOTIFY: &str = "select pg_notify('outflow_members_' || $1::oid::text, '')";
 /// Attempts to get the fence, each after those who held it were terminated.
@@ -77,7 +80,9 @@ impl PgOutbox {
             let client = Lease::new(self.connection().await?);
             match fence(&client, keys, self.table.oid, &self.table.sql.is_as_it_was).await {
                 Ok(None) => return Err(is_unregistered(&self.config.table)),
-                Ok(Some(found)) if !found.is_as_it_was => return Err(is_another(&self.config.table)),
+                Ok(Some(found)) if !found.is_as_it_was => {
+                    return Err(is_another(&self.config.table));
+                }
                 Ok(Some(found)) if found.live.iter().any(|(number, _)| *number == seat) => {
                     let unsettled = unsettled::of_text(&found.unsettled)?;
                     return Ok(self.plan(client.release(), seat, found, unsettled));
@@ -88,7 +93,10 @@ impl PgOutbox {
                 }
                 Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => {
                     client.batch_execute("rollback").await.map_err(|error| failed(&error))?;
-                    let row = client.query_one(TERMINATE, &[&keys.0, &keys.1]).await.map_err(|error| failed(&error))?;
+                    let row = client
+                        .query_one(TERMINATE, &[&keys.0, &keys.1])
+                        .await
+                        .map_err(|error| failed(&error))?;
                     let (terminated, others): (i64, Option<String>) = (row.get(0), row.get(1));
                     if terminated > 0 {
                         tracing::warn!(
@@ -101,7 +109,9 @@ impl PgOutbox {
                         tracing::warn!(
                             outbox = self.config.name,
                             roles,
-                            "claims of another role do not end, and this role may not terminate them: they end by themselves in some seconds; to be quicker, grant that role to this one, or grant pg_signal_backend"
+                            "claims of another role do not end, and this role may not terminate \
+                                them: they end by themselves in some seconds; to be quicker, \
+                                grant that role to this one, or grant pg_signal_backend"
                         );
                     }
                     drop(client.release());
@@ -112,12 +122,20 @@ impl PgOutbox {
         Err(OutboxError::Postgres("the fence lock is held by sessions that do not end".to_owned()))
     }
 
-    fn plan(&self, client: Object, seat: i32, found: Found, unsettled: Vec<Unsettled>) -> PgRecovery {
+    fn plan(
+        &self,
+        client: Object,
+        seat: i32,
+        found: Found,
+        unsettled: Vec<Unsettled>,
+    ) -> PgRecovery {
         let mine = self.mapping.clone();
-        // Those who read the table another way finish first: a rolling upgrade does not mix the two.
+        // Those who read the table another way finish first: a rolling upgrade does not mix the
+        // two.
         let others = found.live.iter().any(|(_, mapping)| *mapping == found.mapping);
         let stand_by = found.mapping != mine && others;
-        let live = found.live.iter().filter(|(_, mapping)| *mapping == mine).map(|(number, _)| *number);
+        let live =
+            found.live.iter().filter(|(_, mapping)| *mapping == mine).map(|(number, _)| *number);
         let shares = share_out(&found.slots, &live.collect::<Vec<_>>());
         let standing = if stand_by {
             Standing::StandBy
@@ -198,7 +216,8 @@ impl Recovery for PgRecovery {
 
     async fn adopt(mut self) -> Result<(), OutboxError> {
         let Some(client) = self.client.take() else { return Ok(()) };
-        within(async { client.batch_execute("rollback").await.map_err(|error| failed(&error)) }).await?;
+        within(async { client.batch_execute("rollback").await.map_err(|error| failed(&error)) })
+            .await?;
         self.enter(self.generation, &self.unsettled);
         Ok(())
     }
@@ -212,8 +231,10 @@ impl Recovery for PgRecovery {
     ) -> Result<u64, OutboxError> {
         let Some(client) = self.client.take() else { return Ok(0) };
         let raise = async |unsettled: &str| {
-            // After the settling, which has locked whatever the name means: it stays what it is until the commit.
-            let params: [&(dyn ToSql + Sync); 5] = [&self.oid, &generation, &self.slots, &self.mapping, &unsettled];
+            // After the settling, which has locked whatever the name means: it stays what it is
+            // until the commit.
+            let params: [&(dyn ToSql + Sync); 5] =
+                [&self.oid, &generation, &self.slots, &self.mapping, &unsettled];
             if client.execute(&self.raise, &params).await? == 0 {
                 return Ok(false);
             }

@@ -1,4 +1,5 @@
-//! What a statement that failed says: of the row, of the server, or nothing because the session is lost. Pure.
+//! What a statement that failed says: of the row, of the server, or nothing because the session is
+//! lost. Pure.
 
 use tokio_postgres::error::{Severity, SqlState};
 
@@ -6,13 +7,15 @@ use super::OutboxError;
 use super::identity::refused;
 use super::source::ANSWER_LIMIT;
 
-/// Classes of SQLSTATE that a value or what a trigger makes of it can cause: cardinality, data exceptions, integrity,
-/// routines, limits (54), PL/pgSQL, internal errors such as a value that cannot be read. Not among them: what is missing or
-/// not permitted (42), which is the table's fault and every row's.
+/// Classes of SQLSTATE that a value or what a trigger makes of it can cause: cardinality, data
+/// exceptions, integrity, routines, limits (54), PL/pgSQL, internal errors such as a value that
+/// cannot be read. Not among them: what is missing or not permitted (42), which is the table's
+/// fault and every row's.
 const OF_A_ROW: [&str; 9] = ["21", "22", "23", "2F", "38", "39", "54", "P0", "XX"];
 /// An index is mended without any loss.
 const INDEX_CORRUPTED: &str = "XX002";
-/// Classes of what passes by itself (conflicts, resources, locks, a stop, the system below): never a reason to give a row up.
+/// Classes of what passes by itself (conflicts, resources, locks, a stop, the system below): never
+/// a reason to give a row up.
 const PASSING: [&str; 5] = ["40", "53", "55", "57", "58"];
 
 /// Why a statement failed.
@@ -28,7 +31,8 @@ pub(super) enum Failed {
 #[derive(Debug, Clone)]
 pub(super) struct Said {
     code: Option<SqlState>,
-    /// A trigger's or another routine's statement said so: whatever its code is, it may be about one row.
+    /// A trigger's or another routine's statement said so: whatever its code is, it may be about
+    /// one row.
     in_routine: bool,
     pub(super) words: String,
 }
@@ -46,14 +50,16 @@ impl Failed {
 impl From<tokio_postgres::Error> for Failed {
     fn from(error: tokio_postgres::Error) -> Self {
         let said = error.as_db_error();
-        let goes_on =
-            said.is_some_and(|said| !matches!(said.parsed_severity(), Some(Severity::Fatal | Severity::Panic)));
+        let goes_on = said.is_some_and(|said| {
+            !matches!(said.parsed_severity(), Some(Severity::Fatal | Severity::Panic))
+        });
         let in_routine = said.is_some_and(|said| said.where_().is_some());
         let words = match refused(&error) {
             OutboxError::Postgres(words) => words,
             // A routine may miss something for one row only.
             OutboxError::Changed(words) if in_routine => words,
-            // What is no longer there or no longer allowed is every row's fault, and looked at with the table.
+            // What is no longer there or no longer allowed is every row's fault, and looked at with
+            // the table.
             changed => return Self::Lost(changed),
         };
         match said.filter(|_| goes_on) {
@@ -76,8 +82,8 @@ impl Said {
         code != INDEX_CORRUPTED && (is_of(&OF_A_ROW) || (self.in_routine && !is_of(&PASSING)))
     }
 
-    /// Whether a claim of fewer rows may be granted: a row is the reason, or something that it waits for, or it was too much
-    /// for the server.
+    /// Whether a claim of fewer rows may be granted: a row is the reason, or something that it
+    /// waits for, or it was too much for the server.
     pub(super) fn may_be_too_much(&self) -> bool {
         let code = self.code();
         self.may_be_of_a_row()
@@ -142,8 +148,13 @@ mod tests {
             ("ZZ001", false, false, false),
         ];
         for (code, in_routine, of_a_row, too_much) in table {
-            let said = Said { code: Some(SqlState::from_code(code)), in_routine, words: String::new() };
-            assert_eq!((said.may_be_of_a_row(), said.may_be_too_much()), (of_a_row, too_much), "{code} {in_routine}");
+            let said =
+                Said { code: Some(SqlState::from_code(code)), in_routine, words: String::new() };
+            assert_eq!(
+                (said.may_be_of_a_row(), said.may_be_too_much()),
+                (of_a_row, too_much),
+                "{code} {in_routine}"
+            );
         }
         assert_eq!(table.len(), 14);
     }

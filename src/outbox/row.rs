@@ -1,4 +1,5 @@
-//! From rows of Postgres to a batch: each field is copied once, into memory that the whole batch shares.
+//! From rows of Postgres to a batch: each field is copied once, into memory that the whole batch
+//! shares.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use tokio_postgres::Row;
@@ -159,7 +160,8 @@ impl<'a> Rows<'a> {
         self.bytes
     }
 
-    /// The batch in the order of the order column (RETURNING has none), and the claim's own transaction.
+    /// The batch in the order of the order column (RETURNING has none), and the claim's own
+    /// transaction.
     pub(super) fn finish(mut self) -> (Batch, Option<u64>) {
         let sorted = self.batch.events.is_sorted_by_key(|event| event.order);
         if !sorted {
@@ -172,14 +174,19 @@ impl<'a> Rows<'a> {
         let width = self.batch.route_width;
         let mut order: Vec<usize> = (0..self.batch.events.len()).collect();
         order.sort_by_key(|index| self.batch.events[*index].order);
-        self.batch.route = order.iter().flat_map(|index| self.batch.route[index * width..][..width].to_vec()).collect();
+        self.batch.route = order
+            .iter()
+            .flat_map(|index| self.batch.route[index * width..][..width].to_vec())
+            .collect();
         self.batch.events.sort_by_key(|event| event.order);
     }
 
     /// The primary key, with the version behind it.
     fn named(&mut self, row: &Row) -> Result<Bytes, BadRow> {
         let layout = self.layout;
-        let Some(version) = layout.version else { return self.required(row, layout.row, "columns.id") };
+        let Some(version) = layout.version else {
+            return self.required(row, layout.row, "columns.id");
+        };
         let key = raw(row, layout.row.position)?.ok_or(BadRow::Null("columns.id"))?;
         if self.is_too_long(key, layout.row.decode) {
             return Err(BadRow::TooLong);
@@ -242,7 +249,8 @@ impl<'a> FromSql<'a> for Raw<'a> {
 }
 
 fn raw(row: &Row, position: usize) -> Result<Option<&[u8]>, BadRow> {
-    let value: Option<Raw<'_>> = row.try_get(position).map_err(|error| BadRow::Unreadable(error.to_string()))?;
+    let value: Option<Raw<'_>> =
+        row.try_get(position).map_err(|error| BadRow::Unreadable(error.to_string()))?;
     Ok(value.map(|raw| raw.0))
 }
 
@@ -254,9 +262,15 @@ fn integer(row: &Row, field: Field) -> Result<Option<i64>, BadRow> {
 fn number(bytes: &[u8], decode: Decode) -> Result<i64, BadRow> {
     let wrong = wrong_width;
     match decode {
-        Decode::Int2 => bytes.try_into().map(i16::from_be_bytes).map(i64::from).map_err(|_| wrong()),
-        Decode::Int4 => bytes.try_into().map(i32::from_be_bytes).map(i64::from).map_err(|_| wrong()),
-        Decode::Int8 | Decode::Timestamp => bytes.try_into().map(i64::from_be_bytes).map_err(|_| wrong()),
+        Decode::Int2 => {
+            bytes.try_into().map(i16::from_be_bytes).map(i64::from).map_err(|_| wrong())
+        }
+        Decode::Int4 => {
+            bytes.try_into().map(i32::from_be_bytes).map(i64::from).map_err(|_| wrong())
+        }
+        Decode::Int8 | Decode::Timestamp => {
+            bytes.try_into().map(i64::from_be_bytes).map_err(|_| wrong())
+        }
         Decode::Xid => bytes.try_into().map(u32::from_be_bytes).map(i64::from).map_err(|_| wrong()),
         Decode::Uuid | Decode::Raw | Decode::Jsonb | Decode::Date => Err(wrong()),
     }
@@ -272,7 +286,8 @@ fn write(arena: &mut BytesMut, bytes: &[u8], decode: Decode) -> Result<(), BadRo
         Decode::Raw => arena.put_slice(bytes),
         Decode::Jsonb => arena.put_slice(bytes.get(1..).unwrap_or_default()),
         Decode::Uuid => {
-            let uuid = uuid::Uuid::from_slice(bytes).map_err(|error| BadRow::Unreadable(error.to_string()))?;
+            let uuid = uuid::Uuid::from_slice(bytes)
+                .map_err(|error| BadRow::Unreadable(error.to_string()))?;
             let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
             arena.put_slice(uuid.as_hyphenated().encode_lower(&mut text).as_bytes());
         }

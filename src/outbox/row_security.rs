@@ -3,7 +3,7 @@
 use tokio_postgres::Client;
 
 use crate::config::{OutboxConfig, Settle};
-use crate::table_name::quote_identifier;
+use outflow_core::table_name::quote_identifier;
 
 /// The statement that lets the role see and take every row, if some may be hidden from it.
 pub(super) async fn remedy(

@@ -77,13 +77,16 @@ async fn commit(client: &Object, claim: &PgClaim, dead: &[DeadLetter]) -> Result
     if !dead.is_empty() {
         bury(client, claim, dead).await?;
     }
-    // A commit of a failed transaction answers ROLLBACK without an error; every statement before it was checked.
+    // A commit of a failed transaction answers ROLLBACK without an error; every statement before it
+    // was checked.
     client.batch_execute("commit").await.map_err(|error| failed(&error))
 }
 
 async fn bury(client: &Object, claim: &PgClaim, dead: &[DeadLetter]) -> Result<(), OutboxError> {
     let batch = &claim.batch;
-    let text = |is_ascii: bool, of: &dyn Fn(&Event) -> Option<bytes::Bytes>| -> Vec<Option<String>> {
+    let text = |is_ascii: bool,
+                of: &dyn Fn(&Event) -> Option<bytes::Bytes>|
+     -> Vec<Option<String>> {
         let texts = dead.iter().map(|letter| of(&batch.events[letter.index]));
         texts.map(|bytes| bytes.as_deref().map(|bytes| texts::readable(bytes, is_ascii))).collect()
     };
@@ -93,11 +96,13 @@ async fn bury(client: &Object, claim: &PgClaim, dead: &[DeadLetter]) -> Result<(
     let kinds = text(claim.texts.kind, &|event| Some(event.kind.clone()));
     let times = text(false, &|event| event.time.clone());
     let headers = text(claim.texts.headers, &|event| event.headers.clone());
-    let payloads: Vec<&[u8]> = dead.iter().map(|letter| &batch.events[letter.index].payload[..]).collect();
+    let payloads: Vec<&[u8]> =
+        dead.iter().map(|letter| &batch.events[letter.index].payload[..]).collect();
     let streams: Vec<Option<&str>> = dead.iter().map(|letter| letter.stream.as_deref()).collect();
     let reasons: Vec<&str> = dead.iter().map(|letter| letter.reason.as_str()).collect();
     let routes: Vec<Value> = dead.iter().map(|letter| claim.route_of(letter.index)).collect();
-    let bytes: Vec<Option<Value>> = dead.iter().map(|letter| claim.bytes_of(letter.index)).collect();
+    let bytes: Vec<Option<Value>> =
+        dead.iter().map(|letter| claim.bytes_of(letter.index)).collect();
     let params: [&(dyn ToSql + Sync); 12] = [
         &claim.outbox_name,
         &rows,
@@ -112,10 +117,16 @@ async fn bury(client: &Object, claim: &PgClaim, dead: &[DeadLetter]) -> Result<(
         &routes,
         &bytes,
     ];
-    let buried = client.execute(include_str!("sql/dead_letter.sql"), &params).await.map_err(|error| failed(&error))?;
+    let buried = client
+        .execute(include_str!("sql/dead_letter.sql"), &params)
+        .await
+        .map_err(|error| failed(&error))?;
     if buried == dead.len() as u64 {
         Ok(())
     } else {
-        Err(OutboxError::Postgres(format!("{buried} dead letters were written, not {}", dead.len())))
+        Err(OutboxError::Postgres(format!(
+            "{buried} dead letters were written, not {}",
+            dead.len()
+        )))
     }
 }

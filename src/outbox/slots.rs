@@ -1,17 +1,19 @@
 //! The share-out of the 64 slots among the members. Pure.
 //!
-//! A slot is a hash class of the ordering key; each belongs to exactly one member, so that one key's events go through
-//! one member in order.
+//! A slot is a hash class of the ordering key; each belongs to exactly one member, so that one
+//! key's events go through one member in order.
 
 use std::collections::BTreeMap;
 
-/// How many slots there are: the number of bits of a mask, and more than any sensible number of members.
+/// How many slots there are: the number of bits of a mask, and more than any sensible number of
+/// members.
 pub const SLOTS: usize = 64;
 
 /// The owner (a member's number) of each slot; empty before the first share-out.
 pub type ShareOut = Vec<i32>;
 
-/// Shares the slots out among `live` members: complete, balanced to one, and with the fewest moves from `previous`.
+/// Shares the slots out among `live` members: complete, balanced to one, and with the fewest moves
+/// from `previous`.
 ///
 /// Without members there is no share-out. With more members than slots, some own none.
 pub fn share_out(previous: &[i32], live: &[i32]) -> ShareOut {
@@ -25,7 +27,10 @@ pub fn share_out(previous: &[i32], live: &[i32]) -> ShareOut {
     // Who has the most keeps the most: the larger shares go to those that own more slots already.
     let count = |member: i32| previous.iter().take(SLOTS).filter(|owner| **owner == member).count();
     members.sort_by_key(|member| (std::cmp::Reverse(count(*member)), *member));
-    let shares = members.iter().enumerate().map(|(rank, member)| (*member, least + usize::from(rank < more)));
+    let shares = members
+        .iter()
+        .enumerate()
+        .map(|(rank, member)| (*member, least + usize::from(rank < more)));
     let mut room: BTreeMap<i32, usize> = shares.collect();
 
     let mut owners: Vec<Option<i32>> = (0..SLOTS)
@@ -61,13 +66,17 @@ mod tests {
         shares.iter().filter(|owner| **owner == member).count()
     }
 
-    /// As many moves as any balanced share-out needs: each member keeps what it has, up to the largest share it may get.
+    /// As many moves as any balanced share-out needs: each member keeps what it has, up to the
+    /// largest share it may get.
     fn moves_min(previous: &[i32], live: &[i32]) -> usize {
         let (least, more) = (SLOTS / live.len(), SLOTS % live.len());
         let mut owned: Vec<usize> = live.iter().map(|member| count(previous, *member)).collect();
         owned.sort_unstable_by(|a, b| b.cmp(a));
-        let kept: usize =
-            owned.iter().enumerate().map(|(rank, owned)| (*owned).min(least + usize::from(rank < more))).sum();
+        let kept: usize = owned
+            .iter()
+            .enumerate()
+            .map(|(rank, owned)| (*owned).min(least + usize::from(rank < more)))
+            .sum();
         SLOTS - kept
     }
 
@@ -89,7 +98,8 @@ mod tests {
     proptest! {
         #[test]
         fn complete_disjoint_balanced_and_with_the_fewest_moves(
-            joins_and_leaves in prop::collection::vec(prop::collection::btree_set(1..90_i32, 1..80), 1..8)
+            joins_and_leaves in prop::collection::vec(prop::collection::btree_set(1..90_i32,
+                1..80), 1..8)
         ) {
             let mut shares = ShareOut::new();
             for live in joins_and_leaves {
@@ -102,7 +112,8 @@ mod tests {
                 prop_assert!(max.zip(min).is_some_and(|(max, min)| max - min <= 1), "{:?}", counts);
                 let moved = (0..SLOTS).filter(|slot| shares.get(*slot) != next.get(*slot)).count();
                 prop_assert_eq!(moved, moves_min(&shares, &live));
-                prop_assert_eq!(&share_out(&next, &live), &next, "nothing moves when nobody comes or goes");
+                prop_assert_eq!(&share_out(&next, &live), &next, "nothing moves when nobody comes \
+                    or goes");
                 shares = next;
             }
         }

@@ -1,4 +1,5 @@
-//! One event table in Postgres as an [`Outbox`]: its connections and what it remembers between claims.
+//! One event table in Postgres as an [`Outbox`]: its connections and what it remembers between
+//! claims.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,19 +22,21 @@ use super::unsettled::LeftOut;
 use super::{Outbox, OutboxError, SetAside, Woken};
 use crate::config::OutboxConfig;
 use crate::event::Acknowledged;
-use crate::postgres::{Server, describe_pool, pool};
+use outflow_connect::postgres::{Server, describe_pool, pool};
 
-/// Longer than the statement timeout of the sessions: what still has no answer then has lost its server.
+/// Longer than the statement timeout of the sessions: what still has no answer then has lost its
+/// server.
 pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(40);
 /// What each session of the pool relies on.
-const SESSION: &str = concat!(include_str!("../postgres/session.sql"), include_str!("sql/session.sql"));
+pub(crate) const SESSION: &str = include_str!("sql/session.sql");
 /// How long a member that stops may take to say so.
 const LEAVE_LIMIT: Duration = Duration::from_secs(2);
 /// How often the members are looked at when nothing is heard.
 const LOOK_PAUSE: Duration = Duration::from_secs(1);
 /// Connections beyond those of the batches in flight: recovery and sweep have their own.
 pub(super) const SPARE_CONNECTIONS: usize = 2;
-/// The same with those that are not of the pool: the control session, and the one that watches the backlog.
+/// The same with those that are not of the pool: the control session, and the one that watches the
+/// backlog.
 pub const CONNECTIONS_BEYOND: usize = SPARE_CONNECTIONS + 2;
 
 /// An event table, drained by one member.
@@ -54,7 +57,8 @@ pub struct PgOutbox {
 pub(super) struct State {
     pub(super) cursor: Cursor,
     pub(super) in_flight: InFlight,
-    /// The lowest order value to look at again, from outside the claims; applied before the next one.
+    /// The lowest order value to look at again, from outside the claims; applied before the next
+    /// one.
     pub(super) look_again: Option<i64>,
     /// The last token that was examined, and the sequence that it proves ids to come from.
     pub(super) proven: Option<(String, Option<u32>)>,
@@ -149,14 +153,18 @@ impl PgOutbox {
         step: impl AsyncFnOnce(&Control) -> Result<T, OutboxError>,
     ) -> Result<T, OutboxError> {
         let mut control = self.control.lock().await;
-        let Some(open) = control.as_ref().filter(|open| open.is_alive()) else { return Err(lost()) };
-        // A session that no longer answers is given up when the ping says so, not when the step's own time is over.
+        let Some(open) = control.as_ref().filter(|open| open.is_alive()) else {
+            return Err(lost());
+        };
+        // A session that no longer answers is given up when the ping says so, not when the step's
+        // own time is over.
         let outcome = tokio::select! {
             outcome = step(open) => outcome,
             () = open.closed().cancelled_owned() => Err(lost()),
         };
         if outcome.is_err() {
-            // Locks count re-entries: after an uncertain answer only a new session knows where it stands.
+            // Locks count re-entries: after an uncertain answer only a new session knows where it
+            // stands.
             *control = None;
         }
         outcome
@@ -173,7 +181,10 @@ impl Outbox for PgOutbox {
             return Ok(open.seat());
         }
         *control = None;
-        let open = noted(&self.state, Control::connect(&self.server, self.table.oid, &self.mapping).await)?;
+        let open = noted(
+            &self.state,
+            Control::connect(&self.server, self.table.oid, &self.mapping).await,
+        )?;
         let seat = open.seat();
         locked(&self.state).waiter = Some(open.waiter());
         *control = Some(open);
@@ -235,7 +246,8 @@ impl Outbox for PgOutbox {
 
     async fn recover(&self) -> Result<PgRecovery, OutboxError> {
         let recovery = noted(&self.state, within(self.begin_recovery()).await)?;
-        // After the members were read: whoever goes from here on is missed, and there is another recovery.
+        // After the members were read: whoever goes from here on is missed, and there is another
+        // recovery.
         self.with_control(Control::learn_who_sleeps).await?;
         Ok(recovery)
     }
@@ -250,11 +262,13 @@ impl Outbox for PgOutbox {
 
     async fn fall_asleep(&self) -> Result<bool, OutboxError> {
         let (keeps_lock, others) = locked(&self.state).sleep_role();
-        self.with_control(
-            async |control| {
-                if keeps_lock { control.fall_asleep(others).await } else { Ok(control.sleeper_sleeps()) }
-            },
-        )
+        self.with_control(async |control| {
+            if keeps_lock {
+                control.fall_asleep(others).await
+            } else {
+                Ok(control.sleeper_sleeps())
+            }
+        })
         .await
     }
 
@@ -294,8 +308,8 @@ impl State {
         }
     }
 
-    /// The rows that claims leave out, and the keys that they leave out with some of them; `None` if there are none. What was
-    /// appended keeps no key back.
+    /// The rows that claims leave out, and the keys that they leave out with some of them; `None`
+    /// if there are none. What was appended keeps no key back.
     pub(super) fn left_behind(&self) -> Option<(Vec<String>, Vec<String>)> {
         let held = self.held.names();
         if self.left_out.rows.is_empty() {
@@ -316,7 +330,8 @@ impl State {
         (self.mask != ALL).then_some(self.mask)
     }
 
-    /// Whether this member keeps the sleep lock (it owns slot 0), and whether there are others to tell.
+    /// Whether this member keeps the sleep lock (it owns slot 0), and whether there are others to
+    /// tell.
     fn sleep_role(&self) -> (bool, bool) {
         (self.mask & 1 == 1, self.mask != ALL)
     }
@@ -333,10 +348,14 @@ pub(super) fn locked(state: &Mutex<State>) -> MutexGuard<'_, State> {
 }
 
 /// Bounds a step that only waits for the server.
-pub(super) async fn within<T>(step: impl Future<Output = Result<T, OutboxError>> + Send) -> Result<T, OutboxError> {
+pub(super) async fn within<T>(
+    step: impl Future<Output = Result<T, OutboxError>> + Send,
+) -> Result<T, OutboxError> {
     match tokio::time::timeout(ANSWER_LIMIT, step).await {
         Ok(outcome) => outcome,
-        Err(_elapsed) => Err(OutboxError::Postgres(format!("no answer for {} s", ANSWER_LIMIT.as_secs()))),
+        Err(_elapsed) => {
+            Err(OutboxError::Postgres(format!("no answer for {} s", ANSWER_LIMIT.as_secs())))
+        }
     }
 }
 

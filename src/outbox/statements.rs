@@ -8,24 +8,26 @@ use super::proof;
 use super::row::{Decode, Field, Layout};
 use crate::columns::Column;
 use crate::config::{OutboxConfig, Settle};
-use crate::table_name::quote_identifier;
+use outflow_core::table_name::quote_identifier;
 
 /// The statements that depend on the table. Parameters are described where they are built.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Statements {
-    /// Takes nothing unless its transaction has set `outflow.claim` to `open`. `$1` cursor, `$2` listed transactions,
-    /// `$3` their floors, `$4` limit, `$5` parked streams or null, `$6` the member's slots as bits, or null for all, `$7`
-    /// and `$8` what the cursor has not seen and its floor, or null, `$9` the member's generation, `$10` and `$11` token
-    /// and last value of the proof that the cursor rests on, or null, `$12` how many bytes a field may have, `$13` what stands
-    /// for a longer one, `$14` rows that are held back and `$15` their keys, or null, `$16` the only stream to look at, or
-    /// null for all, `$17` the sequence of the proof, or null.
+    /// Takes nothing unless its transaction has set `outflow.claim` to `open`. `$1` cursor, `$2`
+    /// listed transactions, `$3` their floors, `$4` limit, `$5` parked streams or null, `$6` the
+    /// member's slots as bits, or null for all, `$7` and `$8` what the cursor has not seen and its
+    /// floor, or null, `$9` the member's generation, `$10` and `$11` token and last value of the
+    /// proof that the cursor rests on, or null, `$12` how many bytes a field may have, `$13` what
+    /// stands for a longer one, `$14` rows that are held back and `$15` their keys, or null, `$16`
+    /// the only stream to look at, or null for all, `$17` the sequence of the proof, or null.
     pub claim: String,
     /// What looks at single rows, when a claim was refused.
     pub one: One,
-    /// `$1` the table's oid: its generation, the snapshot, whether the table is the one that was examined, the token of its
-    /// proof, the last value of the sequence `$2`, or null, and no more than the types of the mapped columns. A statement of
-    /// its own, behind the fence lock, so that its snapshot is taken after it. That snapshot is older than the one that
-    /// selects the rows, which errs on the safe side both ways: see `cursor`.
+    /// `$1` the table's oid: its generation, the snapshot, whether the table is the one that was
+    /// examined, the token of its proof, the last value of the sequence `$2`, or null, and no more
+    /// than the types of the mapped columns. A statement of its own, behind the fence lock, so that
+    /// its snapshot is taken after it. That snapshot is older than the one that selects the rows,
+    /// which errs on the safe side both ways: see `cursor`.
     pub generation: String,
     /// The sequence of the table's proof, or no row. `None` where nothing is sorted by an integer.
     pub proof: Option<String>,
@@ -33,11 +35,11 @@ pub struct Statements {
     pub is_as_it_was: String,
     /// What settles rows that the journal names.
     pub settle_recovered: Settling,
-    /// `$1` the table's oid, `$2` the new generation, `$3` the share-out, `$4` the mapping, `$5` the rows that were not let go:
-    /// nothing, if the name means another table.
+    /// `$1` the table's oid, `$2` the new generation, `$3` the share-out, `$4` the mapping, `$5`
+    /// the rows that were not let go: nothing, if the name means another table.
     pub raise: String,
-    /// The lowest order value up to `$1`, and who inserted it; `$2` to `$5` as `$5`, `$6`, `$14` and `$15` of
-    /// the claim.
+    /// The lowest order value up to `$1`, and who inserted it; `$2` to `$5` as `$5`, `$6`, `$14`
+    /// and `$15` of the claim.
     pub sweep: Option<String>,
 }
 
@@ -52,7 +54,11 @@ impl List<'_> {
     fn find(&self, key: &str, name: &str) -> Result<&Column, String> {
         self.columns.iter().find(|column| column.name == name).ok_or_else(|| {
             let known: Vec<&str> = self.columns.iter().map(|column| column.name.as_str()).collect();
-            format!("{key} names {name:?}, but {} has only the columns {}", self.table, known.join(", "))
+            format!(
+                "{key} names {name:?}, but {} has only the columns {}",
+                self.table,
+                known.join(", ")
+            )
         })
     }
 
@@ -69,7 +75,9 @@ impl List<'_> {
             "jsonb" => (guarded, Decode::Jsonb),
             "timestamp with time zone" => (quoted, Decode::Timestamp),
             // Without a zone it is taken as UTC.
-            "timestamp without time zone" => (format!("{quoted} at time zone 'UTC'"), Decode::Timestamp),
+            "timestamp without time zone" => {
+                (format!("{quoted} at time zone 'UTC'"), Decode::Timestamp)
+            }
             // Texts, json and bytea as they are; of other types the text, as bytes.
             _ => (guarded, Decode::Raw),
         };
@@ -84,10 +92,14 @@ impl List<'_> {
         Field { position, decode }
     }
 
-    /// As [`List::add`], but as Postgres's own text: what goes into the journal, and what is compared in a statement.
+    /// As [`List::add`], but as Postgres's own text: what goes into the journal, and what is
+    /// compared in a statement.
     fn add_text(&mut self, key: &str, name: &str) -> Result<Field, String> {
         let kind = self.find(key, name)?.kind.as_str();
-        if !matches!(kind, "bytea" | "timestamp with time zone" | "timestamp without time zone" | "jsonb") {
+        if !matches!(
+            kind,
+            "bytea" | "timestamp with time zone" | "timestamp without time zone" | "jsonb"
+        ) {
             return self.add(key, name);
         }
         let text = one::guarded(&format!("t.{}::text", quote_identifier(name)), "");
@@ -114,13 +126,22 @@ impl List<'_> {
 }
 
 /// What a claim returns, and where each field of an event is in it.
-pub(super) fn layout(config: &OutboxConfig, columns: &[Column], plain: bool) -> Result<(Layout, Vec<String>), String> {
-    // The claim's own transaction number comes first: evaluated once, when the first row has been taken.
+pub(super) fn layout(
+    config: &OutboxConfig,
+    columns: &[Column],
+    plain: bool,
+) -> Result<(Layout, Vec<String>), String> {
+    // The claim's own transaction number comes first: evaluated once, when the first row has been
+    // taken.
     let own = "(select pg_current_xact_id_if_assigned())".to_owned();
     let mut list = List { columns, table: config.table.to_string(), sql: vec![own] };
     let names = &config.columns;
     let order = list.add("columns.order", &names.order)?;
-    let route = config.stream.columns().map(|column| list.add_text("stream", column)).collect::<Result<_, _>>()?;
+    let route = config
+        .stream
+        .columns()
+        .map(|column| list.add_text("stream", column))
+        .collect::<Result<_, _>>()?;
     let settled = match &config.settle {
         Settle::Delete => None,
         Settle::Mark(column) => Some(list.add("columns.settled", column)?),
@@ -142,25 +163,27 @@ pub(super) fn layout(config: &OutboxConfig, columns: &[Column], plain: bool) -> 
     Ok((layout, list.sql))
 }
 
-/// Whether a later row may have the ids of one that is gone: a sequence can begin anew, and texts may be made of one. By
-/// themselves only uuids are unique for all time.
+/// Whether a later row may have the ids of one that is gone: a sequence can begin anew, and texts
+/// may be made of one. By themselves only uuids are unique for all time.
 pub(super) fn needs_version(config: &OutboxConfig, columns: &[Column]) -> bool {
     columns.iter().any(|column| column.name == config.columns.event_id && column.kind != "uuid")
 }
 
-/// Whether a claim takes its rows by their places alone, which is the fastest way. Children have those in common; and an
-/// update does not return the version of the row that it replaces.
+/// Whether a claim takes its rows by their places alone, which is the fastest way. Children have
+/// those in common; and an update does not return the version of the row that it replaces.
 fn takes_by_ctid(config: &OutboxConfig, plain: bool, needs_version: bool) -> bool {
     plain && (config.settle == Settle::Delete || !needs_version)
 }
 
-/// A child that comes while the relay runs is not looked into before the table has been examined again.
+/// A child that comes while the relay runs is not looked into before the table has been examined
+/// again.
 pub(super) fn name(config: &OutboxConfig, plain: bool) -> String {
     let table = config.table.quoted();
     if plain { format!("only {table}") } else { table }
 }
 
 /// Builds the statements. `plain`: neither partitioned nor inherited.
+#[expect(clippy::too_many_lines, reason = "one statement after another")]
 pub(super) fn statements(
     config: &OutboxConfig,
     columns: &[Column],
@@ -172,19 +195,25 @@ pub(super) fn statements(
     let table = name(config, plain);
     let names = &config.columns;
     let (id, order) = (quote_identifier(&names.id), quote_identifier(&names.order));
-    let (ours, is_as_it_was) = (is_ours(&config.table, oid), is_as_it_was(&config.table, oid, plain));
+    let (ours, is_as_it_was) =
+        (is_ours(&config.table, oid), is_as_it_was(&config.table, oid, plain));
     let (verb, unsettled) = match &config.settle {
         Settle::Delete => (format!("delete from {table} as t"), String::new()),
         Settle::Mark(column) => {
             let column = quote_identifier(column);
-            (format!("update {table} as t set {column} = now()"), format!(" and c.{column} is null"))
+            (
+                format!("update {table} as t set {column} = now()"),
+                format!(" and c.{column} is null"),
+            )
         }
     };
-    // The bound is computed in the statement's own snapshot: a listed transaction that has ended lowers this claim.
-    // And so does a number above the last claim's that has come and gone.
-    let watched = "$1::bigint, (select min(o.floor) from unnest($2::text[], $3::bigint[]) as o (xid, floor) \
+    // The bound is computed in the statement's own snapshot: a listed transaction that has ended
+    // lowers this claim. And so does a number above the last claim's that has come and gone.
+    let watched = "$1::bigint, (select min(o.floor) from unnest($2::text[], $3::bigint[]) as o \
+        (xid, floor) \
                  where pg_visible_in_snapshot(o.xid::xid8, pg_current_snapshot())), \
-                 (select $8::bigint where pg_snapshot_xmax(pg_current_snapshot()) > $7::text::xid8)";
+                 (select $8::bigint where pg_snapshot_xmax(pg_current_snapshot()) > \
+                 $7::text::xid8)";
     // And so does a proof that is not what the cursor rests on.
     let proof = has_cursor.then(|| proof::statement(oid, &names.order));
     let token = |sequence| proof::token(oid, &names.order, sequence);
@@ -197,25 +226,33 @@ pub(super) fn statements(
     } else {
         format!("coalesce(least({watched}), length($10::text) + $11::bigint + $17::oid::bigint)")
     };
-    let above = if has_cursor { format!("c.{order} > {bound}") } else { format!("{bound} is not null") };
+    let above =
+        if has_cursor { format!("c.{order} > {bound}") } else { format!("{bound} is not null") };
     let stream = config.stream.sql(|column| format!("c.{}", quote_identifier(column)));
-    // Events without a key use their primary key: they are in no order with others. Texts are compared and hashed as bytes:
-    // what a collation takes for equal is not the same key, nor the same stream.
+    // Events without a key use their primary key: they are in no order with others. Texts are
+    // compared and hashed as bytes: what a collation takes for equal is not the same key, nor the
+    // same stream.
     let key = match &names.key {
-        Some(key) => format!("coalesce(c.{}::text collate \"C\", c.{id}::text collate \"C\")", quote_identifier(key)),
+        Some(key) => format!(
+            "coalesce(c.{}::text collate \"C\", c.{id}::text collate \"C\")",
+            quote_identifier(key)
+        ),
         None => format!("c.{id}::text collate \"C\""),
     };
     // A row that is held back keeps back its key, so that nothing of the key overtakes it.
     let wanted = |parked: &str, slots: &str, held: &str, held_keys: &str| {
         format!(
             "({parked}::text[] is null or {stream} <> all ({parked})) \
-             and ({held}::text[] is null or (c.{id}::text <> all ({held}) and {key} <> all ({held_keys}::text[]))) \
-             and ({slots}::bigint is null or ({slots} >> (hashtextextended({key}, 0) & 63)::integer) & 1 = 1){unsettled}"
+             and ({held}::text[] is null or (c.{id}::text <> all ({held}) and {key} <> all \
+             ({held_keys}::text[]))) \
+             and ({slots}::bigint is null or ({slots} >> (hashtextextended({key}, 0) & \
+             63)::integer) & 1 = 1){unsettled}"
         )
     };
-    // In the delete itself, so that a claim of an older generation locks no row: the claims of the slots' new owner would
-    // skip it and take what follows.
-    let in_force = format!("(select generation from outflow.outbox where relation = {oid}::oid) = $9::bigint");
+    // In the delete itself, so that a claim of an older generation locks no row: the claims of the
+    // slots' new owner would skip it and take what follows.
+    let in_force =
+        format!("(select generation from outflow.outbox where relation = {oid}::oid) = $9::bigint");
     let next = format!(
         "from {table} as c \
          where {above} and {} and ($16::text is null or {stream} = $16) \
@@ -230,7 +267,8 @@ pub(super) fn statements(
     } else {
         let with = if config.settle == Settle::Delete { "using" } else { "from" };
         format!(
-            "with next as materialized (select c.tableoid as child, c.ctid as place, c.xmin as version {next}) \
+            "with next as materialized (select c.tableoid as child, c.ctid as place, c.xmin as \
+                version {next}) \
              {verb} {with} next where t.ctid = any (array(select place from next)) \
              and t.tableoid = next.child and t.ctid = next.place"
         )
@@ -239,10 +277,12 @@ pub(super) fn statements(
         format!("{take} returning {}", list.join(", "))
     } else {
         // RETURNING has no order, and here nothing that the relay could sort by.
-        let returned: Vec<String> = list.iter().enumerate().map(|(n, sql)| format!("{sql} as c{n}")).collect();
+        let returned: Vec<String> =
+            list.iter().enumerate().map(|(n, sql)| format!("{sql} as c{n}")).collect();
         let selected: Vec<String> = (0..list.len()).map(|n| format!("c{n}")).collect();
         format!(
-            "with taken as ({take} returning t.{order} as position, {}) select {} from taken order by position",
+            "with taken as ({take} returning t.{order} as position, {}) select {} from taken \
+                order by position",
             returned.join(", "),
             selected.join(", ")
         )
@@ -258,7 +298,8 @@ pub(super) fn statements(
     let known = has_cursor.then(|| token("$2::oid"));
     let generation = generation(config, columns, &table, &is_as_it_was, known.as_deref());
     let raise = format!(
-        "update outflow.outbox set generation = $2, slots = $3, mapping = $4, unsettled = $5::text::jsonb \
+        "update outflow.outbox set generation = $2, slots = $3, mapping = $4, unsettled = \
+            $5::text::jsonb \
          where relation = $1::oid and {is_as_it_was}"
     );
     let is_as_it_was = format!("select {is_as_it_was}");

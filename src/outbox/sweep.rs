@@ -1,5 +1,5 @@
-//! The sweep: finds what slipped by the cursor (cached sequences, explicit ids, rows that somebody had locked), read-only
-//! and on another connection, at a pace that its own cost sets.
+//! The sweep: finds what slipped by the cursor (cached sequences, explicit ids, rows that somebody
+//! had locked), read-only and on another connection, at a pace that its own cost sets.
 
 use std::time::{Duration, Instant};
 
@@ -22,11 +22,13 @@ impl PgOutbox {
     pub(super) async fn sweep_once(&self, parked: &[String]) -> Duration {
         let started = Instant::now();
         if let Err(error) = noted(&self.state, within(self.see_all()).await) {
-            tracing::debug!(outbox = self.config.name, %error, "whether all rows are seen is not known");
+            tracing::debug!(outbox = self.config.name, %error, "whether all rows are seen is not \
+                known");
             return PAUSE_FAILED;
         }
         if let Err(error) = self.try_unsettled().await {
-            tracing::debug!(outbox = self.config.name, %error, "rows that were delivered stay for now");
+            tracing::debug!(outbox = self.config.name, %error, "rows that were delivered stay for \
+                now");
         }
         match within(self.lowest_behind(parked)).await {
             Ok(found) => {
@@ -46,27 +48,42 @@ impl PgOutbox {
     async fn see_all(&self) -> Result<(), OutboxError> {
         let client = Lease::new(self.connection().await?);
         let statement = client.prepare_cached(IS_FILTERED).await.map_err(|error| failed(&error))?;
-        let row = client.query_one(&statement, &[&self.table.oid]).await.map_err(|error| failed(&error))?;
-        let remedy =
-            if row.get(0) { row_security::remedy(&client, self.table.oid, &self.config).await } else { Ok(None) };
+        let row = client
+            .query_one(&statement, &[&self.table.oid])
+            .await
+            .map_err(|error| failed(&error))?;
+        let remedy = if row.get(0) {
+            row_security::remedy(&client, self.table.oid, &self.config).await
+        } else {
+            Ok(None)
+        };
         let remedy = remedy.map_err(|error| failed(&error))?;
         drop(client.release());
         remedy.map_or(Ok(()), |statement| {
-            Err(OutboxError::Changed(format!("row security may hide rows from this role; run: {statement}")))
+            Err(OutboxError::Changed(format!(
+                "row security may hide rows from this role; run: {statement}"
+            )))
         })
     }
 
     /// Makes the next claim come to it, and asks what it says of the table's proof.
     fn found(&self, Found { lowest, xmin, proof }: &Found) {
-        tracing::debug!(outbox = self.config.name, lowest, "the sweep found a row behind the cursor");
+        tracing::debug!(
+            outbox = self.config.name,
+            lowest,
+            "the sweep found a row behind the cursor"
+        );
         let mut state = locked(&self.state);
         state.look_again_from(*lowest);
         // A marked row may be unmarked at any time.
         let deletes = matches!(self.config.settle, Settle::Delete);
         let same = state.cursor.proof().map(|proof| &proof.token) == proof.as_ref();
-        if deletes && same && state.suspicion.is_none() && state.cursor.contradicts(*lowest, *xmin) {
-            let why =
-                format!("row {lowest} was written after rows with higher ids had been claimed, by transaction {xmin}");
+        if deletes && same && state.suspicion.is_none() && state.cursor.contradicts(*lowest, *xmin)
+        {
+            let why = format!(
+                "row {lowest} was written after rows with higher ids had been claimed, by \
+                    transaction {xmin}"
+            );
             state.suspicion = Some(Suspicion { order: *lowest, why, is_tried: false });
         }
     }
@@ -74,14 +91,19 @@ impl PgOutbox {
     /// Takes note of a claim, and tells if it settles a suspicion.
     pub(super) fn looked(&self, state: &mut State, look: &Look) {
         state.cursor.looked(look);
-        let Some(Suspicion { why, .. }) = state.suspicion.take_if(|suspicion| suspicion.is_tried) else { return };
+        let Some(Suspicion { why, .. }) = state.suspicion.take_if(|suspicion| suspicion.is_tried)
+        else {
+            return;
+        };
         if !state.cursor.distrusts() {
             return;
         }
         tracing::warn!(
             outbox = self.config.name,
-            "{why}: ids were forced, the sequence went back and forth, or the row was updated; from here on no id is \
-             trusted to be newer than another, which makes claims dearer until this relay is started again"
+            "{why}: ids were forced, the sequence went back and forth, or the row was updated; \
+                from here on no id is \
+             trusted to be newer than another, which makes claims dearer until this relay is \
+             started again"
         );
     }
 
@@ -91,7 +113,8 @@ impl PgOutbox {
         let (up_to, slots, held, proof) = {
             let state = locked(&self.state);
             let position = state.cursor.position();
-            let in_flight = state.in_flight.lowest().map_or(position, |lowest| lowest.saturating_sub(1));
+            let in_flight =
+                state.in_flight.lowest().map_or(position, |lowest| lowest.saturating_sub(1));
             let proof = state.cursor.proof().map(|proof| proof.token.clone());
             (position.min(in_flight), state.slots(), state.left_behind(), proof)
         };
@@ -102,18 +125,23 @@ impl PgOutbox {
         let parked = (!parked.is_empty()).then_some(parked);
         let (held, keys) = held.unzip();
         let sweep = client.prepare_cached(sweep).await.map_err(|error| failed(&error))?;
-        let row =
-            client.query_opt(&sweep, &[&up_to, &parked, &slots, &held, &keys]).await.map_err(|error| failed(&error))?;
+        let row = client
+            .query_opt(&sweep, &[&up_to, &parked, &slots, &held, &keys])
+            .await
+            .map_err(|error| failed(&error))?;
         // The answer is complete: the session goes back to the pool.
         drop(client.release());
         let Some(row) = row else { return Ok(None) };
         let xmin: &str = row.get(1);
-        let xmin = xmin.parse().map_err(|_| OutboxError::Postgres(format!("an xmin that cannot be read: {xmin:?}")))?;
+        let xmin = xmin
+            .parse()
+            .map_err(|_| OutboxError::Postgres(format!("an xmin that cannot be read: {xmin:?}")))?;
         Ok(Some(Found { lowest: row.get(0), xmin, proof }))
     }
 }
 
-/// A row behind the cursor that the table's proof seems to exclude: the claim that is made for it decides.
+/// A row behind the cursor that the table's proof seems to exclude: the claim that is made for it
+/// decides.
 pub(super) struct Suspicion {
     pub(super) order: i64,
     why: String,

@@ -10,7 +10,7 @@ use super::types;
 use super::{named, privileges, row_security};
 use crate::columns::{self, Column};
 use crate::config::{OutboxConfig, Settle};
-use crate::postgres::describe;
+use outflow_connect::postgres::describe;
 
 /// What keeps an outbox from being drained, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -18,7 +18,8 @@ pub enum TableError {
     /// Postgres cannot be asked now.
     #[error("{0}")]
     Unreachable(String),
-    /// The table, a column, a privilege or the registration is missing: nothing changes until somebody mends it.
+    /// The table, a column, a privilege or the registration is missing: nothing changes until
+    /// somebody mends it.
     #[error("outbox {outbox:?}: {message}")]
     Unfit {
         /// Name of the outbox.
@@ -43,9 +44,11 @@ pub struct Table {
     pub names: String,
     /// Whether it is without children.
     pub(super) plain: bool,
-    /// What differs in how it is drained from what an earlier version did: such a one must not be a member beside this one.
+    /// What differs in how it is drained from what an earlier version did: such a one must not be a
+    /// member beside this one.
     pub manner: String,
-    /// Mapped columns of bytes, where the database's encoding has no word for every text that they may hold.
+    /// Mapped columns of bytes, where the database's encoding has no word for every text that they
+    /// may hold.
     pub(super) ascii: Vec<String>,
     /// How a claimed row is read.
     pub layout: Layout,
@@ -53,7 +56,8 @@ pub struct Table {
     pub sql: Statements,
 }
 
-/// What an examination has found: everything that is to be mended, and the table if there is nothing.
+/// What an examination has found: everything that is to be mended, and the table if there is
+/// nothing.
 #[derive(Debug, Clone)]
 pub struct Examined {
     /// What must be mended before the table can be drained.
@@ -85,7 +89,8 @@ impl Table {
             match problem {
                 Problem::Privilege(grant) => grants.push(grant),
                 Problem::Hidden(statement) => messages.push(format!(
-                    "row security may hide rows from this role; if the relay shall deliver them all, run: {statement}"
+                    "row security may hide rows from this role; if the relay shall deliver them \
+                        all, run: {statement}"
                 )),
                 Problem::Other(message) => messages.push(message),
             }
@@ -95,7 +100,9 @@ impl Table {
         }
         match examined.table {
             Some(table) if messages.is_empty() => Ok(table),
-            _ => Err(TableError::Unfit { outbox: config.name.clone(), message: messages.join("; ") }),
+            _ => {
+                Err(TableError::Unfit { outbox: config.name.clone(), message: messages.join("; ") })
+            }
         }
     }
 
@@ -105,19 +112,29 @@ impl Table {
     /// Postgres cannot be asked now.
     pub async fn examine(client: &Client, config: &OutboxConfig) -> Result<Examined, String> {
         let failed = |error: tokio_postgres::Error| describe(&error);
-        let mut problems: Vec<Problem> =
-            privileges::missing(client, config).await.map_err(failed)?.into_iter().map(Problem::Privilege).collect();
+        let mut problems: Vec<Problem> = privileges::missing(client, config)
+            .await
+            .map_err(failed)?
+            .into_iter()
+            .map(Problem::Privilege)
+            .collect();
         let names = [config.table.schema(), config.table.table()];
-        let found = client.query_opt(include_str!("sql/table.sql"), &[&names[0], &names[1]]).await.map_err(failed)?;
+        let found = client
+            .query_opt(include_str!("sql/table.sql"), &[&names[0], &names[1]])
+            .await
+            .map_err(failed)?;
         let Some(found) = found else {
-            problems.push(Problem::Other(named::missing(client, &config.table).await.map_err(failed)?));
+            problems
+                .push(Problem::Other(named::missing(client, &config.table).await.map_err(failed)?));
             return Ok(Examined { problems, table: None });
         };
         let oid: u32 = found.get("oid");
         let columns = columns::of_oid(client, oid).await.map_err(failed)?;
         problems.extend(missing_columns(config, &columns).into_iter().map(Problem::Other));
         problems.extend(types::unfit(config, &columns).into_iter().map(Problem::Other));
-        problems.extend(row_security::remedy(client, oid, config).await.map_err(failed)?.map(Problem::Hidden));
+        problems.extend(
+            row_security::remedy(client, oid, config).await.map_err(failed)?.map(Problem::Hidden),
+        );
         // Whoever may not look would be told of that instead.
         let mut journal = None;
         if !problems.iter().any(|problem| matches!(problem, Problem::Privilege(_))) {
@@ -132,16 +149,30 @@ impl Table {
         let plain = found.get::<_, String>("kind") == "r" && !found.get::<_, bool>("has_children");
         let (layout, list) = match layout(config, &columns, plain) {
             Ok(made) => made,
-            Err(message) => return Ok(Examined { problems: vec![Problem::Other(message)], table: None }),
+            Err(message) => {
+                return Ok(Examined { problems: vec![Problem::Other(message)], table: None });
+            }
         };
         let has_cursor = layout.order.is_some();
         let sql = statements(config, &columns, &list, oid, plain, has_cursor);
         let has_trigger = found.get("has_trigger");
         let (names, manner) = (Naming::of(config).to_text(), manner(config, &columns));
-        let ascii = if found.get("takes_all_text") { Vec::new() } else { of_bytes(config, &columns) };
+        let ascii =
+            if found.get("takes_all_text") { Vec::new() } else { of_bytes(config, &columns) };
         Ok(Examined {
             problems,
-            table: Some(Self { oid, journal, has_trigger, has_cursor, names, plain, manner, ascii, layout, sql }),
+            table: Some(Self {
+                oid,
+                journal,
+                has_trigger,
+                has_cursor,
+                names,
+                plain,
+                manner,
+                ascii,
+                layout,
+                sql,
+            }),
         })
     }
 }
@@ -155,8 +186,9 @@ fn of_bytes(config: &OutboxConfig, columns: &[Column]) -> Vec<String> {
 fn manner(config: &OutboxConfig, columns: &[Column]) -> String {
     let names = &config.columns;
     let key = names.key.iter().chain([&names.id]);
-    let mut differs =
-        key.filter_map(|name| columns.iter().find(|column| column.name == *name && !column.is_deterministic));
+    let mut differs = key.filter_map(|name| {
+        columns.iter().find(|column| column.name == *name && !column.is_deterministic)
+    });
     // Their hash was that of what the collation takes for equal.
     let keys = if differs.next().is_some() { "; keys as bytes" } else { "" };
     // An earlier version cannot read those of its journal.
@@ -167,7 +199,11 @@ fn manner(config: &OutboxConfig, columns: &[Column]) -> String {
 const MIGRATE: &str = "run `outflow migrate` with this configuration";
 
 /// The name of the journal, or what is wrong with how the table is registered.
-async fn registration(client: &Client, oid: u32, config: &OutboxConfig) -> Result<Result<String, String>, String> {
+async fn registration(
+    client: &Client,
+    oid: u32,
+    config: &OutboxConfig,
+) -> Result<Result<String, String>, String> {
     let exists = client.query_one("select to_regclass('outflow.outbox') is not null", &[]).await;
     if !exists.map_err(|error| describe(&error))?.get::<_, bool>(0) {
         return Ok(Err(format!("schema outflow is not there; {MIGRATE}")));
@@ -205,7 +241,10 @@ fn missing_columns(config: &OutboxConfig, columns: &[Column]) -> Vec<String> {
     let missing = |(key, name): (&str, Option<String>)| {
         let name = name.filter(|name| !columns.iter().any(|column| column.name == *name))?;
         let meant = named::did_you_mean(&name, columns.iter().map(|column| column.name.as_str()));
-        Some(format!("{key} names {name:?}{meant}, but {} has only the columns {known}", config.table))
+        Some(format!(
+            "{key} names {name:?}{meant}, but {} has only the columns {known}",
+            config.table
+        ))
     };
     wanted.into_iter().filter_map(missing).collect()
 }

@@ -1,13 +1,14 @@
-//! How the fields of a dead event become texts for Postgres: bytes need not be one, and the database's encoding may not have
-//! every text. What is not kept by its text is kept as bytes beside it.
+//! How the fields of a dead event become texts for Postgres: bytes need not be one, and the
+//! database's encoding may not have every text. What is not kept by its text is kept as bytes
+//! beside it.
 
 use serde_json::Value;
 
 use crate::config::OutboxConfig;
 use crate::event::Event;
 
-/// Which fields are bytes, in a database that does not take every text: there only ASCII is sure to be taken. What comes
-/// from another column was a text of that database.
+/// Which fields are bytes, in a database that does not take every text: there only ASCII is sure to
+/// be taken. What comes from another column was a text of that database.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Texts {
     columns: Vec<String>,

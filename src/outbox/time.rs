@@ -1,5 +1,6 @@
-//! Moments as Postgres sends them, to text: RFC 3339 in UTC, and beyond its years the expanded form of ISO 8601
-//! (`+012000-01-01T00:00:00Z`, `-000001-…` for 2 BC), and `infinity`, `-infinity`. Pure.
+//! Moments as Postgres sends them, to text: RFC 3339 in UTC, and beyond its years the expanded form
+//! of ISO 8601 (`+012000-01-01T00:00:00Z`, `-000001-…` for 2 BC), and `infinity`, `-infinity`.
+//! Pure.
 
 use std::fmt::Write;
 
@@ -33,13 +34,16 @@ pub(super) fn write_date(to: &mut impl Write, days: i32) -> std::fmt::Result {
 }
 
 fn write_moment(to: &mut impl Write, micros: i128) -> std::fmt::Result {
-    let near = i64::try_from(micros).ok().and_then(|micros| Timestamp::from_microsecond(micros).ok());
+    let near =
+        i64::try_from(micros).ok().and_then(|micros| Timestamp::from_microsecond(micros).ok());
     if let Some(near) = near.filter(|near| *near >= YEAR_0) {
         return write!(to, "{near}");
     }
     // The same moment of a cycle around 1970.
     let cycles = micros.div_euclid(CYCLE_MICROS);
-    let Ok(Ok(near)) = i64::try_from(micros.rem_euclid(CYCLE_MICROS)).map(Timestamp::from_microsecond) else {
+    let Ok(Ok(near)) =
+        i64::try_from(micros.rem_euclid(CYCLE_MICROS)).map(Timestamp::from_microsecond)
+    else {
         return Err(std::fmt::Error);
     };
     let civil: DateTime = TimeZone::UTC.to_datetime(near);
@@ -68,7 +72,8 @@ mod tests {
             (1, "2000-01-01T00:00:00.000001Z"),
             (i64::MAX, "infinity"),
             (i64::MIN, "-infinity"),
-            // select extract(epoch from '12000-01-01Z'::timestamptz - '2000-01-01Z'::timestamptz) / 86400
+            // select extract(epoch from '12000-01-01Z'::timestamptz - '2000-01-01Z'::timestamptz) /
+            // 86400
             (3_652_425 * DAY, "+012000-01-01T00:00:00Z"),
             (2_921_940 * DAY - 1, "9999-12-31T23:59:59.999999Z"),
             (2_921_940 * DAY, "+010000-01-01T00:00:00Z"),

@@ -1,5 +1,6 @@
-//! A claim as a trial, for `outflow check`: made as the relay makes it, with its statements, settings and role, and rolled
-//! back. Whatever keeps rows from being taken shows here, whether anybody has thought of it or not.
+//! A claim as a trial, for `outflow check`: made as the relay makes it, with its statements,
+//! settings and role, and rolled back. Whatever keeps rows from being taken shows here, whether
+//! anybody has thought of it or not.
 
 use deadpool_postgres::Object;
 use tokio_postgres::error::SqlState;
@@ -9,12 +10,13 @@ use super::examine::{Found, Keep};
 use super::source::{PgOutbox, failed, locked, within};
 use super::{Claim as _, OutboxError, SetAside, lock};
 use crate::config::{OutboxConfig, Settle};
-use crate::table_name::quote_identifier;
+use outflow_core::table_name::quote_identifier;
 
 /// Rows that a trial takes at most.
 const ROWS_MAX: usize = 100;
-/// Nobody else may claim meanwhile: a claim of theirs would skip a row that is held here and take what follows it. Open
-/// claims are waited for, briefly, and the relays are held up for as long as one statement may take.
+/// Nobody else may claim meanwhile: a claim of theirs would skip a row that is held here and take
+/// what follows it. Open claims are waited for, briefly, and the relays are held up for as long as
+/// one statement may take.
 const HOLD: &str = "set lock_timeout = '2s'; set statement_timeout = '5s'";
 const FENCE: &str = "select pg_advisory_lock($1, $2)";
 const IN_FORCE: &str = "select generation from outflow.outbox where relation = $1::oid";
@@ -34,12 +36,14 @@ pub struct Trial {
     pub locked: i64,
     /// The claims of the relays at work did not end in time: nothing was tried.
     pub is_held_up: bool,
-    /// Rows that a relay would set aside before it takes the others. Nothing was claimed behind them.
+    /// Rows that a relay would set aside before it takes the others. Nothing was claimed behind
+    /// them.
     pub aside: Vec<SetAside>,
 }
 
 impl PgOutbox {
-    /// Claims once, counts what stays behind, and rolls back. For an outbox that this process does not drain.
+    /// Claims once, counts what stays behind, and rolls back. For an outbox that this process does
+    /// not drain.
     ///
     /// # Errors
     /// The server's words; nothing was taken.
@@ -79,13 +83,17 @@ impl PgOutbox {
                 return Ok(held_up());
             }
         };
-        let (taken, is_full) = claim.as_ref().map_or((0, false), |claim| (claim.batch().events.len(), claim.is_full()));
+        let (taken, is_full) = claim
+            .as_ref()
+            .map_or((0, false), |claim| (claim.batch().events.len(), claim.is_full()));
         let mut trial = Trial { taken, ..Trial::default() };
         if let Some(claim) = claim {
             claim.as_if_committed().await?;
             if !is_full && !lone {
-                let client =
-                    claim.client.as_ref().ok_or_else(|| OutboxError::Postgres("the claim is gone".to_owned()))?;
+                let client = claim
+                    .client
+                    .as_ref()
+                    .ok_or_else(|| OutboxError::Postgres("the claim is gone".to_owned()))?;
                 self.count_left(client, &mut trial).await?;
             }
             claim.roll_back().await?;
@@ -98,9 +106,10 @@ impl PgOutbox {
         Ok(trial)
     }
 
-    /// Takes the fence for the session, which ends with this outbox, and returns the generation; `None` if others keep it.
-    /// The pool has no other session: the claim is made in this one, which does not wait for its own lock. One that a
-    /// refusal has closed has given the fence back.
+    /// Takes the fence for the session, which ends with this outbox, and returns the generation;
+    /// `None` if others keep it. The pool has no other session: the claim is made in this one,
+    /// which does not wait for its own lock. One that a refusal has closed has given the fence
+    /// back.
     async fn fence_off(&self) -> Result<Option<i64>, OutboxError> {
         let client = self.connection().await?;
         client.batch_execute(HOLD).await.map_err(|error| failed(&error))?;
@@ -108,7 +117,8 @@ impl PgOutbox {
             Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => return Ok(None),
             outcome => outcome.map_err(|error| failed(&error))?,
         };
-        let known = client.query_one(IN_FORCE, &[&self.table.oid]).await.map_err(|error| failed(&error))?;
+        let known =
+            client.query_one(IN_FORCE, &[&self.table.oid]).await.map_err(|error| failed(&error))?;
         Ok(Some(known.get(0)))
     }
 

@@ -1,5 +1,5 @@
-//! Which types of columns make sense for which part of an event. The rest is refused: it would be delivered as something
-//! that it is not, or could not be found again. Pure.
+//! Which types of columns make sense for which part of an event. The rest is refused: it would be
+//! delivered as something that it is not, or could not be found again. Pure.
 
 use crate::columns::Column;
 use crate::config::{OutboxConfig, Settle};
@@ -24,9 +24,11 @@ enum Need {
 impl Need {
     fn is_met_by(self, column: &Column) -> bool {
         let kind = column.kind.rsplit('.').next().unwrap_or_default();
-        let is_time = matches!(kind, "timestamp with time zone" | "timestamp without time zone" | "date");
+        let is_time =
+            matches!(kind, "timestamp with time zone" | "timestamp without time zone" | "date");
         let is_json = matches!(kind, "json" | "jsonb");
-        // Arrays, composites, geometry, ranges, pseudo-types; and what is a set of things by itself.
+        // Arrays, composites, geometry, ranges, pseudo-types; and what is a set of things by
+        // itself.
         let is_many = matches!(column.category.as_str(), "A" | "C" | "G" | "R" | "P")
             || matches!(kind, "hstore" | "tsvector" | "tsquery" | "jsonpath");
         let is_float = matches!(kind, "real" | "double precision");
@@ -46,10 +48,12 @@ impl Need {
             Self::Name => "text, an integer, numeric, uuid, an enum or a time",
             Self::Order => "an integer from a sequence, or another type whose values have an order",
             Self::Time => {
-                "timestamp with time zone, timestamp or date; convert the column, or let columns.time be \"\" or name another"
+                "timestamp with time zone, timestamp or date; convert the column, or let \
+                    columns.time be \"\" or name another"
             }
             Self::Payload => {
-                "json, jsonb, text, bytea, or another simple type; make it one by a generated column, as with to_jsonb(…)"
+                "json, jsonb, text, bytea, or another simple type; make it one by a generated \
+                    column, as with to_jsonb(…)"
             }
             Self::Headers => "json, jsonb, or text that holds a JSON object",
         }
@@ -75,9 +79,14 @@ pub(super) fn unfit(config: &OutboxConfig, columns: &[Column]) -> Vec<String> {
     let in_stream: Vec<String> = config.stream.columns().map(str::to_owned).collect();
     wanted.extend(in_stream.iter().map(|column| ("stream", Some(column), Need::Name)));
     let complaint = |(key, name, need): (&str, Option<&String>, Need)| {
-        let column = columns.iter().find(|column| Some(&column.name) == name && !need.is_met_by(column))?;
+        let column =
+            columns.iter().find(|column| Some(&column.name) == name && !need.is_met_by(column))?;
         let (name, kind) = (&column.name, &column.kind);
-        Some(format!("{key} names {name:?} of {}, which is {kind}; expected {}", config.table, need.in_words()))
+        Some(format!(
+            "{key} names {name:?} of {}, which is {kind}; expected {}",
+            config.table,
+            need.in_words()
+        ))
     };
     wanted.into_iter().filter_map(complaint).collect()
 }

@@ -1,6 +1,7 @@
-//! Rows that were appended, but that Postgres does not let go of: a trigger refuses or swallows the delete since, a foreign key
-//! refers to the row, somebody has locked it. They must not be delivered again, and must not keep all others waiting. So
-//! they are written down where the journal's record ends, no claim takes them, and they are tried again now and then.
+//! Rows that were appended, but that Postgres does not let go of: a trigger refuses or swallows the
+//! delete since, a foreign key refers to the row, somebody has locked it. They must not be
+//! delivered again, and must not keep all others waiting. So they are written down where the
+//! journal's record ends, no claim takes them, and they are tried again now and then.
 
 use std::time::{Duration, Instant};
 
@@ -20,8 +21,10 @@ const ROWS_MAX: usize = 100;
 const SINGLY_MAX: Duration = Duration::from_secs(20);
 /// Between two attempts.
 const PAUSE: Duration = Duration::from_secs(10);
-const KNOWN: &str = "select unsettled::text from outflow.outbox where relation = $1::oid for update";
-const WRITE: &str = "update outflow.outbox set unsettled = $2::text::jsonb where relation = $1::oid";
+const KNOWN: &str =
+    "select unsettled::text from outflow.outbox where relation = $1::oid for update";
+const WRITE: &str =
+    "update outflow.outbox set unsettled = $2::text::jsonb where relation = $1::oid";
 
 /// One of them, by the columns that its record names it by.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,7 +72,10 @@ pub(super) struct LeftOut {
 
 impl LeftOut {
     pub(super) fn of(unsettled: &[Unsettled]) -> Self {
-        Self { rows: unsettled.iter().map(|row| row.row.clone()).collect(), tried: Some(Instant::now()) }
+        Self {
+            rows: unsettled.iter().map(|row| row.row.clone()).collect(),
+            tried: Some(Instant::now()),
+        }
     }
 }
 
@@ -78,8 +84,9 @@ pub(super) fn to_text(unsettled: &[Unsettled]) -> String {
 }
 
 pub(super) fn of_text(text: &str) -> Result<Vec<Unsettled>, OutboxError> {
-    serde_json::from_str(text)
-        .map_err(|_| OutboxError::Postgres("outflow.outbox.unsettled is not what was written there".to_owned()))
+    serde_json::from_str(text).map_err(|_| {
+        OutboxError::Postgres("outflow.outbox.unsettled is not what was written there".to_owned())
+    })
 }
 
 /// In an open transaction. Returns how many rows left, and those that stay.
@@ -90,7 +97,9 @@ pub(super) async fn settle(
 ) -> Result<(u64, Vec<Unsettled>), OutboxError> {
     let reason = match attempt(client, settling, rows).await? {
         Ok(settled) if settled == rows.len() as u64 => return Ok((settled, Vec::new())),
-        Ok(settled) => return Ok((settled, left(client, settling, rows, "a trigger keeps it").await?)),
+        Ok(settled) => {
+            return Ok((settled, left(client, settling, rows, "a trigger keeps it").await?));
+        }
         Err(reason) => reason,
     };
     if rows.len() == 1 {
@@ -116,7 +125,11 @@ pub(super) async fn settle(
 }
 
 /// `Err`: the server's words; nothing was done.
-async fn attempt(client: &Object, settling: &Settling, rows: &[Unsettled]) -> Result<Result<u64, String>, OutboxError> {
+async fn attempt(
+    client: &Object,
+    settling: &Settling,
+    rows: &[Unsettled],
+) -> Result<Result<u64, String>, OutboxError> {
     ask(client.batch_execute("savepoint rows")).await?;
     let (ids, event_ids, versions) = columns(rows);
     match ask(client.execute(&settling.rows, &[&ids, &event_ids, &versions])).await {
@@ -142,7 +155,9 @@ async fn left(
     let (ids, event_ids, versions) = columns(rows);
     let found = ask(client.query(&settling.left, &[&ids, &event_ids, &versions])).await?;
     if found.len() > ROWS_MAX {
-        return Err(OutboxError::Postgres(format!("rows that were appended are not let go: {reason}")));
+        return Err(OutboxError::Postgres(format!(
+            "rows that were appended are not let go: {reason}"
+        )));
     }
     let stays = |found: &tokio_postgres::Row| {
         let at = usize::try_from(found.get::<_, i64>(0) - 1).ok()?;
@@ -159,14 +174,17 @@ fn columns(rows: &[Unsettled]) -> (Vec<&str>, Vec<&str>, Vec<Option<&str>>) {
 
 /// Tells of those that were not known before.
 pub(super) fn tell(outbox: &str, known: &[Unsettled], now: &[Unsettled]) {
-    let is_known = |row: &Unsettled| known.iter().any(|known| (&known.id, &known.names) == (&row.id, &row.names));
+    let is_known = |row: &Unsettled| {
+        known.iter().any(|known| (&known.id, &known.names) == (&row.id, &row.names))
+    };
     for Unsettled { row, event_id, reason, .. } in now.iter().filter(|row| !is_known(row)) {
         tracing::error!(
             outbox,
             row,
             event = event_id,
             reason,
-            "Postgres does not let go of an event that was delivered: it stays in the table, is not delivered again, and is \
+            "Postgres does not let go of an event that was delivered: it stays in the table, is \
+                not delivered again, and is \
              tried again"
         );
     }
@@ -178,7 +196,9 @@ impl PgOutbox {
         let generation = {
             let mut state = locked(&self.state);
             let left_out = &mut state.left_out;
-            if left_out.rows.is_empty() || left_out.tried.is_some_and(|tried| tried.elapsed() < PAUSE) {
+            if left_out.rows.is_empty()
+                || left_out.tried.is_some_and(|tried| tried.elapsed() < PAUSE)
+            {
                 return Ok(());
             }
             left_out.tried = Some(Instant::now());
@@ -189,7 +209,8 @@ impl PgOutbox {
             self.fence(&client, generation).await.map_err(OutboxError::from)?;
             let known = ask(client.query_one(KNOWN, &[&self.table.oid])).await?;
             let known = of_text(known.get(0))?;
-            let (named, others): (Vec<_>, Vec<_>) = known.into_iter().partition(|row| row.names == self.table.names);
+            let (named, others): (Vec<_>, Vec<_>) =
+                known.into_iter().partition(|row| row.names == self.table.names);
             let (_, mut stay) = settle(&client, &self.table.sql.settle_recovered, &named).await?;
             stay.extend(others);
             ask(client.execute(WRITE, &[&self.table.oid, &to_text(&stay)])).await?;

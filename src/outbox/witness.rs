@@ -1,5 +1,5 @@
-//! The witness: what Redis has acknowledged, kept in Postgres, so that a loss in Redis is noticed although nobody who had the
-//! answer lives any more.
+//! The witness: what Redis has acknowledged, kept in Postgres, so that a loss in Redis is noticed
+//! although nobody who had the answer lives any more.
 
 use deadpool_postgres::Object;
 use tokio_postgres::types::Type;
@@ -24,7 +24,10 @@ impl PgOutbox {
         let write = async {
             let client = Lease::new(self.connection().await?);
             let batch = i64::try_from(seen.batch).unwrap_or(i64::MAX);
-            let write = client.prepare_cached(include_str!("sql/testify.sql")).await.map_err(|error| failed(&error))?;
+            let write = client
+                .prepare_cached(include_str!("sql/testify.sql"))
+                .await
+                .map_err(|error| failed(&error))?;
             let params: [&(dyn tokio_postgres::types::ToSql + Sync); 4] =
                 [&self.table.oid, &seen.generation, &seen.member, &batch];
             client.execute(&write, &params).await.map_err(|error| failed(&error))?;
@@ -37,7 +40,8 @@ impl PgOutbox {
 
 impl Witness {
     pub(super) async fn read(client: &Object, oid: u32) -> Result<Self, tokio_postgres::Error> {
-        let rows = client.query_typed(include_str!("sql/witness.sql"), &[(&oid, Type::OID)]).await?;
+        let rows =
+            client.query_typed(include_str!("sql/witness.sql"), &[(&oid, Type::OID)]).await?;
         let mut witness = Self::default();
         for row in rows {
             let (generation, member, batch): (i64, i32, i64) = (row.get(0), row.get(1), row.get(2));
@@ -53,7 +57,8 @@ impl Witness {
         Ok(witness)
     }
 
-    /// Notes a loss that was told, so that nobody tells it again, and drops what is older than the journal's own memory.
+    /// Notes a loss that was told, so that nobody tells it again, and drops what is older than the
+    /// journal's own memory.
     pub(super) async fn close(
         client: &Object,
         oid: u32,
@@ -62,7 +67,11 @@ impl Witness {
         lost: bool,
     ) -> Result<(), tokio_postgres::Error> {
         if lost {
-            let note = [(&oid as _, Type::OID), (&generation as _, Type::INT8), (&NOBODY as _, Type::INT4)];
+            let note = [
+                (&oid as _, Type::OID),
+                (&generation as _, Type::INT8),
+                (&NOBODY as _, Type::INT4),
+            ];
             client.execute_typed(include_str!("sql/note_loss.sql"), &note).await?;
         }
         let old = [(&oid as _, Type::OID), (&oldest as _, Type::INT8)];

@@ -16,8 +16,8 @@ use crate::sink::{GENERATIONS_KEPT, Sink};
 /// Pause of a standby before it looks again after a change.
 const STANDBY_PAUSE: Duration = Duration::from_millis(200);
 
-const STANDBY: &str =
-    "standing by: relays with another configuration are at work on this outbox, or there are more relays than slots";
+const STANDBY: &str = "standing by: relays with another configuration are at work on this outbox, \
+    or there are more relays than slots";
 
 /// When to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,8 +46,8 @@ enum Ended {
 }
 
 impl<O: Outbox, S: Sink> Relay<O, S> {
-    /// Relays until `stop`, or until the outbox is empty ([`Mode::Once`]). No outage ends it. What is returned says why the
-    /// outbox must be examined again, and another relay made for it.
+    /// Relays until `stop`, or until the outbox is empty ([`Mode::Once`]). No outage ends it. What
+    /// is returned says why the outbox must be examined again, and another relay made for it.
     pub async fn run(&self, mode: Mode, stop: &CancellationToken) -> Option<String> {
         let (mut cause, mut doubted, mut past) = (Cause::Start, None, Past::default());
         let mut relapse = Relapse::new(&self.name);
@@ -110,7 +110,8 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
         }
     }
 
-    /// Recovers, however long that takes; `None` when asked to stop, or when the outbox must be examined again.
+    /// Recovers, however long that takes; `None` when asked to stop, or when the outbox must be
+    /// examined again.
     async fn recovered(
         &self,
         cause: Cause,
@@ -147,24 +148,33 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
         None
     }
 
-    /// One recovery: nobody's claim is open, the journal tells what was appended, that is settled, a new generation
-    /// begins with the share-out that is right. Start-up, a crash, a doubt and a change of members are the same thing.
-    /// `None`: standing by.
+    /// One recovery: nobody's claim is open, the journal tells what was appended, that is settled,
+    /// a new generation begins with the share-out that is right. Start-up, a crash, a doubt and a
+    /// change of members are the same thing. `None`: standing by.
     ///
-    /// A generation above the one that was doubted was begun by somebody else's recovery, which has settled what this
-    /// member left behind: it is adopted as it is, else two members would raise it in turn for ever. The one that was
-    /// `left` without a doubt, because somebody came who stands by or is gone again, is gone on with: its batch numbers
-    /// go on, else the journal would seem to have lost them.
-    async fn recover(&self, cause: Cause, doubted: Option<i64>, past: &mut Past) -> Result<Option<Session>, String> {
+    /// A generation above the one that was doubted was begun by somebody else's recovery, which has
+    /// settled what this member left behind: it is adopted as it is, else two members would raise
+    /// it in turn for ever. The one that was `left` without a doubt, because somebody came who
+    /// stands by or is gone again, is gone on with: its batch numbers go on, else the journal would
+    /// seem to have lost them.
+    async fn recover(
+        &self,
+        cause: Cause,
+        doubted: Option<i64>,
+        past: &mut Past,
+    ) -> Result<Option<Session>, String> {
         let seat = self.outbox.join().await.map_err(in_words)?;
         self.metrics.seated(seat);
-        // Whoever holds the fence keeps all others from claiming: not while it waits for a Redis that is silent.
+        // Whoever holds the fence keeps all others from claiming: not while it waits for a Redis
+        // that is silent.
         self.sink.answers().await?;
         let recovery = self.outbox.recover().await.map_err(in_words)?;
         let known = recovery.generation();
         let (raise, slots) = match recovery.standing() {
             Standing::StandBy => (false, 0),
-            Standing::InForce => (doubted.is_some_and(|doubted| doubted >= known), recovery.slots_owned()),
+            Standing::InForce => {
+                (doubted.is_some_and(|doubted| doubted >= known), recovery.slots_owned())
+            }
             Standing::Changes => (true, recovery.slots_owned()),
         };
         let (loss, generation) = if raise {
@@ -190,8 +200,8 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
         Ok(Some(past.left.take().unwrap_or_else(|| Session::new(generation, seat))))
     }
 
-    /// Redis must still know what this member appended in the generation that it left. The first append of a session that
-    /// goes on would notice; after a doubt there is none.
+    /// Redis must still know what this member appended in the generation that it left. The first
+    /// append of a session that goes on would notice; after a doubt there is none.
     async fn compare(&self, left: &Session) -> Result<(), String> {
         let acknowledged = left.acknowledged();
         let known = self.sink.last_batch(left.generation, left.member).await?;
@@ -204,22 +214,35 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
         Ok(())
     }
 
-    /// The new generation. Whether Redis has lost something is looked at in the answer that raises it: had Redis failed over
-    /// in between, an older answer would not have shown it.
-    async fn raise(&self, cause: Cause, recovery: O::Recovery, seat: i32, past: &mut Past) -> Result<i64, String> {
+    /// The new generation. Whether Redis has lost something is looked at in the answer that raises
+    /// it: had Redis failed over in between, an older answer would not have shown it.
+    async fn raise(
+        &self,
+        cause: Cause,
+        recovery: O::Recovery,
+        seat: i32,
+        past: &mut Past,
+    ) -> Result<i64, String> {
         let known = recovery.generation();
         let raised = self.sink.raise(known).await?;
-        let left = past.left.iter().map(Session::witness).filter(|left| left.generation >= recovery.loss());
+        let left = past
+            .left
+            .iter()
+            .map(Session::witness)
+            .filter(|left| left.generation >= recovery.loss());
         let witness: Vec<_> = recovery.acknowledged().iter().copied().chain(left).collect();
         if let Some(what) = loss::missing(known, &raised, &witness).filter(|_| !past.lost) {
             self.rolled_back(&what);
             past.lost = true;
         }
         let oldest = raised.generation - GENERATIONS_KEPT;
-        let settled =
-            recovery.finish(raised.generation, &raised.appended, past.lost, oldest).await.map_err(in_words)?;
+        let settled = recovery
+            .finish(raised.generation, &raised.appended, past.lost, oldest)
+            .await
+            .map_err(in_words)?;
         past.lost = false;
-        // Only now that the commit is known. What stays behind does no harm: the next recovery drops it.
+        // Only now that the commit is known. What stays behind does no harm: the next recovery
+        // drops it.
         let begun = Session::new(raised.generation, seat);
         if let Err(reason) = self.sink.forget(begun.standstill(), &[]).await {
             tracing::debug!(outbox = self.name, reason, "old journal records stay for now");
@@ -265,7 +288,11 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
     }
 
     /// Before a single drain ends: what slipped by the cursor is found from the beginning.
-    async fn last_look(&self, session: &Session, stop: &CancellationToken) -> Result<usize, Trouble> {
+    async fn last_look(
+        &self,
+        session: &Session,
+        stop: &CancellationToken,
+    ) -> Result<usize, Trouble> {
         self.outbox.rewind();
         self.drain(session, Mode::Once, stop).await
     }
@@ -287,8 +314,10 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
         tracing::error!(
             outbox = self.name,
             what,
-            "Redis lost data that it had acknowledged (restarted without persistence, flushed, restored, or failed over): \
-             events delivered shortly before may be missing from their streams; going on in a new generation"
+            "Redis lost data that it had acknowledged (restarted without persistence, flushed, \
+                restored, or failed over): \
+             events delivered shortly before may be missing from their streams; going on in a new \
+             generation"
         );
     }
 }

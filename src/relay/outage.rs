@@ -70,10 +70,20 @@ mod tests {
     #[test]
     fn what_repeats_is_counted() {
         let mut outage = Outage::new("orders");
-        let told = (0..1_000).filter(|round| outage.is_news(["refused", "no answer"][round % 2])).count();
-        assert_eq!((told, outage.attempts), (2, 1_000), "reasons that take turns are told once each");
-        let told = (0..1_000).filter(|round| outage.is_news(&format!("another one: {round}"))).count();
-        assert_eq!((told, outage.attempts), (REASONS_MAX - 2, 2_000), "and so is the number of reasons bounded");
+        let told =
+            (0..1_000).filter(|round| outage.is_news(["refused", "no answer"][round % 2])).count();
+        assert_eq!(
+            (told, outage.attempts),
+            (2, 1_000),
+            "reasons that take turns are told once each"
+        );
+        let told =
+            (0..1_000).filter(|round| outage.is_news(&format!("another one: {round}"))).count();
+        assert_eq!(
+            (told, outage.attempts),
+            (REASONS_MAX - 2, 2_000),
+            "and so is the number of reasons bounded"
+        );
         outage.over();
         assert!(!outage.lasts() && outage.is_news("refused"), "the next outage is another one");
     }

@@ -42,24 +42,30 @@ impl Parked {
         Self { max, streams: BTreeMap::new() }
     }
 
-    /// A stream refused. Returns the pause before it is tried again, and whether it was parked just now.
+    /// A stream refused. Returns the pause before it is tried again, and whether it was parked just
+    /// now.
     pub(super) fn park(&mut self, stream: &str, now: Instant) -> (Duration, bool) {
         let known = self.streams.get(stream);
         let pause = known.map_or(PAUSE_MIN, |known| (known.pause * 2).min(PAUSE_MAX));
         let (new, since) = (known.is_none(), known.map_or(now, |known| known.since));
         let given_up = known.is_some_and(|known| known.given_up);
-        self.streams
-            .insert(stream.to_owned(), Stream { since, pause, until: Some(now + pause), given_up, probed: false });
+        self.streams.insert(
+            stream.to_owned(),
+            Stream { since, pause, until: Some(now + pause), given_up, probed: false },
+        );
         (pause, new)
     }
 
-    /// Streams whose pause is over are tried again from here on, and those that have refused for too long are given up.
+    /// Streams whose pause is over are tried again from here on, and those that have refused for
+    /// too long are given up.
     pub(super) fn release(&mut self, now: Instant) -> Released {
         let mut released = Released::default();
         for (name, stream) in &mut self.streams {
             if stream.until.is_some_and(|until| until <= now) {
                 stream.until = None;
-            } else if !stream.given_up && self.max.is_some_and(|max| now.duration_since(stream.since) >= max) {
+            } else if !stream.given_up
+                && self.max.is_some_and(|max| now.duration_since(stream.since) >= max)
+            {
                 stream.given_up = true;
                 released.rewind = true;
                 released.given_up.push(name.clone());
@@ -76,7 +82,8 @@ impl Parked {
         streams.filter(|stream| self.streams.remove(*stream).is_some()).map(str::to_owned).collect()
     }
 
-    /// The streams that claims leave out, those that are tried among them: an event by itself tries them.
+    /// The streams that claims leave out, those that are tried among them: an event by itself tries
+    /// them.
     pub(super) fn names(&self) -> Vec<String> {
         self.which(|stream| !stream.given_up || stream.until.is_none())
     }
@@ -103,8 +110,8 @@ impl Parked {
         self.streams.values_mut().for_each(|stream| stream.probed = false);
     }
 
-    /// No event is there to try it with: it is as any other again, unless its events are given up until one is taken.
-    /// Returns whether it is.
+    /// No event is there to try it with: it is as any other again, unless its events are given up
+    /// until one is taken. Returns whether it is.
     pub(super) fn nothing_waits(&mut self, stream: &str) -> bool {
         let is_over = self.streams.get(stream).is_some_and(|stream| !stream.given_up);
         is_over && self.streams.remove(stream).is_some()
@@ -116,7 +123,11 @@ impl Parked {
     }
 
     fn which(&self, is_meant: impl Fn(&Stream) -> bool) -> Vec<String> {
-        self.streams.iter().filter(|(_, stream)| is_meant(stream)).map(|(name, _)| name.clone()).collect()
+        self.streams
+            .iter()
+            .filter(|(_, stream)| is_meant(stream))
+            .map(|(name, _)| name.clone())
+            .collect()
     }
 }
 
@@ -137,7 +148,11 @@ mod tests {
             assert!(parked.due().is_empty(), "not before its pause is over");
             now += pause;
             parked.release(now);
-            assert_eq!((parked.due(), parked.names()), (vec!["a".to_owned()], vec!["a".to_owned()]), "tried by itself");
+            assert_eq!(
+                (parked.due(), parked.names()),
+                (vec!["a".to_owned()], vec!["a".to_owned()]),
+                "tried by itself"
+            );
             parked.probed("a");
             assert!(parked.due().is_empty(), "once");
         }
@@ -158,7 +173,10 @@ mod tests {
         parked.release(at(3));
         parked.park("a", at(3));
         assert_eq!((parked.names(), parked.given_up()), (vec!["a".to_owned()], vec![]));
-        assert_eq!(parked.release(at(5)), Released { rewind: true, given_up: vec!["a".to_owned()] });
+        assert_eq!(
+            parked.release(at(5)),
+            Released { rewind: true, given_up: vec!["a".to_owned()] }
+        );
         assert_eq!(parked.release(at(6)), Released::default());
         assert_eq!((parked.names(), parked.given_up()), (vec![], vec!["a".to_owned()]));
         parked.release(at(7));

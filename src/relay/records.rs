@@ -1,7 +1,9 @@
-//! The records of a member in the journal: which batch is in which, and which may be written over. Pure.
+//! The records of a member in the journal: which batch is in which, and which may be written over.
+//! Pure.
 //!
-//! A record whose rows are settled is written over by a later batch, so that no append has to drop anything: the journal
-//! has as many records as there were batches in flight, even if Redis permits to drop none. A member at rest drops them.
+//! A record whose rows are settled is written over by a later batch, so that no append has to drop
+//! anything: the journal has as many records as there were batches in flight, even if Redis permits
+//! to drop none. A member at rest drops them.
 
 use std::collections::BTreeSet;
 
@@ -40,7 +42,8 @@ impl Records {
         self.standing.insert(record);
     }
 
-    /// Records that stand for nothing that is not settled, to be dropped. They may be written over meanwhile.
+    /// Records that stand for nothing that is not settled, to be dropped. They may be written over
+    /// meanwhile.
     pub(super) fn drop_settled(&mut self) -> Vec<u64> {
         std::mem::take(&mut self.standing).into_iter().collect()
     }
@@ -76,7 +79,11 @@ mod tests {
         records.settled(2);
         records.settled(7);
         assert_eq!((records.next(), records.drop_settled()), (1, vec![1]));
-        assert_eq!((records.next(), records.drop_settled()), (1, vec![]), "it is gone, and its number is free");
+        assert_eq!(
+            (records.next(), records.drop_settled()),
+            (1, vec![]),
+            "it is gone, and its number is free"
+        );
         records.kept(&[1]);
         assert_eq!((records.next(), records.drop_settled()), (1, vec![1]), "it was not gone");
         records.kept(&[1]);
@@ -84,7 +91,11 @@ mod tests {
         records.appended(3, 1);
         records.kept(&dropped);
         records.settled(1);
-        assert_eq!((records.next(), records.drop_settled()), (0, vec![0]), "1 was written over meanwhile");
+        assert_eq!(
+            (records.next(), records.drop_settled()),
+            (0, vec![0]),
+            "1 was written over meanwhile"
+        );
         records.settled(3);
         assert_eq!(records.drop_settled(), [1]);
     }

@@ -1,5 +1,5 @@
-//! Between batches: how the next one is come by. Claim; if there is nothing, sleep until a writer notifies; and under load
-//! pause so that a claim is worth its price.
+//! Between batches: how the next one is come by. Claim; if there is nothing, sleep until a writer
+//! notifies; and under load pause so that a claim is worth its price.
 
 use std::time::{Duration, Instant};
 
@@ -13,29 +13,32 @@ use super::{Mode, Relay};
 use crate::outbox::{Claim, Outbox, OutboxError, Woken};
 use crate::sink::Sink;
 
-/// So many looks are made without a pause while a writer is between insert and commit, so that nobody can fall asleep:
-/// most commit at once, and a look takes its time too.
+/// So many looks are made without a pause while a writer is between insert and commit, so that
+/// nobody can fall asleep: most commit at once, and a look takes its time too.
 const LOOKS_AT_ONCE: u32 = 3;
 /// After them the pauses grow from the first to the longest.
 const AWAKE_PAUSE_MIN: Duration = Duration::from_millis(1);
 const AWAKE_PAUSE_MAX: Duration = Duration::from_millis(25);
-/// After so many claims in a row that took rows the sleep is over. One alone is an event by itself: the sleep lock is
-/// kept, and the next event notifies again.
+/// After so many claims in a row that took rows the sleep is over. One alone is an event by itself:
+/// the sleep lock is kept, and the next event notifies again.
 const BUSY: u32 = 2;
-/// A claim, its append and its commit cost the servers about half a millisecond of processor time whatever they carry, and
-/// under load the writers pay for it: they want the same processors and the same log. So once events come faster than they
-/// are claimed one by one, a claim that was not full puts the next one off by this for each of its events, at least by
-/// [`LINGER_MIN`] and up to [`LINGER_SHORT`], which bounds that cost to a tenth of a processor. Pause and batch feed each
-/// other: below some 3,000 events/s they settle at a millisecond or two. Low traffic is never held back.
+/// A claim, its append and its commit cost the servers about half a millisecond of processor time
+/// whatever they carry, and under load the writers pay for it: they want the same processors and
+/// the same log. So once events come faster than they are claimed one by one, a claim that was not
+/// full puts the next one off by this for each of its events, at least by [`LINGER_MIN`] and up to
+/// [`LINGER_SHORT`], which bounds that cost to a tenth of a processor. Pause and batch feed each
+/// other: below some 3,000 events/s they settle at a millisecond or two. Low traffic is never held
+/// back.
 ///
-/// Measured beside one writer (4,000 events/s, CPU time of relay, Redis and the claims' sessions together): 40 to 51 us an
-/// event, with 60 us here 71 to 100. Without the bend at 5 ms it is 22 to 38, for three times the latency at 5,000/s.
+/// Measured beside one writer (4,000 events/s, CPU time of relay, Redis and the claims' sessions
+/// together): 40 to 51 us an event, with 60 us here 71 to 100. Without the bend at 5 ms it is 22 to
+/// 38, for three times the latency at 5,000/s.
 const LINGER_FOR_EVENT: Duration = Duration::from_micros(200);
 const LINGER_MIN: Duration = Duration::from_millis(1);
 const LINGER_SHORT: Duration = Duration::from_millis(5);
-/// Large batches are worth a longer pause, up to [`Limits::linger`](super::Limits::linger). Measured beside 16 writers
-/// (15,000 events/s, CPU time of relay, Redis and the claims' sessions together): 15.2 us an event at a longest pause of
-/// 10 ms, 12.2 at 25 ms, 11.7 at 60 ms.
+/// Large batches are worth a longer pause, up to [`Limits::linger`](super::Limits::linger).
+/// Measured beside 16 writers (15,000 events/s, CPU time of relay, Redis and the claims' sessions
+/// together): 15.2 us an event at a longest pause of 10 ms, 12.2 at 25 ms, 11.7 at 60 ms.
 const LINGER_FOR_EACH_OF_MANY: Duration = Duration::from_micros(60);
 
 /// How the claims of a drain rest. Whoever makes the next claim holds it.
@@ -67,7 +70,9 @@ impl Rest {
         self.awake += 1;
         match self.awake.checked_sub(LOOKS_AT_ONCE + 1) {
             None => Duration::ZERO,
-            Some(doublings) => AWAKE_PAUSE_MIN.saturating_mul(1 << doublings.min(5)).min(AWAKE_PAUSE_MAX),
+            Some(doublings) => {
+                AWAKE_PAUSE_MIN.saturating_mul(1 << doublings.min(5)).min(AWAKE_PAUSE_MAX)
+            }
         }
     }
 }
@@ -99,7 +104,8 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
             } else if rest.asleep {
                 self.sleep(drain, stop).await?;
             } else if self.outbox.fall_asleep().await? {
-                // Whoever committed before is seen by the claim that follows; whoever inserts from here on notifies.
+                // Whoever committed before is seen by the claim that follows; whoever inserts from
+                // here on notifies.
                 (rest.asleep, rest.awake) = (true, 0);
             } else {
                 tokio::time::sleep(rest.awake_pause()).await;
@@ -109,7 +115,11 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
     }
 
     /// Claims once. What was heard before is forgotten first: this claim sees it.
-    async fn look(&self, rest: &mut Rest, stop: &CancellationToken) -> Result<Option<O::Claim>, Trouble> {
+    async fn look(
+        &self,
+        rest: &mut Rest,
+        stop: &CancellationToken,
+    ) -> Result<Option<O::Claim>, Trouble> {
         if rest.asleep && rest.busy >= BUSY {
             rest.asleep = false;
             let (up, claim) = join(self.outbox.get_up(), self.claim(stop)).await;
@@ -146,7 +156,9 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
                 self.forget(drain.session).await;
                 Ok(())
             }
-            Woken::Disconnected => Err(OutboxError::Postgres("the control connection is lost".into()).into()),
+            Woken::Disconnected => {
+                Err(OutboxError::Postgres("the control connection is lost".into()).into())
+            }
         }
     }
 
@@ -200,7 +212,8 @@ mod tests {
             let mut rest = Rest::default();
             let before = Instant::now();
             (0..claims).for_each(|_| rest.took(rows, full, longest));
-            let (after, name) = (Instant::now(), format!("{claims} claims of {rows} rows, full: {full}"));
+            let (after, name) =
+                (Instant::now(), format!("{claims} claims of {rows} rows, full: {full}"));
             let pause = expected.map(Duration::from_micros);
             assert_eq!(rest.linger_until.is_some(), pause.is_some(), "{name}");
             if let (Some(until), Some(pause)) = (rest.linger_until, pause) {

@@ -69,7 +69,11 @@ impl Session {
 
     /// The last batch, for the witness.
     pub(super) fn witness(&self) -> Acknowledged {
-        Acknowledged { generation: self.generation, member: self.member, batch: self.acknowledged() }
+        Acknowledged {
+            generation: self.generation,
+            member: self.member,
+            batch: self.acknowledged(),
+        }
     }
 
     /// Waits until a batch was appended since this was last waited for.
@@ -87,7 +91,8 @@ impl Session {
         self.records().settled(batch);
     }
 
-    /// Records that may be dropped from the journal, as long as no batch was appended after the last one.
+    /// Records that may be dropped from the journal, as long as no batch was appended after the
+    /// last one.
     pub(super) fn drop_settled(&self) -> (Vec<u64>, Position) {
         let records = self.records().drop_settled();
         (records, self.standstill())
@@ -113,8 +118,8 @@ impl Session {
     }
 }
 
-/// Batches one after another, several in flight, until a stop, trouble or (once) an empty table. Its gates keep them in
-/// order.
+/// Batches one after another, several in flight, until a stop, trouble or (once) an empty table.
+/// Its gates keep them in order.
 pub(super) struct Drain<'a> {
     pub(super) session: &'a Session,
     pub(super) mode: Mode,
@@ -183,7 +188,8 @@ impl<'a> Drain<'a> {
         self.ended.cancelled().await;
     }
 
-    /// Whether a batch has failed. The rows that it let go may be in a claim that was being made meanwhile.
+    /// Whether a batch has failed. The rows that it let go may be in a claim that was being made
+    /// meanwhile.
     pub(super) fn has_failed(&self) -> bool {
         self.trouble.lock().is_some()
     }
@@ -193,7 +199,8 @@ impl<'a> Drain<'a> {
         self.end();
         let mut known = self.trouble.lock();
         match (&*known, &trouble) {
-            (None | Some(Trouble::Parked(_)), _) | (Some(Trouble::Unavailable(_)), Trouble::Doubt { .. }) => {
+            (None | Some(Trouble::Parked(_)), _)
+            | (Some(Trouble::Unavailable(_)), Trouble::Doubt { .. }) => {
                 *known = Some(trouble);
             }
             (Some(Trouble::Doubt { .. }), _)

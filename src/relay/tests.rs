@@ -1,5 +1,5 @@
-//! The pipeline over a scripted outbox and sink: what must not happen when a batch fails while another is being claimed, or
-//! while Redis is silent.
+//! The pipeline over a scripted outbox and sink: what must not happen when a batch fails while
+//! another is being claimed, or while Redis is silent.
 
 mod scripted;
 mod sleep;
@@ -27,11 +27,17 @@ fn relay<S: Sink>(outbox: &Scripted, sink: S, in_flight: usize) -> Relay<&Script
         source: Bytes::new(),
     };
     let metrics = Metrics::new().expect("metrics").outbox("test");
-    let limits = Limits { in_flight, poll_interval: Duration::from_secs(1), linger: Duration::ZERO, park_max: None };
+    let limits = Limits {
+        in_flight,
+        poll_interval: Duration::from_secs(1),
+        linger: Duration::ZERO,
+        park_max: None,
+    };
     Relay::new("test", outbox, sink, encoder, limits, metrics)
 }
 
-/// A claim that may still be open hides its rows: the next claims would take what follows them, and nobody would know.
+/// A claim that may still be open hides its rows: the next claims would take what follows them, and
+/// nobody would know.
 #[tokio::test]
 async fn a_rollback_without_an_answer_is_a_doubt_although_nothing_was_appended() {
     let outbox = Scripted::new("R");
@@ -40,7 +46,8 @@ async fn a_rollback_without_an_answer_is_a_doubt_although_nothing_was_appended()
     assert!(matches!(outcome, Err(Trouble::Doubt { cause: Cause::Postgres, .. })), "{outcome:?}");
 }
 
-/// Found on real servers under load: sessions terminated while batches were in flight, and an event was doubled.
+/// Found on real servers under load: sessions terminated while batches were in flight, and an event
+/// was doubled.
 #[tokio::test]
 async fn a_row_that_a_failed_settle_let_go_is_not_appended_again() {
     let appended = Arc::new(AtomicUsize::new(0));
@@ -51,18 +58,24 @@ async fn a_row_that_a_failed_settle_let_go_is_not_appended_again() {
     assert_eq!(appended.load(Ordering::Relaxed), 1, "appended again");
 }
 
-/// Found on real servers under load: a probe of a parked stream was refused, and a recovery followed for no reason.
+/// Found on real servers under load: a probe of a parked stream was refused, and a recovery
+/// followed for no reason.
 #[tokio::test]
 async fn a_row_that_a_failed_batch_let_go_is_no_doubt_for_the_claim_that_meets_it() {
     let outbox = Scripted::new("FA");
-    let outcome =
-        relay(&outbox, Full::default(), 2).drain(&Session::new(1, 1), Mode::Daemon, &CancellationToken::new()).await;
+    let outcome = relay(&outbox, Full::default(), 2)
+        .drain(&Session::new(1, 1), Mode::Daemon, &CancellationToken::new())
+        .await;
     assert_eq!(outcome, Err(Trouble::Unavailable("OOM".to_owned())));
     assert_eq!(outbox.calls(), "FA", "both have claimed");
     let outbox = Scripted::new("I");
-    let outcome =
-        relay(&outbox, Full::default(), 2).drain(&Session::new(1, 1), Mode::Daemon, &CancellationToken::new()).await;
-    assert!(matches!(outcome, Err(Trouble::Doubt { cause: Cause::InFlight, .. })), "{outcome:?}: nothing has failed");
+    let outcome = relay(&outbox, Full::default(), 2)
+        .drain(&Session::new(1, 1), Mode::Daemon, &CancellationToken::new())
+        .await;
+    assert!(
+        matches!(outcome, Err(Trouble::Doubt { cause: Cause::InFlight, .. })),
+        "{outcome:?}: nothing has failed"
+    );
 }
 
 /// The fence would keep all other members from claiming for as long as Redis is waited for.

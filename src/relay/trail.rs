@@ -1,5 +1,5 @@
-//! A log line for each event that was appended, for whoever follows one by its trace id. Off unless it is asked for, with
-//! `level = "info,outflow::events=trace"`: it is a line an event.
+//! A log line for each event that was appended, for whoever follows one by its trace id. Off unless
+//! it is asked for, with `level = "info,outflow::events=trace"`: it is a line an event.
 
 use serde::Deserialize;
 
@@ -24,8 +24,11 @@ pub(super) fn appended(outbox: &str, batch: &Batch, entries: &Entries) {
         let (event, stream) = (&batch.events[entry.event], &entries.streams[entry.stream]);
         let headers = event.headers.as_deref().unwrap_or_default();
         let headers: Option<Headers<'_>> = serde_json::from_slice(headers).ok();
-        let trace_id = headers.and_then(|headers| headers.traceparent.split('-').nth(1)).unwrap_or_default();
-        let (event_id, event_type) = (String::from_utf8_lossy(&event.id), String::from_utf8_lossy(&event.kind));
-        tracing::trace!(target: TARGET, outbox, stream, %event_id, %event_type, trace_id, "appended");
+        let trace_id =
+            headers.and_then(|headers| headers.traceparent.split('-').nth(1)).unwrap_or_default();
+        let (event_id, event_type) =
+            (String::from_utf8_lossy(&event.id), String::from_utf8_lossy(&event.kind));
+        tracing::trace!(target: TARGET, outbox, stream, %event_id, %event_type, trace_id,
+            "appended");
     }
 }

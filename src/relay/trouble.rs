@@ -12,7 +12,8 @@ pub(super) enum Trouble {
     /// Streams refuse, and nothing was appended: roll back, and go on without them.
     #[error("refused by {0}")]
     Parked(String),
-    /// Something may have been appended that is not settled, or we are not who we think: recover first.
+    /// Something may have been appended that is not settled, or we are not who we think: recover
+    /// first.
     #[error("{}: {detail}", cause.as_str())]
     Doubt {
         /// Which kind.
@@ -86,7 +87,8 @@ impl From<OutboxError> for Trouble {
     fn from(error: OutboxError) -> Self {
         let cause = match &error {
             OutboxError::Refused(_) => return Self::Unavailable(error.to_string()),
-            // What has changed is looked at before anything else is done; then there is a recovery in any case.
+            // What has changed is looked at before anything else is done; then there is a recovery
+            // in any case.
             OutboxError::Postgres(_) | OutboxError::Changed(_) => Cause::Postgres,
             OutboxError::Stale(_) => Cause::Stale,
             OutboxError::InFlight(_) => Cause::InFlight,

@@ -4,8 +4,8 @@ use tokio::sync::watch;
 
 /// A gate that opens for one number at a time, in order.
 ///
-/// A batch that does not come out at the other end ([`Turn`] dropped instead of [`Turn::done`]) breaks the gate for all
-/// behind it; those in front are through already.
+/// A batch that does not come out at the other end ([`Turn`] dropped instead of [`Turn::done`])
+/// breaks the gate for all behind it; those in front are through already.
 pub(super) struct Turnstile {
     state: watch::Sender<State>,
 }

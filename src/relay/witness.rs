@@ -1,4 +1,5 @@
-//! Keeps the witness in Postgres: the last batch that Redis has acknowledged to this member. See `loss.rs`.
+//! Keeps the witness in Postgres: the last batch that Redis has acknowledged to this member. See
+//! `loss.rs`.
 
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
@@ -10,11 +11,11 @@ use super::session::Session;
 use crate::outbox::Outbox;
 use crate::sink::Sink;
 
-/// The first batch after a pause is written down at once, those that follow at most this often: what a member that is
-/// killed has not written down yet would not be missed.
+/// The first batch after a pause is written down at once, those that follow at most this often:
+/// what a member that is killed has not written down yet would not be missed.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
-/// A write that took t is followed by a pause of ten times t, so that a Postgres that is slow has few of them; but not by a
-/// longer one than this.
+/// A write that took t is followed by a pause of ten times t, so that a Postgres that is slow has
+/// few of them; but not by a longer one than this.
 const DUTY: u32 = 10;
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// Pause after a write that failed.
@@ -23,7 +24,8 @@ const PAUSE_FAILED: Duration = Duration::from_secs(1);
 const LAST_LIMIT: Duration = Duration::from_secs(2);
 
 impl<O: Outbox, S: Sink> Relay<O, S> {
-    /// Writes down each batch that was appended, beside the work and not in its way. An idle member writes nothing.
+    /// Writes down each batch that was appended, beside the work and not in its way. An idle member
+    /// writes nothing.
     pub(super) async fn keep_witness(&self, session: &Session) -> Infallible {
         loop {
             session.moved().await;
@@ -31,7 +33,8 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
             let pause = match self.outbox.testify(session.witness()).await {
                 Ok(()) => (started.elapsed() * DUTY).clamp(PAUSE_MIN, PAUSE_MAX),
                 Err(error) => {
-                    tracing::debug!(outbox = self.name, %error, "the last batch is not written down yet");
+                    tracing::debug!(outbox = self.name, %error, "the last batch is not written \
+                        down yet");
                     session.retell();
                     PAUSE_FAILED
                 }

@@ -1,7 +1,9 @@
-//! The journal's record of one batch: which rows were appended. Written by `append.lua`, read in recovery only. Pure.
+//! The journal's record of one batch: which rows were appended. Written by `append.lua`, read in
+//! recovery only. Pure.
 //!
-//! `<positions left out, with commas>;<rows>`, each row two byte strings (primary key, event id), each with its length
-//! before it. The rows are packed here so that the script stores one value for a batch instead of one for a row.
+//! `<positions left out, with commas>;<rows>`, each row two byte strings (primary key, event id),
+//! each with its length before it. The rows are packed here so that the script stores one value for
+//! a batch instead of one for a row.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -9,11 +11,14 @@ use crate::event::{AppendedRow, Event};
 
 /// A record that this version did not write.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the journal holds a record that cannot be read ({0}); was its key written to by something else?")]
+#[error(
+    "the journal holds a record that cannot be read ({0}); was its key written to by something \
+        else?"
+)]
 pub(super) struct Unreadable(&'static str);
 
-/// Packs the rows of the events that are to be appended: a record in which no position is left out, which the script
-/// stores as it is unless a stream refuses.
+/// Packs the rows of the events that are to be appended: a record in which no position is left out,
+/// which the script stores as it is unless a stream refuses.
 pub(super) fn pack<'a>(events: impl Iterator<Item = &'a Event>) -> Bytes {
     let mut packed = BytesMut::from(&b";"[..]);
     for event in events {
@@ -66,7 +71,9 @@ fn positions(list: &[u8]) -> Result<Vec<usize>, Unreadable> {
         return Ok(Vec::new());
     }
     let text = std::str::from_utf8(list).map_err(|_| Unreadable("the positions are no text"))?;
-    text.split(',').map(|number| number.parse().map_err(|_| Unreadable("a position is no number"))).collect()
+    text.split(',')
+        .map(|number| number.parse().map_err(|_| Unreadable("a position is no number")))
+        .collect()
 }
 
 #[cfg(test)]
@@ -88,7 +95,10 @@ mod tests {
         let rows = ["1", "2", "3"].map(|row| (row.to_owned(), format!("e{row}")));
         let names = Bytes::from("names");
         let read = unpack(&record("0,2", &rows), &names).expect("readable");
-        assert_eq!(read, [AppendedRow { row: Bytes::from("2"), event_id: Bytes::from("e2"), names }]);
+        assert_eq!(
+            read,
+            [AppendedRow { row: Bytes::from("2"), event_id: Bytes::from("e2"), names }]
+        );
     }
 
     #[test]
@@ -110,8 +120,10 @@ mod tests {
         #[test]
         fn any_text_survives(rows in prop::collection::vec((".*", ".*"), 0..20)) {
             let read = unpack(&record("", &rows), &Bytes::new()).expect("readable");
-            let read: Vec<_> = read.iter().map(|row| (row.row.to_vec(), row.event_id.to_vec())).collect();
-            let rows: Vec<_> = rows.into_iter().map(|(row, id)| (row.into_bytes(), id.into_bytes())).collect();
+            let read: Vec<_> = read.iter().map(|row| (row.row.to_vec(),
+                row.event_id.to_vec())).collect();
+            let rows: Vec<_> = rows.into_iter().map(|(row, id)| (row.into_bytes(),
+                id.into_bytes())).collect();
             prop_assert_eq!(read, rows);
         }
     }

@@ -7,10 +7,10 @@ use bytes::Bytes;
 use super::{AppendError, GENERATIONS_KEPT, Position, Raised, Refusal, Sink, journal};
 use crate::encode::{Entries, Entry};
 use crate::event::{Acknowledged, Batch};
-use crate::redis::{Args, Failure, Redis, Reply, Script};
+use outflow_connect::redis::{Args, Failure, Redis, Reply, Script};
 
-/// Error codes that Redis answers before it runs anything: nothing was appended. Scripts catch what is refused in their
-/// middle and answer with it; any other error counts as an unknown outcome.
+/// Error codes that Redis answers before it runs anything: nothing was appended. Scripts catch what
+/// is refused in their middle and answer with it; any other error counts as an unknown outcome.
 const NOTHING_RAN: [&str; 16] = [
     "OOM",
     "READONLY",
@@ -45,7 +45,8 @@ pub struct RedisSink {
     told_of_forget: AtomicBool,
 }
 
-/// Key of an outbox's journal in Redis. On a cluster it is in the slot of the streams, whose hash tag is `tag`.
+/// Key of an outbox's journal in Redis. On a cluster it is in the slot of the streams, whose hash
+/// tag is `tag`.
 pub fn journal_key(journal: &str, tag: Option<&str>) -> String {
     match tag {
         None => format!("outflow:journal:{{{journal}}}"),
@@ -54,9 +55,9 @@ pub fn journal_key(journal: &str, tag: Option<&str>) -> String {
 }
 
 impl RedisSink {
-    /// `journal` identifies the outbox (a uuid made by `migrate`), so that two environments on one Redis cannot meet.
-    /// `tag` is the hash tag of all its streams, used on a cluster only. `max_len` trims each stream to about that many
-    /// entries; 0 never trims.
+    /// `journal` identifies the outbox (a uuid made by `migrate`), so that two environments on one
+    /// Redis cannot meet. `tag` is the hash tag of all its streams, used on a cluster only.
+    /// `max_len` trims each stream to about that many entries; 0 never trims.
     pub fn new(redis: Redis, journal: &str, tag: Option<&str>, max_len: u64) -> Self {
         let tag = tag.filter(|_| redis.is_cluster());
         Self {
@@ -86,13 +87,17 @@ impl RedisSink {
     /// What `append.lua` takes.
     fn append_args(&self, args: &mut Args, at: Position, batch: &Batch, entries: &Entries) {
         let names: usize = entries.shapes.iter().map(|shape| shape.len() + 1).sum();
-        args.reserve(16 + entries.streams.len() + names + 3 * entries.entries.len() + entries.values.len());
+        args.reserve(
+            16 + entries.streams.len() + names + 3 * entries.entries.len() + entries.values.len(),
+        );
         args.int(at.generation).int(at.member).int(signed(at.batch)).int(signed(at.previous));
         args.int(signed(self.max_len)).int(signed(at.record));
         if entries.entries.is_empty() {
             args.text("");
         } else {
-            args.push(journal::pack(entries.entries.iter().map(|entry| &batch.events[entry.event])));
+            args.push(journal::pack(
+                entries.entries.iter().map(|entry| &batch.events[entry.event]),
+            ));
         }
         args.int(count(entries.streams.len()));
         for stream in &entries.streams {
@@ -106,7 +111,10 @@ impl RedisSink {
             }
         }
         let mut values = entries.values.iter();
-        for run in entries.entries.chunk_by(|one, next| (one.stream, one.shape) == (next.stream, next.shape)) {
+        for run in entries
+            .entries
+            .chunk_by(|one, next| (one.stream, one.shape) == (next.stream, next.shape))
+        {
             let Entry { stream, shape, .. } = run[0];
             args.int(count(run.len())).int(count(stream)).int(count(shape));
             for value in values.by_ref().take(run.len() * entries.shapes[shape].len()) {
@@ -117,10 +125,16 @@ impl RedisSink {
 }
 
 impl Sink for RedisSink {
-    async fn append(&self, position: Position, batch: &Batch, entries: &Entries) -> Result<Vec<Refusal>, AppendError> {
+    async fn append(
+        &self,
+        position: Position,
+        batch: &Batch,
+        entries: &Entries,
+    ) -> Result<Vec<Refusal>, AppendError> {
         let args = |args: &mut Args| self.append_args(args, position, batch, entries);
-        // On a cluster the streams are keys too: only then does a node say that one of them is on its way elsewhere. Not
-        // told, it would append to a stream of the same name that it makes anew, which the move then overwrites.
+        // On a cluster the streams are keys too: only then does a node say that one of them is on
+        // its way elsewhere. Not told, it would append to a stream of the same name that it makes
+        // anew, which the move then overwrites.
         let with_streams: Vec<&str>;
         let keys = if self.redis.is_cluster() {
             let streams = entries.streams.iter().map(String::as_str);
@@ -134,7 +148,9 @@ impl Sink for RedisSink {
             match failure {
                 Failure::NotSent(_) => AppendError::Unavailable(failure.to_string()),
                 Failure::Refused(_) if nothing_ran => AppendError::Unavailable(failure.to_string()),
-                Failure::Refused(_) | Failure::Unknown(_) => AppendError::Unknown(failure.to_string()),
+                Failure::Refused(_) | Failure::Unknown(_) => {
+                    AppendError::Unknown(failure.to_string())
+                }
             }
         })?;
         outcome(&reply)
@@ -152,8 +168,14 @@ impl Sink for RedisSink {
     async fn raise(&self, known: i64) -> Result<Raised, String> {
         let mut args = Args::with_capacity(2);
         args.int(known).text(&self.names);
-        let reply = self.redis.script(&self.raise, &[&self.journal], args).await.map_err(|f| f.to_string())?;
-        let [generation, previous, batches, last] = reply.items() else { return Err(unexpected(&reply)) };
+        let reply = self
+            .redis
+            .script(&self.raise, &[&self.journal], args)
+            .await
+            .map_err(|f| f.to_string())?;
+        let [generation, previous, batches, last] = reply.items() else {
+            return Err(unexpected(&reply));
+        };
         let mut appended = Vec::new();
         for batch in batches.items().chunks_exact(2) {
             let [Some(names), Some(record)] = [&batch[0], &batch[1]].map(Reply::text) else {
@@ -162,14 +184,23 @@ impl Sink for RedisSink {
             appended.extend(journal::unpack(record, names).map_err(|error| error.to_string())?);
         }
         let generation = generation.int().ok_or_else(|| unexpected(&reply))?;
-        let last = last.items().chunks_exact(2).filter_map(|pair| acknowledged(&pair[0].string()?, &pair[1])).collect();
+        let last = last
+            .items()
+            .chunks_exact(2)
+            .filter_map(|pair| acknowledged(&pair[0].string()?, &pair[1]))
+            .collect();
         Ok(Raised { generation, previous: previous.int(), appended, last })
     }
 
     async fn last_batch(&self, generation: i64, member: i32) -> Result<Option<u64>, String> {
         // In one answer, for the numbers go when the generation rises.
-        let fields = Args::from([self.journal.as_str(), "generation", &format!("last:{generation}:{member}")]);
-        let reply = self.redis.call("HMGET", fields).await.map_err(|failure| failure.to_string())?;
+        let fields = Args::from([
+            self.journal.as_str(),
+            "generation",
+            &format!("last:{generation}:{member}"),
+        ]);
+        let reply =
+            self.redis.call("HMGET", fields).await.map_err(|failure| failure.to_string())?;
         let [known, last] = reply.items() else { return Err(unexpected(&reply)) };
         let is_kept = known.int().is_none_or(|known| generation >= known - GENERATIONS_KEPT);
         Ok(is_kept.then(|| number(last)))
@@ -181,16 +212,23 @@ impl Sink for RedisSink {
         push_numbers(&mut args, records);
         let failure = match self.redis.script(&self.forget, &[&self.journal], args).await {
             Ok(Reply::Int(1)) => return Ok(()),
-            Ok(Reply::Text(refused)) => Failure::Refused(lossy(&refused).trim_start_matches('-').to_owned()),
-            Ok(Reply::Int(_) | Reply::Nil | Reply::List(_)) => return Err("the journal has moved on".to_owned()),
+            Ok(Reply::Text(refused)) => {
+                Failure::Refused(lossy(&refused).trim_start_matches('-').to_owned())
+            }
+            Ok(Reply::Int(_) | Reply::Nil | Reply::List(_)) => {
+                return Err("the journal has moved on".to_owned());
+            }
             Err(failure) => failure,
         };
         // Nothing is lost by it, but nobody would ever learn that a permission is missing.
-        if matches!(failure, Failure::Refused(_)) && !self.told_of_forget.swap(true, Ordering::Relaxed) {
+        if matches!(failure, Failure::Refused(_))
+            && !self.told_of_forget.swap(true, Ordering::Relaxed)
+        {
             tracing::warn!(
                 journal = self.journal,
                 reason = %failure,
-                "Redis refuses to clear the journal: records of settled batches stay until they are used again; `outflow check` tells which permission is missing"
+                "Redis refuses to clear the journal: records of settled batches stay until they \
+                    are used again; `outflow check` tells which permission is missing"
             );
         }
         Err(failure.to_string())
@@ -201,30 +239,41 @@ impl Sink for RedisSink {
 fn outcome(reply: &Reply) -> Result<Vec<Refusal>, AppendError> {
     let texts: Option<Vec<&Bytes>> = reply.items().iter().map(Reply::text).collect();
     let texts: Vec<String> = texts.unwrap_or_default().into_iter().map(lossy).collect();
-    let Some((verdict, rest)) = texts.split_first() else { return Err(AppendError::Unknown(unexpected(reply))) };
+    let Some((verdict, rest)) = texts.split_first() else {
+        return Err(AppendError::Unknown(unexpected(reply)));
+    };
     match (verdict.as_str(), rest) {
         ("OK", refused) => Ok(refusals(refused)),
         ("NOTHING", refused) => Err(AppendError::Refused(refusals(refused))),
-        ("FENCED", [generation]) => Err(AppendError::Fenced(generation.parse().unwrap_or_default())),
-        ("ROLLED_BACK", [what]) => Err(AppendError::RolledBack(what.clone())),
-        ("REFUSED", [message]) => {
-            Err(AppendError::Unavailable(format!("Redis refused: {}", message.trim_start_matches('-'))))
+        ("FENCED", [generation]) => {
+            Err(AppendError::Fenced(generation.parse().unwrap_or_default()))
         }
+        ("ROLLED_BACK", [what]) => Err(AppendError::RolledBack(what.clone())),
+        ("REFUSED", [message]) => Err(AppendError::Unavailable(format!(
+            "Redis refused: {}",
+            message.trim_start_matches('-')
+        ))),
         _ => Err(AppendError::Unknown(unexpected(reply))),
     }
 }
 
 /// Pairs of a stream and its error.
 fn refusals(pairs: &[String]) -> Vec<Refusal> {
-    let refusal =
-        |pair: &[String]| Refusal { stream: pair[0].clone(), message: pair[1].trim_start_matches('-').to_owned() };
+    let refusal = |pair: &[String]| Refusal {
+        stream: pair[0].clone(),
+        message: pair[1].trim_start_matches('-').to_owned(),
+    };
     pairs.chunks_exact(2).map(refusal).collect()
 }
 
 /// What a field `last:<generation>:<member>` says.
 fn acknowledged(field: &str, batch: &Reply) -> Option<Acknowledged> {
     let (generation, member) = field.strip_prefix("last:")?.split_once(':')?;
-    Some(Acknowledged { generation: generation.parse().ok()?, member: member.parse().ok()?, batch: number(batch) })
+    Some(Acknowledged {
+        generation: generation.parse().ok()?,
+        member: member.parse().ok()?,
+        batch: number(batch),
+    })
 }
 
 /// A batch's number; 0 where there is none.

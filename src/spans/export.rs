@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
-use opentelemetry::trace::{Span as _, SpanBuilder, SpanKind, Status, Tracer as _, TracerProvider as _};
+use opentelemetry::trace::{
+    Span as _, SpanBuilder, SpanKind, Status, Tracer as _, TracerProvider as _,
+};
 use opentelemetry::{KeyValue, Value};
 use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
 use opentelemetry_otlp::{SpanExporter, WithExportConfig as _, WithHttpConfig as _};
@@ -19,7 +21,7 @@ use super::{check_endpoint, from_environment};
 use crate::config::Config;
 use crate::encode::Entries;
 use crate::event::Batch;
-use crate::redis::Redis;
+use outflow_connect::redis::Redis;
 
 const SERVICE: &str = "outflow";
 const TRACES_PATH: &str = "v1/traces";
@@ -48,26 +50,35 @@ pub struct Spans {
 }
 
 impl Exporter {
-    /// Starts to export to `tracing.endpoint`, or to the collector that `OTEL_EXPORTER_OTLP_ENDPOINT` names; `None` when
-    /// there is none, or with `OTEL_SDK_DISABLED=true`. The SDK also takes `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`,
-    /// `OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_TRACES_SAMPLER` and `OTEL_BSP_*` from the environment.
+    /// Starts to export to `tracing.endpoint`, or to the collector that
+    /// `OTEL_EXPORTER_OTLP_ENDPOINT` names; `None` when there is none, or with
+    /// `OTEL_SDK_DISABLED=true`. The SDK also takes `OTEL_SERVICE_NAME`,
+    /// `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_TRACES_SAMPLER` and
+    /// `OTEL_BSP_*` from the environment.
     ///
     /// # Errors
-    /// The address cannot be used. That nobody answers there is no error: spans are lost then, events are not.
+    /// The address cannot be used. That nobody answers there is no error: spans are lost then,
+    /// events are not.
     pub fn start(config: &Config) -> Result<Option<Self>, String> {
-        if std::env::var("OTEL_SDK_DISABLED").is_ok_and(|value| value.eq_ignore_ascii_case("true")) {
+        if std::env::var("OTEL_SDK_DISABLED").is_ok_and(|value| value.eq_ignore_ascii_case("true"))
+        {
             return Ok(None);
         }
         let endpoint = match (&config.tracing_endpoint, from_environment()) {
             (None, None) => return Ok(None),
-            (Some(endpoint), _) => Some(format!("{}/{TRACES_PATH}", endpoint.trim_end_matches('/'))),
+            (Some(endpoint), _) => {
+                Some(format!("{}/{TRACES_PATH}", endpoint.trim_end_matches('/')))
+            }
             // The exporter reads it itself, and knows what to append to which.
             (None, Some((name, endpoint))) => {
                 check_endpoint(&endpoint).map_err(|message| format!("{name}: {message}"))?;
                 None
             }
         };
-        let builder = SpanExporter::builder().with_http().with_http_client(Client::new()?).with_timeout(EXPORT_LIMIT);
+        let builder = SpanExporter::builder()
+            .with_http()
+            .with_http_client(Client::new()?)
+            .with_timeout(EXPORT_LIMIT);
         let builder = match endpoint {
             Some(endpoint) => builder.with_endpoint(endpoint),
             None => builder,
@@ -77,14 +88,19 @@ impl Exporter {
         if std::env::var_os("OTEL_SERVICE_NAME").is_none() {
             resource = resource.with_service_name(SERVICE);
         }
-        let resource = resource.with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION"))).build();
+        let resource = resource
+            .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
+            .build();
         let provider = SdkTracerProvider::builder()
             .with_batch_exporter(exporter)
             .with_max_links_per_span(LINKS_MAX)
             .with_resource(resource)
             .build();
         let server = Redis::host(&config.redis).map(|(host, port)| {
-            vec![KeyValue::new("server.address", host), KeyValue::new("server.port", i64::from(port))]
+            vec![
+                KeyValue::new("server.address", host),
+                KeyValue::new("server.port", i64::from(port)),
+            ]
         });
         let tracer = provider.tracer(SERVICE);
         Ok(Some(Self { provider, tracer, server: server.unwrap_or_default().into() }))
@@ -99,13 +115,18 @@ impl Exporter {
             KeyValue::new("messaging.operation.name", "send"),
             KeyValue::new("outflow.outbox", name.to_owned()),
         ]);
-        Spans { tracer: self.tracer.clone(), template: template.into(), attributes: attributes.into() }
+        Spans {
+            tracer: self.tracer.clone(),
+            template: template.into(),
+            attributes: attributes.into(),
+        }
     }
 
     /// Exports what is left.
     pub(crate) async fn finish(self) {
         // It blocks until the exporter's thread has ended.
-        let finishing = tokio::task::spawn_blocking(move || self.provider.shutdown_with_timeout(FINISH_LIMIT));
+        let finishing =
+            tokio::task::spawn_blocking(move || self.provider.shutdown_with_timeout(FINISH_LIMIT));
         if let Ok(Err(error)) = finishing.await {
             tracing::warn!(%error, "the last spans were not exported");
         }
@@ -115,17 +136,22 @@ impl Exporter {
 impl Spans {
     /// A batch was appended.
     pub(crate) fn sent(&self, batch: &Batch, entries: &Entries, took: Duration) {
-        let links = entries.entries.iter().filter_map(|entry| batch.events[entry.event].headers.as_deref());
+        let links =
+            entries.entries.iter().filter_map(|entry| batch.events[entry.event].headers.as_deref());
         let links = links.filter_map(link).take(LINKS_MAX as usize).collect();
         let used = entries.streams.iter().enumerate();
-        let mut used = used.filter(|(index, _)| entries.entries.iter().any(|entry| entry.stream == *index));
+        let mut used =
+            used.filter(|(index, _)| entries.entries.iter().any(|entry| entry.stream == *index));
         let destination = match (used.next(), used.next()) {
             (Some((_, only)), None) => Some(only.clone()),
             _ => None,
         };
         let events = i64::try_from(entries.entries.len()).unwrap_or(i64::MAX);
         let mut builder = self.builder(destination, took).with_links(links);
-        builder.attributes.get_or_insert_default().push(KeyValue::new("messaging.batch.message_count", events));
+        builder
+            .attributes
+            .get_or_insert_default()
+            .push(KeyValue::new("messaging.batch.message_count", events));
         self.tracer.build(builder).end();
     }
 
@@ -141,12 +167,21 @@ impl Spans {
     /// A span that ends now. Of several streams only what their names have in common is told.
     fn builder(&self, destination: Option<String>, took: Duration) -> SpanBuilder {
         let mut attributes = self.attributes.to_vec();
-        attributes.push(KeyValue::new("messaging.destination.template", Value::from(self.template.to_string())));
+        attributes.push(KeyValue::new(
+            "messaging.destination.template",
+            Value::from(self.template.to_string()),
+        ));
         let name = format!("send {}", destination.as_deref().unwrap_or(&self.template));
-        attributes.extend(destination.map(|stream| KeyValue::new("messaging.destination.name", stream)));
+        attributes
+            .extend(destination.map(|stream| KeyValue::new("messaging.destination.name", stream)));
         let started = SystemTime::now().checked_sub(took).unwrap_or_else(SystemTime::now);
-        // Not a producer: the events were created, with contexts of their own, when they were written.
-        self.tracer.span_builder(name).with_kind(SpanKind::Client).with_start_time(started).with_attributes(attributes)
+        // Not a producer: the events were created, with contexts of their own, when they were
+        // written.
+        self.tracer
+            .span_builder(name)
+            .with_kind(SpanKind::Client)
+            .with_start_time(started)
+            .with_attributes(attributes)
     }
 }
 
@@ -156,7 +191,8 @@ impl fmt::Debug for Spans {
     }
 }
 
-/// Sends with the client and in the runtime that the program has anyway. The SDK's exporter has a thread without one.
+/// Sends with the client and in the runtime that the program has anyway. The SDK's exporter has a
+/// thread without one.
 #[derive(Debug)]
 struct Client {
     http: reqwest::Client,
@@ -178,7 +214,8 @@ impl Client {
             Some(reason) if !was_failing => {
                 tracing::warn!(
                     reason,
-                    "spans cannot be exported, and are lost until they can be; events are not concerned"
+                    "spans cannot be exported, and are lost until they can be; events are not \
+                        concerned"
                 );
             }
             None if was_failing => tracing::info!("spans are exported again"),

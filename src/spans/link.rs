@@ -12,15 +12,19 @@ struct Headers<'a> {
     traceparent: Cow<'a, str>,
 }
 
-/// A link to the trace of an event; `None` if its headers name none, or not as W3C has it. An event is never refused for
-/// that.
+/// A link to the trace of an event; `None` if its headers name none, or not as W3C has it. An event
+/// is never refused for that.
 pub(super) fn link(headers: &[u8]) -> Option<Link> {
     let Headers { traceparent } = serde_json::from_slice(headers).ok()?;
     let mut parts = traceparent.split('-');
-    let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let (version, trace, span, flags) =
+        (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
     let is_hex = |text: &str| text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     let lengths = (version.len(), trace.len(), span.len(), flags.len());
-    if lengths != (2, 32, 16, 2) || version == "ff" || ![version, trace, span, flags].into_iter().all(is_hex) {
+    if lengths != (2, 32, 16, 2)
+        || version == "ff"
+        || ![version, trace, span, flags].into_iter().all(is_hex)
+    {
         return None;
     }
     // Later versions may have more parts behind these.
@@ -61,7 +65,8 @@ mod tests {
             assert_eq!(shown.as_deref(), is_link.then_some(trace), "{traceparent}");
         }
         assert_eq!(table.len(), 10);
-        for headers in ["{}", "[]", "nonsense", r#"{"traceparent": 7}"#, r#"{"traceparent": null}"#] {
+        for headers in ["{}", "[]", "nonsense", r#"{"traceparent": 7}"#, r#"{"traceparent": null}"#]
+        {
             assert!(link(headers.as_bytes()).is_none(), "{headers}");
         }
     }

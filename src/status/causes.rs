@@ -13,11 +13,21 @@ pub(super) fn of(outbox: &OutboxStatus) -> Vec<String> {
     }
     for member in &active {
         if let Some(problem) = &member.problem {
-            causes.push(format!("{}: {} (since {:.0})", named(member), problem.reason, problem.since));
+            causes.push(format!(
+                "{}: {} (since {:.0})",
+                named(member),
+                problem.reason,
+                problem.since
+            ));
         }
     }
-    if let (true, Some(standby)) = (active.is_empty(), standbys.first().and_then(|first| first.standby.as_ref())) {
-        causes.push(format!("every relay is on standby: {} (since {:.0})", standby.reason, standby.since));
+    if let (true, Some(standby)) =
+        (active.is_empty(), standbys.first().and_then(|first| first.standby.as_ref()))
+    {
+        causes.push(format!(
+            "every relay is on standby: {} (since {:.0})",
+            standby.reason, standby.since
+        ));
     }
     match outbox.parked_events {
         Some(parked) if parked > 0 => {
@@ -29,7 +39,8 @@ pub(super) fn of(outbox: &OutboxStatus) -> Vec<String> {
                 ("", "the others are not held up")
             };
             causes.push(format!(
-                "{least}{parked} events wait for streams that refuse them ({all}); see the parked streams"
+                "{least}{parked} events wait for streams that refuse them ({all}); see the parked \
+                    streams"
             ));
         }
         _ => {}

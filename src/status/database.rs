@@ -6,53 +6,59 @@ use serde_json::Value;
 use tokio_postgres::Client;
 
 use super::{DeadLetters, Member, OutboxStatus, Parked, causes};
-use crate::age::Age;
 use crate::backlog::{BEGINNING, Backlog, CAP, Look, Unordered};
 use crate::config::{Config, OutboxConfig};
 use crate::daemon::connect;
 use crate::metrics::{FirstInLine, ParkedStream, Report};
 use crate::outbox::lock;
-use crate::postgres::{self, describe, scoped};
-use crate::table_name::quote_identifier;
+use outflow_connect::postgres::{self, describe, scoped};
+use outflow_core::age::Age;
+use outflow_core::table_name::quote_identifier;
 
 /// Plans as the relay does; a look at a table with many dead rows is cut short.
-const SESSION: &str = concat!(
-    include_str!("../postgres/session.sql"),
-    include_str!("../outbox/sql/session.sql"),
-    "set statement_timeout = '10s'; set lock_timeout = '1s';"
-);
+const SESSION: &str = "set statement_timeout = '10s'; set lock_timeout = '1s';";
 
 /// A member writes its pace every ten seconds at the latest, while it has one.
 const PACE_AGE_MAX: SignedDuration = SignedDuration::from_secs(20);
 
 /// Fills in what is known; an error means that nothing is.
 pub(super) async fn ask(config: &Config, outboxes: &mut [OutboxStatus]) -> Result<(), String> {
-    let server =
-        postgres::server(&config.postgres, "outflow status").map_err(|error| format!("postgres.url: {error}"))?;
+    let server = postgres::server(&config.postgres, "outflow status")
+        .map_err(|error| format!("postgres.url: {error}"))?;
     let client = connect(&server).await.map_err(|error| error.reason().to_owned())?;
-    // Each part in a transaction of its own: one that fails ends no other, and nothing is left in the session.
-    let begin = scoped::begin("read only", SESSION);
+    // Each part in a transaction of its own: one that fails ends no other, and nothing is left in
+    // the session.
+    let begin =
+        scoped::begin("read only", &[postgres::SESSION, crate::outbox::SESSION, SESSION].concat());
     let grantee = format!(" to {}", quote_identifier(&server.user()));
     let lost = |error: tokio_postgres::Error| describe(&error);
     for (outbox, status) in config.outboxes.iter().zip(outboxes) {
         let (mut first, mut stuck) = (Vec::new(), Vec::new());
-        let members = scoped::looking(&client, &begin, members(&client, outbox, status, &mut first)).await;
+        let members =
+            scoped::looking(&client, &begin, members(&client, outbox, status, &mut first)).await;
         let members = members.map_err(lost)?;
         let backlog = backlog(&client, outbox, status, &first, &mut stuck);
         let backlog = scoped::looking(&client, &begin, backlog).await.map_err(lost)?;
-        let dead = scoped::looking(&client, &begin, dead_letters(&client, outbox, status)).await.map_err(lost)?;
+        let dead = scoped::looking(&client, &begin, dead_letters(&client, outbox, status))
+            .await
+            .map_err(lost)?;
         let parts = [
             members.map_err(|reason| format!("members: {reason}")),
             backlog.map_err(|reason| format!("backlog: {reason}")),
             dead.map_err(|reason| format!("dead letters: {reason}")),
         ];
-        status
-            .problems
-            .extend(parts.into_iter().filter_map(Result::err).map(|reason| reason.replace(" to ROLE", &grantee)));
+        status.problems.extend(
+            parts
+                .into_iter()
+                .filter_map(Result::err)
+                .map(|reason| reason.replace(" to ROLE", &grantee)),
+        );
         status.causes = causes::of(status);
         if status.causes.is_empty() {
             // For a role that may not look there is no such cause.
-            let holder = scoped::looking(&client, &begin, holder(&client, outbox, status)).await.map_err(lost)?;
+            let holder = scoped::looking(&client, &begin, holder(&client, outbox, status))
+                .await
+                .map_err(lost)?;
             status.causes.extend(holder.ok().flatten());
         }
         let moves = status.events_per_second.is_some_and(|pace| pace > 0.0);
@@ -82,9 +88,12 @@ async fn backlog(
         status.parked_events = Some(0);
         return Ok(());
     }
-    let streams: Vec<String> = status.parked.iter().map(|parked| parked.stream.stream.clone()).collect();
-    let counts =
-        backlog.parked(client, &streams).await.map_err(|error| format!("parked streams: {}", describe(&error)))?;
+    let streams: Vec<String> =
+        status.parked.iter().map(|parked| parked.stream.stream.clone()).collect();
+    let counts = backlog
+        .parked(client, &streams)
+        .await
+        .map_err(|error| format!("parked streams: {}", describe(&error)))?;
     for parked in &mut status.parked {
         parked.events = Some(counts.get(&parked.stream.stream).copied().unwrap_or(0));
     }
@@ -93,18 +102,25 @@ async fn backlog(
 }
 
 /// Of events that wait although every relay is well.
-fn stays_behind(outbox: &OutboxConfig, look: &Look, unordered: &Unordered, first: &[FirstInLine]) -> Option<String> {
+fn stays_behind(
+    outbox: &OutboxConfig,
+    look: &Look,
+    unordered: &Unordered,
+    first: &[FirstInLine],
+) -> Option<String> {
     if let Some(row) = &unordered.first {
         let (events, column) = (unordered.events, &outbox.columns.order);
         return Some(format!(
-            "{events} events (row {row} …) have no value in the order column {column:?}, and no claim comes to them; give \
+            "{events} events (row {row} …) have no value in the order column {column:?}, and no \
+                claim comes to them; give \
              them one"
         ));
     }
     let same = first.iter().filter(|first| Some(&first.row) == look.first.as_ref());
     same.min_by_key(|first| first.since).map(|FirstInLine { row, since }| {
         format!(
-            "row {row} has been first in line since {since:.0}, and no relay takes it: a trigger or a rule may keep it; \
+            "row {row} has been first in line since {since:.0}, and no relay takes it: a trigger \
+                or a rule may keep it; \
              `outflow check` looks for the cause"
         )
     })
@@ -123,7 +139,11 @@ fn age(look: &Look, first: &[FirstInLine]) -> Option<f64> {
 }
 
 /// Whoever has locked rows of the table for long, if events wait and none is delivered.
-async fn holder(client: &Client, outbox: &OutboxConfig, status: &OutboxStatus) -> Result<Option<String>, String> {
+async fn holder(
+    client: &Client,
+    outbox: &OutboxConfig,
+    status: &OutboxStatus,
+) -> Result<Option<String>, String> {
     let moves = status.events_per_second.is_some_and(|pace| pace > 0.0);
     if moves || status.backlog_events == Some(0) {
         return Ok(None);
@@ -134,10 +154,18 @@ async fn holder(client: &Client, outbox: &OutboxConfig, status: &OutboxStatus) -
     Ok(rows.first().map(|row| {
         let (pid, application, state): (i32, Option<String>, Option<String>) =
             (row.get("pid"), row.get("application"), row.get("state"));
-        let age = row.get::<_, Option<f64>>("seconds").map(|seconds| format!(", for {seconds:.0} s"));
+        let age = row.get::<_, Option<f64>>("seconds").map(|seconds| {
+            format!(
+                ", for {seconds:.0} \
+            s"
+            )
+        });
         format!(
-            "process {pid} of Postgres ({}, {}) holds locks on {}{}: events in its transaction wait for its end",
-            application.filter(|name| !name.is_empty()).unwrap_or_else(|| "no application name".to_owned()),
+            "process {pid} of Postgres ({}, {}) holds locks on {}{}: events in its transaction \
+                wait for its end",
+            application
+                .filter(|name| !name.is_empty())
+                .unwrap_or_else(|| "no application name".to_owned()),
             state.unwrap_or_else(|| "unknown state".to_owned()),
             outbox.table,
             age.unwrap_or_default(),
@@ -152,9 +180,12 @@ async fn members(
     first: &mut Vec<FirstInLine>,
 ) -> Result<(), String> {
     let names = [outbox.table.schema(), outbox.table.table()];
-    let rows = client.query(include_str!("sql/outbox.sql"), &[&names[0], &names[1], &lock::SEAT]).await;
+    let rows =
+        client.query(include_str!("sql/outbox.sql"), &[&names[0], &names[1], &lock::SEAT]).await;
     let rows = rows.map_err(|error| described(&error))?;
-    let one = rows.first().ok_or_else(|| format!("{} is not registered; run `outflow migrate`", outbox.table))?;
+    let one = rows
+        .first()
+        .ok_or_else(|| format!("{} is not registered; run `outflow migrate`", outbox.table))?;
     status.generation = one.get("generation");
     for row in &rows {
         let Some(number) = row.get("number") else { continue };
@@ -205,7 +236,11 @@ fn said(report: Value) -> Option<Said> {
 
 /// Several members may have met the same refusal: since the first, tried again by the next.
 fn merge(known: &mut Vec<Parked>, parked: ParkedStream) {
-    match known.iter_mut().map(|known| &mut known.stream).find(|known| known.stream == parked.stream) {
+    match known
+        .iter_mut()
+        .map(|known| &mut known.stream)
+        .find(|known| known.stream == parked.stream)
+    {
         None => known.push(Parked { stream: parked, events: None }),
         Some(known) => {
             known.since = known.since.min(parked.since);
@@ -214,7 +249,11 @@ fn merge(known: &mut Vec<Parked>, parked: ParkedStream) {
     }
 }
 
-async fn dead_letters(client: &Client, outbox: &OutboxConfig, status: &mut OutboxStatus) -> Result<(), String> {
+async fn dead_letters(
+    client: &Client,
+    outbox: &OutboxConfig,
+    status: &mut OutboxStatus,
+) -> Result<(), String> {
     let rows = client.query(include_str!("sql/dead.sql"), &[&outbox.name]).await;
     let letters = |row: &tokio_postgres::Row| DeadLetters {
         reason: row.get("reason"),
@@ -231,7 +270,8 @@ fn described(error: &tokio_postgres::Error) -> String {
     match error.code().map(tokio_postgres::error::SqlState::code) {
         Some("42P01" | "3F000") => format!("{reason}: run `outflow migrate`"),
         Some("42501") => format!(
-            "{reason}: run: grant usage on schema outflow to ROLE; grant select on all tables in schema outflow to ROLE;"
+            "{reason}: run: grant usage on schema outflow to ROLE; grant select on all tables in \
+                schema outflow to ROLE;"
         ),
         _ => reason,
     }

@@ -1,10 +1,11 @@
-//! What Redis knows of the streams: those whose names fit the template, their lengths, their consumer groups.
+//! What Redis knows of the streams: those whose names fit the template, their lengths, their
+//! consumer groups.
 
 use std::time::{Duration, Instant};
 
 use super::{Group, OutboxStatus, Stream};
-use crate::redis::{Args, Failure, Redis, Reply};
 use crate::route::Template;
+use outflow_connect::redis::{Args, Failure, Redis, Reply};
 
 /// Streams that are shown.
 const STREAMS_MAX: usize = 100;
@@ -35,7 +36,10 @@ pub(super) async fn ask(redis: &Redis, template: &Template, status: &mut OutboxS
 }
 
 /// The names that fit, sorted, and whether these are all.
-pub(super) async fn find(redis: &Redis, template: &Template) -> Result<(Vec<String>, bool), Failure> {
+pub(super) async fn find(
+    redis: &Redis,
+    template: &Template,
+) -> Result<(Vec<String>, bool), Failure> {
     if template.columns().next().is_none() {
         return Ok((template.render(&[]).into_iter().collect(), true));
     }
@@ -71,7 +75,9 @@ async fn look(redis: &Redis, name: &str) -> Result<Option<Stream>, Failure> {
 fn group(reply: &Reply) -> Group {
     let value = |name: &str| {
         let mut pairs = reply.items().chunks_exact(2);
-        pairs.find(|pair| pair[0].text().is_some_and(|field| field == name.as_bytes())).map(|pair| &pair[1])
+        pairs
+            .find(|pair| pair[0].text().is_some_and(|field| field == name.as_bytes()))
+            .map(|pair| &pair[1])
     };
     let number = |name: &str| value(name).and_then(Reply::int);
     Group {

@@ -9,11 +9,13 @@ use super::options::Group;
 use super::run::Run;
 use super::stage::{Relay, Stage};
 
-/// A drain of ten batches takes a few hundredths of a second, which Redis's clock shows in thousandths: more of them.
+/// A drain of ten batches takes a few hundredths of a second, which Redis's clock shows in
+/// thousandths: more of them.
 const SMALL_REPEATS: usize = 5;
 
-/// Rates between first and last append. Of the large backlog, as many rows are drained as the usual one has, and then
-/// filled up again. Autovacuum is off for this table meanwhile: it would meet the large one only.
+/// Rates between first and last append. Of the large backlog, as many rows are drained as the usual
+/// one has, and then filled up again. Autovacuum is off for this table meanwhile: it would meet the
+/// large one only.
 pub(crate) async fn backlog(run: &mut Run) -> Outcome {
     run.stage.sql("alter table public.outbox set (autovacuum_enabled = off)").await?;
     let outcome = compare(run).await;
@@ -22,7 +24,8 @@ pub(crate) async fn backlog(run: &mut Run) -> Outcome {
 }
 
 async fn compare(run: &mut Run) -> Outcome {
-    let [few, usual, many] = [run.options.backlog_small, run.options.rows, run.options.backlog_large].map(Rows::usual);
+    let [few, usual, many] =
+        [run.options.backlog_small, run.options.rows, run.options.backlog_large].map(Rows::usual);
     let mut rates = [Vec::new(), Vec::new(), Vec::new()];
     let mut deletes = [Vec::new(), Vec::new()];
     for number in run.rounds() {
@@ -40,18 +43,27 @@ async fn compare(run: &mut Run) -> Outcome {
         deletes[1].push(ceilings::delete(&run.stage, usual.count, Cursor::Moves).await?);
         fill_up(&run.stage, many).await?;
         rates[2].push(part(&run.stage, usual).await?);
-        run.says(&format!("backlog {number}: {} of the large backlog are drained", thousands(as_f64(usual.count))));
+        run.says(&format!(
+            "backlog {number}: {} of the large backlog are drained",
+            thousands(as_f64(usual.count))
+        ));
         fill_up(&run.stage, many).await?;
     }
     report(run, [few, usual, many].map(|rows| rows.count), &rates, &deletes);
     Ok(())
 }
 
-/// `deletes` are pgbench's, of the usual number of rows: of a table of that size, and of the large one.
+/// `deletes` are pgbench's, of the usual number of rows: of a table of that size, and of the large
+/// one.
 fn report(run: &mut Run, sizes: [u64; 3], rates: &[Vec<f64>; 3], deletes: &[Vec<f64>; 2]) {
     let shown = sizes.map(|size| thousands(as_f64(size)));
     for (size, rates) in shown.iter().zip(rates) {
-        let figure = Figure::new(Group::Backlog, format!("backlog of {size}"), Unit::PerSecond, rates.clone());
+        let figure = Figure::new(
+            Group::Backlog,
+            format!("backlog of {size}"),
+            Unit::PerSecond,
+            rates.clone(),
+        );
         run.add(figure.drawn(Panel::Drain));
     }
     let against = |ours: &[f64], theirs: &[f64]| {

@@ -1,5 +1,5 @@
-//! `make bench`: every figure of DESIGN §11, measured with private servers, the real binary, and the servers' own
-//! benchmarks beside it as ceilings.
+//! `make bench`: every figure of DESIGN §11, measured with private servers, the real binary, and
+//! the servers' own benchmarks beside it as ceilings.
 //!
 //! What is compared is measured in turns, so that whatever else the machine does hits both.
 
@@ -30,7 +30,8 @@ use options::Options;
 use run::Run;
 use stage::Stage;
 
-/// What a measurement gives, or why there is none: any error ends the benchmark, none is made a number.
+/// What a measurement gives, or why there is none: any error ends the benchmark, none is made a
+/// number.
 pub(crate) type Outcome<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 const DIRECTORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/bench");
@@ -64,7 +65,8 @@ fn write_down(run: &Run, versions: &[(&str, String)], caption: &[String]) -> Out
     let out = Path::new(DIRECTORY).join("out");
     fs::create_dir_all(&out)?;
     fs::write(out.join("bench.json"), format!("{:#}\n", report::json(run, versions)))?;
-    let picture = if run.options.is_complete() { Path::new(DIRECTORY) } else { &out }.join("bench.svg");
+    let picture =
+        if run.options.is_complete() { Path::new(DIRECTORY) } else { &out }.join("bench.svg");
     fs::write(&picture, picture::draw(&run.figures, caption))?;
     run.says(&format!("written: {} and {}", out.join("bench.json").display(), picture.display()));
     Ok(())
@@ -74,21 +76,33 @@ async fn versions(stage: &Stage) -> Outcome<Vec<(&'static str, String)>> {
     let postgres: String = stage.client.query_one("show server_version", &[]).await?.get(0);
     let info = stage.command("INFO", &["server"]).await?;
     let info = String::from_utf8_lossy(info.text().ok_or("INFO without a text")?).into_owned();
-    let redis = info.lines().find_map(|line| line.strip_prefix("redis_version:")).unwrap_or("?").trim().to_owned();
+    let redis = info
+        .lines()
+        .find_map(|line| line.strip_prefix("redis_version:"))
+        .unwrap_or("?")
+        .trim()
+        .to_owned();
     let postgres = postgres.split_whitespace().next().unwrap_or("?").to_owned();
-    Ok(vec![("outflow", env!("CARGO_PKG_VERSION").to_owned()), ("postgres", postgres), ("redis", redis)])
+    Ok(vec![
+        ("outflow", env!("CARGO_PKG_VERSION").to_owned()),
+        ("postgres", postgres),
+        ("redis", redis),
+    ])
 }
 
 /// How it was measured, and with what: a line each.
 fn caption(run: &Run, versions: &[(&str, String)]) -> [String; 3] {
-    let versions: Vec<String> = versions.iter().map(|(name, version)| format!("{name} {version}")).collect();
+    let versions: Vec<String> =
+        versions.iter().map(|(name, version)| format!("{name} {version}")).collect();
     let cpus = std::thread::available_parallelism().map_or(0, usize::from);
     let how = if run.options.quick {
         "QUICK: one run, few rows, not to be quoted."
     } else {
         "Medians of three runs or more; lines from least to most."
     };
-    let cores = format!("{cpus} cores, shared by Postgres, Redis, the relay and what measures them.");
-    let servers = format!("{}. Postgres with fsync, Redis without its log unless said.", versions.join(", "));
+    let cores =
+        format!("{cpus} cores, shared by Postgres, Redis, the relay and what measures them.");
+    let servers =
+        format!("{}. Postgres with fsync, Redis without its log unless said.", versions.join(", "));
     [how.to_owned(), cores, servers]
 }

@@ -22,10 +22,13 @@ pub(crate) fn of_process(pid: u32) -> Outcome<f64> {
     Ok(stat(pid)?.own)
 }
 
-/// CPU seconds of a process and of all its children, those that have ended included: a Postgres server.
+/// CPU seconds of a process and of all its children, those that have ended included: a Postgres
+/// server.
 pub(crate) fn of_family(pid: u32) -> Outcome<f64> {
     let parent = stat(pid)?;
-    let pids = fs::read_dir("/proc")?.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let pids = fs::read_dir("/proc")?
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     // A process may end while we look; its time is in `ended_children` the next time.
     let children = pids.filter_map(|child| stat(child).ok()).filter(|child| child.parent == pid);
     Ok(parent.own + parent.ended_children + children.map(|child| child.own).sum::<f64>())
@@ -50,17 +53,24 @@ pub(crate) fn of_threads(pid: u32) -> Outcome<Duration> {
 /// `VmHWM` (most ever) or `VmRSS` (now) of a process, in megabytes of 1,000,000 bytes.
 pub(crate) fn memory(pid: u32, field: &str) -> Outcome<f64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find(|line| line.starts_with(field)).ok_or("no such line in /proc/PID/status")?;
-    let kibibytes: f64 = line.split_whitespace().nth(1).ok_or("a line without a number")?.parse()?;
+    let line = status
+        .lines()
+        .find(|line| line.starts_with(field))
+        .ok_or("no such line in /proc/PID/status")?;
+    let kibibytes: f64 =
+        line.split_whitespace().nth(1).ok_or("a line without a number")?.parse()?;
     Ok(kibibytes * 1024.0 / 1e6)
 }
 
 fn stat(pid: u32) -> Outcome<Stat> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // The name in parentheses may hold anything, so that fields are counted from behind it: state, parent …
+    // The name in parentheses may hold anything, so that fields are counted from behind it: state,
+    // parent …
     let (_, rest) = text.rsplit_once(')').ok_or("stat of an unexpected form")?;
     let fields: Vec<&str> = rest.split_whitespace().collect();
-    let ticks = |index: usize| -> Outcome<f64> { Ok(fields.get(index).ok_or("a short stat")?.parse::<f64>()?) };
+    let ticks = |index: usize| -> Outcome<f64> {
+        Ok(fields.get(index).ok_or("a short stat")?.parse::<f64>()?)
+    };
     Ok(Stat {
         parent: fields.get(1).ok_or("a short stat")?.parse()?,
         own: (ticks(11)? + ticks(12)?) / TICKS_PER_SECOND,

@@ -1,4 +1,5 @@
-//! How fast a backlog is drained and what that costs, against pgbench's delete, with and without dead rows pinned.
+//! How fast a backlog is drained and what that costs, against pgbench's delete, with and without
+//! dead rows pinned.
 
 use std::time::Instant;
 
@@ -26,7 +27,8 @@ pub(crate) struct Drained {
 /// The drain of DESIGN §11, and what it costs.
 pub(crate) async fn drain(run: &mut Run) -> Outcome {
     let rows = Rows::usual(run.options.rows);
-    let (mut deletes, mut by_hand, mut appends, mut ours) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut deletes, mut by_hand, mut appends, mut ours) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for number in run.rounds() {
         refill(&run.stage, rows).await?;
         let delete = ceilings::delete(&run.stage, rows.count, Cursor::Moves).await?;
@@ -57,7 +59,11 @@ fn report(run: &mut Run, [deletes, by_hand, appends]: [&[f64]; 3], ours: &[Drain
     let against = figure("drain ÷ pgbench's delete", Unit::Ratio, ratios(&whole, deletes));
     run.add(against.target(Target::AtLeast(1.0)));
     run.add(figure("the same, from first to last append", Unit::Ratio, ratios(&flow, deletes)));
-    run.add(figure("drain ÷ pgbench's delete without a cursor", Unit::Ratio, ratios(&whole, by_hand)));
+    run.add(figure(
+        "drain ÷ pgbench's delete without a cursor",
+        Unit::Ratio,
+        ratios(&whole, by_hand),
+    ));
     run.add(figure("drain ÷ pipelined XADD", Unit::Ratio, ratios(&whole, appends)));
     let cpu = |who: usize| ours.iter().map(|own| own.cpu[who]).collect();
     run.add(figure("CPU an event: relay", Unit::Microseconds, cpu(0)).target(Target::AtMost(2.5)));

@@ -1,4 +1,5 @@
-//! One measured figure: its samples, its unit, and the target of DESIGN §11 where there is one. Pure.
+//! One measured figure: its samples, its unit, and the target of DESIGN §11 where there is one.
+//! Pure.
 
 use super::options::Group;
 
@@ -29,7 +30,8 @@ pub(crate) enum Panel {
     Latency,
 }
 
-/// A figure with all its samples. There is at least one: a figure that was not measured does not exist.
+/// A figure with all its samples. There is at least one: a figure that was not measured does not
+/// exist.
 #[derive(Debug, Clone)]
 pub(crate) struct Figure {
     pub(crate) group: Group,
@@ -44,7 +46,12 @@ pub(crate) struct Figure {
 }
 
 impl Figure {
-    pub(crate) fn new(group: Group, name: impl Into<String>, unit: Unit, samples: Vec<f64>) -> Self {
+    pub(crate) fn new(
+        group: Group,
+        name: impl Into<String>,
+        unit: Unit,
+        samples: Vec<f64>,
+    ) -> Self {
         let (name, target, panel, note) = (name.into(), None, None, None);
         Self { group, name, unit, samples, target, panel, ceiling: false, note }
     }

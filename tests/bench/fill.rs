@@ -28,8 +28,8 @@ impl Rows {
 
 /// Empties the table, so that no run finds the dead rows of another one, and then fills it.
 ///
-/// The checkpoint comes first: after it, pages that deletes are the first to change would be logged whole; those of
-/// a new file are not.
+/// The checkpoint comes first: after it, pages that deletes are the first to change would be logged
+/// whole; those of a new file are not.
 pub(crate) async fn refill(stage: &Stage, rows: Rows) -> Outcome {
     stage.clear_streams().await?;
     stage.sql("truncate public.outbox; checkpoint").await?;

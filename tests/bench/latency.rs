@@ -15,7 +15,8 @@ use super::{Outcome, stage::Stage};
 
 /// Events of this time are written and read, but not counted.
 const WARM_UP: Duration = Duration::from_secs(1);
-/// What one connection writes in a second without falling behind, as long as a commit takes less than 4 ms.
+/// What one connection writes in a second without falling behind, as long as a commit takes less
+/// than 4 ms.
 const RATE_OF_ONE_WRITER: u32 = 250;
 /// So many first events are looked at by themselves: they meet a relay that has just started.
 const FIRST: usize = 10;
@@ -39,8 +40,11 @@ pub(crate) async fn latency(run: &mut Run) -> Outcome {
         for number in run.rounds() {
             let one = look(&run.stage, rate, run.options.latency).await?;
             let shown: Vec<String> = one.from_commit.map(|ms| Unit::Milliseconds.show(ms)).into();
-            let late =
-                if one.late > 0 { format!(" ({} of {} written late)", one.late, one.events) } else { String::new() };
+            let late = if one.late > 0 {
+                format!(" ({} of {} written late)", one.late, one.events)
+            } else {
+                String::new()
+            };
             run.says(&format!("latency {number}: {rate} events/s: {}{late}", shown.join(", ")));
             all.push(one);
         }
@@ -60,7 +64,11 @@ fn report(run: &mut Run, rate: u32, all: &[Latencies]) {
             (200, 1) => figure.target(Target::AtMost(1.4)),
             _ => figure,
         };
-        let figure = if late && at == 0 { figure.note("the writers fell behind their schedule") } else { figure };
+        let figure = if late && at == 0 {
+            figure.note("the writers fell behind their schedule")
+        } else {
+            figure
+        };
         // The largest of all is an accident of one moment: in the table, not in the picture.
         run.add(if at < 3 { figure.drawn(Panel::Latency) } else { figure });
     }
@@ -111,7 +119,9 @@ async fn look(stage: &Stage, rate: u32, counted: Duration) -> Outcome<Latencies>
         from_insert.record(nanos(arrived.saturating_duration_since(event.sent)))?;
         late += usize::from(event.sent > schedule.due(event.number) + schedule.period());
     }
-    let at = |histogram: &Histogram<u64>, quantile| Duration::from_nanos(histogram.value_at_quantile(quantile));
+    let at = |histogram: &Histogram<u64>, quantile| {
+        Duration::from_nanos(histogram.value_at_quantile(quantile))
+    };
     Ok(Latencies {
         from_commit: QUANTILES.map(|(quantile, _)| at(&from_commit, quantile).as_secs_f64() * 1e3),
         from_insert: at(&from_insert, 0.5).as_secs_f64() * 1e3,

@@ -1,4 +1,5 @@
-//! What to measure and how much of it: QUICK and ONLY, from the environment that `make bench` passes on.
+//! What to measure and how much of it: QUICK and ONLY, from the environment that `make bench`
+//! passes on.
 
 use std::time::Duration;
 
@@ -119,5 +120,8 @@ fn groups(only: &str) -> Outcome<Vec<Group>> {
     if let Some(unknown) = names.iter().find(|name| !known.contains(name)) {
         return Err(format!("ONLY: {unknown:?} is none of {}", known.join(", ")).into());
     }
-    Ok(Group::ALL.into_iter().filter(|group| names.is_empty() || names.contains(&group.name())).collect())
+    Ok(Group::ALL
+        .into_iter()
+        .filter(|group| names.is_empty() || names.contains(&group.name()))
+        .collect())
 }

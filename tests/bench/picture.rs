@@ -14,7 +14,8 @@ const TITLE: f64 = 40.0;
 const CAPTION: f64 = 18.0;
 
 /// Colours of a light page, and of a dark one where the reader prefers that.
-const STYLE: &str = "text{font:13px system-ui,sans-serif;fill:#24292f}.title{font-weight:600;font-size:15px}\
+const STYLE: &str = "text{font:13px system-ui,sans-serif;fill:#24292f}.title{\
+    font-weight:600;font-size:15px}\
     .small{fill:#57606a;font-size:12px}.ours{fill:#0969da}.ceiling{fill:#afb8c1}.range{stroke:#24292f;stroke-width:1.5}\
     @media(prefers-color-scheme:dark){text{fill:#e6edf3}.small{fill:#8d96a0}.ours{fill:#4493f8}.ceiling{fill:#656c76}\
     .range{stroke:#e6edf3}}";
@@ -30,7 +31,8 @@ pub(crate) fn draw(figures: &[Figure], caption: &[String]) -> String {
     let mut body = String::new();
     let mut y = 0.0;
     for (panel, title) in PANELS {
-        let bars: Vec<&Figure> = figures.iter().filter(|figure| figure.panel == Some(panel)).collect();
+        let bars: Vec<&Figure> =
+            figures.iter().filter(|figure| figure.panel == Some(panel)).collect();
         if bars.is_empty() {
             continue;
         }
@@ -48,8 +50,10 @@ pub(crate) fn draw(figures: &[Figure], caption: &[String]) -> String {
     }
     let height = y + CAPTION;
     format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" \
-         height=\"{height}\" role=\"img\">\n<title>Outflow's benchmark</title>\n<style>{STYLE}</style>\n{body}</svg>\n"
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" \
+            width=\"{WIDTH}\" \
+         height=\"{height}\" role=\"img\">\n<title>Outflow's \
+         benchmark</title>\n<style>{STYLE}</style>\n{body}</svg>\n"
     )
 }
 
@@ -60,14 +64,28 @@ fn bar(body: &mut String, figure: &Figure, y: f64, longest: f64) {
     let (middle, baseline) = (y + BAR / 2.0, y + BAR - 2.0);
     let class = if figure.ceiling { "ceiling" } else { "ours" };
     let name = escape(&figure.name);
-    let _ = writeln!(body, r#"<text x="{}" y="{baseline}" text-anchor="end">{name}</text>"#, BAR_X - 8.0);
+    let _ = writeln!(
+        body,
+        r#"<text x="{}" y="{baseline}" text-anchor="end">{name}</text>"#,
+        BAR_X - 8.0
+    );
     let length = x(median) - BAR_X;
-    let _ = writeln!(body, r#"<rect class="{class}" x="{BAR_X}" y="{y}" width="{length:.1}" height="{BAR}" rx="2"/>"#);
+    let _ = writeln!(
+        body,
+        r#"<rect class="{class}" x="{BAR_X}" y="{y}" width="{length:.1}" height="{BAR}" rx="2"/>"#
+    );
     if figure.samples.len() > 1 {
-        let _ = writeln!(body, r#"<line class="range" x1="{least:.1}" y1="{middle}" x2="{most:.1}" y2="{middle}"/>"#);
+        let _ = writeln!(
+            body,
+            r#"<line class="range" x1="{least:.1}" y1="{middle}" x2="{most:.1}" y2="{middle}"/>"#
+        );
     }
     let label = figure.unit.show(median);
-    let _ = writeln!(body, r#"<text class="small" x="{:.1}" y="{baseline}">{label}</text>"#, most.max(x(median)) + 8.0);
+    let _ = writeln!(
+        body,
+        r#"<text class="small" x="{:.1}" y="{baseline}">{label}</text>"#,
+        most.max(x(median)) + 8.0
+    );
 }
 
 fn escape(text: &str) -> String {

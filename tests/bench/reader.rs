@@ -1,5 +1,5 @@
-//! A reader that is blocked in XREAD and remembers when each event arrived. Plain sockets: nothing stands between the
-//! answer of Redis and the look at the clock.
+//! A reader that is blocked in XREAD and remembers when each event arrived. Plain sockets: nothing
+//! stands between the answer of Redis and the look at the clock.
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write as _};
@@ -29,10 +29,14 @@ impl Reader {
         let connection = TcpStream::connect(("127.0.0.1", port))?;
         connection.set_nodelay(true)?;
         connection.set_read_timeout(Some(SILENCE_MAX))?;
-        Ok(Self { connection: BufReader::with_capacity(256 * 1024, connection), stream: stream.to_owned() })
+        Ok(Self {
+            connection: BufReader::with_capacity(256 * 1024, connection),
+            stream: stream.to_owned(),
+        })
     }
 
-    /// Reads from the beginning of the stream until so many events have arrived, each once; when each did, by number.
+    /// Reads from the beginning of the stream until so many events have arrived, each once; when
+    /// each did, by number.
     pub(crate) fn read(mut self, events: usize) -> Outcome<Vec<Option<Instant>>> {
         let mut arrived = vec![None; events];
         let (mut count, mut last) = (0, "0".to_owned());
@@ -50,7 +54,8 @@ impl Reader {
             for entry in entries(&reply) {
                 let (id, number) = entry.ok_or("an entry of an unexpected form")?;
                 last = id;
-                let slot = arrived.get_mut(number_of(&number)?).ok_or("an event that nobody wrote")?;
+                let slot =
+                    arrived.get_mut(number_of(&number)?).ok_or("an event that nobody wrote")?;
                 if slot.replace(at).is_some() {
                     return Err(format!("event {number} arrived twice").into());
                 }
@@ -63,7 +68,8 @@ impl Reader {
     fn reply(&mut self) -> Outcome<Reply> {
         let mut line = String::new();
         self.connection.read_line(&mut line)?;
-        let (kind, rest) = line.trim_end().split_at_checked(1).ok_or("Redis has closed the connection")?;
+        let (kind, rest) =
+            line.trim_end().split_at_checked(1).ok_or("Redis has closed the connection")?;
         match (kind, rest.parse::<i64>()) {
             ("$" | "*", Ok(-1)) => Ok(Reply::Nil),
             ("$", Ok(length)) => {
@@ -72,7 +78,9 @@ impl Reader {
                 bytes.truncate(bytes.len() - 2);
                 Ok(Reply::Text(bytes))
             }
-            ("*", Ok(length)) => Ok(Reply::List((0..length).map(|_| self.reply()).collect::<Outcome<_>>()?)),
+            ("*", Ok(length)) => {
+                Ok(Reply::List((0..length).map(|_| self.reply()).collect::<Outcome<_>>()?))
+            }
             _ => Err(format!("Redis answered {line:?}").into()),
         }
     }

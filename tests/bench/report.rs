@@ -22,11 +22,13 @@ pub(crate) fn table(run: &Run) -> String {
         let name = format!("{}: {}", figure.group.name(), figure.name);
         lines.push([name, unit.show(figure.median()), range, target, met.to_owned()]);
     }
-    let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
+    let width =
+        |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..5).map(width).collect();
     let mut text = String::new();
     for (row, line) in lines.iter().enumerate() {
-        let cells: Vec<String> = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        let cells: Vec<String> =
+            line.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
         // Writing to memory cannot fail.
         let _ = writeln!(text, "{}", cells.join("  ").trim_end());
         if row == 0 {

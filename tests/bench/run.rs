@@ -1,4 +1,5 @@
-//! One run of the benchmark: the servers, what to measure, what has been measured, and words on the way.
+//! One run of the benchmark: the servers, what to measure, what has been measured, and words on the
+//! way.
 
 use std::time::Instant;
 

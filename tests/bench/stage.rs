@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use outflow::local::{Postgres, PostgresOptions, Program, Redis, eventually, free_port};
-use outflow::redis::{Args, Reply};
+use outflow_connect::redis::{Args, Reply};
+use outflow_local::{Postgres, PostgresOptions, Program, Redis, eventually, free_port};
 use secrecy::SecretString;
 use tempfile::TempDir;
 use tokio_postgres::{Client, NoTls};
@@ -14,11 +14,12 @@ use super::{Outcome, cpu};
 
 /// Longer than anything that works.
 pub(crate) const LIMIT: Duration = Duration::from_mins(5);
-/// The default of every Postgres is meant for the smallest machine. A checkpoint in the middle of one run and not of
-/// another would be noise: one is made before each fill instead.
-const POSTGRES: [(&str, &str); 3] = [("shared_buffers", "1GB"), ("max_wal_size", "8GB"), ("checkpoint_timeout", "1h")];
-/// As Redis is when nobody has configured it, less its snapshots; the group `durable` shows what its log costs, whose
-/// rewriting would fork in the middle of a run.
+/// The default of every Postgres is meant for the smallest machine. A checkpoint in the middle of
+/// one run and not of another would be noise: one is made before each fill instead.
+const POSTGRES: [(&str, &str); 3] =
+    [("shared_buffers", "1GB"), ("max_wal_size", "8GB"), ("checkpoint_timeout", "1h")];
+/// As Redis is when nobody has configured it, less its snapshots; the group `durable` shows what
+/// its log costs, whose rewriting would fork in the middle of a run.
 const REDIS: [&str; 4] = ["--appendonly", "no", "--auto-aof-rewrite-percentage", "0"];
 
 /// Servers with a migrated outbox.
@@ -26,7 +27,7 @@ pub(crate) struct Stage {
     pub(crate) client: Client,
     pub(crate) redis_pid: u32,
     pub(crate) postgres_pid: u32,
-    commands: outflow::redis::Redis,
+    commands: outflow_connect::redis::Redis,
     pub(crate) postgres: Postgres,
     pub(crate) redis: Redis,
     dir: TempDir,
@@ -52,10 +53,13 @@ impl Stage {
         let dir = tempfile::Builder::new().prefix("outflow-bench-").tempdir()?;
         let settings = POSTGRES.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
         let options = PostgresOptions { settings, ..PostgresOptions::default() };
-        let (postgres, redis) =
-            tokio::try_join!(Postgres::start_with(dir.path(), options), Redis::start(dir.path(), &REDIS))?;
+        let (postgres, redis) = tokio::try_join!(
+            Postgres::start_with(dir.path(), options),
+            Redis::start(dir.path(), &REDIS)
+        )?;
         let client = connect(&postgres.url()).await?;
-        let commands = outflow::redis::Redis::open(&SecretString::from(redis.url()), "bench")?;
+        let commands =
+            outflow_connect::redis::Redis::open(&SecretString::from(redis.url()), "bench")?;
         commands.ready(LIMIT).await?;
         let pid = fs::read_to_string(dir.path().join("postgres/postmaster.pid"))?;
         let postgres_pid = pid.lines().next().unwrap_or_default().parse()?;
@@ -110,8 +114,10 @@ impl Stage {
     pub(crate) fn config(&self, admin: &str) -> Outcome<PathBuf> {
         let file = self.path().join(format!("outflow-{}.toml", admin.replace(':', "-")));
         let (postgres, redis) = (self.postgres.url(), self.redis.url());
-        let text =
-            format!("[postgres]\nurl = \"{postgres}\"\n[redis]\nurl = \"{redis}\"\n[admin]\nlisten = \"{admin}\"\n");
+        let text = format!(
+            "[postgres]\nurl = \"{postgres}\"\n[redis]\nurl = \"{redis}\"\n[admin]\nlisten = \
+                \"{admin}\"\n"
+        );
         fs::write(&file, text)?;
         Ok(file)
     }
@@ -130,13 +136,13 @@ impl Stage {
         self.number("select count(*) from public.outbox").await
     }
 
-    /// An idle transaction that sees the table as it is now and thereby keeps every row that is deleted from now on.
-    /// It ends when it is dropped.
+    /// An idle transaction that sees the table as it is now and thereby keeps every row that is
+    /// deleted from now on. It ends when it is dropped.
     pub(crate) async fn idle_transaction(&self) -> Outcome<Client> {
         let client = connect(&self.postgres.url()).await?;
         client.batch_execute("begin isolation level repeatable read; select 1").await?;
-        let held =
-            "select count(*) from pg_stat_activity where state = 'idle in transaction' and backend_xmin is not null";
+        let held = "select count(*) from pg_stat_activity where state = 'idle in transaction' and \
+            backend_xmin is not null";
         if self.number(held).await? != 1 {
             return Err("the idle transaction holds no snapshot".into());
         }
@@ -148,8 +154,12 @@ impl Stage {
         let mut span = Span { first_ms: u64::MAX, ..Span::default() };
         for stream in self.streams().await? {
             span.entries += self.length(&stream).await?;
-            span.first_ms = span.first_ms.min(self.entry_ms("XRANGE", &[&stream, "-", "+", "COUNT", "1"]).await?);
-            span.last_ms = span.last_ms.max(self.entry_ms("XREVRANGE", &[&stream, "+", "-", "COUNT", "1"]).await?);
+            span.first_ms = span
+                .first_ms
+                .min(self.entry_ms("XRANGE", &[&stream, "-", "+", "COUNT", "1"]).await?);
+            span.last_ms = span
+                .last_ms
+                .max(self.entry_ms("XREVRANGE", &[&stream, "+", "-", "COUNT", "1"]).await?);
         }
         Ok(span)
     }
@@ -176,7 +186,8 @@ impl Stage {
     /// Switches Redis's append-only log.
     pub(crate) async fn redis_log(&self, appendonly: &str, appendfsync: &str) -> Outcome {
         self.clear_streams().await?;
-        self.command("CONFIG", &["SET", "appendfsync", appendfsync, "appendonly", appendonly]).await?;
+        self.command("CONFIG", &["SET", "appendfsync", appendfsync, "appendonly", appendonly])
+            .await?;
         let ready = eventually(LIMIT, "Redis to have written its log anew", async || {
             let info = self.command("INFO", &["persistence"]).await.ok()?;
             let text = String::from_utf8_lossy(info.text()?).into_owned();
@@ -220,7 +231,11 @@ impl Relay {
     pub(crate) async fn stop(mut self) -> Outcome {
         self.program.terminate();
         let status = self.program.wait(LIMIT).await?;
-        if status.success() { Ok(()) } else { Err(format!("the relay: {status}\n{}", self.program.log_tail()).into()) }
+        if status.success() {
+            Ok(())
+        } else {
+            Err(format!("the relay: {status}\n{}", self.program.log_tail()).into())
+        }
     }
 
     /// Waits until it sleeps, by its own metric.
@@ -228,7 +243,9 @@ impl Relay {
         let url = format!("http://{}/metrics", self.admin);
         let asleep = eventually(LIMIT, "the relay to sleep", async || {
             let text = reqwest::get(&url).await.ok()?.text().await.ok()?;
-            text.lines().any(|line| line.starts_with("outflow_asleep{") && line.ends_with(" 1")).then_some(())
+            text.lines()
+                .any(|line| line.starts_with("outflow_asleep{") && line.ends_with(" 1"))
+                .then_some(())
         });
         Ok(asleep.await?)
     }
@@ -241,14 +258,18 @@ pub(crate) async fn connect(url: &str) -> Outcome<Client> {
     Ok(client)
 }
 
-async fn redis_pid(commands: &outflow::redis::Redis) -> Outcome<u32> {
+async fn redis_pid(commands: &outflow_connect::redis::Redis) -> Outcome<u32> {
     let reply = commands.call("INFO", Args::from(["server"])).await?;
     let text = String::from_utf8_lossy(reply.text().ok_or("INFO without a text")?).into_owned();
-    let line = text.lines().find_map(|line| line.strip_prefix("process_id:")).ok_or("INFO without process_id")?;
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("process_id:"))
+        .ok_or("INFO without process_id")?;
     Ok(line.trim().parse()?)
 }
 
 /// What is measured: the binary as it is shipped, if `make` has built it.
 fn binary() -> PathBuf {
-    std::env::var_os("BENCH_BINARY").map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_outflow")), PathBuf::from)
+    std::env::var_os("BENCH_BINARY")
+        .map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_outflow")), PathBuf::from)
 }

@@ -17,14 +17,19 @@ pub(crate) async fn durable(run: &mut Run) -> Outcome {
             run.stage.redis_log(log, fsync).await?;
             refill(&run.stage, rows).await?;
             let flow = once(run, rows).await?.flow;
-            run.says(&format!("durable {number}: appendonly {log}, {fsync}: {}", Unit::PerSecond.show(flow)));
+            run.says(&format!(
+                "durable {number}: appendonly {log}, {fsync}: {}",
+                Unit::PerSecond.show(flow)
+            ));
             flows.push(flow);
         }
         run.stage.redis_log("no", "no").await?;
     }
     let [none, every_second, always] = flows;
-    for (flows, name) in [(every_second, "Redis with appendfsync everysec"), (always, "Redis with appendfsync always")]
-    {
+    for (flows, name) in [
+        (every_second, "Redis with appendfsync everysec"),
+        (always, "Redis with appendfsync always"),
+    ] {
         let figure = |name: &str, unit, samples| Figure::new(Group::Durable, name, unit, samples);
         run.add(figure(name, Unit::PerSecond, flows.clone()).drawn(Panel::Drain));
         run.add(figure(&format!("{name} ÷ without its log"), Unit::Ratio, ratios(&flows, &none)));
@@ -40,7 +45,8 @@ pub(crate) async fn members(run: &mut Run) -> Outcome {
     for number in run.rounds() {
         for (flows, members) in flows.iter_mut().zip([1, 2]) {
             refill(&run.stage, rows).await?;
-            let relays = (0..members).map(|_| run.stage.relay_at_once()).collect::<Outcome<Vec<_>>>()?;
+            let relays =
+                (0..members).map(|_| run.stage.relay_at_once()).collect::<Outcome<Vec<_>>>()?;
             run.stage.reaches(Rows::STREAM, rows.count).await?;
             for relay in relays {
                 stood_by |= relay.program.log().contains("standing by");

@@ -35,13 +35,20 @@ impl Schedule {
     }
 }
 
-/// Writes every `of`th event, beginning with `first`, on a connection of its own. An event that is due while the last
-/// one is still being committed is sent as soon as that is done; the schedule does not shift.
+/// Writes every `of`th event, beginning with `first`, on a connection of its own. An event that is
+/// due while the last one is still being committed is sent as soon as that is done; the schedule
+/// does not shift.
 ///
-/// It blocks its thread, and has a runtime on it: no other thread has to be woken between the answer of Postgres and
-/// the look at the clock.
-pub(crate) fn write(url: &str, schedule: Schedule, first: usize, of: usize) -> Outcome<Vec<Written>> {
-    const INSERT: &str = "insert into public.outbox (event_id, aggregate_type, aggregate_id, event_type, payload) \
+/// It blocks its thread, and has a runtime on it: no other thread has to be woken between the
+/// answer of Postgres and the look at the clock.
+pub(crate) fn write(
+    url: &str,
+    schedule: Schedule,
+    first: usize,
+    of: usize,
+) -> Outcome<Vec<Written>> {
+    const INSERT: &str = "insert into public.outbox (event_id, aggregate_type, aggregate_id, \
+        event_type, payload) \
                           values ($1, 'order-0', $2::bigint::text, 'OrderPlaced', $3::text::jsonb)";
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let client = runtime.block_on(connect(url))?;

@@ -1,6 +1,6 @@
-//! What the trigger and a running relay cost the application's inserts: pgbench on a bare table, with the trigger, and
-//! with the relay at work. And what it costs them that somebody takes the rows away at all: pgbench deletes them, and
-//! nothing else is done with them.
+//! What the trigger and a running relay cost the application's inserts: pgbench on a bare table,
+//! with the trigger, and with the relay at work. And what it costs them that somebody takes the
+//! rows away at all: pgbench deletes them, and nothing else is done with them.
 
 use super::Outcome;
 use super::ceilings::{as_f64, pgbench};
@@ -42,7 +42,10 @@ pub(crate) async fn writers(run: &mut Run) -> Outcome {
             for (samples, variant) in samples.iter_mut().zip(Variant::ALL) {
                 let (rate, left) = write(run, clients, variant).await?;
                 let (rate_shown, left_shown) = (Unit::PerSecond.show(rate), thousands(left));
-                run.says(&format!("writers {number}: {clients} clients, {variant:?}: {rate_shown}, {left_shown} left"));
+                run.says(&format!(
+                    "writers {number}: {clients} clients, {variant:?}: \
+                    {rate_shown}, {left_shown} left"
+                ));
                 samples.rates.push(rate);
                 samples.left.push(left / (rate * run.options.writing.as_secs_f64()));
             }
@@ -55,7 +58,8 @@ pub(crate) async fn writers(run: &mut Run) -> Outcome {
 /// One run of pgbench; what the relay has left at its end.
 async fn write(run: &Run, clients: u32, variant: Variant) -> Outcome<(f64, f64)> {
     let stage = &run.stage;
-    let switch = if matches!(variant, Variant::Bare | Variant::Deleter) { "disable" } else { "enable" };
+    let switch =
+        if matches!(variant, Variant::Bare | Variant::Deleter) { "disable" } else { "enable" };
     stage.clear_streams().await?;
     stage.sql("truncate public.outbox").await?;
     stage.sql(&format!("alter table public.outbox {switch} trigger outflow_wake")).await?;
@@ -84,22 +88,32 @@ async fn write(run: &Run, clients: u32, variant: Variant) -> Outcome<(f64, f64)>
     Ok((rate, if variant == Variant::Relay { left } else { 0.0 }))
 }
 
-/// Deletes what is there, again and again. As the relay's claims, without their other round trips and without the rows.
+/// Deletes what is there, again and again. As the relay's claims, without their other round trips
+/// and without the rows.
 async fn delete(stage: &Stage, seconds: &str) -> Outcome<f64> {
     let file = stage.path().join("take.sql");
     // A little behind the last row: others commit late.
     let script = format!(
-        "with taken as (delete from public.outbox where ctid = any(array(select ctid from public.outbox \
+        "with taken as (delete from public.outbox where ctid = any(array(select ctid from \
+            public.outbox \
          where id > :lower - 1000 order by id limit 1000 for update skip locked)) returning id) \
-         select coalesce(max(id), :lower) as lower from taken \\gset\n\\sleep {DELETE_PAUSE_MS} ms\n"
+         select coalesce(max(id), :lower) as lower from taken \\gset\n\\sleep {DELETE_PAUSE_MS} \
+         ms\n"
     );
     std::fs::write(&file, script)?;
-    let lower = format!("lower={}", stage.number("select last_value from public.outbox_id_seq").await?);
+    let lower =
+        format!("lower={}", stage.number("select last_value from public.outbox_id_seq").await?);
     let file = file.display().to_string();
-    pgbench(stage, &["-n", "-M", "prepared", "-c", "1", "-T", seconds, "-f", &file, "-D", &lower], "").await
+    pgbench(
+        stage,
+        &["-n", "-M", "prepared", "-c", "1", "-T", seconds, "-f", &file, "-D", &lower],
+        "",
+    )
+    .await
 }
 
-/// One row a transaction: the least that a business transaction does, so that what is added weighs most.
+/// One row a transaction: the least that a business transaction does, so that what is added weighs
+/// most.
 fn script() -> String {
     let payload = payload(260).replace('\'', "''");
     format!(
@@ -115,18 +129,35 @@ fn report(run: &mut Run, clients: u32, samples: [Samples; 4]) {
         let plural = if clients == 1 { "" } else { "s" };
         Figure::new(Group::Writers, format!("{clients} writer{plural}: {name}"), unit, samples)
     };
-    let target = |figure: Figure, least| if clients == 16 { figure.target(Target::AtLeast(least)) } else { figure };
-    run.add(figure("bare table", Unit::PerSecond, bare.rates.clone()).drawn(Panel::Writers).ceiling());
+    let target = |figure: Figure, least| {
+        if clients == 16 { figure.target(Target::AtLeast(least)) } else { figure }
+    };
+    run.add(
+        figure("bare table", Unit::PerSecond, bare.rates.clone()).drawn(Panel::Writers).ceiling(),
+    );
     run.add(figure("with trigger", Unit::PerSecond, trigger.rates.clone()).drawn(Panel::Writers));
-    let deleted = figure("with a bare delete of the rows", Unit::PerSecond, bare_delete.rates.clone());
+    let deleted =
+        figure("with a bare delete of the rows", Unit::PerSecond, bare_delete.rates.clone());
     run.add(deleted.drawn(Panel::Writers).ceiling());
-    run.add(figure("with trigger and relay", Unit::PerSecond, relay.rates.clone()).drawn(Panel::Writers));
-    run.add(target(figure("trigger ÷ bare", Unit::Ratio, ratios(&trigger.rates, &bare.rates)), 0.95));
+    run.add(
+        figure("with trigger and relay", Unit::PerSecond, relay.rates.clone())
+            .drawn(Panel::Writers),
+    );
+    run.add(target(
+        figure("trigger ÷ bare", Unit::Ratio, ratios(&trigger.rates, &bare.rates)),
+        0.95,
+    ));
     run.add(figure("a bare delete ÷ bare", Unit::Ratio, ratios(&bare_delete.rates, &bare.rates)));
-    run.add(figure("trigger and relay ÷ a bare delete", Unit::Ratio, ratios(&relay.rates, &bare_delete.rates)));
-    let with_relay = figure("trigger and relay ÷ bare", Unit::Ratio, ratios(&relay.rates, &bare.rates));
+    run.add(figure(
+        "trigger and relay ÷ a bare delete",
+        Unit::Ratio,
+        ratios(&relay.rates, &bare_delete.rates),
+    ));
+    let with_relay =
+        figure("trigger and relay ÷ bare", Unit::Ratio, ratios(&relay.rates, &bare.rates));
     let behind = relay.left.iter().any(|share| *share > LEFT_SHARE_MAX);
-    let with_relay = if behind { with_relay.note("the relay does not keep up") } else { with_relay };
+    let with_relay =
+        if behind { with_relay.note("the relay does not keep up") } else { with_relay };
     run.add(target(with_relay, 0.85));
     let left = relay.left.iter().map(|share| share * 100.0).collect();
     let left = figure("rows the relay has left at the end", Unit::Percent, left);

@@ -1,10 +1,10 @@
-//! The checker: every committed event once in its stream or with its reason among the dead letters, nothing else, and the
-//! counters of each key in order.
+//! The checker: every committed event once in its stream or with its reason among the dead letters,
+//! nothing else, and the counters of each key in order.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 
-use outflow::redis::{Args, Redis, Reply};
+use outflow_connect::redis::{Args, Redis, Reply};
 use tokio_postgres::Client;
 use uuid::Uuid;
 
@@ -54,8 +54,15 @@ impl Verdict {
 
     /// `0 lost, 0 doubled, 0 out of order`, and the rest when there is any.
     pub(crate) fn counts(&self) -> String {
-        let sorts = self.sorts().into_iter().enumerate().filter(|(at, (_, found))| *at < 3 || !found.is_empty());
-        sorts.map(|(_, (sort, found))| format!("{} {sort}", found.len())).collect::<Vec<_>>().join(", ")
+        let sorts = self
+            .sorts()
+            .into_iter()
+            .enumerate()
+            .filter(|(at, (_, found))| *at < 3 || !found.is_empty());
+        sorts
+            .map(|(_, (sort, found))| format!("{} {sort}", found.len()))
+            .collect::<Vec<_>>()
+            .join(", ")
     }
 
     /// The offenders.
@@ -89,7 +96,10 @@ pub(crate) async fn check(postgres: &Client, redis: &Redis, gone: &HashSet<Uuid>
         match found.len() {
             0 if gone.contains(id) => {}
             _ if gone.contains(id) => {
-                verdict.strange.push(format!("{key} {n} (event {id}) was gone with Redis: {}", found.join(" and ")));
+                verdict.strange.push(format!(
+                    "{key} {n} (event {id}) was gone with Redis: {}",
+                    found.join(" and ")
+                ));
             }
             0 => verdict.lost.push(format!("{key} {n} (event {id}) of {}", event.stream)),
             1 => {}
@@ -107,11 +117,15 @@ pub(crate) async fn missing(postgres: &Client, redis: &Redis) -> HashSet<Uuid> {
         and not exists (select from outflow.dead_letter d where d.event_id = l.event_id::text)";
     let rows = postgres.query(NOWHERE, &[]).await.expect("the ledger");
     let mut missing: HashSet<Uuid> = rows.iter().map(|row| row.get(0)).collect();
-    let streams: HashSet<String> = rows.iter().map(|row| format!("events.{}", row.get::<_, String>(1))).collect();
+    let streams: HashSet<String> =
+        rows.iter().map(|row| format!("events.{}", row.get::<_, String>(1))).collect();
     for stream in streams {
         let mut from = "-".to_owned();
         loop {
-            let page = redis.call("XRANGE", [&stream, &from, "+", "COUNT", PAGE].into()).await.expect("a page");
+            let page = redis
+                .call("XRANGE", [&stream, &from, "+", "COUNT", PAGE].into())
+                .await
+                .expect("a page");
             for entry in page.items() {
                 let (entry, fields) = fields(entry);
                 from = format!("({entry}");
@@ -128,16 +142,25 @@ pub(crate) async fn missing(postgres: &Client, redis: &Redis) -> HashSet<Uuid> {
 }
 
 async fn ledger(postgres: &Client) -> HashMap<Uuid, Noted> {
-    let rows = postgres.query("select event_id, key, kind, n, due from ledger", &[]).await.expect("the ledger");
+    let rows = postgres
+        .query("select event_id, key, kind, n, due from ledger", &[])
+        .await
+        .expect("the ledger");
     let noted = rows.iter().map(|row| {
         let stream = format!("events.{}", row.get::<_, String>(2));
-        let noted = Noted { key: row.get(1), stream, n: row.get(3), due: row.get(4), found: Vec::new() };
+        let noted =
+            Noted { key: row.get(1), stream, n: row.get(3), due: row.get(4), found: Vec::new() };
         (row.get(0), noted)
     });
     noted.collect()
 }
 
-async fn read(redis: &Redis, stream: &str, noted: &mut HashMap<Uuid, Noted>, verdict: &mut Verdict) {
+async fn read(
+    redis: &Redis,
+    stream: &str,
+    noted: &mut HashMap<Uuid, Noted>,
+    verdict: &mut Verdict,
+) {
     let mut from = "-".to_owned();
     // The last counter of each key, and where it stands.
     let mut last: HashMap<String, (i64, String)> = HashMap::new();
@@ -149,16 +172,28 @@ async fn read(redis: &Redis, stream: &str, noted: &mut HashMap<Uuid, Noted>, ver
             from = format!("({entry}");
             let at = format!("{stream} {entry}");
             let field = |name: &str| fields.get(name).map_or("", String::as_str);
-            let Some(event) = field("id").parse().ok().and_then(|id: Uuid| noted.get_mut(&id)) else {
-                verdict.strange.push(format!("{at}: {} {} was never committed", field("key"), field("payload")));
+            let Some(event) = field("id").parse().ok().and_then(|id: Uuid| noted.get_mut(&id))
+            else {
+                verdict.strange.push(format!(
+                    "{at}: {} {} was never committed",
+                    field("key"),
+                    field("payload")
+                ));
                 continue;
             };
-            let payload: serde_json::Value = serde_json::from_str(field("payload")).unwrap_or_default();
-            if event.stream != stream || event.key != field("key") || payload["n"].as_i64() != Some(event.n) {
+            let payload: serde_json::Value =
+                serde_json::from_str(field("payload")).unwrap_or_default();
+            if event.stream != stream
+                || event.key != field("key")
+                || payload["n"].as_i64() != Some(event.n)
+            {
                 verdict.strange.push(format!("{at}: {fields:?} is not {} {}", event.key, event.n));
             }
             if let Some(due) = &event.due {
-                verdict.strange.push(format!("{at}: {} {} was to be a dead letter: {due}", event.key, event.n));
+                verdict.strange.push(format!(
+                    "{at}: {} {} was to be a dead letter: {due}",
+                    event.key, event.n
+                ));
             }
             event.found.push(at.clone());
             if event.found.len() > 1 {
@@ -166,7 +201,9 @@ async fn read(redis: &Redis, stream: &str, noted: &mut HashMap<Uuid, Noted>, ver
             }
             let before = last.insert(event.key.clone(), (event.n, at.clone()));
             if let Some((n, before)) = before.filter(|(n, _)| *n >= event.n) {
-                verdict.disordered.push(format!("{} {} at {at} comes after {n} at {before}", event.key, event.n));
+                verdict
+                    .disordered
+                    .push(format!("{} {} at {at} comes after {n} at {before}", event.key, event.n));
             }
         }
         if page.items().is_empty() {
@@ -176,8 +213,10 @@ async fn read(redis: &Redis, stream: &str, noted: &mut HashMap<Uuid, Noted>, ver
 }
 
 async fn dead_letters(postgres: &Client, noted: &mut HashMap<Uuid, Noted>, verdict: &mut Verdict) {
-    let rows =
-        postgres.query("select event_id, key, reason from outflow.dead_letter", &[]).await.expect("dead letters");
+    let rows = postgres
+        .query("select event_id, key, reason from outflow.dead_letter", &[])
+        .await
+        .expect("dead letters");
     verdict.dead = rows.len();
     for row in rows {
         let (id, key, reason): (String, String, String) = (row.get(0), row.get(1), row.get(2));

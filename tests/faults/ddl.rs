@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use fastrand::Rng;
-use outflow::local::eventually;
+use outflow_local::eventually;
 use tokio::time::sleep;
 
 use super::stage::{LIMIT, Stage};
 
 /// Whoever waits for a lock has everybody else wait behind it.
 const LOCK_TIMEOUT: &str = "set lock_timeout = '5s'";
-const COLUMNS: &str = "event_id, aggregate_type, aggregate_id, event_type, payload, headers, created_at";
+const COLUMNS: &str =
+    "event_id, aggregate_type, aggregate_id, event_type, payload, headers, created_at";
 
 /// What is done, and how it is undone.
 pub(crate) struct Change {
@@ -37,14 +38,20 @@ impl Change {
             1 => Self::of_type("payload", "jsonb", "text", "payload::jsonb"),
             2 => Self::of_type("created_at", "timestamptz", "timestamp", "created_at"),
             3 => Self::of_type("aggregate_id", "text", "varchar(200)", "aggregate_id"),
-            4 => Self::new("alter table outbox rename payload to body", "alter table outbox rename body to payload"),
-            5 => Self::new("alter table outbox rename to away", "alter table away rename to outbox"),
+            4 => Self::new(
+                "alter table outbox rename payload to body",
+                "alter table outbox rename body to payload",
+            ),
+            5 => {
+                Self::new("alter table outbox rename to away", "alter table away rename to outbox")
+            }
             6 => Self::new(
                 "alter table outbox add note text default 'all rows anew' || random()",
                 "alter table outbox drop note",
             ),
             7 => Self::new(
-                "begin; alter table outbox rename to outbox_old; create table outbox (like outbox_old including all); commit",
+                "begin; alter table outbox rename to outbox_old; create table outbox (like \
+                    outbox_old including all); commit",
                 // What was written meanwhile comes behind what waits.
                 &format!(
                     "begin; lock table outbox, outbox_old in access exclusive mode; \
@@ -60,18 +67,23 @@ impl Change {
     fn with_a_child(key: &str) -> Self {
         let there = format!(
             "begin; create table outbox_child (like outbox including all); \
-             with made as materialized (select gen_random_uuid() as event_id, n from generate_series(1, 100) n), \
+             with made as materialized (select gen_random_uuid() as event_id, n from \
+             generate_series(1, 100) n), \
              counted as (insert into counter (key, kind, n) values ('{key}', 'order', 100)), \
-             noted as (insert into ledger (event_id, key, kind, n) select event_id, '{key}', 'order', n from made) \
-             insert into outbox_child (id, event_id, aggregate_type, aggregate_id, event_type, payload) overriding system value \
-             select nextval('outbox_id_seq'), event_id, 'order', '{key}', 'Counted', jsonb_build_object('n', n) \
+             noted as (insert into ledger (event_id, key, kind, n) select event_id, '{key}', \
+             'order', n from made) \
+             insert into outbox_child (id, event_id, aggregate_type, aggregate_id, event_type, \
+             payload) overriding system value \
+             select nextval('outbox_id_seq'), event_id, 'order', '{key}', 'Counted', \
+             jsonb_build_object('n', n) \
              from (select * from made order by n) as made; \
              alter table outbox_child inherit outbox; commit"
         );
         // With their ids: a member that was killed may have appended some.
         let back = format!(
             "begin; lock table outbox, outbox_child in access exclusive mode; \
-             insert into outbox (id, {COLUMNS}) overriding system value select id, {COLUMNS} from outbox_child; \
+             insert into outbox (id, {COLUMNS}) overriding system value select id, {COLUMNS} from \
+             outbox_child; \
              drop table outbox_child; commit"
         );
         Self { there, back }
@@ -84,7 +96,8 @@ pub(crate) async fn change(stage: &Stage, length: Duration, rng: &mut Rng) -> St
     if rng.u32(0..6) == 0 {
         // Every row gets another place.
         let done = run(stage, "vacuum full outbox").await;
-        return done.map_or_else(|error| format!("not done: {error}"), |()| "vacuum full".to_owned());
+        return done
+            .map_or_else(|error| format!("not done: {error}"), |()| "vacuum full".to_owned());
     }
     run_for(stage, Change::drawn(rng), length).await
 }
@@ -97,7 +110,9 @@ pub(crate) async fn run_for(stage: &Stage, change: Change, length: Duration) -> 
         sleep(length).await;
     }
     // Also after an error, which may have come behind the commit.
-    eventually(LIMIT, &back, async || is_undone(run(stage, &back).await)).await.expect("the way back");
+    eventually(LIMIT, &back, async || is_undone(run(stage, &back).await))
+        .await
+        .expect("the way back");
     let what: String = there.chars().take(60).collect();
     done.map_or_else(|error| format!("not done: {error}"), |()| format!("{what}… for {length:?}"))
 }

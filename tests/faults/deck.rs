@@ -1,4 +1,5 @@
-//! Deals the faults from a shuffled deck, so that in a long run every kind comes up equally often. Pure.
+//! Deals the faults from a shuffled deck, so that in a long run every kind comes up equally often.
+//! Pure.
 
 use fastrand::Rng;
 
@@ -53,7 +54,12 @@ fn every_kind_comes_up_equally_often_in_an_order_that_the_seed_decides() {
         (0..5 * Kind::ALL.len()).map(|_| deck.draw()).collect::<Vec<_>>()
     };
     for kind in Kind::ALL {
-        assert_eq!(dealt(7).iter().filter(|(dealt, _)| *dealt == kind).count(), 5, "{}", kind.name());
+        assert_eq!(
+            dealt(7).iter().filter(|(dealt, _)| *dealt == kind).count(),
+            5,
+            "{}",
+            kind.name()
+        );
     }
     assert_eq!(dealt(7), dealt(7));
     assert_ne!(dealt(7), dealt(8));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fastrand::Rng;
-use outflow::local::{Signal, eventually};
+use outflow_local::{Signal, eventually};
 use tokio::time::sleep;
 
 use super::ddl;
@@ -21,15 +21,17 @@ pub(crate) struct Scale {
     pub(crate) freeze: (u64, u64),
     /// Everything else, in milliseconds.
     pub(crate) usual: (u64, u64),
-    /// One in so many of those that something waits for is longer than the timeouts instead; 0: none.
+    /// One in so many of those that something waits for is longer than the timeouts instead; 0:
+    /// none.
     pub(crate) long: u32,
 }
 
 impl Scale {
-    /// Longer than every timeout: a claim may idle for 11 s, a recovery for 12, a member for 10; Redis is given up after
-    /// 10, a connection after 15, Postgres after 40.
+    /// Longer than every timeout: a claim may idle for 11 s, a recovery for 12, a member for 10;
+    /// Redis is given up after 10, a connection after 15, Postgres after 40.
     pub(crate) const FULL: Self = Self { freeze: (62, 66), usual: (500, 5_000), long: 3 };
-    /// Longer than what decides about a frozen member: its seat is lost after 10 s, a recovery after 12.
+    /// Longer than what decides about a frozen member: its seat is lost after 10 s, a recovery
+    /// after 12.
     pub(crate) const SHORT: Self = Self { freeze: (13, 14), usual: (300, 2_000), long: 0 };
     const LONG_MS: (u64, u64) = (12_000, 21_000);
 
@@ -87,7 +89,8 @@ pub(crate) async fn harm(stage: &Stage, kind: Kind, scale: Scale, rng: &mut Rng)
         Kind::ClientPause => {
             let length = scale.wait(rng);
             let sort = if rng.bool() { "ALL" } else { "WRITE" };
-            let _ = stage.command("CLIENT", &["PAUSE", &length.as_millis().to_string(), sort]).await;
+            let _ =
+                stage.command("CLIENT", &["PAUSE", &length.as_millis().to_string(), sort]).await;
             sleep(length).await;
             format!("{sort} for {length:?}")
         }
@@ -166,7 +169,10 @@ async fn end(stage: &Stage, kind: Kind, member: usize, down: Duration) -> String
     let examined = async || {
         let log = member.program.lock().await.log();
         let this_time = log.get(before..)?;
-        ["recovered", "at work", "standing by"].iter().any(|words| this_time.contains(words)).then_some(())
+        ["recovered", "at work", "standing by"]
+            .iter()
+            .any(|words| this_time.contains(words))
+            .then_some(())
     };
     let _ = eventually(LIMIT, "its look at the table", examined).await;
     drop(as_configured);
@@ -179,12 +185,16 @@ async fn end(stage: &Stage, kind: Kind, member: usize, down: Duration) -> String
 async fn terminate(stage: &Stage, name: &str, rng: &mut Rng) -> String {
     let (whose, which) = match rng.u32(0..4) {
         0 => ("one session", "order by random() limit 1"),
-        1 => ("a control session", "and application_name = 'outflow control' order by random() limit 1"),
+        1 => (
+            "a control session",
+            "and application_name = 'outflow control' order by random() limit 1",
+        ),
         2 => ("those in a transaction", "and xact_start is not null"),
         _ => ("all sessions", ""),
     };
     let query = format!(
-        "select count(pg_terminate_backend(pid)) from (select pid from pg_stat_activity where usename = '{name}' {which}) s"
+        "select count(pg_terminate_backend(pid)) from (select pid from pg_stat_activity where \
+            usename = '{name}' {which}) s"
     );
     let terminated = stage.number(&query).await;
     format!("{whose} of {name}: {terminated}")
@@ -192,10 +202,12 @@ async fn terminate(stage: &Stage, name: &str, rng: &mut Rng) -> String {
 
 /// In one step, so that no entry is appended in between to a stream that then is gone.
 async fn wrong_type(stage: &Stage, length: Duration, rng: &mut Rng) -> String {
-    const AWAY: &str = "if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('RENAME', KEYS[1], KEYS[2]) end \
+    const AWAY: &str = "if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('RENAME', KEYS[1], \
+        KEYS[2]) end \
                         redis.call('SET', KEYS[1], 'not a stream')";
     const BACK: &str = "redis.call('DEL', KEYS[1]) \
-                        if redis.call('EXISTS', KEYS[2]) == 1 then redis.call('RENAME', KEYS[2], KEYS[1]) end";
+                        if redis.call('EXISTS', KEYS[2]) == 1 then redis.call('RENAME', KEYS[2], \
+                        KEYS[1]) end";
     let stream = ["events.order", "events.payment", "events.stock"][rng.usize(0..3)];
     let aside = format!("aside.{stream}");
     stage.command("EVAL", &[AWAY, "2", stream, &aside]).await.expect("a rename");
@@ -207,7 +219,10 @@ async fn wrong_type(stage: &Stage, length: Duration, rng: &mut Rng) -> String {
 
 async fn acl(stage: &Stage, name: &str, length: Duration, rng: &mut Rng) -> String {
     let (what, rules): (&str, &[&str]) = match rng.u32(0..7) {
-        0 => ("a stream", &["resetkeys", "~outflow:*", "~events.order", "~events.stock", "~events.mail"]),
+        0 => (
+            "a stream",
+            &["resetkeys", "~outflow:*", "~events.order", "~events.stock", "~events.mail"],
+        ),
         1 => ("the journal", &["resetkeys", "~events.*"]),
         2 => ("XADD", &["-xadd"]),
         3 => ("HDEL", &["-hdel"]),
@@ -222,7 +237,10 @@ async fn acl(stage: &Stage, name: &str, length: Duration, rng: &mut Rng) -> Stri
         let _ = stage.command("CLIENT", &["KILL", "USER", name]).await;
     }
     sleep(length).await;
-    stage.command("ACL", &["SETUSER", name, "on", ">pw", "~*", "&*", "+@all"]).await.expect("a rule");
+    stage
+        .command("ACL", &["SETUSER", name, "on", ">pw", "~*", "&*", "+@all"])
+        .await
+        .expect("a rule");
     format!("{what} of {name} for {length:?}")
 }
 
@@ -230,7 +248,8 @@ async fn acl(stage: &Stage, name: &str, length: Duration, rng: &mut Rng) -> Stri
 pub(crate) async fn healed(stage: &Stage) -> Result<(), String> {
     for member in &stage.members {
         let mut program = member.program.lock().await;
-        let ended = eventually(LIMIT, "the member to run", async || program.exit_status().is_none()).await;
+        let ended =
+            eventually(LIMIT, "the member to run", async || program.exit_status().is_none()).await;
         ended.map_err(|_| format!("{} has ended: {}", member.name, program.log_tail()))?;
     }
     Ok(())

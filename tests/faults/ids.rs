@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
-use outflow::local::eventually;
+use outflow_local::eventually;
 use tokio_postgres::Client;
 use uuid::Uuid;
 
@@ -15,12 +15,16 @@ const FAR: i64 = 1_000_000;
 const COLUMNS: &str = "event_id, aggregate_type, aggregate_id, event_type, payload";
 const NOTE: &str = "insert into ledger values ($1, $2, 'order', $3)";
 /// A key of its own, whose only event has an id that is `$2` ahead. A later one's would be lower.
-const AHEAD: &str = "with noted as (insert into ledger values (gen_random_uuid(), $1, 'order', 1) returning *) \
-    insert into outbox (id, event_id, aggregate_type, aggregate_id, event_type, payload) overriding system value \
-    select (select last_value from outbox_id_seq) + $2, event_id, kind, key, 'Counted', jsonb_build_object('n', n) from noted";
+const AHEAD: &str = "with noted as (insert into ledger values (gen_random_uuid(), $1, 'order', 1) \
+    returning *) \
+    insert into outbox (id, event_id, aggregate_type, aggregate_id, event_type, payload) \
+    overriding system value \
+    select (select last_value from outbox_id_seq) + $2, event_id, kind, key, 'Counted', \
+    jsonb_build_object('n', n) from noted";
 
-/// Events whose ids are older than their transactions' numbers and than most that is written meanwhile. That the servers
-/// fail at other hands is no matter: whatever was committed, the tables know.
+/// Events whose ids are older than their transactions' numbers and than most that is written
+/// meanwhile. That the servers fail at other hands is no matter: whatever was committed, the tables
+/// know.
 pub(crate) async fn late(stage: &Stage, length: Duration, rng: &mut Rng) -> String {
     let allocates = rng.bool();
     let begun = Instant::now();
@@ -31,7 +35,8 @@ pub(crate) async fn late(stage: &Stage, length: Duration, rng: &mut Rng) -> Stri
         if generated(&client, if allocates { "by default" } else { "always" }).await.is_err() {
             continue;
         }
-        // A key of its own: nobody else writes it, so that nothing must be locked, which would take a number.
+        // A key of its own: nobody else writes it, so that nothing must be locked, which would take
+        // a number.
         let (key, mut n) = (format!("late-{}", rng.u64(..)), 0);
         while begun.elapsed() < length {
             // Else a later event of the key might have a lower id.
@@ -50,7 +55,8 @@ pub(crate) async fn late(stage: &Stage, length: Duration, rng: &mut Rng) -> Stri
 }
 
 async fn generated(client: &Client, when: &str) -> Result<(), tokio_postgres::Error> {
-    let alter = format!("set lock_timeout = '5s'; alter table outbox alter column id set generated {when}");
+    let alter =
+        format!("set lock_timeout = '5s'; alter table outbox alter column id set generated {when}");
     client.batch_execute(&alter).await
 }
 
@@ -64,17 +70,25 @@ async fn write(
 ) -> Result<(), tokio_postgres::Error> {
     let (event, slow) = (Uuid::from_u128(rng.u128(..)), n % 2 == 1);
     let seconds = if slow { f64::from(rng.u32(50..400)) / 1_000.0 } else { 0.0 };
-    let values =
-        "values ($1, 'order', $2, 'Counted', jsonb_build_object('n', $3::bigint, 'slept', pg_sleep($4)::text))";
+    let values = "values ($1, 'order', $2, 'Counted', jsonb_build_object('n', $3::bigint, \
+        'slept', pg_sleep($4)::text))";
     let transaction = client.transaction().await?;
     if allocates {
         let id: i64 = transaction.query_one("select nextval('outbox_id_seq')", &[]).await?.get(0);
         let values = values.replace("values (", &format!("values ({id}, "));
         transaction
-            .execute(&format!("insert into outbox (id, {COLUMNS}) {values}"), &[&event, &key, &n, &seconds])
+            .execute(
+                &format!("insert into outbox (id, {COLUMNS}) {values}"),
+                &[&event, &key, &n, &seconds],
+            )
             .await?;
     } else {
-        transaction.execute(&format!("insert into outbox ({COLUMNS}) {values}"), &[&event, &key, &n, &seconds]).await?;
+        transaction
+            .execute(
+                &format!("insert into outbox ({COLUMNS}) {values}"),
+                &[&event, &key, &n, &seconds],
+            )
+            .await?;
     }
     transaction.execute(NOTE, &[&event, &key, &n]).await?;
     transaction.commit().await
@@ -100,8 +114,12 @@ async fn jumped(stage: &Stage, rng: &mut Rng) -> Result<String, tokio_postgres::
             // And the outbox that is seen to be empty is the one that it is.
             let (_no_ddl, _no_late_id) = (stage.ddl.lock().await, stage.sequence.lock().await);
             // What waits would be overtaken by its ids alone: nobody writes, and all is delivered.
-            let all: Vec<String> =
-                client.query("select key from counter", &[]).await?.iter().map(|row| row.get(0)).collect();
+            let all: Vec<String> = client
+                .query("select key from counter", &[])
+                .await?
+                .iter()
+                .map(|row| row.get(0))
+                .collect();
             let transaction = client.transaction().await?;
             transaction.execute(LOCK, &[&all]).await?;
             let empty = async || stage.number("select count(*) from outbox").await == 0;

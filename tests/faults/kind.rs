@@ -46,9 +46,11 @@ pub(crate) enum Kind {
     LateIds,
     /// The sequence jumps, goes back, or an id far ahead is forced.
     IdJumps,
-    /// The table is altered: types, names, a child, another table in its place; and it is altered back.
+    /// The table is altered: types, names, a child, another table in its place; and it is altered
+    /// back.
     Ddl,
-    /// Redis comes back with an older copy of its files, the members being killed, stopped or alive.
+    /// Redis comes back with an older copy of its files, the members being killed, stopped or
+    /// alive.
     Restore,
     /// Rows that cannot be read, are far too large, or that Postgres does not let go for a while.
     Poison,
@@ -119,6 +121,8 @@ impl FromStr for Kind {
 
     fn from_str(name: &str) -> Result<Self, String> {
         let known = Self::ALL.into_iter().find(|kind| kind.name() == name);
-        known.ok_or_else(|| format!("{name:?} is no fault; expected {}", Self::ALL.map(Self::name).join(", ")))
+        known.ok_or_else(|| {
+            format!("{name:?} is no fault; expected {}", Self::ALL.map(Self::name).join(", "))
+        })
     }
 }

@@ -1,5 +1,5 @@
-//! The fault suite: the real binary in several processes, real servers, a proxy in between, and everything that can go
-//! wrong with them, drawn by seed. Afterwards a checker reads the streams.
+//! The fault suite: the real binary in several processes, real servers, a proxy in between, and
+//! everything that can go wrong with them, drawn by seed. Afterwards a checker reads the streams.
 //!
 //! `make faults` makes a long run: `SEED=42 MINUTES=30 MEMBERS=3 ONLY=freeze,pg-cut make faults`.
 
@@ -49,9 +49,23 @@ async fn clean(plan: Plan) {
 /// One fault of several kinds in a quarter of a minute.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_short_run_is_clean() {
-    use Kind::{Freeze, Full, Kill, PgCut, PgTerminate, RedisDrop, RedisFreeze, RedisKill, Restore, Term, WrongType};
-    let kinds =
-        vec![Kill, Freeze, Term, PgTerminate, RedisKill, Full, WrongType, PgCut, RedisFreeze, RedisDrop, Restore];
+    use Kind::{
+        Freeze, Full, Kill, PgCut, PgTerminate, RedisDrop, RedisFreeze, RedisKill, Restore, Term,
+        WrongType,
+    };
+    let kinds = vec![
+        Kill,
+        Freeze,
+        Term,
+        PgTerminate,
+        RedisKill,
+        Full,
+        WrongType,
+        PgCut,
+        RedisFreeze,
+        RedisDrop,
+        Restore,
+    ];
     clean(Plan { kinds, scale: Scale::SHORT, ..plan(20_261_121) }).await;
 }
 
@@ -60,12 +74,15 @@ async fn a_short_run_is_clean() {
 #[ignore = "takes as long as it is told: make faults"]
 async fn a_long_run_is_clean() {
     let number = |name: &str, default: u64| match std::env::var(name) {
-        Ok(text) if !text.is_empty() => text.parse().unwrap_or_else(|_| panic!("{name}: {text:?} is no number")),
+        Ok(text) if !text.is_empty() => {
+            text.parse().unwrap_or_else(|_| panic!("{name}: {text:?} is no number"))
+        }
         Ok(_) | Err(_) => default,
     };
     let only = std::env::var("ONLY").unwrap_or_default();
     let only = only.split(',').filter(|name| !name.is_empty());
-    let kinds: Vec<Kind> = only.map(|name| name.parse().unwrap_or_else(|error| panic!("ONLY: {error}"))).collect();
+    let kinds: Vec<Kind> =
+        only.map(|name| name.parse().unwrap_or_else(|error| panic!("ONLY: {error}"))).collect();
     let plan = plan(number("SEED", 42));
     clean(Plan {
         members: usize::try_from(number("MEMBERS", 3)).expect("few"),

@@ -1,6 +1,7 @@
-//! The checker is worth something only if it notices a relay that is wrong. The same real binary, with one part of the
-//! protocol taken out of what it says to its servers: the proxy replaces that text. No production code knows of it.
-//! Each mutant must be reported, and the relay as it is must be clean under the same faults.
+//! The checker is worth something only if it notices a relay that is wrong. The same real binary,
+//! with one part of the protocol taken out of what it says to its servers: the proxy replaces that
+//! text. No production code knows of it. Each mutant must be reported, and the relay as it is must
+//! be clean under the same faults.
 
 use std::time::{Duration, Instant};
 
@@ -33,22 +34,37 @@ struct Mutant {
 /// Runs the mutant and the relay as it is under the same faults.
 async fn caught(mutant: Mutant, faults: impl AsyncFn(&mut Run, bool)) {
     let one = async |mutated: bool| {
-        let (rewrites, prelude): (&[_], _) = if mutated { (mutant.rewrites, mutant.prelude) } else { (&[], "") };
+        let (rewrites, prelude): (&[_], _) =
+            if mutated { (mutant.rewrites, mutant.prelude) } else { (&[], "") };
         let rewrites = replaced(rewrites);
         let scale = harm::Scale::SHORT;
-        let mut run = Run::start(Plan { rewrites, prelude, load: mutant.load, scale, ..plan(mutant.seed) }).await;
+        let mut run =
+            Run::start(Plan { rewrites, prelude, load: mutant.load, scale, ..plan(mutant.seed) })
+                .await;
         faults(&mut run, mutated).await;
         run.finish().await
     };
     let started = Instant::now();
-    let (mutated, clean) = futures_util::future::join(Box::pin(one(true)), Box::pin(one(false))).await;
+    let (mutated, clean) =
+        futures_util::future::join(Box::pin(one(true)), Box::pin(one(false))).await;
     let took = started.elapsed().as_secs_f64();
     assert!(clean.verdict.is_clean(), "as it is: {}\n{}", clean.summary, clean.verdict.told());
     assert!(mutated.mutated > 0, "{}: nothing was replaced", mutant.name);
-    assert!(mutated.missed.is_empty(), "{}: the relay does not say {:?}", mutant.name, mutated.missed);
+    assert!(
+        mutated.missed.is_empty(),
+        "{}: the relay does not say {:?}",
+        mutant.name,
+        mutated.missed
+    );
     let found = (mutant.found)(&mutated.verdict);
     assert!(!found.is_empty(), "not caught: {}\n{}", mutated.summary, mutated.verdict.told());
-    say(&format!("{}: caught in {took:.1} s, seed {}: {} such as {}", mutant.name, mutant.seed, found.len(), found[0]));
+    say(&format!(
+        "{}: caught in {took:.1} s, seed {}: {} such as {}",
+        mutant.name,
+        mutant.seed,
+        found.len(),
+        found[0]
+    ));
 }
 
 /// In the script, the name that Redis knows it by is replaced with it.
@@ -64,7 +80,8 @@ fn replaced(rewrites: &[(&str, &str)]) -> Vec<Rewrite> {
     all
 }
 
-/// Kills the first member when a server has not heard its last requests, which arrive when the others have taken over.
+/// Kills the first member when a server has not heard its last requests, which arrive when the
+/// others have taken over.
 async fn killed_while(run: &mut Run, unheard: impl Fn(&Stage, Mode)) {
     // All are at work by then.
     run.recovered().await;
@@ -116,13 +133,17 @@ async fn without_the_journal() {
     let mutant = Mutant {
         name: "without the journal",
         seed: 2,
-        rewrites: &[("'HSET', journal, last_field, batch, record, rows)", "'HSET', journal, last_field, batch)")],
+        rewrites: &[(
+            "'HSET', journal, last_field, batch, record, rows)",
+            "'HSET', journal, last_field, batch)",
+        )],
         prelude: "",
         load: dense(),
         found: |verdict| &verdict.doubled,
     };
     caught(mutant, async |run, _| {
-        // Slow appends: there are always some batches that are claimed. They are appended, and their commits unheard.
+        // Slow appends: there are always some batches that are claimed. They are appended, and
+        // their commits unheard.
         run.stage.to_redis.set(0, Mode::Delay(Duration::from_millis(100)));
         sleep(Duration::from_millis(500)).await;
         let postgres = |stage: &Stage, mode| {
@@ -136,8 +157,9 @@ async fn without_the_journal() {
     .await;
 }
 
-/// A client that sends once more what has no answer. The script compares the number of the member's last batch, so that the
-/// repeated command appends nothing: what protects from a client's retries is that comparison, and it is what is taken out.
+/// A client that sends once more what has no answer. The script compares the number of the member's
+/// last batch, so that the repeated command appends nothing: what protects from a client's retries
+/// is that comparison, and it is what is taken out.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_the_retries_of_the_client() {
     let mutant = Mutant {
@@ -179,20 +201,27 @@ async fn with_refusals_ignored() {
     .await;
 }
 
-/// The generation that a member entered, as a sequence for each, because what a sequence knows is not rolled back.
+/// The generation that a member entered, as a sequence for each, because what a sequence knows is
+/// not rolled back.
 const ENTERED: &str = "create schema mutant; \
-    do $$ begin for n in 1..3 loop execute 'create sequence mutant.m' || n || ' minvalue 0'; end loop; end $$; \
+    do $$ begin for n in 1..3 loop execute 'create sequence mutant.m' || n || ' minvalue 0'; end \
+    loop; end $$; \
     create function mutant.entered() returns bigint language sql volatile as \
       'select pg_sequence_last_value((''mutant.'' || current_user)::regclass)'; \
     create function mutant.enters() returns trigger language plpgsql as \
-      'begin perform setval((''mutant.'' || current_user)::regclass, new.generation); return new; end'; \
-    create trigger enters after update on outflow.outbox for each row when (new.generation > 0) execute function mutant.enters(); \
-    create function mutant.f(oid, out generation bigint, out slots integer[], out mapping text, out unsettled text) language plpgsql as \
-      'begin select o.generation, o.slots, o.mapping, o.unsettled into generation, slots, mapping, unsettled from outflow.outbox o \
+      'begin perform setval((''mutant.'' || current_user)::regclass, new.generation); return new; \
+      end'; \
+    create trigger enters after update on outflow.outbox for each row when (new.generation > 0) \
+    execute function mutant.enters(); \
+    create function mutant.f(oid, out generation bigint, out slots integer[], out mapping text, \
+    out unsettled text) language plpgsql as \
+      'begin select o.generation, o.slots, o.mapping, o.unsettled into generation, slots, \
+      mapping, unsettled from outflow.outbox o \
        where relation = $1 for update; \
        perform setval((''mutant.'' || current_user)::regclass, f.generation); end'";
 
-/// A member that has not yet heard of a new share-out claims by the old one, and others overtake the rows that it holds.
+/// A member that has not yet heard of a new share-out claims by the old one, and others overtake
+/// the rows that it holds.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_the_generation_check() {
     let mutant = Mutant {
@@ -200,11 +229,13 @@ async fn without_the_generation_check() {
         seed: 5,
         rewrites: &[
             (
-                "select generation, slots, mapping, unsettled::text from outflow.outbox where relation = $1::oid for update",
+                "select generation, slots, mapping, unsettled::text from outflow.outbox where \
+                    relation = $1::oid for update",
                 "select * from mutant.f($1::oid)",
             ),
             (
-                "select generation, pg_current_snapshot()::text from outflow.outbox where relation = $1::oid",
+                "select generation, pg_current_snapshot()::text from outflow.outbox where \
+                    relation = $1::oid",
                 "select mutant.entered(), pg_current_snapshot()::text where $1::oid > 0",
             ),
             ("::oid) = $9::bigint", "::oid)>=0*$9::int8"),
@@ -216,14 +247,16 @@ async fn without_the_generation_check() {
     caught(mutant, async |run, mutated| {
         // What a round finds is a matter of milliseconds: the mutant has as many as it takes.
         for _ in 0..if mutated { 20 } else { 4 } {
-            // Whoever is far behind holds rows of the slots that it keeps: those of the others were taken long ago.
+            // Whoever is far behind holds rows of the slots that it keeps: those of the others were
+            // taken long ago.
             run.recovered().await;
             let stage = &run.stage;
             let last = stage.members.last().expect("three");
             last.program.lock().await.kill();
             stage.shared_by(2).await;
-            // The first is behind with its work, so that it goes on claiming, and does not hear of the third: not before
-            // Redis refuses what it appends, and till then the rows that it holds are overtaken.
+            // The first is behind with its work, so that it goes on claiming, and does not hear of
+            // the third: not before Redis refuses what it appends, and till then the rows that it
+            // holds are overtaken.
             stage.to_redis.set(0, Mode::Delay(Duration::from_millis(100)));
             sleep(Duration::from_millis(500)).await;
             stage.on_way_to_postgres(0, Way::Control, Mode::Freeze);
@@ -248,7 +281,10 @@ async fn without_the_watch_list() {
         seed: 6,
         rewrites: &[
             ("pg_visible_in_snapshot(o.xid::xid8, pg_current_snapshot())", "false"),
-            ("pg_snapshot_xmax(pg_current_snapshot()) > $7::text::xid8", "$7::text is null and false"),
+            (
+                "pg_snapshot_xmax(pg_current_snapshot()) > $7::text::xid8",
+                "$7::text is null and false",
+            ),
         ],
         prelude: "",
         load: Load { keys: 60, held: 30, held_ms: 300, pause_ms: 20, ..steady() },
@@ -257,7 +293,8 @@ async fn without_the_watch_list() {
     caught(mutant, async |_, _| sleep(Duration::from_secs(5)).await).await;
 }
 
-/// Nobody who had the answers lives, and nobody reads what they wrote down: what went with Redis is not noticed.
+/// Nobody who had the answers lives, and nobody reads what they wrote down: what went with Redis is
+/// not noticed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_the_witness() {
     let mutant = Mutant {

@@ -11,15 +11,21 @@ use super::stage::Stage;
 const UNPRINTABLE: &str = "(select jsonb_agg(1e131000::numeric) from generate_series(1, 8300))";
 const HUGE: &str = "to_jsonb(repeat(md5(random()::text), 500000))";
 const STAYS: &str = "create function stays() returns trigger language plpgsql as $$ begin \
-    if old.event_type = 'Stays' then raise exception 'this one stays'; end if; return old; end $$; ";
-const PLAIN: &str = "create trigger stays before delete on outbox for each row execute function stays()";
-const DEFERRED: &str = "create constraint trigger stays after delete on outbox deferrable initially deferred for each row execute function stays()";
+    if old.event_type = 'Stays' then raise exception 'this one stays'; end if; return old; end \
+    $$; ";
+const PLAIN: &str =
+    "create trigger stays before delete on outbox for each row execute function stays()";
+const DEFERRED: &str = "create constraint trigger stays after delete on outbox deferrable \
+    initially deferred for each row execute function stays()";
 
 /// A row that can never be delivered, or one whose delete is refused for a while.
 pub(crate) async fn write(stage: &Stage, length: Duration, rng: &mut Rng) -> String {
     let key = format!("poison-{}", rng.u64(..));
     match rng.u32(0..6) {
-        0 => insert(stage, "unprintable", &events(&key, "'unreadable'", "'Counted'", UNPRINTABLE)).await,
+        0 => {
+            insert(stage, "unprintable", &events(&key, "'unreadable'", "'Counted'", UNPRINTABLE))
+                .await
+        }
         1 => insert(stage, "huge", &events(&key, "'too_large'", "'Counted'", HUGE)).await,
         sort => {
             let _no_other_change = stage.ddl.lock().await;
@@ -37,7 +43,8 @@ pub(crate) async fn write(stage: &Stage, length: Duration, rng: &mut Rng) -> Str
 fn events(key: &str, due: &str, kind: &str, payload: &str) -> String {
     format!(
         "with counted as (insert into counter (key, kind, n) values ('{key}', 'order', 3)), \
-         made as materialized (select gen_random_uuid() as event_id, n, n = 2 as is_bad from generate_series(1, 3) n), \
+         made as materialized (select gen_random_uuid() as event_id, n, n = 2 as is_bad from \
+         generate_series(1, 3) n), \
          noted as (insert into ledger (event_id, key, kind, n, due) \
            select event_id, '{key}', 'order', n, case when is_bad then {due} end from made) \
          insert into outbox (event_id, aggregate_type, aggregate_id, event_type, payload) \
@@ -49,5 +56,7 @@ fn events(key: &str, due: &str, kind: &str, payload: &str) -> String {
 
 async fn insert(stage: &Stage, what: &str, statement: &str) -> String {
     let inserted = async { stage.client().await?.batch_execute(statement).await };
-    inserted.await.map_or_else(|error| format!("not done: {error}"), |()| format!("a row that is {what}"))
+    inserted
+        .await
+        .map_or_else(|error| format!("not done: {error}"), |()| format!("a row that is {what}"))
 }

@@ -1,15 +1,15 @@
-//! A TCP proxy between the members and one server, which can be told to misbehave in every way that a network can, and to
-//! rewrite what the members say: that is how the mutants are made.
+//! A TCP proxy between the members and one server, which can be told to misbehave in every way that
+//! a network can, and to rewrite what the members say: that is how the mutants are made.
 //!
-//! All members use the same port, because those that append to another address stand by; whose connection one is shows in
-//! its first bytes.
+//! All members use the same port, because those that append to another address stand by; whose
+//! connection one is shows in its first bytes.
 
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use outflow::local::free_port;
+use outflow_local::free_port;
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -29,7 +29,8 @@ pub(crate) enum Mode {
     Pass,
     /// Every connection is closed, and every new one too.
     Cut,
-    /// Those of the client are closed, but the server does not hear of it: a host that lost its power.
+    /// Those of the client are closed, but the server does not hear of it: a host that lost its
+    /// power.
     Orphan,
     /// Nothing passes, and nobody is told. What was on its way arrives later.
     Freeze,
@@ -37,13 +38,16 @@ pub(crate) enum Mode {
     FreezeRequests,
     /// Each piece takes so long, both ways.
     Delay(Duration),
-    /// The server hears everything, the client nothing. Whoever missed an answer is cut off afterwards.
+    /// The server hears everything, the client nothing. Whoever missed an answer is cut off
+    /// afterwards.
     DropReplies,
-    /// For a mutant: an answer is thrown away and what was asked is sent once more, as a client does that retries.
+    /// For a mutant: an answer is thrown away and what was asked is sent once more, as a client
+    /// does that retries.
     Resend,
 }
 
-/// Text of the client that is replaced by another of the same length, so that no frame needs to be measured again.
+/// Text of the client that is replaced by another of the same length, so that no frame needs to be
+/// measured again.
 #[derive(Debug, Clone)]
 pub(crate) struct Rewrite {
     from: Vec<u8>,
@@ -93,7 +97,10 @@ impl Proxy {
     pub(crate) async fn start(server_port: u16, labels: Vec<Label>, rewrites: &[Rewrite]) -> Self {
         let port = free_port().expect("a port");
         let listener = TcpListener::bind(("127.0.0.1", port)).await.expect("a listener");
-        let lanes = labels.into_iter().map(|label| Lane { label, mode: watch::Sender::new(Mode::Pass) }).collect();
+        let lanes = labels
+            .into_iter()
+            .map(|label| Lane { label, mode: watch::Sender::new(Mode::Pass) })
+            .collect();
         let shared = Arc::new(Shared {
             server_port,
             lanes,
@@ -141,7 +148,8 @@ struct Link<'a> {
     client_gone: CancellationToken,
     /// The server is cut off.
     server_gone: CancellationToken,
-    /// What the client has said since the server's last answer, while answers are to be thrown away.
+    /// What the client has said since the server's last answer, while answers are to be thrown
+    /// away.
     asked: Mutex<Vec<u8>>,
     to_server: AsyncMutex<OwnedWriteHalf>,
 }
@@ -180,7 +188,9 @@ async fn link(mut client: TcpStream, shared: Arc<Shared>) -> io::Result<()> {
         link.client_gone.cancel();
         // The server hears of the end of the client, unless that is what is kept from it.
         let mut mode = link.mode.clone();
-        let _ = mode.wait_for(|mode| !matches!(mode, Mode::Orphan | Mode::Freeze | Mode::FreezeRequests)).await;
+        let _ = mode
+            .wait_for(|mode| !matches!(mode, Mode::Orphan | Mode::Freeze | Mode::FreezeRequests))
+            .await;
     };
     let answering = async {
         tokio::select! {
@@ -206,7 +216,12 @@ async fn cut(link: &Link<'_>) {
         match now {
             Mode::Cut => return,
             Mode::Orphan => link.client_gone.cancel(),
-            Mode::Pass | Mode::Freeze | Mode::FreezeRequests | Mode::Delay(_) | Mode::DropReplies | Mode::Resend => {}
+            Mode::Pass
+            | Mode::Freeze
+            | Mode::FreezeRequests
+            | Mode::Delay(_)
+            | Mode::DropReplies
+            | Mode::Resend => {}
         }
         if mode.changed().await.is_err() {
             return;
@@ -237,7 +252,11 @@ async fn ask(link: &Link<'_>, first: Vec<u8>, mut from: OwnedReadHalf) -> io::Re
 }
 
 /// Server to client.
-async fn answer(link: &Link<'_>, mut from: OwnedReadHalf, mut to: OwnedWriteHalf) -> io::Result<()> {
+async fn answer(
+    link: &Link<'_>,
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+) -> io::Result<()> {
     let mut mode = link.mode.clone();
     let mut chunk = vec![0; CHUNK];
     let mut missed = false;
@@ -292,7 +311,8 @@ impl<'a> Rewriter<'a> {
     fn pass(&mut self, piece: &[u8]) -> Vec<u8> {
         let mut text = std::mem::take(&mut self.held);
         text.extend_from_slice(piece);
-        for (Rewrite { from, to }, count) in self.shared.rewrites.iter().zip(&self.shared.rewritten) {
+        for (Rewrite { from, to }, count) in self.shared.rewrites.iter().zip(&self.shared.rewritten)
+        {
             let mut at = 0;
             while let Some(found) = find(&text[at..], from) {
                 text[at + found..at + found + from.len()].copy_from_slice(to);
@@ -300,7 +320,13 @@ impl<'a> Rewriter<'a> {
                 at += found + from.len();
             }
         }
-        let kept = self.shared.rewrites.iter().map(|rewrite| beginning(&text, &rewrite.from)).max().unwrap_or(0);
+        let kept = self
+            .shared
+            .rewrites
+            .iter()
+            .map(|rewrite| beginning(&text, &rewrite.from))
+            .max()
+            .unwrap_or(0);
         self.held = text.split_off(text.len() - kept);
         text
     }

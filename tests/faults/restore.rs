@@ -1,5 +1,5 @@
-//! Redis comes back with an older copy of its files. Which events went with it is known to the row: the checker expects
-//! exactly those to be missing, and the members to tell of it once.
+//! Redis comes back with an older copy of its files. Which events went with it is known to the row:
+//! the checker expects exactly those to be missing, and the members to tell of it once.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use futures_util::future::join_all;
-use outflow::local::{Program, eventually};
+use outflow_local::{Program, eventually};
 use tokio::sync::MutexGuard;
 use tokio::time::sleep;
 use uuid::Uuid;
@@ -83,7 +83,8 @@ pub(crate) async fn restore(stage: &Stage, fate: Fate, rng: &mut Rng) -> String 
     for (member, program) in stage.members.iter().zip(&mut programs).take(gone) {
         stage.start_again(member, program);
     }
-    let raised = eventually(LIMIT, "a recovery", async || self::generation(stage).await > generation);
+    let raised =
+        eventually(LIMIT, "a recovery", async || self::generation(stage).await > generation);
     raised.await.expect("a recovery");
     stage.shared_by(i64::try_from(stage.members.len()).expect("few")).await;
     is_told(stage, &programs, &format!("{lost} events went with Redis ({fate:?})")).await;
@@ -106,38 +107,52 @@ async fn generation(stage: &Stage) -> i64 {
 
 /// Each member of this generation has written down what it had appended.
 async fn witnessed(stage: &Stage) {
-    let journal = stage.command("KEYS", &["outflow:journal:*"]).await.expect("keys").items()[0].string();
+    let journal =
+        stage.command("KEYS", &["outflow:journal:*"]).await.expect("keys").items()[0].string();
     let fields = stage.command("HGETALL", &[&journal.expect("a key")]).await.expect("a journal");
     let now = generation(stage).await;
     for pair in fields.items().chunks_exact(2) {
-        let (field, batch) = (pair[0].string().expect("a field"), pair[1].string().expect("a number"));
+        let (field, batch) =
+            (pair[0].string().expect("a field"), pair[1].string().expect("a number"));
         let Some(member) = field.strip_prefix(&format!("last:{now}:")) else { continue };
         let known = format!(
-            "select count(*) from outflow.outbox o where generation > {now} or exists (select from outflow.witness w \
-             where w.journal = o.journal and w.generation = {now} and w.member = {member} and w.batch >= {batch})"
+            "select count(*) from outflow.outbox o where generation > {now} or exists (select \
+                from outflow.witness w \
+             where w.journal = o.journal and w.generation = {now} and w.member = {member} and \
+             w.batch >= {batch})"
         );
         let what = format!("batch {batch} of member {member} to be written down");
-        eventually(LIMIT, &what, async || stage.number(&known).await == 1).await.expect("a witness");
+        eventually(LIMIT, &what, async || stage.number(&known).await == 1)
+            .await
+            .expect("a witness");
     }
 }
 
 /// Events of all keys are appended and settled after the copy.
 async fn delivered(stage: &Stage) {
     let mut client = stage.client().await.expect("a connection");
-    let marks: Vec<String> = mark(&mut client).await.expect("marks").iter().map(|id| format!("'{id}'")).collect();
-    let left = format!("select count(*) from public.outbox where event_id in ({})", marks.join(", "));
-    eventually(LIMIT, "the marks", async || stage.number(&left).await == 0).await.expect("their delivery");
+    let marks: Vec<String> =
+        mark(&mut client).await.expect("marks").iter().map(|id| format!("'{id}'")).collect();
+    let left =
+        format!("select count(*) from public.outbox where event_id in ({})", marks.join(", "));
+    eventually(LIMIT, "the marks", async || stage.number(&left).await == 0)
+        .await
+        .expect("their delivery");
 }
 
 /// Nothing is appended any more: what is settled after this is settled.
 async fn commits_end(stage: &Stage) {
     let now = stage.number("select extract(epoch from clock_timestamp()) * 1000000").await;
-    let names: Vec<String> = stage.members.iter().map(|member| format!("'{}'", member.name)).collect();
+    let names: Vec<String> =
+        stage.members.iter().map(|member| format!("'{}'", member.name)).collect();
     let open = format!(
-        "select count(*) from pg_stat_activity where usename in ({}) and xact_start <= to_timestamp({now} / 1e6)",
+        "select count(*) from pg_stat_activity where usename in ({}) and xact_start <= \
+            to_timestamp({now} / 1e6)",
         names.join(", ")
     );
-    eventually(LIMIT, "the commits", async || stage.number(&open).await == 0).await.expect("their end");
+    eventually(LIMIT, "the commits", async || stage.number(&open).await == 0)
+        .await
+        .expect("their end");
 }
 
 async fn missing_now(stage: &Stage) -> HashSet<Uuid> {
@@ -152,7 +167,9 @@ async fn missing_now(stage: &Stage) -> HashSet<Uuid> {
 fn note(stage: &Stage, before: &HashSet<Uuid>, after: HashSet<Uuid>) -> usize {
     losses(stage, |losses| {
         for event in before.difference(&losses.events) {
-            losses.complaints.push(format!("event {event} was missing before anything was taken away"));
+            losses
+                .complaints
+                .push(format!("event {event} was missing before anything was taken away"));
         }
         let lost = after.difference(before).count();
         losses.events.extend(after);
@@ -166,7 +183,8 @@ pub(crate) fn losses<T>(stage: &Stage, read: impl FnOnce(&mut Losses) -> T) -> T
     read(&mut stage.losses.lock())
 }
 
-/// The file that is written to may end in the middle of a command: as after a crash, Redis leaves that one out.
+/// The file that is written to may end in the middle of a command: as after a crash, Redis leaves
+/// that one out.
 fn copy_over(from: &Path, to: &Path) {
     if to.exists() {
         std::fs::remove_dir_all(to).expect("an empty place");
@@ -174,7 +192,8 @@ fn copy_over(from: &Path, to: &Path) {
     std::fs::create_dir(to).expect("a directory");
     for entry in std::fs::read_dir(from).expect("a directory") {
         let entry = entry.expect("an entry");
-        let (is_dir, to) = (entry.file_type().expect("a type").is_dir(), to.join(entry.file_name()));
+        let (is_dir, to) =
+            (entry.file_type().expect("a type").is_dir(), to.join(entry.file_name()));
         if is_dir {
             copy_over(&entry.path(), &to);
         } else {

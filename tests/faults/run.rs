@@ -1,12 +1,13 @@
-//! A run: members and writers at work, rounds of faults with a measured recovery after each, and the checker at the end.
+//! A run: members and writers at work, rounds of faults with a measured recovery after each, and
+//! the checker at the end.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
-use outflow::local::eventually;
-use outflow::redis::Args;
+use outflow_connect::redis::Args;
+use outflow_local::eventually;
 
 use super::checker::{Verdict, check};
 use super::deck::Deck;
@@ -135,7 +136,8 @@ impl Run {
         *self.counts.entry(kind).or_default() += 1;
     }
 
-    /// Measures how long it takes until an event of every key, inserted now, has left the outbox with all before it.
+    /// Measures how long it takes until an event of every key, inserted now, has left the outbox
+    /// with all before it.
     pub(crate) async fn recovered(&mut self) {
         if let Err(complaint) = healed(&self.stage).await {
             self.complaints.push(complaint);
@@ -149,13 +151,17 @@ impl Run {
         });
         let marks = marks.await.expect("an insert");
         let marks: Vec<String> = marks.iter().map(|id| format!("'{id}'")).collect();
-        let left = format!("select count(*) from public.outbox where event_id in ({})", marks.join(", "));
-        let emptied = eventually(self.plan.recovery_max, "", async || stage.number(&left).await == 0).await;
+        let left =
+            format!("select count(*) from public.outbox where event_id in ({})", marks.join(", "));
+        let emptied =
+            eventually(self.plan.recovery_max, "", async || stage.number(&left).await == 0).await;
         let took = begun.elapsed();
         self.slowest = self.slowest.max(took);
         if emptied.is_err() {
             let left = stage.number(&left).await;
-            self.complaints.push(format!("not recovered after {took:.1?}: {left} events are still in the outbox"));
+            self.complaints.push(format!(
+                "not recovered after {took:.1?}: {left} events are still in the outbox"
+            ));
         }
         let delivered = stage.number("select count(*) from ledger").await;
         self.tell(&format!("recovered in {:.1} s; {delivered} events so far", took.as_secs_f64()));
@@ -166,13 +172,15 @@ impl Run {
         verdict(&self.stage).await
     }
 
-    /// Stops the writers, lets the members finish, and reads everything. The files of a run that was not clean stay.
+    /// Stops the writers, lets the members finish, and reads everything. The files of a run that
+    /// was not clean stay.
     pub(crate) async fn finish(mut self) -> Outcome {
         self.recovered().await;
         let Self { stage, plan, writers, started, counts, slowest, mut complaints } = self;
         writers.stop().await;
-        let emptied =
-            eventually(plan.recovery_max, "", async || stage.number("select count(*) from public.outbox").await == 0);
+        let emptied = eventually(plan.recovery_max, "", async || {
+            stage.number("select count(*) from public.outbox").await == 0
+        });
         if emptied.await.is_err() {
             let left = stage.number("select count(*) from public.outbox").await;
             complaints.push(format!("{left} events are still in the outbox"));
@@ -187,7 +195,9 @@ impl Run {
             }
             let log = program.log();
             told.extend(
-                log.lines().filter(|line| line.contains(TOLD)).map(|line| format!("{} says: {line}", member.name)),
+                log.lines()
+                    .filter(|line| line.contains(TOLD))
+                    .map(|line| format!("{} says: {line}", member.name)),
             );
             for line in log.lines().filter(|line| line.contains("panicked")) {
                 complaints.push(format!("{} says: {line}", member.name));
@@ -198,14 +208,19 @@ impl Run {
             (losses.events.len(), losses.count)
         });
         if told.len() != count {
-            complaints.push(format!("{count} losses of Redis were told {} times: {}", told.len(), told.join("; ")));
+            complaints.push(format!(
+                "{count} losses of Redis were told {} times: {}",
+                told.len(),
+                told.join("; ")
+            ));
         }
         complaints.extend(journal(&stage).await);
         let mut verdict = verdict(&stage).await;
         verdict.complaints = complaints;
         let length = started.elapsed();
         let mut summary = format!(
-            "faults: seed {}, {:.1} min, {} members, {} events, {} dead, {gone} gone with Redis, {}, slowest recovery {:.1} s; ",
+            "faults: seed {}, {:.1} min, {} members, {} events, {} dead, {gone} gone with Redis, \
+                {}, slowest recovery {:.1} s; ",
             plan.seed,
             length.as_secs_f64() / 60.0,
             plan.members,
@@ -217,8 +232,12 @@ impl Run {
         for (at, (kind, count)) in counts.iter().enumerate() {
             let _ = write!(summary, "{}{} {count}", if at > 0 { ", " } else { "" }, kind.name());
         }
-        let replaced: Vec<u64> =
-            stage.to_postgres.rewritten().zip(stage.to_redis.rewritten()).map(|(one, other)| one + other).collect();
+        let replaced: Vec<u64> = stage
+            .to_postgres
+            .rewritten()
+            .zip(stage.to_redis.rewritten())
+            .map(|(one, other)| one + other)
+            .collect();
         let mutated = replaced.iter().sum::<u64>() + stage.to_redis.resent();
         let missed = plan.rewrites.iter().zip(&replaced).filter(|(_, count)| **count == 0);
         let missed = missed.map(|(rewrite, _)| rewrite.from().into_owned()).collect();

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use outflow::local::{Error, Postgres, Program, Redis, eventually, free_port};
-use outflow::redis::{Args, Reply};
+use outflow_connect::redis::{Args, Reply};
+use outflow_local::{Error, Postgres, Program, Redis, eventually, free_port};
 use secrecy::SecretString;
 use tempfile::TempDir;
 use tokio::sync::{Mutex, RwLock};
@@ -52,16 +52,26 @@ pub(crate) struct Member {
 impl Stage {
     /// Servers, proxies, the outbox, and so many members at work on it.
     pub(crate) async fn start(members: usize, rewrites: &[Rewrite], prelude: &str) -> Self {
-        let dir = Arc::new(tempfile::Builder::new().prefix("outflow-faults-").tempdir().expect("a directory"));
+        let dir = Arc::new(
+            tempfile::Builder::new().prefix("outflow-faults-").tempdir().expect("a directory"),
+        );
         let names: Vec<String> = (1..=members).map(|n| format!("m{n}")).collect();
-        let users = names.iter().flat_map(|name| ["--user", name, "on", ">pw", "~*", "&*", "+@all"]);
+        let users =
+            names.iter().flat_map(|name| ["--user", name, "on", ">pw", "~*", "&*", "+@all"]);
         // Its files can be copied at any time.
         let users: Vec<&str> = users.chain(["--auto-aof-rewrite-percentage", "0"]).collect();
-        let (postgres, redis) = tokio::join!(Postgres::start(dir.path()), Redis::start(dir.path(), &users));
+        let (postgres, redis) =
+            tokio::join!(Postgres::start(dir.path()), Redis::start(dir.path(), &users));
         let (postgres, redis) = (postgres.expect("Postgres"), redis.expect("Redis"));
-        let to_postgres = Proxy::start(postgres.port(), names.iter().flat_map(|name| lanes(name)).collect(), rewrites);
-        let in_redis = names.iter().map(|name| vec![format!("\r\n{name}\r\n").into_bytes()]).collect();
-        let (to_postgres, to_redis) = tokio::join!(to_postgres, Proxy::start(redis.port(), in_redis, rewrites));
+        let to_postgres = Proxy::start(
+            postgres.port(),
+            names.iter().flat_map(|name| lanes(name)).collect(),
+            rewrites,
+        );
+        let in_redis =
+            names.iter().map(|name| vec![format!("\r\n{name}\r\n").into_bytes()]).collect();
+        let (to_postgres, to_redis) =
+            tokio::join!(to_postgres, Proxy::start(redis.port(), in_redis, rewrites));
         let mut stage = Self {
             postgres_url: postgres.url(),
             redis_url: redis.url(),
@@ -91,12 +101,16 @@ impl Stage {
             self.postgres_url, self.redis_url
         );
         std::fs::write(self.path().join("outflow.toml"), text).expect("a file");
-        let mut migrate = self.outflow("migrate", &["migrate", "--triggers"], &[]).expect("outflow");
+        let mut migrate =
+            self.outflow("migrate", &["migrate", "--triggers"], &[]).expect("outflow");
         let status = migrate.wait(LIMIT).await.expect("an end");
         assert!(status.success(), "{}", migrate.log_tail());
         let client = self.client().await.expect("a connection");
         for name in names {
-            client.batch_execute(&format!("create role {name} superuser login")).await.expect("a role");
+            client
+                .batch_execute(&format!("create role {name} superuser login"))
+                .await
+                .expect("a role");
         }
         client.batch_execute(prelude).await.expect("the prelude");
     }
@@ -108,16 +122,23 @@ impl Stage {
             // Without the question for TLS in front, the first bytes say whose connection it is.
             (
                 "OUTFLOW_POSTGRES__URL".to_owned(),
-                format!("postgres://{name}@127.0.0.1:{}/postgres?sslmode=disable", self.to_postgres.port()),
+                format!(
+                    "postgres://{name}@127.0.0.1:{}/postgres?sslmode=disable",
+                    self.to_postgres.port()
+                ),
             ),
-            ("OUTFLOW_REDIS__URL".to_owned(), format!("redis://{name}:pw@127.0.0.1:{}", self.to_redis.port())),
+            (
+                "OUTFLOW_REDIS__URL".to_owned(),
+                format!("redis://{name}:pw@127.0.0.1:{}", self.to_redis.port()),
+            ),
         ];
         let program = self.launch(&name, &envs).expect("a member");
         Member { name, program: Mutex::new(program), ending: Mutex::default(), envs }
     }
 
     fn launch(&self, name: &str, envs: &[(String, String)]) -> Result<Program, Error> {
-        let envs: Vec<(&str, &str)> = envs.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let envs: Vec<(&str, &str)> =
+            envs.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         self.outflow(name, &["run"], &envs)
     }
 
@@ -158,22 +179,32 @@ impl Stage {
         Ok(client)
     }
 
-    /// Runs a query past the proxy, however long the server is down: the first column of the first row.
+    /// Runs a query past the proxy, however long the server is down: the first column of the first
+    /// row.
     pub(crate) async fn number(&self, query: &str) -> i64 {
         let asked = eventually(LIMIT, query, async || {
             let client = self.client().await.ok()?;
-            client.query_one(&format!("select ({query})::bigint"), &[]).await.ok().map(|row| row.get(0))
+            client
+                .query_one(&format!("select ({query})::bigint"), &[])
+                .await
+                .ok()
+                .map(|row| row.get(0))
         });
         asked.await.expect("an answer")
     }
 
     /// A connection past the proxy, as the default user.
-    pub(crate) fn redis_client(&self) -> outflow::redis::Redis {
-        outflow::redis::Redis::open(&SecretString::from(self.redis_url.clone()), "faults").expect("an address")
+    pub(crate) fn redis_client(&self) -> outflow_connect::redis::Redis {
+        outflow_connect::redis::Redis::open(&SecretString::from(self.redis_url.clone()), "faults")
+            .expect("an address")
     }
 
     /// Runs a command past the proxy until it has an answer; an error is one.
-    pub(crate) async fn command(&self, command: &'static str, args: &[&str]) -> Result<Reply, String> {
+    pub(crate) async fn command(
+        &self,
+        command: &'static str,
+        args: &[&str],
+    ) -> Result<Reply, String> {
         let redis = self.redis_client();
         let what = format!("{command} {args:?}");
         let asked = eventually(LIMIT, &what, async || {
@@ -181,7 +212,9 @@ impl Stage {
             let all: Args = args.iter().copied().collect();
             match redis.call(command, all).await {
                 Ok(reply) => Some(Ok(reply)),
-                Err(failure) if failure.code().is_some_and(|code| code != "LOADING") => Some(Err(failure.to_string())),
+                Err(failure) if failure.code().is_some_and(|code| code != "LOADING") => {
+                    Some(Err(failure.to_string()))
+                }
                 Err(_not_reached) => None,
             }
         });
@@ -190,7 +223,8 @@ impl Stage {
         answer
     }
 
-    /// Sets what becomes of a member's bytes to Postgres: those of its control connection, its others, or both.
+    /// Sets what becomes of a member's bytes to Postgres: those of its control connection, its
+    /// others, or both.
     pub(crate) fn on_way_to_postgres(&self, member: usize, which: Way, mode: Mode) {
         if matches!(which, Way::Control | Way::All) {
             self.to_postgres.set(2 * member, mode);
@@ -205,7 +239,9 @@ impl Stage {
         let query = "select count(distinct owner) from outflow.outbox, unnest(slots) as owner \
                      where owner in (select number from outflow.member)";
         let what = format!("{members} members to share the slots");
-        eventually(LIMIT, &what, async || self.number(query).await == members).await.expect("a share-out");
+        eventually(LIMIT, &what, async || self.number(query).await == members)
+            .await
+            .expect("a share-out");
     }
 }
 

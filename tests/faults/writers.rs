@@ -1,5 +1,5 @@
-//! Applications: they insert events, and count and note each in the same transaction, so that the tables themselves say
-//! afterwards what was committed.
+//! Applications: they insert events, and count and note each in the same transaction, so that the
+//! tables themselves say afterwards what was committed.
 
 use std::time::Duration;
 
@@ -25,8 +25,8 @@ pub(crate) struct Load {
     pub(crate) burst: i32,
     /// Pause between two bursts, in ms.
     pub(crate) burst_pause_ms: u64,
-    /// The share of events that no claim can take, because they have no type or are larger printed than stored: each makes
-    /// the claims small for a while.
+    /// The share of events that no claim can take, because they have no type or are larger printed
+    /// than stored: each makes the claims small for a while.
     pub(crate) poison: f64,
 }
 
@@ -46,10 +46,12 @@ impl Load {
     }
 }
 
-/// The counters, and a note of every committed event, with the reason if it must become a dead letter: what the checker
-/// believes.
-const TABLES: &str = "create table counter (key text primary key, kind text not null, n bigint not null default 0); \
-    create table ledger (event_id uuid primary key, key text not null, kind text not null, n bigint not null, due text); \
+/// The counters, and a note of every committed event, with the reason if it must become a dead
+/// letter: what the checker believes.
+const TABLES: &str = "create table counter (key text primary key, kind text not null, n bigint \
+    not null default 0); \
+    create table ledger (event_id uuid primary key, key text not null, kind text not null, n \
+    bigint not null, due text); \
     alter table outbox alter column event_type drop not null";
 const KINDS: [&str; 5] = ["order", "payment", "stock", "mail", "audit"];
 
@@ -68,8 +70,12 @@ impl Writers {
         let client = stage.client().await.expect("a connection");
         client.batch_execute(TABLES).await.expect("tables");
         let kinds: Vec<&str> = KINDS.to_vec();
-        let insert = "insert into counter (key, kind) select 'k' || i, ($2::text[])[1 + i % 5] from generate_series(0, $1 - 1) i";
-        client.execute(insert, &[&i32::try_from(load.keys).expect("few"), &kinds]).await.expect("counters");
+        let insert = "insert into counter (key, kind) select 'k' || i, ($2::text[])[1 + i % 5] \
+            from generate_series(0, $1 - 1) i";
+        client
+            .execute(insert, &[&i32::try_from(load.keys).expect("few"), &kinds])
+            .await
+            .expect("counters");
         let (stop, mut tasks) = (CancellationToken::new(), JoinSet::new());
         let mut rng = Rng::with_seed(seed);
         for number in 0..=load.writers {
@@ -91,10 +97,12 @@ impl Writers {
 
 /// One event for every key; returns their event ids.
 pub(crate) async fn mark(client: &mut Client) -> Result<Vec<Uuid>, tokio_postgres::Error> {
-    let keys: Vec<String> = client.query("select key from counter", &[]).await?.iter().map(|row| row.get(0)).collect();
+    let keys: Vec<String> =
+        client.query("select key from counter", &[]).await?.iter().map(|row| row.get(0)).collect();
     let transaction = client.transaction().await?;
     transaction.execute(LOCK, &[&keys]).await?;
-    let marks = transaction.query(&format!("{WRITE} returning event_id"), &[&keys, &1_i64, &0.0]).await?;
+    let marks =
+        transaction.query(&format!("{WRITE} returning event_id"), &[&keys, &1_i64, &0.0]).await?;
     transaction.commit().await?;
     Ok(marks.iter().map(|row| row.get(0)).collect())
 }
@@ -120,13 +128,19 @@ async fn write(url: String, load: Load, bursts: bool, mut rng: Rng, stop: Cancel
 }
 
 async fn connect(url: &str) -> Option<Client> {
-    let connecting = tokio::time::timeout(Duration::from_secs(5), tokio_postgres::connect(url, NoTls));
+    let connecting =
+        tokio::time::timeout(Duration::from_secs(5), tokio_postgres::connect(url, NoTls));
     let (client, connection) = connecting.await.ok()?.ok()?;
     tokio::spawn(connection);
     Some(client)
 }
 
-async fn transact(client: &mut Client, load: Load, bursts: bool, rng: &mut Rng) -> Result<(), tokio_postgres::Error> {
+async fn transact(
+    client: &mut Client,
+    load: Load,
+    bursts: bool,
+    rng: &mut Rng,
+) -> Result<(), tokio_postgres::Error> {
     let count = if bursts { load.keys / 3 } else { rng.u32(1..=4) };
     let keys: Vec<String> = (0..count).map(|_| format!("k{}", rng.u32(0..load.keys))).collect();
     let events = if bursts { load.burst } else { rng.i32(1..=3) };

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use outflow::local::eventually;
+use outflow_local::eventually;
 use serde_json::Value;
 
 use crate::support::{LIMIT, Numbered, Stage, outbox};
 
 async fn get(stage: &Stage, path: &str) -> (u16, String) {
-    let answer = reqwest::get(format!("http://127.0.0.1:{}{path}", stage.admin_port)).await.expect("an answer");
+    let answer = reqwest::get(format!("http://127.0.0.1:{}{path}", stage.admin_port))
+        .await
+        .expect("an answer");
     (answer.status().as_u16(), answer.text().await.expect("a text"))
 }
 
@@ -16,7 +18,14 @@ async fn get(stage: &Stage, path: &str) -> (u16, String) {
 async fn probes_and_status_say_how_each_outbox_stands() {
     let second = "[[outbox]]\nname = \"audit\"\ntable = \"app.audit\"\nstream = \"audit\"\n";
     let mut stage = Stage::bare(&format!("{}{second}", outbox(""))).await;
-    stage.sql("create schema app; create table app.audit (id bigint generated always as identity primary key, event_id uuid not null default gen_random_uuid(), aggregate_type text not null, aggregate_id text not null, event_type text not null, payload jsonb not null, headers jsonb not null default '{}', created_at timestamptz not null default now())").await;
+    stage
+        .sql(
+            "create schema app; create table app.audit (id bigint generated always as identity \
+        primary key, event_id uuid not null default gen_random_uuid(), aggregate_type text not \
+        null, aggregate_id text not null, event_type text not null, payload jsonb not null, \
+        headers jsonb not null default '{}', created_at timestamptz not null default now())",
+        )
+        .await;
     stage.migrate().await;
     let _relay = stage.relay();
     stage.ready(200).await;
@@ -26,7 +35,9 @@ async fn probes_and_status_say_how_each_outbox_stands() {
     assert_eq!(get(&stage, "/readyz?verbose").await, (200, "orders: ok\naudit: ok\n".to_owned()));
     let status: Value = eventually(LIMIT, "the backlog to be known", async || {
         let status: Value = serde_json::from_str(&get(&stage, "/status").await.1).expect("JSON");
-        let known = status["outboxes"].as_array().is_some_and(|all| all.iter().all(|one| one["backlog_events"] == 0.0));
+        let known = status["outboxes"]
+            .as_array()
+            .is_some_and(|all| all.iter().all(|one| one["backlog_events"] == 0.0));
         known.then_some(status)
     })
     .await
@@ -36,8 +47,15 @@ async fn probes_and_status_say_how_each_outbox_stands() {
         (&orders["outbox"], &orders["delivered"], &orders["problem"]),
         (&"orders".into(), &10.into(), &Value::Null)
     );
-    assert_eq!((&orders["slots_owned"], &orders["generation"]), (&64.into(), &1.into()), "{status}");
-    assert_eq!((&status["draining"], &status["version"]), (&false.into(), &env!("CARGO_PKG_VERSION").into()));
+    assert_eq!(
+        (&orders["slots_owned"], &orders["generation"]),
+        (&64.into(), &1.into()),
+        "{status}"
+    );
+    assert_eq!(
+        (&status["draining"], &status["version"]),
+        (&false.into(), &env!("CARGO_PKG_VERSION").into())
+    );
     stage.redis.kill().await.expect("its end");
     Numbered { rows: 1, keys: 1 }.insert(&stage).await;
     stage.ready(503).await;
@@ -46,7 +64,8 @@ async fn probes_and_status_say_how_each_outbox_stands() {
         let (code, text) = get(&stage, "/readyz?verbose").await;
         let lines: Vec<&str> = text.lines().collect();
         let told = |line: &&str| {
-            ["orders: ", "audit: "].iter().any(|name| line.starts_with(name)) && line.contains("no connection to Redis")
+            ["orders: ", "audit: "].iter().any(|name| line.starts_with(name))
+                && line.contains("no connection to Redis")
         };
         (code == 503 && lines.len() == 2 && lines.iter().all(told)).then_some(text)
     })
@@ -99,13 +118,18 @@ async fn what_repeats_is_counted_in_the_log() {
     stage.redis.start_again().await.expect("Redis");
     stage.drained().await;
     let line = |log: &str, words: &str| -> Vec<Value> {
-        log.lines().filter(|line| line.contains(words)).map(|line| serde_json::from_str(line).expect(line)).collect()
+        log.lines()
+            .filter(|line| line.contains(words))
+            .map(|line| serde_json::from_str(line).expect(line))
+            .collect()
     };
-    let over = eventually(LIMIT, "the end of it", async || line(&relay.log(), "delivering again").pop())
-        .await
-        .expect("a line");
+    let over =
+        eventually(LIMIT, "the end of it", async || line(&relay.log(), "delivering again").pop())
+            .await
+            .expect("a line");
     let attempts = over["attempts"].as_u64().expect("a count");
     let told = line(&relay.log(), "cannot deliver");
-    let reasons: std::collections::BTreeSet<&str> = told.iter().filter_map(|line| line["reason"].as_str()).collect();
+    let reasons: std::collections::BTreeSet<&str> =
+        told.iter().filter_map(|line| line["reason"].as_str()).collect();
     assert!(attempts >= 2 && told.len() == reasons.len(), "{attempts} attempts, {told:?}");
 }

@@ -1,12 +1,15 @@
 //! A row's time may be anything: it spoils no metric and hides no event that is stuck.
 
-use outflow::local::eventually;
+use outflow_local::eventually;
 use serde_json::Value;
 
 use crate::support::{LIMIT, Stage, outbox};
 
 fn series(metrics: &str, name: &str) -> f64 {
-    let values = metrics.lines().filter(|line| line.starts_with(name)).filter_map(|line| line.rsplit(' ').next());
+    let values = metrics
+        .lines()
+        .filter(|line| line.starts_with(name))
+        .filter_map(|line| line.rsplit(' ').next());
     values.map(|value| value.parse::<f64>().expect("a number")).sum()
 }
 
@@ -32,7 +35,12 @@ async fn a_far_off_time_is_counted_not_summed() {
     eventually(LIMIT, "five to be counted", async || {
         let metrics = stage.metrics().await;
         let counts = ["future", "past", "unreadable"].map(|reason| {
-            series(&metrics, &format!("outflow_implausible_times_total{{outbox=\"orders\",reason=\"{reason}\"}}"))
+            series(
+                &metrics,
+                &format!(
+                    "outflow_implausible_times_total{{outbox=\"orders\",reason=\"{reason}\"}}"
+                ),
+            )
         });
         let sum = series(&metrics, "outflow_delivery_seconds_sum");
         format!("{counts:?}") == "[2.0, 2.0, 0.0]"
@@ -61,7 +69,9 @@ async fn a_time_in_the_future_does_not_hide_a_stuck_event() {
         holder.batch_execute("begin; select from outbox for update").await.expect("a lock");
         let _relay = stage.relay();
         eventually(LIMIT, &format!("{time} to age"), async || {
-            let metrics = reqwest::get(format!("http://127.0.0.1:{}/metrics", stage.admin_port)).await.ok()?;
+            let metrics = reqwest::get(format!("http://127.0.0.1:{}/metrics", stage.admin_port))
+                .await
+                .ok()?;
             let age = series(&metrics.text().await.ok()?, "outflow_oldest_event_age_seconds");
             (3.0..600.0).contains(&age).then_some(())
         })
@@ -92,10 +102,15 @@ async fn without_postgres_backlog_and_age_are_unknown() {
     let _relay = stage.relay();
     stage.ready(200).await;
     let names = ["oldest_event_age_seconds", "backlog_events", "dead_letters"];
-    let unknown = |metrics: &str| names.map(|name| series(metrics, &format!("outflow_{name}{{")).is_nan());
-    eventually(LIMIT, "numbers", async || unknown(&stage.metrics().await) == [false; 3]).await.expect("numbers");
+    let unknown =
+        |metrics: &str| names.map(|name| series(metrics, &format!("outflow_{name}{{")).is_nan());
+    eventually(LIMIT, "numbers", async || unknown(&stage.metrics().await) == [false; 3])
+        .await
+        .expect("numbers");
     stage.postgres.stop_fast().await.expect("its end");
-    eventually(LIMIT, "NaN", async || unknown(&stage.metrics().await) == [true; 3]).await.expect("NaN");
+    eventually(LIMIT, "NaN", async || unknown(&stage.metrics().await) == [true; 3])
+        .await
+        .expect("NaN");
     let status: Value = reqwest::get(format!("http://127.0.0.1:{}/status", stage.admin_port))
         .await
         .expect("an answer")

@@ -1,14 +1,15 @@
-//! Changes to tables that are in use: whoever waits for a lock must not make the application wait behind one open transaction.
+//! Changes to tables that are in use: whoever waits for a lock must not make the application wait
+//! behind one open transaction.
 
 use std::path::Path;
 
-use outflow::local::{Program, eventually};
+use outflow_local::{Program, eventually};
 use tokio_postgres::Client;
 
-use crate::support::{LIMIT, Stage, outbox};
+use crate::support::{LIMIT, Stage, outbox, program};
 
-const INSERT: &str =
-    "insert into public.mine (aggregate_type, aggregate_id, event_type, payload) values ('order', 'a', 'T', '{}')";
+const INSERT: &str = "insert into public.mine (aggregate_type, aggregate_id, event_type, payload) \
+    values ('order', 'a', 'T', '{}')";
 
 /// A table of one's own, and a transaction that has inserted into it and stays open.
 async fn busy() -> (Stage, Client, i32) {
@@ -16,22 +17,29 @@ async fn busy() -> (Stage, Client, i32) {
     stage
         .sql(
             "create table public.mine (id bigint generated always as identity primary key, \
-             event_id uuid not null default gen_random_uuid(), aggregate_type text not null, aggregate_id text not null, \
-             event_type text not null, payload jsonb not null, headers jsonb not null default '{}', \
+             event_id uuid not null default gen_random_uuid(), aggregate_type text not null, \
+             aggregate_id text not null, \
+             event_type text not null, payload jsonb not null, headers jsonb not null default \
+             '{}', \
              created_at timestamptz not null default now())",
         )
         .await;
     let holder = stage.client().await;
-    holder.batch_execute(&format!("set application_name = 'shop'; begin; {INSERT}")).await.expect("a transaction");
+    holder
+        .batch_execute(&format!("set application_name = 'shop'; begin; {INSERT}"))
+        .await
+        .expect("a transaction");
     let pid = holder.query_one("select pg_backend_pid()", &[]).await.expect("a number").get(0);
     (stage, holder, pid)
 }
 
 async fn said(program: &Program, words: &[&str]) {
     let what = format!("{} to say {words:?}", program.name());
-    eventually(LIMIT, &what, async || program.log().lines().any(|line| words.iter().all(|word| line.contains(word))))
-        .await
-        .unwrap_or_else(|error| panic!("{error}: {}", program.log_tail()));
+    eventually(LIMIT, &what, async || {
+        program.log().lines().any(|line| words.iter().all(|word| line.contains(word)))
+    })
+    .await
+    .unwrap_or_else(|error| panic!("{error}: {}", program.log_tail()));
 }
 
 const TRIGGERS: &str = "select count(*) from pg_trigger where tgname = 'outflow_wake'";
@@ -40,12 +48,21 @@ const TRIGGERS: &str = "select count(*) from pg_trigger where tgname = 'outflow_
 async fn a_first_trigger_lets_the_writers_pass() {
     let (stage, holder, pid) = busy().await;
     let mut migrate = stage.outflow("migrate", &["migrate", "--triggers", "--lock-wait", "10min"]);
-    let words = ["mine is locked by process", &pid.to_string(), "shop", "idle in transaction", "trying again"];
+    let words = [
+        "mine is locked by process",
+        &pid.to_string(),
+        "shop",
+        "idle in transaction",
+        "trying again",
+    ];
     said(&migrate, &words).await;
     // The transaction is still open and migrate still at it.
     let writer = stage.client().await;
     for _ in 0..5 {
-        tokio::time::timeout(LIMIT, writer.batch_execute(INSERT)).await.expect("it not to wait").expect("an insert");
+        tokio::time::timeout(LIMIT, writer.batch_execute(INSERT))
+            .await
+            .expect("it not to wait")
+            .expect("an insert");
     }
     assert_eq!(stage.number(TRIGGERS).await, 0);
     holder.batch_execute("commit").await.expect("its end");
@@ -60,7 +77,12 @@ async fn a_first_trigger_lets_the_writers_pass() {
 #[tokio::test]
 async fn sessions_that_are_ended_when_idle_do_not_stop_it() {
     let (stage, holder, _) = busy().await;
-    stage.sql("create role brief superuser login; alter role brief set idle_session_timeout = '500ms'").await;
+    stage
+        .sql(
+            "create role brief superuser login; alter role brief set idle_session_timeout = \
+        '500ms'",
+        )
+        .await;
     let url = stage.postgres.url().replace("postgres://postgres@", "postgres://brief@");
     let args = ["migrate", "--triggers", "--lock-wait", "10min"];
     let mut migrate = stage.outflow_with("migrate", &args, &[("OUTFLOW_POSTGRES__URL", &url)]);
@@ -86,13 +108,19 @@ async fn a_table_that_stays_locked_is_given_up_and_its_holder_named() {
     ] {
         assert!(last.contains(word), "{last} has no {word:?}");
     }
-    assert_eq!(stage.number("select count(*) from pg_namespace where nspname = 'outflow'").await, 0);
+    assert_eq!(
+        stage.number("select count(*) from pg_namespace where nspname = 'outflow'").await,
+        0
+    );
     // The script that is printed does not block anybody either.
     let script = stage.path().join("script.sql");
-    std::fs::write(&script, stage.asked(&["migrate", "--triggers", "--print"]).await.data()).expect("a file");
+    std::fs::write(&script, stage.asked(&["migrate", "--triggers", "--print"]).await.data())
+        .expect("a file");
     let psql = || {
         let mut psql = tokio::process::Command::new("psql");
-        psql.args(["--no-psqlrc", "--set=ON_ERROR_STOP=1", "--quiet", "--file"]).arg(&script).arg(stage.postgres.url());
+        psql.args(["--no-psqlrc", "--set=ON_ERROR_STOP=1", "--quiet", "--file"])
+            .arg(&script)
+            .arg(stage.postgres.url());
         psql.kill_on_drop(true);
         psql
     };
@@ -109,24 +137,36 @@ async fn a_table_that_stays_locked_is_given_up_and_its_holder_named() {
 async fn the_companions_let_their_writers_pass() {
     let stage = Stage::new(&outbox("")).await;
     let start = |name: &str| {
-        let port = outflow::local::free_port().expect("a port");
-        let args = ["--listen", &format!("127.0.0.1:{port}"), "--postgres-url", &stage.postgres.url()];
-        Program::start(name, Path::new(env!("CARGO_BIN_EXE_order-api")), &args, &[], stage.path()).expect("order-api")
+        let port = outflow_local::free_port().expect("a port");
+        let args =
+            ["--listen", &format!("127.0.0.1:{port}"), "--postgres-url", &stage.postgres.url()];
+        Program::start(name, Path::new(program("order-api")), &args, &[], stage.path())
+            .expect("order-api")
     };
     let mut first = start("first");
     said(&first, &["schema orders are there"]).await;
     first.terminate();
     first.wait(LIMIT).await.expect("an end");
     stage.sql("drop index orders.orders_customer, orders.orders_status").await;
-    let order = "insert into orders.orders (order_id, customer_id, status, currency, items, total_amount) \
+    let order = "insert into orders.orders (order_id, customer_id, status, currency, items, \
+        total_amount) \
                  values (gen_random_uuid(), 'c', 'created', 'EUR', '[]', 1)";
     let holder = stage.client().await;
-    holder.batch_execute(&format!("set application_name = 'shop'; begin; {order}")).await.expect("a transaction");
+    holder
+        .batch_execute(&format!("set application_name = 'shop'; begin; {order}"))
+        .await
+        .expect("a transaction");
     let second = start("second");
     said(&second, &["orders.orders is locked by process", "shop"]).await;
     let writer = stage.client().await;
-    tokio::time::timeout(LIMIT, writer.batch_execute(order)).await.expect("it not to wait").expect("an insert");
+    tokio::time::timeout(LIMIT, writer.batch_execute(order))
+        .await
+        .expect("it not to wait")
+        .expect("an insert");
     holder.batch_execute("commit").await.expect("its end");
     said(&second, &["schema orders are there"]).await;
-    assert_eq!(stage.number("select count(*) from pg_indexes where indexname like 'orders\\_%s%'").await, 2);
+    assert_eq!(
+        stage.number("select count(*) from pg_indexes where indexname like 'orders\\_%s%'").await,
+        2
+    );
 }

@@ -1,12 +1,13 @@
-//! Why nothing is delivered is told by `outflow status`, from the databases alone, and by `run --once` while it waits.
+//! Why nothing is delivered is told by `outflow status`, from the databases alone, and by
+//! `run --once` while it waits.
 
-use outflow::local::{Signal, eventually};
+use outflow_local::{Signal, eventually};
 use serde_json::Value;
 
 use crate::support::{LIMIT, Numbered, Stage, outbox};
 
-const ONE: &str =
-    "insert into outbox (aggregate_type, aggregate_id, event_type, payload) values ('order', 'a', 'T', '{}')";
+const ONE: &str = "insert into outbox (aggregate_type, aggregate_id, event_type, payload) values \
+    ('order', 'a', 'T', '{}')";
 
 async fn orders(stage: &Stage) -> Value {
     stage.asked(&["status", "--json"]).await.json().remove(0)["outboxes"][0].take()
@@ -31,7 +32,10 @@ async fn a_full_redis_is_named_and_forgotten() {
     stage.sql(ONE).await;
     let full = caused(&stage, "OOM").await;
     let problem = &full["members"][0]["problem"];
-    assert!(problem["since"].as_str().is_some_and(|since| since.parse::<jiff::Timestamp>().is_ok()), "{full}");
+    assert!(
+        problem["since"].as_str().is_some_and(|since| since.parse::<jiff::Timestamp>().is_ok()),
+        "{full}"
+    );
     let text = stage.asked(&["status"]).await.data();
     for word in ["cause", "relay #1 on", "OOM", "since 20", "delivers nothing"] {
         assert!(text.contains(word), "{text} has no {word:?}");
@@ -63,7 +67,10 @@ async fn a_redis_that_is_down_is_named_and_a_postgres_that_is_down_in_the_text()
     stage.postgres.stop_fast().await.expect("its end");
     let said = stage.asked(&["status"]).await;
     assert_eq!(said.code, Some(69));
-    assert!(said.stdout.contains("Postgres cannot be reached: ") && said.stdout.contains("unknown"), "{said:?}");
+    assert!(
+        said.stdout.contains("Postgres cannot be reached: ") && said.stdout.contains("unknown"),
+        "{said:?}"
+    );
 }
 
 /// A frozen Redis closes no connection. It is named long before the relay gives the answer up.
@@ -76,8 +83,8 @@ async fn a_silent_redis_is_named_while_an_event_waits_for_its_answer() {
     stage.drained().await;
     stage.redis.signal(Signal::SIGSTOP);
     stage.sql(ONE).await;
-    let told =
-        "select count(*) from outflow.member where report -> 'problem' ->> 'reason' = 'Redis has not answered for 5 s'";
+    let told = "select count(*) from outflow.member where report -> 'problem' ->> 'reason' = \
+        'Redis has not answered for 5 s'";
     let told = eventually(LIMIT, "the report", async || stage.number(told).await == 1).await;
     stage.redis.signal(Signal::SIGCONT);
     told.unwrap_or_else(|error| panic!("{error}: {}", relay.log_tail()));
@@ -93,7 +100,10 @@ async fn no_relay_a_standby_and_somebody_elses_locks_are_causes() {
     stage.sql(ONE).await;
     assert!(orders(&stage).await["causes"].to_string().contains("no relay is at work"));
     let holder = stage.client().await;
-    holder.batch_execute("set application_name = 'shop'; begin; select from outbox for update").await.expect("locks");
+    holder
+        .batch_execute("set application_name = 'shop'; begin; select from outbox for update")
+        .await
+        .expect("locks");
     let mut old = stage.member("old");
     stage.shared_by(1).await;
     let held = caused(&stage, "holds locks on public.outbox").await;
@@ -105,7 +115,9 @@ async fn no_relay_a_standby_and_somebody_elses_locks_are_causes() {
     let _new = stage.member("new");
     eventually(LIMIT, "a standby", async || {
         let orders = orders(&stage).await;
-        orders["members"][1]["standby"]["reason"].as_str().is_some_and(|why| why.contains("another configuration"))
+        orders["members"][1]["standby"]["reason"]
+            .as_str()
+            .is_some_and(|why| why.contains("another configuration"))
     })
     .await
     .expect("the standby to say so");
@@ -114,13 +126,16 @@ async fn no_relay_a_standby_and_somebody_elses_locks_are_causes() {
     assert!(old.wait(LIMIT).await.expect("an end").success(), "{}", old.log_tail());
     eventually(LIMIT, "it to be at work", async || {
         let members = orders(&stage).await["members"].take();
-        members.as_array().is_some_and(|all| all.len() == 1 && all[0]["standby"].is_null() && all[0]["slots"] == 64)
+        members.as_array().is_some_and(|all| {
+            all.len() == 1 && all[0]["standby"].is_null() && all[0]["slots"] == 64
+        })
     })
     .await
     .expect("no standby");
 }
 
-/// Rows that wait for a stream that refuses them are not backlog that a faster relay would take away.
+/// Rows that wait for a stream that refuses them are not backlog that a faster relay would take
+/// away.
 #[tokio::test]
 async fn parked_events_are_told_from_backlog() {
     let stage = Stage::new(&outbox("")).await;
@@ -147,12 +162,25 @@ async fn parked_events_are_told_from_backlog() {
         .as_array()
         .expect("a list")
         .iter()
-        .map(|parked| (parked["stream"].as_str().expect("a name"), parked["events"].as_i64().expect("a count")))
+        .map(|parked| {
+            (
+                parked["stream"].as_str().expect("a name"),
+                parked["events"].as_i64().expect("a count"),
+            )
+        })
         .collect();
     assert_eq!(counts, [("events.bad", 7), ("events.worse", 3)]);
-    assert_eq!((&seen["parked_events"], &seen["backlog_events"]), (&10.into(), &10.into()), "{seen}");
+    assert_eq!(
+        (&seen["parked_events"], &seen["backlog_events"]),
+        (&10.into(), &10.into()),
+        "{seen}"
+    );
     let text = stage.asked(&["status"]).await.data();
-    for word in ["10 events (10 of them for parked streams)", "7 events wait", "wait for streams that refuse them"] {
+    for word in [
+        "10 events (10 of them for parked streams)",
+        "7 events wait",
+        "wait for streams that refuse them",
+    ] {
         assert!(text.contains(word), "{text} has no {word:?}");
     }
 }
@@ -180,7 +208,11 @@ async fn more_parked_streams_than_are_named() {
     .expect("120 parked streams");
     assert_eq!((&seen["parked_events"], &seen["backlog_events"]), (&100.into(), &120.into()));
     let text = stage.asked(&["status"]).await.data();
-    for word in ["(at least 100 of them for parked streams)", "and 20 more streams", "at least 100 events wait"] {
+    for word in [
+        "(at least 100 of them for parked streams)",
+        "and 20 more streams",
+        "at least 100 events wait",
+    ] {
         assert!(text.contains(word), "{text} has no {word:?}");
     }
     assert!(!text.contains("not held up"), "{text}");
@@ -194,11 +226,16 @@ async fn a_stream_that_is_mended_while_the_table_changes_is_not_parked() {
     let relay = stage.relay();
     stage.ready(200).await;
     stage.sql(&ONE.replace("'order'", "'bad'")).await;
-    eventually(LIMIT, "a parked stream", async || orders(&stage).await["parked"][0]["stream"] == "events.bad")
-        .await
-        .expect("it to be parked");
+    eventually(LIMIT, "a parked stream", async || {
+        orders(&stage).await["parked"][0]["stream"] == "events.bad"
+    })
+    .await
+    .expect("it to be parked");
     let owner = stage.client().await;
-    owner.batch_execute("begin; alter table outbox alter column payload type text").await.expect("a lock");
+    owner
+        .batch_execute("begin; alter table outbox alter column payload type text")
+        .await
+        .expect("a lock");
     stage.command("DEL", &["events.bad"]).await;
     owner.batch_execute("commit").await.expect("its end");
     stage.reaches("events.bad", 1).await;
@@ -214,7 +251,8 @@ async fn a_stream_that_is_mended_while_the_table_changes_is_not_parked() {
 /// With a table that marks its rows, what is settled is no backlog of a parked stream.
 #[tokio::test]
 async fn marked_rows_are_not_counted() {
-    let stage = Stage::bare(&outbox("settle = \"mark\"\n[outbox.columns]\nsettled = \"settled_at\"")).await;
+    let stage =
+        Stage::bare(&outbox("settle = \"mark\"\n[outbox.columns]\nsettled = \"settled_at\"")).await;
     stage.configure(&outbox(""));
     stage.migrate().await;
     stage.sql("alter table outbox add column settled_at timestamptz").await;
@@ -226,9 +264,11 @@ async fn marked_rows_are_not_counted() {
     stage.command("DEL", &["events.bad"]).await;
     stage.command("SET", &["events.bad", "no stream"]).await;
     stage.sql(&ONE.replace("'order'", "'bad'")).await;
-    eventually(LIMIT, "one parked event", async || orders(&stage).await["parked"][0]["events"] == 1)
-        .await
-        .expect("one of two rows");
+    eventually(LIMIT, "one parked event", async || {
+        orders(&stage).await["parked"][0]["events"] == 1
+    })
+    .await
+    .expect("one of two rows");
 }
 
 #[tokio::test]
@@ -236,10 +276,13 @@ async fn a_single_drain_says_what_it_waits_for() {
     let stage = Stage::new(&outbox("")).await;
     Numbered { rows: 20, keys: 3 }.insert(&stage).await;
     stage.command("CONFIG", &["SET", "maxmemory", "1"]).await;
-    let mut once = stage.outflow_with("once", &["run", "--once"], &[("OUTFLOW_LOG__LEVEL", "warn")]);
+    let mut once =
+        stage.outflow_with("once", &["run", "--once"], &[("OUTFLOW_LOG__LEVEL", "warn")]);
     eventually(LIMIT, "the cause and how many are left", async || {
         let log = once.log();
-        log.lines().any(|line| line.contains("nothing is delivered") && line.contains("OOM") && line.contains("20"))
+        log.lines().any(|line| {
+            line.contains("nothing is delivered") && line.contains("OOM") && line.contains("20")
+        })
     })
     .await
     .unwrap_or_else(|error| panic!("{error}: {}", once.log_tail()));

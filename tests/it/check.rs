@@ -1,6 +1,7 @@
-//! `outflow check`: every finding with its remedy, and the printed lines, run as they are, mend what they name.
+//! `outflow check`: every finding with its remedy, and the printed lines, run as they are, mend
+//! what they name.
 
-use outflow::local::eventually;
+use outflow_local::eventually;
 use serde_json::Value;
 
 use crate::support::{Asked, LIMIT, Pooler, Stage, outbox};
@@ -9,7 +10,10 @@ const SECRET: &str = "hunter2";
 
 async fn check(stage: &Stage) -> Asked {
     let asked = stage.asked(&["check", "--json"]).await;
-    assert!(!asked.stdout.contains(SECRET) && !asked.stderr.contains(SECRET), "a secret: {asked:?}");
+    assert!(
+        !asked.stdout.contains(SECRET) && !asked.stderr.contains(SECRET),
+        "a secret: {asked:?}"
+    );
     asked
 }
 
@@ -41,23 +45,45 @@ fn reconfigure(stage: &Stage, changes: &[(&str, &str)]) {
     std::fs::write(file, text).expect("a file");
 }
 
-/// A role and a user who may do nothing but connect: the lines that are printed make the next check pass, and the relay
-/// can do all of its work.
+/// A role and a user who may do nothing but connect: the lines that are printed make the next check
+/// pass, and the relay can do all of its work.
 #[tokio::test]
 async fn the_printed_lines_are_enough() {
     let marked = "settle = \"mark\"\n[outbox.columns]\nsettled = \"done_at\"";
-    for (more, grants) in [("event_bytes_max = \"500B\"", 6), (&format!("event_bytes_max = \"500B\"\n{marked}"), 6)] {
+    for (more, grants) in
+        [("event_bytes_max = \"500B\"", 6), (&format!("event_bytes_max = \"500B\"\n{marked}"), 6)]
+    {
         let stage = Stage::new(&outbox(more)).await;
-        stage.sql("alter table outbox add column done_at timestamptz; create role poor login password 'hunter2'").await;
-        stage.sql("revoke all on schema public from public; grant usage on schema public to poor").await;
-        stage.command("ACL", &["SETUSER", "relay", "on", ">hunter2", "+ping", "+client", "+info"]).await;
-        let urls = [("postgres://postgres@", "postgres://poor:hunter2@"), ("redis://", "redis://relay:hunter2@")];
+        stage
+            .sql(
+                "alter table outbox add column done_at timestamptz; create role poor login \
+            password 'hunter2'",
+            )
+            .await;
+        stage
+            .sql("revoke all on schema public from public; grant usage on schema public to poor")
+            .await;
+        stage
+            .command("ACL", &["SETUSER", "relay", "on", ">hunter2", "+ping", "+client", "+info"])
+            .await;
+        let urls = [
+            ("postgres://postgres@", "postgres://poor:hunter2@"),
+            ("redis://", "redis://relay:hunter2@"),
+        ];
         reconfigure(&stage, &urls);
         let before = check(&stage).await;
         assert_eq!(before.code, Some(78), "{before:?}");
         let lines = mend(&stage, &findings(&before), "error").await;
-        assert_eq!(lines.iter().filter(|line| line.starts_with("grant ")).count(), grants, "{lines:?}");
-        assert_eq!(lines.iter().filter(|line| line.starts_with("ACL SETUSER relay ")).count(), 2, "{lines:?}");
+        assert_eq!(
+            lines.iter().filter(|line| line.starts_with("grant ")).count(),
+            grants,
+            "{lines:?}"
+        );
+        assert_eq!(
+            lines.iter().filter(|line| line.starts_with("ACL SETUSER relay ")).count(),
+            2,
+            "{lines:?}"
+        );
         // The journal has a name that can be read only now.
         let between = check(&stage).await;
         mend(&stage, &findings(&between), "error").await;
@@ -66,7 +92,8 @@ async fn the_printed_lines_are_enough() {
         stage
             .sql(
                 "insert into outbox (aggregate_type, aggregate_id, event_type, payload) \
-                 values ('order', 'k', 'T', '{}'), ('', 'k', 'T', '{}'), ('bill', 'k', 'T', to_jsonb(repeat('x', 600)))",
+                 values ('order', 'k', 'T', '{}'), ('', 'k', 'T', '{}'), ('bill', 'k', 'T', \
+                 to_jsonb(repeat('x', 600)))",
             )
             .await;
         stage.once().await;
@@ -75,17 +102,30 @@ async fn the_printed_lines_are_enough() {
     }
 }
 
-/// One permission at a time is taken from a user who has all that is needed; the line gives it back.
+/// One permission at a time is taken from a user who has all that is needed; the line gives it
+/// back.
 #[tokio::test]
 async fn each_missing_permission_in_redis_is_found() {
     let stage = Stage::new(&outbox("")).await;
     let rights = [
-        "+ping", "+client", "+info", "~*", "+evalsha", "+eval", "+hset", "+hmget", "+hget", "+hdel", "+hgetall",
-        "+hkeys", "+xadd",
+        "+ping", "+client", "+info", "~*", "+evalsha", "+eval", "+hset", "+hmget", "+hget",
+        "+hdel", "+hgetall", "+hkeys", "+xadd",
     ];
-    let reset: Vec<&str> = ["SETUSER", "relay", "reset", "on", ">hunter2"].into_iter().chain(rights).collect();
+    let reset: Vec<&str> =
+        ["SETUSER", "relay", "reset", "on", ">hunter2"].into_iter().chain(rights).collect();
     reconfigure(&stage, &[("redis://", "redis://relay:hunter2@")]);
-    let taken = ["-evalsha", "-eval", "-hset", "-hmget", "-hget", "-hdel", "-hgetall", "-hkeys", "-xadd", "resetkeys"];
+    let taken = [
+        "-evalsha",
+        "-eval",
+        "-hset",
+        "-hmget",
+        "-hget",
+        "-hdel",
+        "-hgetall",
+        "-hkeys",
+        "-xadd",
+        "resetkeys",
+    ];
     for rule in taken {
         stage.command("ACL", &reset).await;
         assert_eq!(check(&stage).await.code, Some(0), "without {rule}");
@@ -93,15 +133,21 @@ async fn each_missing_permission_in_redis_is_found() {
         let asked = check(&stage).await;
         assert_eq!(asked.code, Some(78), "{rule}: {asked:?}");
         let lines = mend(&stage, &findings(&asked), "error").await;
-        // Without EVAL nothing can be asked, and without any key no command is allowed: everything is told.
-        assert_eq!(lines.len(), if ["-eval", "resetkeys"].contains(&rule) { 2 } else { 1 }, "{rule}: {lines:?}");
+        // Without EVAL nothing can be asked, and without any key no command is allowed: everything
+        // is told.
+        assert_eq!(
+            lines.len(),
+            if ["-eval", "resetkeys"].contains(&rule) { 2 } else { 1 },
+            "{rule}: {lines:?}"
+        );
         let again = check(&stage).await;
         assert_eq!(again.code, Some(0), "{rule}: {lines:?}, then {again:?}");
     }
     assert_eq!(taken.len(), 10);
 }
 
-/// What the journal keeps for want of a permission does no harm, and is told once, not at each sleep.
+/// What the journal keeps for want of a permission does no harm, and is told once, not at each
+/// sleep.
 #[tokio::test]
 async fn a_journal_that_may_not_be_cleared_is_told_once() {
     let stage = Stage::new(&outbox("")).await;
@@ -110,7 +156,10 @@ async fn a_journal_that_may_not_be_cleared_is_told_once() {
     let relay = stage.relay();
     for round in 1..=3 {
         stage
-            .sql("insert into outbox (aggregate_type, aggregate_id, event_type, payload) values ('order', 'k', 'T', '{}')")
+            .sql(
+                "insert into outbox (aggregate_type, aggregate_id, event_type, payload) values \
+                ('order', 'k', 'T', '{}')",
+            )
             .await;
         stage.reaches("events.order", round).await;
         stage.drained().await;
@@ -122,42 +171,62 @@ async fn a_journal_that_may_not_be_cleared_is_told_once() {
     assert!(asked.stdout.contains("ACL SETUSER relay +hkeys"), "{asked:?}");
 }
 
-/// Only some streams is a way to use ACLs: said, but no error as long as those that are used are among them.
+/// Only some streams is a way to use ACLs: said, but no error as long as those that are used are
+/// among them.
 #[tokio::test]
 async fn a_user_may_be_meant_for_some_streams() {
     let stage = Stage::new(&outbox("")).await;
-    stage.command("ACL", &["SETUSER", "relay", "on", ">hunter2", "+@all", "~outflow:*", "~events.order"]).await;
+    stage
+        .command(
+            "ACL",
+            &["SETUSER", "relay", "on", ">hunter2", "+@all", "~outflow:*", "~events.order"],
+        )
+        .await;
     reconfigure(&stage, &[("redis://", "redis://relay:hunter2@")]);
     let insert = |kind: &str| {
         format!(
-            "insert into outbox (aggregate_type, aggregate_id, event_type, payload) values ('{kind}', 'k', 'T', '{{}}')"
+            "insert into outbox (aggregate_type, aggregate_id, event_type, payload) values \
+                ('{kind}', 'k', 'T', '{{}}')"
         )
     };
     stage.sql(&insert("order")).await;
     let some = check(&stage).await;
     assert_eq!(some.code, Some(0), "{some:?}");
-    assert!(some.stdout.contains("may write to some streams of events.{aggregate_type} only"), "{some:?}");
+    assert!(
+        some.stdout.contains("may write to some streams of events.{aggregate_type} only"),
+        "{some:?}"
+    );
     stage.sql(&insert("bill")).await;
     let other = check(&stage).await;
     assert_eq!(other.code, Some(78), "{other:?}");
     assert!(other.stdout.contains("~events.*"), "{other:?}");
 }
 
-/// Each change to a healthy set-up with the words of its finding, its level, and whether its line mends it.
+/// Each change to a healthy set-up with the words of its finding, its level, and whether its line
+/// mends it.
 #[tokio::test]
 async fn what_is_wrong_is_named() {
     let stage = Stage::new(&outbox("")).await;
     let healthy = check(&stage).await;
     assert_eq!(healthy.code, Some(0), "{healthy:?}");
-    assert!(findings(&healthy).iter().any(|finding| finding["what"] == "sessions are direct"), "{healthy:?}");
+    assert!(
+        findings(&healthy).iter().any(|finding| finding["what"] == "sessions are direct"),
+        "{healthy:?}"
+    );
     let sql: [(&str, &str, &str, &str); 7] = [
         ("alter sequence outbox_id_seq cache 20", "warning", "outbox_id_seq is cached (20)", ""),
-        ("alter table outbox drop constraint outbox_pkey", "error", "no index on the order column", ""),
+        (
+            "alter table outbox drop constraint outbox_pkey",
+            "error",
+            "no index on the order column",
+            "",
+        ),
         (
             "drop trigger outflow_wake on outbox",
             "warning",
             "no wake-up trigger",
-            "create trigger outflow_wake before insert on outbox for each statement execute function outflow.wake()",
+            "create trigger outflow_wake before insert on outbox for each statement execute \
+                function outflow.wake()",
         ),
         (
             "alter table outbox rename column headers to extra",
@@ -172,7 +241,8 @@ async fn what_is_wrong_is_named() {
             "alter table outflow.dead_letter rename column old to route",
         ),
         (
-            "alter table outflow.outbox disable trigger all; create table saved as select * from outflow.outbox; delete from outflow.outbox",
+            "alter table outflow.outbox disable trigger all; create table saved as select * from \
+                outflow.outbox; delete from outflow.outbox",
             "error",
             "public.outbox is not registered",
             "insert into outflow.outbox select * from saved",
@@ -199,7 +269,12 @@ async fn what_is_wrong_is_named() {
     }
     let redis: [(&[&str], &str, &str, i32); 3] = [
         (&["maxmemory-policy", "allkeys-lru"], "warning", "as soon as maxmemory is set", 0),
-        (&["maxmemory", "1gb", "maxmemory-policy", "allkeys-lru"], "error", "throws streams away", 78),
+        (
+            &["maxmemory", "1gb", "maxmemory-policy", "allkeys-lru"],
+            "error",
+            "throws streams away",
+            78,
+        ),
         (&["appendonly", "no"], "warning", "append-only file is off", 0),
     ];
     for (change, level, words, code) in redis {
@@ -216,7 +291,9 @@ async fn what_is_wrong_is_named() {
 
 fn found(asked: &Asked, words: &str, level: &str) -> Value {
     let findings = findings(asked);
-    let found = findings.into_iter().find(|finding| finding["what"].as_str().is_some_and(|what| what.contains(words)));
+    let found = findings
+        .into_iter()
+        .find(|finding| finding["what"].as_str().is_some_and(|what| what.contains(words)));
     let found = found.unwrap_or_else(|| panic!("no finding has {words:?}: {asked:?}"));
     assert_eq!(found["level"], level, "{found}");
     found
@@ -227,11 +304,17 @@ async fn who_holds_back_the_vacuum_horizon_is_named_and_can_be_ended() {
     let stage = Stage::new(&outbox("")).await;
     let old = stage.client().await;
     old.batch_execute(
-        "set application_name = 'the report'; begin isolation level repeatable read; select 1 from outbox",
+        "set application_name = 'the report'; begin isolation level repeatable read; select 1 \
+            from outbox",
     )
     .await
     .expect("a transaction");
-    stage.sql("do $$ begin for i in 1..100500 loop perform pg_current_xact_id(); commit; end loop; end $$").await;
+    stage
+        .sql(
+            "do $$ begin for i in 1..100500 loop perform pg_current_xact_id(); commit; end \
+        loop; end $$",
+        )
+        .await;
     let asked = check(&stage).await;
     let found = found(&asked, "the report", "warning");
     mend(&stage, &[found], "warning").await;
@@ -249,7 +332,8 @@ async fn a_transaction_pooler_is_noticed() {
     found(&asked, "transaction pooler is in between", "error");
 }
 
-/// Servers that do not answer are 69, a configuration that cannot be read is 78, and `--offline` asks nobody.
+/// Servers that do not answer are 69, a configuration that cannot be read is 78, and `--offline`
+/// asks nobody.
 #[tokio::test]
 async fn exit_codes_say_what_kind_of_trouble() {
     let mut stage = Stage::new(&outbox("")).await;
@@ -268,6 +352,9 @@ async fn exit_codes_say_what_kind_of_trouble() {
     for args in [&["check"][..], &["check", "--offline"], &["check", "--json"]] {
         let asked = stage.asked(args).await;
         assert_eq!(asked.code, Some(78), "{asked:?}");
-        assert!(asked.stdout.contains("did you mean") && asked.stdout.contains("redis"), "{asked:?}");
+        assert!(
+            asked.stdout.contains("did you mean") && asked.stdout.contains("redis"),
+            "{asked:?}"
+        );
     }
 }

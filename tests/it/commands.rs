@@ -32,11 +32,15 @@ async fn config_shows_what_counts_and_where_it_comes_from() {
     assert_eq!(stage.asked(&["config"]).await.data(), plain);
     let secret = stage.path().join("secret");
     std::fs::write(&secret, "redis://:hunter2@h").expect("a file");
-    std::fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("a mode");
-    std::fs::write(&file, format!("[redis]\nurl_file = {:?}", secret.display().to_string())).expect("a file");
+    std::fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600))
+        .expect("a mode");
+    std::fs::write(&file, format!("[redis]\nurl_file = {:?}", secret.display().to_string()))
+        .expect("a file");
     let from_file = stage.asked(&["config"]).await.data();
     assert!(
-        from_file.contains("url_file = ") && !from_file.contains("hunter2") && !from_file.contains("6379"),
+        from_file.contains("url_file = ")
+            && !from_file.contains("hunter2")
+            && !from_file.contains("6379"),
         "{from_file}"
     );
     std::fs::write(&file, "[redsi]").expect("a file");
@@ -58,16 +62,29 @@ async fn healthcheck_asks_the_relay_next_door() {
     }
     // The port is what counts: a relay that listens everywhere is asked on loopback.
     let everywhere = format!("0.0.0.0:{}", stage.admin_port);
-    assert_eq!(stage.asked_with(&["healthcheck"], &[("OUTFLOW_ADMIN__LISTEN", &everywhere)]).await.data(), "ok\n");
+    assert_eq!(
+        stage.asked_with(&["healthcheck"], &[("OUTFLOW_ADMIN__LISTEN", &everywhere)]).await.data(),
+        "ok\n"
+    );
     stage.redis.kill().await.expect("its end");
     stage
-        .sql("insert into outbox (aggregate_type, aggregate_id, event_type, payload) values ('a', 'b', 'c', '{}')")
+        .sql(
+            "insert into outbox (aggregate_type, aggregate_id, event_type, payload) values ('a', \
+            'b', 'c', '{}')",
+        )
         .await;
     stage.ready(503).await;
     let not_ready = stage.asked(&["healthcheck", "--ready"]).await;
     assert_eq!(not_ready.code, Some(1), "{not_ready:?}");
-    assert!(not_ready.stderr.contains("503") && not_ready.stderr.contains("Redis"), "{not_ready:?}");
-    assert_eq!(stage.asked(&["healthcheck"]).await.code, Some(0), "a relay that waits for Redis is alive");
+    assert!(
+        not_ready.stderr.contains("503") && not_ready.stderr.contains("Redis"),
+        "{not_ready:?}"
+    );
+    assert_eq!(
+        stage.asked(&["healthcheck"]).await.code,
+        Some(0),
+        "a relay that waits for Redis is alive"
+    );
 }
 
 /// These work without a configuration, or with a broken one.

@@ -5,6 +5,7 @@ use crate::support::{Stage, outbox};
 const SECRET: &str = "hunter2";
 
 /// What is written in the file, and the words that the message must have.
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn wrong() -> Vec<(String, Vec<&'static str>)> {
     let outbox = |line: &str| format!("[[outbox]]\n{line}\n");
     let columns = |line: &str| format!("[[outbox]]\n[outbox.columns]\n{line}\n");
@@ -12,17 +13,39 @@ fn wrong() -> Vec<(String, Vec<&'static str>)> {
         ("nonsense".into(), vec!["outflow.toml", "line 1"]),
         ("[postgres]\nurl = \"postgres://u:hunter2@h".into(), vec!["outflow.toml", "line 2"]),
         ("[postgrse]\nurl = \"x\"".into(), vec!["postgrse", "did you mean \"postgres\"?"]),
-        ("[redis]\nurll = \"x\"".into(), vec!["outflow.toml", "redis.urll", "did you mean \"url\"?"]),
+        (
+            "[redis]\nurll = \"x\"".into(),
+            vec![
+                "outflow.toml",
+                "redis.urll",
+                "did you mean \
+            \"url\"?",
+            ],
+        ),
         ("[redis]\nurl = 6379".into(), vec!["redis.url", "expected a string"]),
         ("[redis]\nurl = \"http://:hunter2@h\"".into(), vec!["redis.url", "expected redis://"]),
-        ("[redis]\nurl = \"redis-sentinel://:hunter2@h\"".into(), vec!["redis.url", "needs service_name=NAME"]),
+        (
+            "[redis]\nurl = \"redis-sentinel://:hunter2@h\"".into(),
+            vec!["redis.url", "needs service_name=NAME"],
+        ),
         (
             "[redis]\nurl = \"redis-cluster://:hunter2@h\"".into(),
-            vec!["outbox.0.stream", "in one slot of the Redis cluster", "\"{{orders}}.events.{aggregate_type}\""],
+            vec![
+                "outbox.0.stream",
+                "in one slot of the Redis cluster",
+                "\"{{orders}}.events.{aggregate_type}\"",
+            ],
         ),
         ("[redis]\nwait_replicas = 17".into(), vec!["redis.wait_replicas", "0 to 16"]),
         ("[redis]\nwait_replicas = -1".into(), vec!["redis.wait_replicas", "expected usize"]),
-        ("[redis]\nurl = \"redis-cluster://:hunter2@h/1\"".into(), vec!["redis.url", "database 0 only"]),
+        (
+            "[redis]\nurl = \"redis-cluster://:hunter2@h/1\"".into(),
+            vec![
+                "redis.url",
+                "database 0 \
+            only",
+            ],
+        ),
         (
             "[redis]\nurl = \"rediss://:hunter2@h\"\nssl_ca_certs = \"/nowhere\"".into(),
             vec!["redis.url", "ssl_ca_certs: /nowhere: there is no such file"],
@@ -35,7 +58,10 @@ fn wrong() -> Vec<(String, Vec<&'static str>)> {
             "[redis]\nurl = \"rediss://:hunter2@h?ssl_keyfile=a\"\nssl_keyfile = \"b\"".into(),
             vec!["redis.ssl_keyfile", "keep one of them"],
         ),
-        ("[redis]\nurl = \"rediss://:hunter2@h?ssl_cert_reqs=none\"".into(), vec!["redis.url", "ssl_cert_reqs"]),
+        (
+            "[redis]\nurl = \"rediss://:hunter2@h?ssl_cert_reqs=none\"".into(),
+            vec!["redis.url", "ssl_cert_reqs"],
+        ),
         ("[postgres]\nurl = \"hunter2\"".into(), vec!["postgres.url", "expected postgres://"]),
         (
             "[postgres]\nurl = \"postgres://u:hunter2@h/d?sslmode=allow\"".into(),
@@ -46,20 +72,33 @@ fn wrong() -> Vec<(String, Vec<&'static str>)> {
             vec!["postgres.url", "verify-ca needs a file in sslrootcert"],
         ),
         (
-            "[postgres]\nurl = \"postgres://u:hunter2@h/d?sslmode=require\"\nsslmode = \"disable\"".into(),
+            "[postgres]\nurl = \"postgres://u:hunter2@h/d?sslmode=require\"\nsslmode = \
+                \"disable\""
+                .into(),
             vec!["postgres.sslmode", "keep one of them"],
         ),
         (
-            "[postgres]\nurl = \"postgres://u:hunter2@h/d?sslmode=verify-full&sslrootcert=/nowhere\"".into(),
+            "[postgres]\nurl = \
+                \"postgres://u:hunter2@h/d?sslmode=verify-full&sslrootcert=/nowhere\""
+                .into(),
             vec!["postgres.url", "sslrootcert: /nowhere: there is no such file"],
         ),
-        ("[postgres]\nurl = \"postgres://u@h/d\"\nurl_file = \"x\"".into(), vec!["postgres.url_file", "keep one"]),
-        ("[postgres]\nurl_file = \"/nowhere\"".into(), vec!["postgres.url_file", "/nowhere", "No such file"]),
+        (
+            "[postgres]\nurl = \"postgres://u@h/d\"\nurl_file = \"x\"".into(),
+            vec!["postgres.url_file", "keep one"],
+        ),
+        (
+            "[postgres]\nurl_file = \"/nowhere\"".into(),
+            vec!["postgres.url_file", "/nowhere", "No such file"],
+        ),
         ("[admin]\nlisten = \"9464\"".into(), vec!["admin.listen", "\"9464\"", "127.0.0.1:9464"]),
         ("[log]\nlevel = \"loud=very\"".into(), vec!["log.level", "loud", "expected error, warn"]),
         ("[log]\nformat = \"xml\"".into(), vec!["log.format", "xml", "auto"]),
         ("[tracing]\nendpoint = \"https://h:4318\"".into(), vec!["tracing.endpoint", "not https"]),
-        ("[tracing]\nendpoint = \"h:4317\"".into(), vec!["tracing.endpoint", "http://127.0.0.1:4318"]),
+        (
+            "[tracing]\nendpoint = \"h:4317\"".into(),
+            vec!["tracing.endpoint", "http://127.0.0.1:4318"],
+        ),
         ("shutdown_grace = \"soon\"".into(), vec!["shutdown_grace", "soon", "duration"]),
         ("shutdown_grace = 5".into(), vec!["shutdown_grace", "5", "duration"]),
         ("outbox = []".into(), vec!["outbox", "at least one"]),
@@ -67,7 +106,15 @@ fn wrong() -> Vec<(String, Vec<&'static str>)> {
         (outbox("table = \"a.b.c\""), vec!["outbox.0.table", "a.b.c", "expected a table"]),
         (outbox("table = \"\""), vec!["outbox.0.table", "is empty"]),
         (outbox("name = \"a b\""), vec!["outbox.0.name", "a b", "expected"]),
-        (outbox("stream = \"events.{\""), vec!["outbox.0.stream", "not closed", "expected a stream name"]),
+        (
+            outbox("stream = \"events.{\""),
+            vec![
+                "outbox.0.stream",
+                "not closed",
+                "expected a \
+            stream name",
+            ],
+        ),
         (outbox("stream = \"events.{}\""), vec!["outbox.0.stream", "no column name"]),
         (outbox("format = \"avro\""), vec!["outbox.0.format", "avro", "cloudevents"]),
         (outbox("batch_rows = 0"), vec!["outbox.0.batch_rows", "found 0", "1 to 10000"]),
@@ -87,7 +134,10 @@ fn wrong() -> Vec<(String, Vec<&'static str>)> {
             "[[outbox]]\nname = \"a\"\n[[outbox]]\nname = \"a\"\ntable = \"b\"".into(),
             vec!["outbox.1.name", "names must differ"],
         ),
-        ("[[outbox]]\nname = \"a\"\n[[outbox]]\nname = \"b\"".into(), vec!["outbox.1.table", "each table once"]),
+        (
+            "[[outbox]]\nname = \"a\"\n[[outbox]]\nname = \"b\"".into(),
+            vec!["outbox.1.table", "each table once"],
+        ),
     ]
 }
 
@@ -136,7 +186,8 @@ async fn a_missing_file_and_a_wrong_flag_are_named() {
     ];
     for (number, (args, code, word)) in table.iter().enumerate() {
         let name = format!("flags-{number}");
-        let mut program = outflow::local::Program::start(&name, binary, args, &[], dir.path()).expect("outflow");
+        let mut program =
+            outflow_local::Program::start(&name, binary, args, &[], dir.path()).expect("outflow");
         let status = program.wait(crate::support::LIMIT).await.expect("an end");
         assert_eq!(status.code(), Some(*code), "{args:?}: {}", program.log());
         assert!(program.log().contains(word), "{args:?}: {}", program.log());
@@ -163,24 +214,40 @@ fn the_example_is_the_default() {
 async fn a_secret_that_others_can_read_is_refused() {
     let stage = Stage::new(&outbox("")).await;
     let file = stage.path().join("postgres-url");
-    std::fs::write(&file, format!("{}?options=-c%20work_mem=4MB\n", stage.postgres.url())).expect("a file");
-    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o644)).expect("a mode");
+    std::fs::write(&file, format!("{}?options=-c%20work_mem=4MB\n", stage.postgres.url()))
+        .expect("a file");
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o644))
+        .expect("a mode");
     let text = std::fs::read_to_string(stage.path().join("outflow.toml")).expect("a file");
-    let text = text.replace(&format!("url = \"{}\"", stage.postgres.url()), "url_file = \"postgres-url\"");
+    let text =
+        text.replace(&format!("url = \"{}\"", stage.postgres.url()), "url_file = \"postgres-url\"");
     std::fs::write(stage.path().join("outflow.toml"), text).expect("a file");
     let envs = [("CREDENTIALS_DIRECTORY", stage.path().to_str().expect("a path"))];
     for args in [&["check", "--offline"][..], &["run", "--once"]] {
         let refused = stage.asked_with(args, &envs).await;
         assert_eq!(refused.code, Some(78), "{refused:?}");
         let said = format!("{}{}", refused.stdout, refused.stderr);
-        assert!(said.contains("postgres.url_file") && said.contains("others can read it (mode 0644)"), "{said}");
+        assert!(
+            said.contains("postgres.url_file") && said.contains("others can read it (mode 0644)"),
+            "{said}"
+        );
         assert!(said.contains("defaultMode: 0440") && !said.contains("work_mem"), "{said}");
     }
     let refused = stage.asked_with(&["check", "--offline"], &envs).await.stdout;
-    let line = refused.split_once("run: ").and_then(|(_, rest)| rest.split_once(" (")).expect("a line to run").0;
-    assert!(std::process::Command::new("sh").args(["-c", line]).status().expect("sh").success(), "{line}");
+    let line = refused
+        .split_once("run: ")
+        .and_then(|(_, rest)| rest.split_once(" ("))
+        .expect("a line to run")
+        .0;
+    assert!(
+        std::process::Command::new("sh").args(["-c", line]).status().expect("sh").success(),
+        "{line}"
+    );
     let checked = stage.asked_with(&["check"], &envs).await.data();
-    assert!(checked.contains(&format!("✓ ok: configuration: {} is closed to others", file.display())), "{checked}");
+    assert!(
+        checked.contains(&format!("✓ ok: configuration: {} is closed to others", file.display())),
+        "{checked}"
+    );
     stage.asked_with(&["run", "--once"], &envs).await.data();
     let nowhere = stage.asked(&["check", "--offline"]).await;
     assert!(nowhere.stdout.contains("postgres-url: No such file"), "{nowhere:?}");
@@ -212,8 +279,11 @@ async fn what_is_missing_in_postgres_is_named_with_its_remedy() {
     stage.configure(&outbox("").replace("name = \"orders\"", "name = \"others\""));
     stage.sql("create role poor login").await;
     let config = std::fs::read_to_string(stage.path().join("outflow.toml")).expect("a file");
-    std::fs::write(stage.path().join("outflow.toml"), config.replace("postgres://postgres@", "postgres://poor@"))
-        .expect("a file");
+    std::fs::write(
+        stage.path().join("outflow.toml"),
+        config.replace("postgres://postgres@", "postgres://poor@"),
+    )
+    .expect("a file");
     // Usage of the schema outflow is needed to see the rest; all of it is told at once.
     let grants = [
         "grant select, delete, update (\"id\") on \"public\".\"outbox\" to \"poor\";",
@@ -229,13 +299,22 @@ async fn what_is_missing_in_postgres_is_named_with_its_remedy() {
         stage.sql(grant).await;
     }
     // Least privilege is enough for the whole job.
-    stage.sql("insert into outbox (aggregate_type, aggregate_id, event_type, payload) values ('order', 'k', 'T', '{}'), ('', 'k', 'T', '{}')").await;
+    stage
+        .sql(
+            "insert into outbox (aggregate_type, aggregate_id, event_type, payload) values \
+        ('order', 'k', 'T', '{}'), ('', 'k', 'T', '{}')",
+        )
+        .await;
     stage.once().await;
     assert_eq!(stage.length("events.order").await, 1);
     assert_eq!(stage.number("select count(*) from outflow.dead_letter").await, 1);
 }
 
-async fn outflow(dir: &std::path::Path, text: &str, envs: &[(&str, &str)]) -> (Option<i32>, String) {
+async fn outflow(
+    dir: &std::path::Path,
+    text: &str,
+    envs: &[(&str, &str)],
+) -> (Option<i32>, String) {
     let file = dir.join("outflow.toml");
     std::fs::write(&file, text).expect("a file");
     let log = dir.join("outflow.log");
@@ -244,7 +323,8 @@ async fn outflow(dir: &std::path::Path, text: &str, envs: &[(&str, &str)]) -> (O
     let binary = std::path::Path::new(env!("CARGO_BIN_EXE_outflow"));
     let config = file.display().to_string();
     let args = ["run", "--once", "--config", &config];
-    let mut program = outflow::local::Program::start("outflow", binary, &args, envs, dir).expect("outflow");
+    let mut program =
+        outflow_local::Program::start("outflow", binary, &args, envs, dir).expect("outflow");
     let status = program.wait(crate::support::LIMIT).await.expect("an end");
     (status.code(), program.log())
 }

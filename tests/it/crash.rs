@@ -1,13 +1,14 @@
-//! Crashes in the middle of a drain: of the relay, of Redis, of Postgres. Nothing lost, nothing doubled, order kept.
+//! Crashes in the middle of a drain: of the relay, of Redis, of Postgres. Nothing lost, nothing
+//! doubled, order kept.
 
 use std::error::Error;
 
 use bytes::BytesMut;
 use outflow::config::{self, Source};
-use outflow::local::{Redis, Signal, eventually};
 use outflow::outbox::table::Table;
-use outflow::redis::{self, Args, Reply};
 use outflow::sink::{GENERATIONS_KEPT, Position, RedisSink, Sink as _};
+use outflow_connect::redis::{self, Args, Reply};
+use outflow_local::{Redis, Signal, eventually};
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
 use crate::support::{LIMIT, Numbered, Stage, outbox};
@@ -31,7 +32,8 @@ async fn a_killed_relay_loses_doubles_and_disorders_nothing() {
     stage.drained().await;
 }
 
-/// A relay that is frozen while another takes over finds its claims gone when it wakes, and appends nothing.
+/// A relay that is frozen while another takes over finds its claims gone when it wakes, and appends
+/// nothing.
 #[tokio::test]
 async fn a_frozen_relay_appends_nothing_when_it_wakes() {
     let stage = Stage::new(&outbox(SMALL_BATCHES)).await;
@@ -39,9 +41,13 @@ async fn a_frozen_relay_appends_nothing_when_it_wakes() {
     let mut frozen = stage.relay();
     stage.reaches("events.order", 1_000).await;
     frozen.signal(Signal::SIGSTOP);
-    // Its seat is held by a session that only the server can end: what `idle_session_timeout` does after 10 s.
+    // Its seat is held by a session that only the server can end: what `idle_session_timeout` does
+    // after 10 s.
     stage
-        .sql("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'outflow control'")
+        .sql(
+            "select pg_terminate_backend(pid) from pg_stat_activity where application_name = \
+            'outflow control'",
+        )
         .await;
     stage.once().await;
     frozen.signal(Signal::SIGCONT);
@@ -91,8 +97,8 @@ async fn terminated_sessions_are_recovered_from() {
     let _relay = stage.relay();
     for reached in [1_000, 3_000, 6_000, 9_000] {
         stage.reaches("events.order", reached).await;
-        let victims =
-            "select count(pg_terminate_backend(pid)) from pg_stat_activity where application_name like 'outflow%'";
+        let victims = "select count(pg_terminate_backend(pid)) from pg_stat_activity where \
+            application_name like 'outflow%'";
         assert!(stage.number(victims).await > 0, "nobody was terminated");
     }
     stage.drained().await;
@@ -118,7 +124,8 @@ async fn servers_may_be_down_at_the_start() {
     numbered.check(&stage, "events.order").await;
 }
 
-/// A full Redis refuses before anything is appended: nothing goes to the dead letters, and the rest follows later.
+/// A full Redis refuses before anything is appended: nothing goes to the dead letters, and the rest
+/// follows later.
 #[tokio::test]
 async fn a_full_redis_is_waited_for() {
     let stage = Stage::new(&outbox(SMALL_BATCHES)).await;
@@ -149,11 +156,15 @@ async fn a_redis_that_lost_its_data_is_noticed() {
     assert!(metrics.contains("outflow_redis_rollbacks_total{outbox=\"orders\"} 1"), "{metrics}");
     relay.terminate();
     assert!(relay.wait(LIMIT).await.expect("an end").success());
-    assert!(relay.log().contains("Redis lost data that it had acknowledged"), "{}", relay.log_tail());
+    assert!(
+        relay.log().contains("Redis lost data that it had acknowledged"),
+        "{}",
+        relay.log_tail()
+    );
 }
 
-/// After a fail-over a doubt comes before the next append, and the new generation knows nothing of what was lost: the member
-/// itself compares, also when somebody else has raised the generation.
+/// After a fail-over a doubt comes before the next append, and the new generation knows nothing of
+/// what was lost: the member itself compares, also when somebody else has raised the generation.
 #[tokio::test]
 async fn a_loss_is_noticed_when_the_generation_has_changed_since() {
     let stage = Stage::new(&outbox("")).await;
@@ -163,12 +174,19 @@ async fn a_loss_is_noticed_when_the_generation_has_changed_since() {
     let journal = stage.command("KEYS", &["outflow:journal:*"]).await;
     let journal = journal.items()[0].string().expect("a key");
     let fields = stage.command("HKEYS", &[&journal]).await;
-    let last = fields.items().iter().filter_map(Reply::string).find(|field| field.starts_with("last:"));
+    let last =
+        fields.items().iter().filter_map(Reply::string).find(|field| field.starts_with("last:"));
     stage.command("HDEL", &[&journal, &last.expect("the number of its last batch")]).await;
     let other = stage.member("two");
     stage.shared_by(2).await;
-    // Whoever raises the generation tells it, if the number was written down by then; else the one who was told it.
-    let told = || [&relay, &other].map(|member| member.log().matches("Redis lost data").count()).iter().sum::<usize>();
+    // Whoever raises the generation tells it, if the number was written down by then; else the one
+    // who was told it.
+    let told = || {
+        [&relay, &other]
+            .map(|member| member.log().matches("Redis lost data").count())
+            .iter()
+            .sum::<usize>()
+    };
     let noticed = eventually(LIMIT, "the loss", async || told() > 0).await;
     assert!(noticed.is_ok(), "{}\n{}", relay.log_tail(), other.log_tail());
     Numbered { rows: 10, keys: 2 }.insert(&stage).await;
@@ -176,7 +194,8 @@ async fn a_loss_is_noticed_when_the_generation_has_changed_since() {
     assert_eq!(told(), 1, "{}\n{}", relay.log_tail(), other.log_tail());
 }
 
-/// By these numbers a member that comes late still sees a loss; but a journal must not grow with every recovery.
+/// By these numbers a member that comes late still sees a loss; but a journal must not grow with
+/// every recovery.
 #[tokio::test]
 async fn the_journal_keeps_the_last_numbers_of_some_generations() {
     const RAISED: i64 = GENERATIONS_KEPT + 10;
@@ -194,7 +213,11 @@ async fn the_journal_keeps_the_last_numbers_of_some_generations() {
     }
     for generation in 1..=RAISED {
         let kept = (generation >= RAISED - GENERATIONS_KEPT).then_some(7);
-        assert_eq!(sink.last_batch(generation, 1).await, Ok(kept), "generation {generation} of {RAISED}");
+        assert_eq!(
+            sink.last_batch(generation, 1).await,
+            Ok(kept),
+            "generation {generation} of {RAISED}"
+        );
     }
     // One that comes late drops no record that is in use again.
     let record = format!("batch:{RAISED}:1:0");
@@ -202,11 +225,19 @@ async fn the_journal_keeps_the_last_numbers_of_some_generations() {
     for (batch, is_dropped) in [(6, false), (8, false), (7, true)] {
         let at = Position { generation: RAISED, member: 1, batch, previous: batch, record: 0 };
         assert_eq!(sink.forget(at, &[0]).await.is_ok(), is_dropped, "after batch {batch}");
-        let left = redis.call("HEXISTS", [sink.journal_key(), &record].into()).await.expect("an answer").int();
+        let left = redis
+            .call("HEXISTS", [sink.journal_key(), &record].into())
+            .await
+            .expect("an answer")
+            .int();
         assert_eq!(left, Some(i64::from(!is_dropped)), "after batch {batch}");
     }
     let fields = redis.call("HLEN", [sink.journal_key()].into()).await.expect("a length").int();
-    assert_eq!(fields, Some(GENERATIONS_KEPT + 3), "those, the generation, and how its rows are named");
+    assert_eq!(
+        fields,
+        Some(GENERATIONS_KEPT + 3),
+        "those, the generation, and how its rows are named"
+    );
     redis.close().await;
 }
 
@@ -226,13 +257,15 @@ impl ToSql for Null {
     to_sql_checked!();
 }
 
-/// The statements of a claim are sent together: had `begin` failed, each would commit by itself, and the delete with it.
+/// The statements of a claim are sent together: had `begin` failed, each would commit by itself,
+/// and the delete with it.
 #[tokio::test]
 async fn a_claim_without_its_transaction_takes_nothing() {
     let stage = Stage::new(&outbox("")).await;
     Numbered { rows: 3, keys: 1 }.insert(&stage).await;
     let client = stage.client().await;
-    let config = config::load(&Source { file: Some(stage.path().join("outflow.toml")) }).expect("a configuration");
+    let config = config::load(&Source { file: Some(stage.path().join("outflow.toml")) })
+        .expect("a configuration");
     let claim = Table::inspect(&client, &config.outboxes[0]).await.expect("a table").sql.claim;
     let generation = stage.number("select generation from outflow.outbox").await;
     let claim = client.prepare(&claim).await.expect("a statement");
@@ -249,8 +282,14 @@ async fn a_claim_without_its_transaction_takes_nothing() {
         client.query(&claim, &parameters.collect::<Vec<_>>()).await.expect("rows").len()
     };
     assert_eq!(take().await, 0, "nothing was set");
-    client.batch_execute("select set_config('outflow.claim', 'open', true)").await.expect("a setting");
+    client
+        .batch_execute("select set_config('outflow.claim', 'open', true)")
+        .await
+        .expect("a setting");
     assert_eq!(take().await, 0, "it was set for a transaction that had ended");
-    client.batch_execute("begin; select set_config('outflow.claim', 'open', true)").await.expect("a transaction");
+    client
+        .batch_execute("begin; select set_config('outflow.claim', 'open', true)")
+        .await
+        .expect("a transaction");
     assert_eq!(take().await, 3);
 }

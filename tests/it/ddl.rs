@@ -1,5 +1,6 @@
-//! DDL under a running relay: it goes on correctly with the table as it is then, or waits and says why. It never ends, never
-//! takes rows from another table than it holds the locks of, and never delivers a value as something else.
+//! DDL under a running relay: it goes on correctly with the table as it is then, or waits and says
+//! why. It never ends, never takes rows from another table than it holds the locks of, and never
+//! delivers a value as something else.
 
 use crate::support::{Stage, check_numbered, outbox};
 
@@ -8,7 +9,8 @@ const FAST: &str = "poll_interval = \"50ms\"";
 fn insert(table: &str, payload: &str) -> String {
     format!(
         "insert into {table} (aggregate_type, aggregate_id, event_type, payload, created_at) \
-         values ('order', '00000000-0000-0000-0000-000000000007', 'T', {payload}, '2024-02-03 04:05:06+00');"
+         values ('order', '00000000-0000-0000-0000-000000000007', 'T', {payload}, '2024-02-03 \
+         04:05:06+00');"
     )
 }
 
@@ -37,7 +39,10 @@ async fn types_may_change_while_it_runs() {
     for (round, (change, payload, expected)) in changes.iter().enumerate() {
         let insert = insert("outbox", payload)
             .replace("(aggregate_type", "(event_id, headers, aggregate_type")
-            .replace("values (", &format!("values ('00000000-0000-0000-0000-{round:012}', '{{\"h\": {round}}}', "));
+            .replace(
+                "values (",
+                &format!("values ('00000000-0000-0000-0000-{round:012}', '{{\"h\": {round}}}', "),
+            );
         stage.sql(&format!("alter table outbox alter {change}")).await;
         stage.sql(&insert).await;
         stage.drained().await;
@@ -57,15 +62,31 @@ async fn types_may_change_while_it_runs() {
 #[tokio::test]
 async fn what_is_missing_is_waited_for() {
     let changes = [
-        ("alter table outbox rename payload to body", "columns.payload", "alter table outbox rename body to payload"),
-        ("alter table outbox rename to elsewhere", "there is no table", "alter table elsewhere rename to outbox"),
+        (
+            "alter table outbox rename payload to body",
+            "columns.payload",
+            "alter table outbox rename body to payload",
+        ),
+        (
+            "alter table outbox rename to elsewhere",
+            "there is no table",
+            "alter table elsewhere rename to outbox",
+        ),
         (
             "create schema s; alter table outbox set schema s",
             "there is no table",
             "alter table s.outbox set schema public",
         ),
-        ("alter table outbox drop created_at", "columns.time", "alter table outbox add created_at timestamptz"),
-        ("alter schema outflow rename to away", "schema outflow is not there", "alter schema away rename to outflow"),
+        (
+            "alter table outbox drop created_at",
+            "columns.time",
+            "alter table outbox add created_at timestamptz",
+        ),
+        (
+            "alter schema outflow rename to away",
+            "schema outflow is not there",
+            "alter schema away rename to outflow",
+        ),
         (
             "create table kept as select * from outflow.outbox; delete from outflow.outbox",
             "is not registered",
@@ -81,19 +102,24 @@ async fn what_is_missing_is_waited_for() {
         stage.sql(back).await;
         stage.sql(&insert("outbox", "'1'")).await;
         stage.drained().await;
-        assert_eq!(stage.length("events.order").await, i64::try_from(round + 1).expect("few"), "{change}");
+        assert_eq!(
+            stage.length("events.order").await,
+            i64::try_from(round + 1).expect("few"),
+            "{change}"
+        );
         assert!(relay.exit_status().is_none(), "{change}: {}", relay.log_tail());
     }
 }
 
-/// Another table under the old name, with rows that look the same: neither is touched before it is clear which is meant.
+/// Another table under the old name, with rows that look the same: neither is touched before it is
+/// clear which is meant.
 #[tokio::test]
 async fn another_table_under_the_same_name_is_not_drained_in_its_place() {
     let stage = Stage::new(&outbox(FAST)).await;
     let _relay = stage.relay();
     stage.ready(200).await;
-    let swap =
-        "begin; alter table outbox rename to outbox_old; create table outbox (like outbox_old including all); commit;";
+    let swap = "begin; alter table outbox rename to outbox_old; create table outbox (like \
+        outbox_old including all); commit;";
     stage.sql(swap).await;
     stage.sql(&insert("outbox", "'1'")).await;
     stage.not_ready("is not registered").await;
@@ -113,17 +139,29 @@ async fn a_table_that_gets_children_goes_on_in_order() {
     stage.ready(200).await;
     let row = |table: &str, offset: i32, from: i32, to: i32| {
         format!(
-            "insert into {table} (id, event_id, aggregate_type, aggregate_id, event_type, payload, headers, created_at) \
+            "insert into {table} (id, event_id, aggregate_type, aggregate_id, event_type, \
+                payload, headers, created_at) \
              overriding system value \
-             select 6 * i + {offset} + m, gen_random_uuid(), 'order', k, 'T', jsonb_build_object('key', k, 'n', i), '{{}}', now() \
-             from generate_series({from}, {to}) i, unnest(array['{table}a', '{table}b']) with ordinality u (k, m);"
+             select 6 * i + {offset} + m, gen_random_uuid(), 'order', k, 'T', \
+             jsonb_build_object('key', k, 'n', i), '{{}}', now() \
+             from generate_series({from}, {to}) i, unnest(array['{table}a', '{table}b']) with \
+             ordinality u (k, m);"
         )
     };
     stage.sql(&row("outbox", 0, 1, 30)).await;
     stage.drained().await;
-    stage.sql("create table c1 (like outbox including all); create table c2 (like outbox including all)").await;
+    stage
+        .sql(
+            "create table c1 (like outbox including all); create table c2 (like outbox \
+        including all)",
+        )
+        .await;
     let rows = [row("outbox", 0, 31, 60), row("c1", 2, 1, 60), row("c2", 4, 1, 60)].concat();
-    stage.sql(&format!("begin; {rows} alter table c1 inherit outbox; alter table c2 inherit outbox; commit")).await;
+    stage
+        .sql(&format!(
+            "begin; {rows} alter table c1 inherit outbox; alter table c2 inherit outbox; commit"
+        ))
+        .await;
     stage.drained().await;
     stage.sql(&row("c1", 2, 61, 90)).await;
     stage.drained().await;

@@ -1,11 +1,13 @@
-//! The demo, whole: the real programs over real servers, its verdict, and that nothing is left when it ends.
+//! The demo, whole: the real programs over real servers, its verdict, and that nothing is left when
+//! it ends.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
-use outflow::local::{Program, Signal, eventually};
+use crate::support::program;
+use outflow_local::{Program, Signal, eventually};
 use tempfile::TempDir;
 
 const LIMIT: Duration = Duration::from_mins(2);
@@ -36,8 +38,14 @@ async fn the_saga_comes_out_right_whoever_is_killed() {
     assert!(log.contains("stock, reservations, payments and orders agree"), "{log}");
     assert!(log.matches("        killed ").count() > 4, "{log}");
     let orders = log.lines().find(|line| line.starts_with("orders  ")).expect("how they ended");
-    let ends: Vec<u64> = orders.split(|c: char| !c.is_ascii_digit()).filter_map(|digits| digits.parse().ok()).collect();
-    assert!(ends.len() == 3 && ends.iter().all(|count| *count > 0), "each end should occur: {orders}");
+    let ends: Vec<u64> = orders
+        .split(|c: char| !c.is_ascii_digit())
+        .filter_map(|digits| digits.parse().ok())
+        .collect();
+    assert!(
+        ends.len() == 3 && ends.iter().all(|count| *count > 0),
+        "each end should occur: {orders}"
+    );
     assert_eq!(ends.iter().sum::<u64>(), 400, "{orders}");
     assert_nothing_left(&dir, &log);
 }
@@ -46,7 +54,9 @@ async fn the_saga_comes_out_right_whoever_is_killed() {
 async fn ctrl_c_ends_an_endless_run_with_a_verdict() {
     let dir = directory();
     let mut demo = start(&dir, &["--rate", "200"]);
-    eventually(LIMIT, "a first line", async || demo.log().contains("backlog")).await.expect("it runs");
+    eventually(LIMIT, "a first line", async || demo.log().contains("backlog"))
+        .await
+        .expect("it runs");
     demo.signal(Signal::SIGINT);
     let status = demo.wait(LIMIT).await.expect("its end");
     let log = demo.log();
@@ -59,16 +69,21 @@ async fn ctrl_c_ends_an_endless_run_with_a_verdict() {
 async fn a_second_signal_ends_it_at_once_and_still_leaves_nothing() {
     let dir = directory();
     let mut demo = start(&dir, &["--orders", "1000000"]);
-    eventually(LIMIT, "a first line", async || demo.log().contains("backlog")).await.expect("it runs");
+    eventually(LIMIT, "a first line", async || demo.log().contains("backlog"))
+        .await
+        .expect("it runs");
     demo.signal(Signal::SIGINT);
-    eventually(LIMIT, "its answer", async || demo.log().contains("stopping in order")).await.expect("an answer");
+    eventually(LIMIT, "its answer", async || demo.log().contains("stopping in order"))
+        .await
+        .expect("an answer");
     demo.signal(Signal::SIGTERM);
     let status = demo.wait(LIMIT).await.expect("its end");
     assert_eq!(status.code(), Some(130), "{}", demo.log());
     assert_nothing_left(&dir, &demo.log());
 }
 
-/// A directory for temporary ones. Open to others, so that an unprivileged Postgres reaches what is inside.
+/// A directory for temporary ones. Open to others, so that an unprivileged Postgres reaches what is
+/// inside.
 fn directory() -> TempDir {
     let dir = tempfile::tempdir().expect("a directory");
     std::fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).expect("our own directory");
@@ -77,12 +92,15 @@ fn directory() -> TempDir {
 
 fn start(dir: &TempDir, args: &[&str]) -> Program {
     let temporary = dir.path().to_str().expect("a path in UTF-8");
-    let demo = Path::new(env!("CARGO_BIN_EXE_demo"));
+    let demo = Path::new(program("demo"));
     Program::start("demo", demo, args, &[("TMPDIR", temporary)], dir.path()).expect("the demo")
 }
 
 fn assert_nothing_left(dir: &TempDir, log: &str) {
-    let left = std::fs::read_dir(dir.path()).expect("the directory").flatten().map(|entry| entry.file_name());
+    let left = std::fs::read_dir(dir.path())
+        .expect("the directory")
+        .flatten()
+        .map(|entry| entry.file_name());
     assert_eq!(left.collect::<Vec<_>>(), ["demo.log"]);
     let ports: Vec<u16> = log
         .lines()
@@ -91,6 +109,9 @@ fn assert_nothing_left(dir: &TempDir, log: &str) {
         .collect();
     assert_eq!(ports.len(), 7, "{log}");
     for port in ports {
-        assert!(std::net::TcpStream::connect(("127.0.0.1", port)).is_err(), "somebody still listens on {port}");
+        assert!(
+            std::net::TcpStream::connect(("127.0.0.1", port)).is_err(),
+            "somebody still listens on {port}"
+        );
     }
 }

@@ -15,8 +15,11 @@ async fn every_field_is_passed_on_exactly() {
     stage
         .sql(&format!(
             r#"insert into outbox (event_id, aggregate_type, aggregate_id, event_type, payload, headers, created_at) values
-            ('{ID}01', 'order', 'o-1', 'OrderCreated', '{{"a": 1, "text": "Grüße 🎉 \"q\""}}', '{{}}', '2026-11-21 10:00:00+02'),
-            ('{ID}02', 'order', 'schlüssel ✓', 'Ünïcode', '[]', '{{"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}}', '2026-11-21 10:00:00.123456Z'),
+            ('{ID}01', 'order', 'o-1', 'OrderCreated', '{{"a": 1, "text": "Grüße 🎉 \"q\""}}',
+                '{{}}', '2026-11-21 10:00:00+02'),
+            ('{ID}02', 'order', 'schlüssel ✓', 'Ünïcode', '[]',
+                '{{"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}}',
+                '2026-11-21 10:00:00.123456Z'),
             ('{ID}03', 'order', '', '', '"{large}"', '{{}}', '1999-12-31 23:59:59Z')"#
         ))
         .await;
@@ -36,7 +39,10 @@ async fn every_field_is_passed_on_exactly() {
             ("key", "schlüssel ✓"),
             ("time", "2026-11-21T10:00:00.123456Z"),
             ("payload", "[]"),
-            ("headers", r#"{"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}"#),
+            (
+                "headers",
+                r#"{"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}"#,
+            ),
         ]),
         fields([
             ("id", &format!("{ID}03")),
@@ -55,7 +61,10 @@ async fn each_format_has_its_own_fields() {
     let formats = [
         ("fields", "id type key time payload headers"),
         ("payload", "payload"),
-        ("cloudevents", "specversion id source type partitionkey time datacontenttype data headers"),
+        (
+            "cloudevents",
+            "specversion id source type partitionkey time datacontenttype data headers",
+        ),
         ("debezium", "key value headers"),
     ];
     let stage = Stage::new(&outbox("")).await;
@@ -86,8 +95,10 @@ async fn payloads_of_every_type_keep_their_bytes() {
     ];
     let section = |name: &str| {
         format!(
-            "[[outbox]]\nname = \"{name}\"\ntable = \"app.{name}\"\nstream = \"s.{name}\"\n[outbox.columns]\nid = \"id\"\n\
-             event_id = \"id\"\nkey = \"\"\ntype = \"kind\"\npayload = \"body\"\nheaders = \"\"\ntime = \"\"\n"
+            "[[outbox]]\nname = \"{name}\"\ntable = \"app.{name}\"\nstream = \
+                \"s.{name}\"\n[outbox.columns]\nid = \"id\"\n\
+             event_id = \"id\"\nkey = \"\"\ntype = \"kind\"\npayload = \"body\"\nheaders = \
+             \"\"\ntime = \"\"\n"
         )
     };
     let stage = Stage::bare(&section("none")).await;
@@ -104,7 +115,8 @@ async fn payloads_of_every_type_keep_their_bytes() {
         stage.migrate().await;
         stage.once().await;
         let entries = stage.entries(&format!("s.{name}")).await;
-        let expected = fields([("id", "7"), ("type", "K"), ("key", ""), ("time", ""), ("payload", expected)]);
+        let expected =
+            fields([("id", "7"), ("type", "K"), ("key", ""), ("time", ""), ("payload", expected)]);
         assert_eq!(entries, [expected], "{kind}");
     }
     assert_eq!(types.len(), 6);
@@ -136,8 +148,10 @@ async fn a_debezium_table_is_drained_by_mapping_its_columns() {
             "create table outboxevent (id uuid primary key, aggregatetype varchar(255) not null, \
                aggregateid varchar(255) not null, type varchar(255) not null, payload jsonb, \
                created timestamp not null default clock_timestamp()); \
-             insert into outboxevent select ('{ID}' || lpad(i::text, 2, '0'))::uuid, 'order', 'k' || i % 2, 'T', \
-               jsonb_build_object('n', i), timestamp '2026-01-01' - i * interval '1 second' from generate_series(1, 9) i"
+             insert into outboxevent select ('{ID}' || lpad(i::text, 2, '0'))::uuid, 'order', 'k' \
+             || i % 2, 'T', \
+               jsonb_build_object('n', i), timestamp '2026-01-01' - i * interval '1 second' from \
+               generate_series(1, 9) i"
         ))
         .await;
     stage.migrate().await;
@@ -155,9 +169,12 @@ async fn a_partitioned_table_is_drained_in_order() {
     let stage = Stage::bare(&outbox("batch_rows = 7")).await;
     stage
         .sql(
-            "create table outbox (id bigint generated always as identity, event_id uuid not null default gen_random_uuid(), \
-               aggregate_type text not null, aggregate_id text not null, event_type text not null, payload jsonb not null, \
-               headers jsonb not null default '{}', created_at timestamptz not null default now(), primary key (id, aggregate_type)) \
+            "create table outbox (id bigint generated always as identity, event_id uuid not null \
+                default gen_random_uuid(), \
+               aggregate_type text not null, aggregate_id text not null, event_type text not \
+               null, payload jsonb not null, \
+               headers jsonb not null default '{}', created_at timestamptz not null default \
+               now(), primary key (id, aggregate_type)) \
              partition by list (aggregate_type); \
              create table outbox_a partition of outbox for values in ('order'); \
              create table outbox_b partition of outbox default",
@@ -175,11 +192,16 @@ async fn a_partitioned_table_is_drained_in_order() {
 async fn rows_can_be_marked_instead_of_deleted() {
     let stage = Stage::new(&outbox("")).await;
     stage.sql("alter table outbox add published_at timestamptz").await;
-    stage.configure(&outbox("settle = \"mark\"\nbatch_rows = 10\n[outbox.columns]\nsettled = \"published_at\""));
+    stage.configure(&outbox(
+        "settle = \"mark\"\nbatch_rows = 10\n[outbox.columns]\nsettled = \"published_at\"",
+    ));
     let numbered = crate::support::Numbered { rows: 55, keys: 4 };
     numbered.insert(&stage).await;
     stage.once().await;
     stage.once().await;
     numbered.check(&stage, "events.order").await;
-    assert_eq!(stage.number("select count(*) from outbox where published_at is not null").await, 55);
+    assert_eq!(
+        stage.number("select count(*) from outbox where published_at is not null").await,
+        55
+    );
 }

@@ -4,20 +4,27 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use outflow::local::{Program, eventually, free_port};
+use outflow_local::{Program, eventually, free_port};
 use serde_json::json;
 
-use crate::support::{LIMIT, Stage, outbox, python_environment};
+use crate::support::{LIMIT, Stage, outbox};
 
-/// The packages of the `FastAPI` example, installed once for both tests; `None` where that cannot be done.
+/// The packages of the `FastAPI` example, installed once for both tests; `None` where that cannot
+/// be done.
 #[expect(clippy::print_stderr, reason = "that it was left out must show")]
 static FASTAPI: LazyLock<Option<PathBuf>> = LazyLock::new(|| {
-    let requirements = fs::read_to_string(folder().join("requirements.txt")).expect("the requirements");
+    let requirements =
+        fs::read_to_string(folder().join("requirements.txt")).expect("the requirements");
     let packages: Vec<&str> = requirements.lines().collect();
-    let python = python_environment("fastapi", &packages);
+    let python = outflow_local::python_environment(
+        Path::new(env!("CARGO_TARGET_TMPDIR")),
+        "fastapi",
+        &packages,
+    );
     if python.is_none() {
         eprintln!(
-            "LEFT OUT: no Python packages can be installed here (python3 -m venv, pip): deploy/examples/fastapi did not run"
+            "LEFT OUT: no Python packages can be installed here (python3 -m venv, pip): \
+                deploy/examples/fastapi did not run"
         );
     }
     python
@@ -33,7 +40,11 @@ fn service(stage: &Stage, python: &Path) -> (Program, u16) {
     let with_driver = stage.postgres.url().replacen("postgres://", "postgresql+psycopg://", 1);
     let args = ["service:app", "--app-dir", &folder, "--port", &port.to_string()];
     let env = [("DATABASE_URL", with_driver.as_str()), ("PYTHONDONTWRITEBYTECODE", "1")];
-    (Program::start("service", &python.join("bin/uvicorn"), &args, &env, stage.path()).expect("the service"), port)
+    (
+        Program::start("service", &python.join("bin/uvicorn"), &args, &env, stage.path())
+            .expect("the service"),
+        port,
+    )
 }
 
 /// Starts a consumer of the example, of this name.
@@ -47,7 +58,8 @@ fn consumers<'a>(
     move |log, name| {
         let own = [("DATABASE_URL", &*postgres), ("REDIS_URL", &redis), ("CONSUMER", name)];
         let env = [&own, more].concat();
-        Program::start(log, &python.join("bin/python"), &[&script], &env, &dir).expect("the consumer")
+        Program::start(log, &python.join("bin/python"), &[&script], &env, &dir)
+            .expect("the consumer")
     }
 }
 
@@ -68,16 +80,21 @@ async fn fastapi_writes_to_the_outbox_and_redis_py_makes_each_effect_once() {
     };
     let waited = eventually(LIMIT, "the service to be ready", ready).await;
     waited.unwrap_or_else(|error| panic!("{error}: {}", service.log_tail()));
-    for (name, email, status) in
-        [("Ada", "ada@example.org", 201), ("Bob", "bob@example.org", 201), ("Eve", "ada@example.org", 409)]
-    {
+    for (name, email, status) in [
+        ("Ada", "ada@example.org", 201),
+        ("Bob", "bob@example.org", 201),
+        ("Eve", "ada@example.org", 409),
+    ] {
         let customer = json!({ "name": name, "email": email });
-        let answer = http.post(format!("{base}/customers")).json(&customer).send().await.expect("an answer");
+        let answer =
+            http.post(format!("{base}/customers")).json(&customer).send().await.expect("an answer");
         assert_eq!(answer.status().as_u16(), status, "{name}: {}", service.log_tail());
     }
     let mails = "select count(*) from welcome_mail";
     let client = stage.client().await;
-    let sent = async |count: i64| client.query_one(mails, &[]).await.is_ok_and(|row| row.get::<_, i64>(0) == count);
+    let sent = async |count: i64| {
+        client.query_one(mails, &[]).await.is_ok_and(|row| row.get::<_, i64>(0) == count)
+    };
     let waited = eventually(LIMIT, "two mails", async || sent(2).await).await;
     waited.unwrap_or_else(|error| panic!("{error}: {}", first.log_tail()));
     // The one that was rolled back left no event.
@@ -87,7 +104,12 @@ async fn fastapi_writes_to_the_outbox_and_redis_py_makes_each_effect_once() {
     first.kill();
 
     stage.command("XGROUP", &["SETID", "events.customer", "welcome", "0"]).await;
-    stage.command("XREADGROUP", &["GROUP", "welcome", "one", "COUNT", "1", "STREAMS", "events.customer", ">"]).await;
+    stage
+        .command(
+            "XREADGROUP",
+            &["GROUP", "welcome", "one", "COUNT", "1", "STREAMS", "events.customer", ">"],
+        )
+        .await;
     let customer = json!({ "name": "Eve", "email": "eve@example.org" });
     http.post(format!("{base}/customers")).json(&customer).send().await.expect("an answer");
     let mut second = consumer("consumer", "one");
@@ -120,7 +142,9 @@ async fn both_survive_restarts_of_both_servers_and_what_others_append() {
         http.post(&url).json(&customer).send().await.map(|answer| answer.status().as_u16())
     };
     let placed = async |name: &str| {
-        let waited = eventually(LIMIT, name, async || place(name).await.is_ok_and(|status| status == 201)).await;
+        let waited =
+            eventually(LIMIT, name, async || place(name).await.is_ok_and(|status| status == 201))
+                .await;
         waited.unwrap_or_else(|error| panic!("{error}: {}", service.log_tail()));
     };
     placed("ada").await;
@@ -128,9 +152,22 @@ async fn both_survive_restarts_of_both_servers_and_what_others_append() {
     // Texts that are none, numbers that are none, and what no index takes.
     let long = "x".repeat(9_000);
     for name in [r#""\ud800""#, r#""e\udc00ve""#, "NaN", "1e999", &format!("{long:?}")] {
-        for body in [format!(r#"{{"name":{name},"email":"e"}}"#), format!(r#"{{"name":"n","email":{name}}}"#)] {
-            let answer = http.post(&url).header("content-type", "application/json").body(body.clone()).send().await;
-            assert_eq!(answer.expect("an answer").status().as_u16(), 422, "{}", &body[..body.len().min(60)]);
+        for body in [
+            format!(r#"{{"name":{name},"email":"e"}}"#),
+            format!(r#"{{"name":"n","email":{name}}}"#),
+        ] {
+            let answer = http
+                .post(&url)
+                .header("content-type", "application/json")
+                .body(body.clone())
+                .send()
+                .await;
+            assert_eq!(
+                answer.expect("an answer").status().as_u16(),
+                422,
+                "{}",
+                &body[..body.len().min(60)]
+            );
         }
     }
     let mails = async |stage: &Stage, count: i64, who: &Program| {
@@ -139,7 +176,9 @@ async fn both_survive_restarts_of_both_servers_and_what_others_append() {
             let row = client.query_one("select count(*) from welcome_mail", &[]).await;
             row.is_ok_and(|row| row.get::<_, i64>(0) == count)
         };
-        eventually(LIMIT, "the mails", all).await.unwrap_or_else(|error| panic!("{error}: {}", who.log_tail()));
+        eventually(LIMIT, "the mails", all)
+            .await
+            .unwrap_or_else(|error| panic!("{error}: {}", who.log_tail()));
     };
     mails(&stage, 1, &one).await;
 
@@ -168,17 +207,22 @@ async fn both_survive_restarts_of_both_servers_and_what_others_append() {
     placed("cleo").await;
     mails(&stage, 3, &one).await;
     let buried = async || stage.length("events.customer.dead").await == 4;
-    eventually(LIMIT, "four dead letters", buried).await.unwrap_or_else(|error| panic!("{error}: {}", one.log_tail()));
+    eventually(LIMIT, "four dead letters", buried)
+        .await
+        .unwrap_or_else(|error| panic!("{error}: {}", one.log_tail()));
 
     // What one had in hand when it was lost is taken over by two.
     one.kill();
     placed("dan").await;
     stage.reaches("events.customer", 8).await;
-    stage.command("XREADGROUP", &["GROUP", "welcome", "one", "STREAMS", "events.customer", ">"]).await;
+    stage
+        .command("XREADGROUP", &["GROUP", "welcome", "one", "STREAMS", "events.customer", ">"])
+        .await;
     let mut two = consumer("two");
     mails(&stage, 4, &two).await;
 
-    // A restart of Redis that keeps everything, and one that goes back to what was saved: nothing is mailed twice.
+    // A restart of Redis that keeps everything, and one that goes back to what was saved: nothing
+    // is mailed twice.
     stage.command("SAVE", &[]).await;
     stage.redis.stop().await.expect("a stop");
     stage.redis.start_again().await.expect("a start");

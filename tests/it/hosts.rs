@@ -1,13 +1,14 @@
-//! Several hosts in an address of Postgres: one that is dead, in whatever way, hides none of the others.
+//! Several hosts in an address of Postgres: one that is dead, in whatever way, hides none of the
+//! others.
 
 use std::any::Any;
 use std::path::Path;
 
-use outflow::local::{Program, eventually, free_port};
+use outflow_local::{Program, eventually, free_port};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
-use crate::support::{LIMIT, Numbered, Stage, outbox};
+use crate::support::{LIMIT, Numbered, Stage, outbox, program};
 
 /// Takes connections and says nothing, for as long as what is returned beside its port lives.
 fn silent() -> (Box<dyn Any>, u16) {
@@ -40,12 +41,14 @@ fn behind(stage: &Stage, port: u16) -> String {
 fn api(stage: &Stage, url: &str) -> (Program, String) {
     let listen = format!("127.0.0.1:{}", free_port().expect("a port"));
     let args = ["--listen", &listen, "--postgres-url", url];
-    let api = Program::start("order-api", Path::new(env!("CARGO_BIN_EXE_order-api")), &args, &[], stage.path());
+    let api =
+        Program::start("order-api", Path::new(program("order-api")), &args, &[], stage.path());
     (api.expect("order-api"), format!("http://{listen}/readyz"))
 }
 
 async fn until_ready(api: &Program, readyz: &str) {
-    let ready = async || reqwest::get(readyz).await.is_ok_and(|answer| answer.status().is_success());
+    let ready =
+        async || reqwest::get(readyz).await.is_ok_and(|answer| answer.status().is_success());
     assert!(eventually(LIMIT, "readiness", ready).await.is_ok(), "{}", api.log_tail());
 }
 
@@ -82,7 +85,8 @@ async fn forward(listener: &TcpListener, to: u16, sessions: &mut JoinSet<()>) {
     }
 }
 
-/// A probe gives up before a silent host has had its time; the next one must not wait for the same host again.
+/// A probe gives up before a silent host has had its time; the next one must not wait for the same
+/// host again.
 #[tokio::test]
 async fn a_host_that_falls_silent_is_left_though_probes_give_up_early() {
     let stage = Stage::new(&outbox("")).await;

@@ -1,16 +1,17 @@
-//! Clients that are slow, or many, at the listeners of all programs: nobody else is kept out, and a stop ends well.
+//! Clients that are slow, or many, at the listeners of all programs: nobody else is kept out, and a
+//! stop ends well.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use outflow::local::{Program, eventually, free_port};
+use outflow_local::{Program, eventually, free_port};
 use reqwest::StatusCode;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use crate::support::{LIMIT, Stage, outbox};
+use crate::support::{LIMIT, Stage, outbox, program};
 
 /// More than the programs have file descriptors.
 const CONNECTIONS: usize = 140;
@@ -31,20 +32,35 @@ impl Served {
         let config = stage.path().join("outflow.toml").display().to_string();
         let (binary, args): (&str, &[&str]) = match name {
             "relay" => (env!("CARGO_BIN_EXE_outflow"), &["run", "--config", &config]),
-            "order-api" => (env!("CARGO_BIN_EXE_order-api"), &["--listen", &listen, "--postgres-url", &postgres]),
+            "order-api" => {
+                (program("order-api"), &["--listen", &listen, "--postgres-url", &postgres])
+            }
             _ => (
-                env!("CARGO_BIN_EXE_order-consumer"),
-                &["--listen", &listen, "--postgres-url", &postgres, "--redis-url", &redis, "--consumer", "one"],
+                program("order-consumer"),
+                &[
+                    "--listen",
+                    &listen,
+                    "--postgres-url",
+                    &postgres,
+                    "--redis-url",
+                    &redis,
+                    "--consumer",
+                    "one",
+                ],
             ),
         };
         let args = [&["--nofile=128", binary], args, more].concat();
         let envs = [("OUTFLOW_ADMIN__LISTEN", listen.as_str())];
-        let program = Program::start(name, Path::new("prlimit"), &args, &envs, stage.path()).expect(name);
-        // Each request on a connection of its own, which has to get in: one that is kept may be closed while the next is sent.
+        let program =
+            Program::start(name, Path::new("prlimit"), &args, &envs, stage.path()).expect(name);
+        // Each request on a connection of its own, which has to get in: one that is kept may be
+        // closed while the next is sent.
         let http = reqwest::Client::builder().no_proxy().timeout(LIMIT).pool_max_idle_per_host(0);
         let http = http.build().expect("a client");
         let served = Self { program, listen, http };
-        eventually(LIMIT, name, async || served.is("/readyz", StatusCode::OK).await).await.expect("in time");
+        eventually(LIMIT, name, async || served.is("/readyz", StatusCode::OK).await)
+            .await
+            .expect("in time");
         served
     }
 
@@ -54,8 +70,10 @@ impl Served {
     }
 
     async fn order(&self) -> StatusCode {
-        let request =
-            self.http.post(format!("http://{}/orders", self.listen)).header("content-type", "application/json");
+        let request = self
+            .http
+            .post(format!("http://{}/orders", self.listen))
+            .header("content-type", "application/json");
         request.body(ORDER).send().await.expect("an answer").status()
     }
 
@@ -104,8 +122,11 @@ async fn many_who_send_half_a_head_keep_nobody_out() {
 #[tokio::test]
 async fn a_slow_body_takes_nothing_from_others_and_is_a_408() {
     let stage = Stage::new(&outbox("")).await;
-    let served = Served::start(&stage, "order-api", &["--requests-max", "1", "--postgres-connections", "1"]).await;
-    let head = "POST /orders HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{";
+    let served =
+        Served::start(&stage, "order-api", &["--requests-max", "1", "--postgres-connections", "1"])
+            .await;
+    let head = "POST /orders HTTP/1.1\r\nHost: h\r\nContent-Type: \
+        application/json\r\nContent-Length: 100\r\n\r\n{";
     let mut slow = Vec::new();
     for _ in 0..10 {
         slow.push(served.connect(head.as_bytes()).await);
@@ -116,7 +137,10 @@ async fn a_slow_body_takes_nothing_from_others_and_is_a_408() {
         let read = stream.read_to_string(&mut answer);
         tokio::time::timeout(LIMIT, read).await.expect("in time").expect("an answer, and the end");
         assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
-        assert!(answer.contains("application/problem+json") && answer.contains("\"status\":408"), "{answer}");
+        assert!(
+            answer.contains("application/problem+json") && answer.contains("\"status\":408"),
+            "{answer}"
+        );
     }
     // Nor is one waited for at a stop.
     let mut last = served.connect(head.as_bytes()).await;
@@ -145,8 +169,8 @@ async fn many_who_send_half_a_body_keep_nobody_out() {
     }
 }
 
-/// The same from clients that come back as soon as they are dropped, so that connections are always new, and heads on their
-/// way, when somebody has to make room.
+/// The same from clients that come back as soon as they are dropped, so that connections are always
+/// new, and heads on their way, when somebody has to make room.
 #[tokio::test]
 async fn many_who_send_half_a_body_again_and_again_keep_nobody_out() {
     let stage = Stage::new(&outbox("")).await;
@@ -158,7 +182,11 @@ async fn many_who_send_half_a_body_again_and_again_keep_nobody_out() {
             slow.spawn(half_a_body_again_and_again(served.listen.clone(), Arc::clone(&timed_out)));
         }
         for _ in 0..5 {
-            assert!(served.is("/livez", StatusCode::OK).await, "{name}: {}", served.program.log_tail());
+            assert!(
+                served.is("/livez", StatusCode::OK).await,
+                "{name}: {}",
+                served.program.log_tail()
+            );
             if name == "order-api" {
                 assert_eq!(served.order().await, StatusCode::CREATED);
             }
@@ -170,14 +198,16 @@ async fn many_who_send_half_a_body_again_and_again_keep_nobody_out() {
 }
 
 async fn half_a_body_again_and_again(listen: String, timed_out: Arc<AtomicUsize>) {
-    let head = b"POST /orders HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{";
+    let head = b"POST /orders HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n\
+        Content-Length: 100\r\n\r\n{";
     loop {
         let Ok(mut stream) = TcpStream::connect(&listen).await else {
             tokio::task::yield_now().await;
             continue;
         };
         let mut answer = String::new();
-        if stream.write_all(head).await.is_ok() && stream.read_to_string(&mut answer).await.is_ok() {
+        if stream.write_all(head).await.is_ok() && stream.read_to_string(&mut answer).await.is_ok()
+        {
             timed_out.fetch_add(answer.matches("HTTP/1.1 408 ").count(), Ordering::SeqCst);
         }
     }
@@ -211,10 +241,14 @@ async fn pipelined_requests_are_answered_and_idle_connections_end_with_the_progr
     let stage = Stage::new(&outbox("")).await;
     for name in ["relay", "order-api", "order-consumer"] {
         let served = Served::start(&stage, name, &[]).await;
-        let mut pipelined = served.connect(&b"GET /livez HTTP/1.1\r\nHost: h\r\n\r\n".repeat(3)).await;
+        let mut pipelined =
+            served.connect(&b"GET /livez HTTP/1.1\r\nHost: h\r\n\r\n".repeat(3)).await;
         let (mut answers, mut bytes) = (String::new(), [0; 1024]);
         while answers.matches("HTTP/1.1 200 OK").count() < 3 {
-            let count = tokio::time::timeout(LIMIT, pipelined.read(&mut bytes)).await.expect("in time").expect("bytes");
+            let count = tokio::time::timeout(LIMIT, pipelined.read(&mut bytes))
+                .await
+                .expect("in time")
+                .expect("bytes");
             assert!(count > 0, "{name} closed: {answers}");
             answers.push_str(&String::from_utf8_lossy(&bytes[..count]));
         }
@@ -234,13 +268,18 @@ async fn order_api_can_serve_its_probes_elsewhere() {
     let listen = format!("127.0.0.1:{}", free_port().expect("a port"));
     let postgres = stage.postgres.url();
     let args = ["--listen", &listen, "--admin-listen", &own, "--postgres-url", &postgres];
-    let program = Program::start("order-api", Path::new(env!("CARGO_BIN_EXE_order-api")), &args, &[], stage.path());
+    let program =
+        Program::start("order-api", Path::new(program("order-api")), &args, &[], stage.path());
     let http = reqwest::Client::builder().no_proxy().timeout(LIMIT).build().expect("a client");
-    let (own, listen) =
-        (Served { program: program.expect("order-api"), listen: own, http: http.clone() }, async |path: &str| {
+    let (own, listen) = (
+        Served { program: program.expect("order-api"), listen: own, http: http.clone() },
+        async |path: &str| {
             http.get(format!("http://{listen}{path}")).send().await.expect("an answer").status()
-        });
-    eventually(LIMIT, "readiness", async || own.is("/readyz", StatusCode::OK).await).await.expect("in time");
+        },
+    );
+    eventually(LIMIT, "readiness", async || own.is("/readyz", StatusCode::OK).await)
+        .await
+        .expect("in time");
     for path in ["/livez", "/readyz", "/metrics"] {
         assert!(own.is(path, StatusCode::OK).await, "{path}");
         assert_eq!(listen(path).await, StatusCode::NOT_FOUND, "{path}");

@@ -1,7 +1,8 @@
-//! A server that is broken, in whatever way, while the relay runs: what it says is for people, and is said once an incident.
+//! A server that is broken, in whatever way, while the relay runs: what it says is for people, and
+//! is said once an incident.
 
 use futures_util::future::join_all;
-use outflow::local::{Program, eventually, free_port};
+use outflow_local::{Program, eventually, free_port};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -55,7 +56,8 @@ fn complaints(log: &str) -> Vec<Value> {
     lines.filter(|line| line["level"] == "WARN" || line["level"] == "ERROR").collect()
 }
 
-/// Runs a relay until it has tried for some seconds or given up. Returns its log and what its probe said.
+/// Runs a relay until it has tried for some seconds or given up. Returns its log and what its probe
+/// said.
 async fn tried(stage: &Stage, of: &str, envs: &[(&str, &str)]) -> (String, String) {
     let port = free_port().expect("a port");
     let listen = format!("127.0.0.1:{port}");
@@ -69,13 +71,23 @@ async fn tried(stage: &Stage, of: &str, envs: &[(&str, &str)]) -> (String, Strin
         if relay.exit_status().is_some() {
             return Some(String::new());
         }
-        let status = reqwest::get(format!("http://{listen}/status")).await.ok()?.json::<Value>().await.ok()?;
+        let status = reqwest::get(format!("http://{listen}/status"))
+            .await
+            .ok()?
+            .json::<Value>()
+            .await
+            .ok()?;
         // A server that says nothing is waited for first.
         if complaints(&relay.log()).is_empty() {
             return None;
         }
         let seconds = status["outboxes"][0]["problem_seconds"].as_u64()?;
-        let ready = reqwest::get(format!("http://{listen}/readyz?verbose")).await.ok()?.text().await.ok()?;
+        let ready = reqwest::get(format!("http://{listen}/readyz?verbose"))
+            .await
+            .ok()?
+            .text()
+            .await
+            .ok()?;
         (seconds >= 3).then(|| format!("{status}\n{ready}"))
     });
     let said = tries.await.unwrap_or_else(|error| panic!("{of}: {error}: {}", relay.log_tail()));
@@ -100,7 +112,8 @@ async fn a_broken_redis_is_a_few_readable_lines() {
     ];
     let plain = ports.iter().map(|port| format!("redis://127.0.0.1:{port}"));
     let tls = ports.iter().take(4).chain([&redis]).map(|port| format!("rediss://127.0.0.1:{port}"));
-    let users = [format!("redis://nobody:x@127.0.0.1:{redis}"), format!("redis://127.0.0.1:{redis}/99")];
+    let users =
+        [format!("redis://nobody:x@127.0.0.1:{redis}"), format!("redis://127.0.0.1:{redis}/99")];
     let urls: Vec<String> = plain.chain(tls).chain(users).collect();
     // A database each: their relays know nothing of each other.
     for at in 0..urls.len() {
@@ -108,7 +121,8 @@ async fn a_broken_redis_is_a_few_readable_lines() {
     }
     let all = urls.iter().enumerate().map(async |(at, url)| {
         let database = format!("{}b{at}", stage.postgres.url().trim_end_matches("postgres"));
-        let envs = [("OUTFLOW_POSTGRES__URL", database.as_str()), ("OUTFLOW_REDIS__URL", url.as_str())];
+        let envs =
+            [("OUTFLOW_POSTGRES__URL", database.as_str()), ("OUTFLOW_REDIS__URL", url.as_str())];
         let migrated = stage.asked_with(&["migrate"], &envs).await;
         assert_eq!(migrated.code, Some(0), "{migrated:?}");
         let (log, said) = tried(&stage, &format!("relay-{at}"), &envs).await;
@@ -151,9 +165,14 @@ async fn a_broken_postgres_is_a_few_readable_lines() {
         readable(&said, url);
         let told = complaints(&log);
         assert!(told.len() <= LINES_MAX && log.contains("ostgres"), "{url}: {told:?} {log}");
-        for args in
-            [&["status"][..], &["status", "--json"], &["run", "--once"], &["check"], &["migrate"], &["dead", "list"]]
-        {
+        for args in [
+            &["status"][..],
+            &["status", "--json"],
+            &["run", "--once"],
+            &["check"],
+            &["migrate"],
+            &["dead", "list"],
+        ] {
             let asked = stage.asked_with(args, &envs).await;
             readable(&format!("{}{}", asked.stdout, asked.stderr), &format!("{args:?} with {url}"));
             assert!(asked.code != Some(0), "{args:?} with {url}: {asked:?}");
@@ -163,21 +182,28 @@ async fn a_broken_postgres_is_a_few_readable_lines() {
     assert_eq!(urls.len(), 10);
 }
 
-/// Commands that the relay, its probes, `check` and `status` may want, and those that a client may send by itself.
+/// Commands that the relay, its probes, `check` and `status` may want, and those that a client may
+/// send by itself.
 const COMMANDS: [&str; 28] = [
-    "ping", "client", "hello", "info", "select", "acl", "config", "command", "cluster", "wait", "role", "script",
-    "eval", "evalsha", "xadd", "hset", "hget", "hmget", "hdel", "hgetall", "hkeys", "type", "scan", "xinfo", "xlen",
-    "echo", "auth", "exists",
+    "ping", "client", "hello", "info", "select", "acl", "config", "command", "cluster", "wait",
+    "role", "script", "eval", "evalsha", "xadd", "hset", "hget", "hmget", "hdel", "hgetall",
+    "hkeys", "type", "scan", "xinfo", "xlen", "echo", "auth", "exists",
 ];
 
-/// Any one command is missing: either nothing needs it, or `check` names it, and the printed line is all that is missing.
+/// Any one command is missing: either nothing needs it, or `check` names it, and the printed line
+/// is all that is missing.
 #[tokio::test]
 async fn each_single_command_is_named_or_not_needed() {
     let stage = Stage::new(&outbox("")).await;
     for some in COMMANDS.chunks(5) {
         join_all(some.iter().map(async |command| {
             let user = format!("u-{command}");
-            stage.command("ACL", &["SETUSER", &user, "on", ">hunter2", "~*", "+@all", &format!("-{command}")]).await;
+            stage
+                .command(
+                    "ACL",
+                    &["SETUSER", &user, "on", ">hunter2", "~*", "+@all", &format!("-{command}")],
+                )
+                .await;
             let url = stage.redis.url().replace("redis://", &format!("redis://{user}:hunter2@"));
             let envs = [("OUTFLOW_REDIS__URL", url.as_str())];
             let asked = stage.asked_with(&["check", "--json"], &envs).await;
@@ -186,10 +212,14 @@ async fn each_single_command_is_named_or_not_needed() {
             if asked.code != Some(0) {
                 assert_eq!(asked.code, Some(78), "{command}: {asked:?}");
                 assert!(asked.stdout.contains(&format!(" +{command}")), "{command}: {asked:?}");
-                let lines = asked.stdout.lines().map(|line| serde_json::from_str::<Value>(line).expect(line));
+                let lines = asked
+                    .stdout
+                    .lines()
+                    .map(|line| serde_json::from_str::<Value>(line).expect(line));
                 for finding in lines.filter(|finding| finding["level"] == "error") {
                     let line = finding["remedy"]["text"].as_str().expect("a remedy");
-                    let words: Vec<&str> = line.strip_prefix("ACL ").expect("an ACL line").split(' ').collect();
+                    let words: Vec<&str> =
+                        line.strip_prefix("ACL ").expect("an ACL line").split(' ').collect();
                     stage.run_in_redis("ACL", &words).await;
                 }
                 let again = stage.asked_with(&["check"], &envs).await;
@@ -205,7 +235,8 @@ async fn each_single_command_is_named_or_not_needed() {
     for command in COMMANDS {
         let url = stage.redis.url().replace("redis://", &format!("redis://u-{command}:hunter2@"));
         Numbered { rows: 1, keys: 1 }.insert(&stage).await;
-        let once = stage.asked_with(&["run", "--once"], &[("OUTFLOW_REDIS__URL", url.as_str())]).await;
+        let once =
+            stage.asked_with(&["run", "--once"], &[("OUTFLOW_REDIS__URL", url.as_str())]).await;
         assert_eq!(once.code, Some(0), "{command}: {once:?}");
         readable(&once.stderr, command);
     }

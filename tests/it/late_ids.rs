@@ -1,5 +1,6 @@
-//! Order per key when an id is drawn long before its row is there, or before its transaction has a number: slow defaults,
-//! slow sub-selects, row triggers, ids that an ORM allocated beforehand; into whatever table, by whatever statement.
+//! Order per key when an id is drawn long before its row is there, or before its transaction has a
+//! number: slow defaults, slow sub-selects, row triggers, ids that an ORM allocated beforehand;
+//! into whatever table, by whatever statement.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -20,12 +21,13 @@ fn payload(key: &str, n: &str, slow: &str) -> String {
 fn insert(key: &str, n: &str, slow: &str) -> String {
     let payload = payload(key, n, slow);
     format!(
-        "insert into outbox (aggregate_type, aggregate_id, event_type, payload) values ('order', '{key}', 'T', {payload})"
+        "insert into outbox (aggregate_type, aggregate_id, event_type, payload) values ('order', \
+            '{key}', 'T', {payload})"
     )
 }
 
-/// Writes K's events one after another, by turns slowly and at once, beside writers of other keys that keep the relay
-/// busy and push its cursor.
+/// Writes K's events one after another, by turns slowly and at once, beside writers of other keys
+/// that keep the relay busy and push its cursor.
 async fn in_order(stage: &Stage, slowly: impl AsyncFn(&Client, i64)) {
     let _members = ["one", "two"].map(|name| stage.member(name));
     stage.shared_by(2).await;
@@ -51,7 +53,8 @@ async fn in_order(stage: &Stage, slowly: impl AsyncFn(&Client, i64)) {
         }
         ended.store(true, Ordering::Relaxed);
     };
-    let (a, b, c, ()) = futures_util::future::join4(others("a"), others("b"), others("c"), serial).await;
+    let (a, b, c, ()) =
+        futures_util::future::join4(others("a"), others("b"), others("c"), serial).await;
     stage.reaches("events.order", a + b + c + EVENTS).await;
     let counted = check_numbered(&stage.entries("events.order").await);
     assert_eq!(counted["K"], EVENTS);
@@ -71,7 +74,8 @@ async fn table(stage: &Stage, columns: &str, more: &str) {
 fn columns(id: &str) -> String {
     format!(
         "id {id}, event_id uuid not null default gen_random_uuid(), aggregate_type text not null, \
-         aggregate_id text not null, event_type text not null, payload jsonb not null, headers jsonb not null default '{{}}', \
+         aggregate_id text not null, event_type text not null, payload jsonb not null, headers \
+         jsonb not null default '{{}}', \
          created_at timestamptz not null default now()"
     )
 }
@@ -79,30 +83,38 @@ fn columns(id: &str) -> String {
 #[tokio::test]
 async fn a_slow_sub_select() {
     let stage = Stage::new(&outbox("")).await;
-    in_order(&stage, async |client, n| execute(client, &insert("K", &n.to_string(), SLOW)).await).await;
+    in_order(&stage, async |client, n| execute(client, &insert("K", &n.to_string(), SLOW)).await)
+        .await;
 }
 
 #[tokio::test]
 async fn a_sub_select_that_computes() {
     let stage = Stage::new(&outbox("")).await;
     let slow = "(select count(*) from generate_series(1, 700000))";
-    in_order(&stage, async |client, n| execute(client, &insert("K", &n.to_string(), slow)).await).await;
+    in_order(&stage, async |client, n| execute(client, &insert("K", &n.to_string(), slow)).await)
+        .await;
 }
 
 #[tokio::test]
 async fn rows_that_are_marked() {
-    let stage = Stage::new(&outbox("settle = \"mark\"\n[outbox.columns]\nsettled = \"sent_at\"")).await;
+    let stage =
+        Stage::new(&outbox("settle = \"mark\"\n[outbox.columns]\nsettled = \"sent_at\"")).await;
     stage
-        .sql("alter table outbox add column sent_at timestamptz; create index on outbox (id) where sent_at is null")
+        .sql(
+            "alter table outbox add column sent_at timestamptz; create index on outbox (id) \
+            where sent_at is null",
+        )
         .await;
-    in_order(&stage, async |client, n| execute(client, &insert("K", &n.to_string(), SLOW)).await).await;
+    in_order(&stage, async |client, n| execute(client, &insert("K", &n.to_string(), SLOW)).await)
+        .await;
 }
 
 /// Whatever statement inserts: it takes the number before its first default.
 #[tokio::test]
 async fn any_statement() {
     let stage = Stage::new(&outbox("")).await;
-    let slow = "create function slow() returns jsonb language sql as $$ select jsonb_build_object('slow', pg_sleep(0.15)::text) $$; \
+    let slow = "create function slow() returns jsonb language sql as $$ select \
+        jsonb_build_object('slow', pg_sleep(0.15)::text) $$; \
         alter table outbox alter column headers set default slow()";
     stage.sql(slow).await;
     let columns = "(aggregate_type, aggregate_id, event_type, payload)";
@@ -110,13 +122,19 @@ async fn any_statement() {
         let (n, payload) = (n.to_string(), payload("K", &n.to_string(), "''"));
         let statement = match n.as_str() {
             "1" => format!("insert into outbox {columns} select 'order', 'K', 'T', {payload}"),
-            "3" => format!("with made as (insert into outbox {columns} values ('order', 'K', 'T', {payload}) returning 1) select * from made"),
+            "3" => format!(
+                "with made as (insert into outbox {columns} values ('order', 'K', 'T', \
+                {payload}) returning 1) select * from made"
+            ),
             "5" => format!(
                 "merge into outbox o using (select 1) as s on false when not matched then \
                  insert {columns} values ('order', 'K', 'T', {payload})"
             ),
             _ => {
-                let copy = client.copy_in(&format!("copy outbox {columns} from stdin")).await.expect("a copy");
+                let copy = client
+                    .copy_in(&format!("copy outbox {columns} from stdin"))
+                    .await
+                    .expect("a copy");
                 let mut copy = std::pin::pin!(copy);
                 let row = format!("order\tK\tT\t{{\"key\": \"K\", \"n\": {n}}}\n");
                 copy.send(bytes::Bytes::from(row)).await.expect("a row");
@@ -129,7 +147,8 @@ async fn any_statement() {
     .await;
 }
 
-/// However it comes to the insert: with a conflict's clause, by way of a view or a function, in savepoints.
+/// However it comes to the insert: with a conflict's clause, by way of a view or a function, in
+/// savepoints.
 #[tokio::test]
 async fn any_way_to_a_statement() {
     let stage = Stage::new(&outbox("")).await;
@@ -146,7 +165,8 @@ async fn any_way_to_a_statement() {
             3 => insert.replace("into outbox", "into events"),
             5 => format!("select put({n})"),
             _ => format!(
-                "begin; savepoint a; {insert}; rollback to a; select nextval('outbox_id_seq'); select pg_sleep(0.05); \
+                "begin; savepoint a; {insert}; rollback to a; select nextval('outbox_id_seq'); \
+                    select pg_sleep(0.05); \
                  savepoint b; {insert}; release b; select pg_sleep(0.05); commit"
             ),
         };
@@ -161,11 +181,15 @@ async fn a_row_trigger_that_takes_its_time() {
     stage
         .sql(
             "create function slow() returns trigger language plpgsql as \
-             $$ begin if new.payload ? 'slow' and new.payload->>'slow' = 'yes' then perform pg_sleep(0.15); end if; return new; end $$; \
+             $$ begin if new.payload ? 'slow' and new.payload->>'slow' = 'yes' then perform \
+             pg_sleep(0.15); end if; return new; end $$; \
              create trigger slow before insert on outbox for each row execute function slow()",
         )
         .await;
-    in_order(&stage, async |client, n| execute(client, &insert("K", &n.to_string(), "'yes'")).await).await;
+    in_order(&stage, async |client, n| {
+        execute(client, &insert("K", &n.to_string(), "'yes'")).await;
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -179,7 +203,8 @@ async fn a_serial_column_and_ids_from_an_earlier_statement() {
         execute(client, "select pg_sleep(0.15)").await;
         let payload = payload("K", &n.to_string(), "''");
         let insert = format!(
-            "insert into outbox (id, aggregate_type, aggregate_id, event_type, payload) values ({id}, 'order', 'K', 'T', {payload}); commit"
+            "insert into outbox (id, aggregate_type, aggregate_id, event_type, payload) values \
+                ({id}, 'order', 'K', 'T', {payload}); commit"
         );
         execute(client, &insert).await;
     })
@@ -195,7 +220,8 @@ async fn an_identity_that_writers_may_set() {
         let id: i64 = drawn.get(0);
         let payload = payload("K", &n.to_string(), SLOW);
         let insert = format!(
-            "insert into outbox (id, aggregate_type, aggregate_id, event_type, payload) values ({id}, 'order', 'K', 'T', {payload})"
+            "insert into outbox (id, aggregate_type, aggregate_id, event_type, payload) values \
+                ({id}, 'order', 'K', 'T', {payload})"
         );
         execute(client, &insert).await;
     })
@@ -209,15 +235,20 @@ async fn a_partitioned_table() {
         "created_at timestamptz not null default now()",
         "created_at timestamptz not null default now(), primary key (id, aggregate_id)",
     );
-    let parts = "create table outbox_0 partition of outbox for values with (modulus 2, remainder 0); \
+    let parts = "create table outbox_0 partition of outbox for values with (modulus 2, remainder \
+        0); \
         create table outbox_1 partition of outbox for values with (modulus 2, remainder 1)";
     stage.sql("create sequence ids").await;
     stage
-        .sql(&format!("drop table outbox; create table outbox ({columns}) partition by hash (aggregate_id); {parts}"))
+        .sql(&format!(
+            "drop table outbox; create table outbox ({columns}) partition by hash \
+            (aggregate_id); {parts}"
+        ))
         .await;
     stage.sql("delete from outflow.outbox").await;
     stage.migrate().await;
-    in_order(&stage, async |client, n| execute(client, &insert("K", &n.to_string(), SLOW)).await).await;
+    in_order(&stage, async |client, n| execute(client, &insert("K", &n.to_string(), SLOW)).await)
+        .await;
 }
 
 /// The trigger of version 3, or none: nothing is known of when ids are drawn.
@@ -225,7 +256,10 @@ async fn a_partitioned_table() {
 async fn without_the_trigger_that_takes_the_number() {
     let stage = Stage::new(&outbox("poll_interval = \"20ms\"")).await;
     stage
-        .sql("create or replace trigger outflow_wake before insert on outbox for each statement execute function outflow.wake()")
+        .sql(
+            "create or replace trigger outflow_wake before insert on outbox for each statement \
+            execute function outflow.wake()",
+        )
         .await;
     in_order(&stage, async |client, n| {
         if n == 5 {
@@ -236,7 +270,8 @@ async fn without_the_trigger_that_takes_the_number() {
     .await;
 }
 
-/// The trigger goes and comes back while the relay runs: what was written meanwhile is in order too.
+/// The trigger goes and comes back while the relay runs: what was written meanwhile is in order
+/// too.
 #[tokio::test]
 async fn a_trigger_that_is_switched_off_and_on_again() {
     let stage = Stage::new(&outbox("poll_interval = \"20ms\"")).await;
@@ -254,8 +289,13 @@ async fn a_writer_in_the_role_of_a_replica() {
     let stage = Stage::new(&outbox("poll_interval = \"20ms\"")).await;
     in_order(&stage, async |client, n| {
         let insert = insert("K", &n.to_string(), SLOW);
-        execute(client, &format!("set session_replication_role = replica; {insert}; reset session_replication_role"))
-            .await;
+        execute(
+            client,
+            &format!(
+                "set session_replication_role = replica; {insert}; reset session_replication_role"
+            ),
+        )
+        .await;
     })
     .await;
 }

@@ -1,12 +1,13 @@
-//! A log that nobody reads: its reader is gone, or has stopped with a full pipe. The work goes on, and a stop ends well.
+//! A log that nobody reads: its reader is gone, or has stopped with a full pipe. The work goes on,
+//! and a stop ends well.
 
 use std::io::{PipeReader, Read as _, Write as _, pipe};
 use std::process::{Child, Command, Stdio};
 
-use outflow::local::{eventually, free_port};
+use outflow_local::{eventually, free_port};
 use reqwest::StatusCode;
 
-use crate::support::{LIMIT, Numbered, Stage, outbox};
+use crate::support::{LIMIT, Numbered, Stage, outbox, program};
 
 /// What a pipe of Linux holds.
 const PIPE_BYTES: usize = 65_536;
@@ -18,7 +19,12 @@ const LINE_AN_EVENT: (&str, &str) = ("OUTFLOW_LOG__LEVEL", "info,outflow::events
 struct Piped(Child);
 
 impl Piped {
-    fn start(binary: &str, args: &[&str], envs: &[(&str, &str)], is_full: bool) -> (Self, PipeReader) {
+    fn start(
+        binary: &str,
+        args: &[&str],
+        envs: &[(&str, &str)],
+        is_full: bool,
+    ) -> (Self, PipeReader) {
         let (reader, mut writer) = pipe().expect("a pipe");
         if is_full {
             writer.write_all(&vec![b'\n'; PIPE_BYTES]).expect("room for as much");
@@ -32,7 +38,8 @@ impl Piped {
     async fn stops_with_0(mut self) {
         let pid = nix::unistd::Pid::from_raw(self.0.id().try_into().expect("a pid"));
         nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).expect("it runs");
-        let ended = eventually(LIMIT, "its end", async || self.0.try_wait().expect("a child")).await;
+        let ended =
+            eventually(LIMIT, "its end", async || self.0.try_wait().expect("a child")).await;
         assert_eq!(ended.expect("an end").code(), Some(0));
     }
 }
@@ -70,7 +77,8 @@ async fn a_relay_whose_log_reader_has_stopped_drops_lines_and_says_how_many() {
     stage.drained().await;
     EVENTS.check(&stage, "events.order").await;
     let metrics = stage.metrics().await;
-    let dropped = metrics.lines().find_map(|line| line.strip_prefix("outflow_log_lines_dropped_total "));
+    let dropped =
+        metrics.lines().find_map(|line| line.strip_prefix("outflow_log_lines_dropped_total "));
     assert!(dropped.expect("the series").parse::<u64>().expect("a number") > 0, "{metrics}");
     // The reader goes on; the log says what it missed.
     let read = tokio::task::spawn_blocking(move || {
@@ -115,8 +123,8 @@ async fn the_companions_go_on_without_a_reader() {
     let (postgres, redis) = (stage.postgres.url(), stage.redis.url());
     let http = reqwest::Client::builder().no_proxy().build().expect("a client");
     let programs: [(&str, &[&str]); 2] = [
-        (env!("CARGO_BIN_EXE_order-api"), &[]),
-        (env!("CARGO_BIN_EXE_order-consumer"), &["--redis-url", &redis, "--consumer", "one"]),
+        (program("order-api"), &[]),
+        (program("order-consumer"), &["--redis-url", &redis, "--consumer", "one"]),
     ];
     for (binary, more) in programs {
         for is_full in [false, true] {
@@ -155,12 +163,21 @@ async fn commands_end_quietly_when_nobody_reads_their_output() {
         let args = [args, &["--config", &config]].concat();
         let (mut program, reader) = Piped::start(env!("CARGO_BIN_EXE_outflow"), &args, &[], false);
         drop(reader);
-        let ended = eventually(LIMIT, "its end", async || program.0.try_wait().expect("a child")).await;
-        assert_eq!(ended.unwrap_or_else(|error| panic!("{args:?}: {error}")).code(), Some(0), "{args:?}");
+        let ended =
+            eventually(LIMIT, "its end", async || program.0.try_wait().expect("a child")).await;
+        assert_eq!(
+            ended.unwrap_or_else(|error| panic!("{args:?}: {error}")).code(),
+            Some(0),
+            "{args:?}"
+        );
     }
     // An error keeps its code.
-    let (mut program, reader) =
-        Piped::start(env!("CARGO_BIN_EXE_outflow"), &["status", "--config", "/nowhere"], &[], false);
+    let (mut program, reader) = Piped::start(
+        env!("CARGO_BIN_EXE_outflow"),
+        &["status", "--config", "/nowhere"],
+        &[],
+        false,
+    );
     drop(reader);
     let ended = eventually(LIMIT, "its end", async || program.0.try_wait().expect("a child")).await;
     assert_eq!(ended.expect("an end").code(), Some(78));

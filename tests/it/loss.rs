@@ -1,9 +1,10 @@
-//! A loss in Redis is noticed although nobody who had the answers lives any more, counted once, and never where there is none.
+//! A loss in Redis is noticed although nobody who had the answers lives any more, counted once, and
+//! never where there is none.
 
 use std::path::{Path, PathBuf};
 
-use outflow::local::{Program, Redis, eventually};
 use outflow::sink::GENERATIONS_KEPT;
+use outflow_local::{Program, Redis, eventually};
 
 use crate::support::{LIMIT, Stage, outbox, write_rounds};
 
@@ -32,8 +33,8 @@ impl Trial {
         self.dir.join("redis/dump.rdb")
     }
 
-    /// Delivers some hundred events, and waits until that is written down: what a member had no time to write down before it
-    /// was killed is not missed.
+    /// Delivers some hundred events, and waits until that is written down: what a member had no
+    /// time to write down before it was killed is not missed.
     async fn deliver(&mut self) {
         write_rounds(&self.stage, KEYS, self.written..self.written + 70).await;
         self.written += 70;
@@ -44,34 +45,43 @@ impl Trial {
     /// Waits until Postgres knows the last batch of each member of this generation.
     async fn witnessed(&self) {
         let redis = self.client().await;
-        let journal = redis.call("KEYS", ["outflow:journal:*"].into()).await.expect("keys").items()[0].string();
-        let fields = redis.call("HGETALL", [journal.expect("a key").as_str()].into()).await.expect("a journal");
+        let journal = redis.call("KEYS", ["outflow:journal:*"].into()).await.expect("keys").items()
+            [0]
+        .string();
+        let fields = redis
+            .call("HGETALL", [journal.expect("a key").as_str()].into())
+            .await
+            .expect("a journal");
         redis.close().await;
         let generation = self.stage.number("select generation from outflow.outbox").await;
         let mine = format!("last:{generation}:");
         for pair in fields.items().chunks_exact(2) {
-            let (field, batch) = (pair[0].string().expect("a field"), pair[1].string().expect("a number"));
+            let (field, batch) =
+                (pair[0].string().expect("a field"), pair[1].string().expect("a number"));
             let Some(member) = field.strip_prefix(&mine) else { continue };
             let known = format!(
                 "select count(*) from outflow.witness \
                  where generation = {generation} and member = {member} and batch >= {batch}"
             );
             let what = format!("batch {batch} of member {member} to be written down");
-            eventually(LIMIT, &what, async || self.stage.number(&known).await == 1).await.expect("a witness");
+            eventually(LIMIT, &what, async || self.stage.number(&known).await == 1)
+                .await
+                .expect("a witness");
         }
     }
 
     async fn save(&self) -> PathBuf {
         let redis = self.client().await;
-        redis.call("SAVE", outflow::redis::Args::default()).await.expect("a copy");
+        redis.call("SAVE", outflow_connect::redis::Args::default()).await.expect("a copy");
         redis.close().await;
         let copy = self.dir.join("copy.rdb");
         std::fs::copy(self.dump(), &copy).expect("a copy");
         copy
     }
 
-    async fn client(&self) -> outflow::redis::Redis {
-        let redis = outflow::redis::Redis::open(&self.redis.url().into(), "test").expect("an address");
+    async fn client(&self) -> outflow_connect::redis::Redis {
+        let redis = outflow_connect::redis::Redis::open(&self.redis.url().into(), "test")
+            .expect("an address");
         redis.ready(LIMIT).await.expect("a connection");
         redis
     }
@@ -88,8 +98,9 @@ impl Trial {
         let relay = self.stage.outflow(name, &["run"]);
         self.stage.ready(200).await;
         let metrics = self.stage.metrics().await;
-        let count =
-            metrics.lines().find_map(|line| line.strip_prefix("outflow_redis_rollbacks_total{outbox=\"orders\"} "));
+        let count = metrics.lines().find_map(|line| {
+            line.strip_prefix("outflow_redis_rollbacks_total{outbox=\"orders\"} ")
+        });
         let count = count.and_then(|count| count.parse().ok()).expect(&metrics);
         assert_eq!(relay.log().matches(LOST).count(), count, "{}", relay.log_tail());
         (count, relay)
@@ -133,7 +144,12 @@ async fn a_flush_while_all_are_down_is_noticed() {
     let relay = trial.losses("first").await.1;
     trial.deliver().await;
     stop(relay).await;
-    trial.client().await.call("FLUSHALL", outflow::redis::Args::default()).await.expect("an answer");
+    trial
+        .client()
+        .await
+        .call("FLUSHALL", outflow_connect::redis::Args::default())
+        .await
+        .expect("an answer");
     assert_eq!(trial.losses("second").await.0, 1);
 }
 
@@ -155,12 +171,17 @@ async fn single_runs_notice_too() {
     write(&mut trial).await;
     let generation = trial.stage.number("select generation from outflow.outbox").await;
     assert_eq!(once(&trial, "second").await, 0);
-    // As if it had been saved after the second run had raised the generation, and before it appended.
+    // As if it had been saved after the second run had raised the generation, and before it
+    // appended.
     let redis = trial.client().await;
-    let journal = redis.call("KEYS", ["outflow:journal:*"].into()).await.expect("keys").items()[0].string();
+    let journal =
+        redis.call("KEYS", ["outflow:journal:*"].into()).await.expect("keys").items()[0].string();
     let second = trial.stage.number("select max(member) from outflow.witness").await;
     let last = format!("last:{}:{second}", generation + 1);
-    let gone = redis.call("HDEL", [journal.expect("a key").as_str(), last.as_str()].into()).await.expect("an answer");
+    let gone = redis
+        .call("HDEL", [journal.expect("a key").as_str(), last.as_str()].into())
+        .await
+        .expect("an answer");
     assert_eq!(gone.int(), Some(1), "{last}");
     assert_eq!(once(&trial, "third").await, 1);
     assert_eq!(once(&trial, "fourth").await, 0);
@@ -194,8 +215,8 @@ async fn what_a_dead_member_had_appended_is_missed_by_the_other() {
     assert_eq!(survivor.log().matches(LOST).count(), 1, "{}", survivor.log_tail());
 }
 
-/// Restarts of all three, a copy that has everything, more generations than the journal remembers, members that come and go:
-/// nothing is lost, and nothing is told.
+/// Restarts of all three, a copy that has everything, more generations than the journal remembers,
+/// members that come and go: nothing is lost, and nothing is told.
 #[tokio::test]
 async fn nothing_is_told_where_nothing_is_lost() {
     let mut trial = Trial::new().await;

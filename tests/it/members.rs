@@ -1,6 +1,7 @@
-//! Several relays on one outbox: they share the slots out, take over, hand over, and never disorder a key.
+//! Several relays on one outbox: they share the slots out, take over, hand over, and never disorder
+//! a key.
 
-use outflow::local::{Signal, eventually};
+use outflow_local::{Signal, eventually};
 
 use crate::support::{LIMIT, Numbered, Stage, outbox};
 
@@ -53,8 +54,8 @@ async fn a_rolling_restart_loses_doubles_and_disorders_nothing() {
     ROWS.check(&stage, "events.order").await;
 }
 
-/// A frozen member's slots are taken over within the time that its sessions idle out; awake again, it finds its claims
-/// gone, appends nothing, and joins anew.
+/// A frozen member's slots are taken over within the time that its sessions idle out; awake again,
+/// it finds its claims gone, appends nothing, and joins anew.
 #[tokio::test]
 async fn a_frozen_member_is_taken_over_from_and_comes_back() {
     let stage = Stage::new(&outbox(SMALL_BATCHES)).await;
@@ -83,7 +84,9 @@ async fn a_member_with_another_configuration_stands_by() {
     stage.reaches("events.order", 1).await;
     stage.configure(&outbox("format = \"payload\""));
     let new = stage.member("new");
-    eventually(LIMIT, "the new one to stand by", async || new.log().contains("standing by")).await.expect("standby");
+    eventually(LIMIT, "the new one to stand by", async || new.log().contains("standing by"))
+        .await
+        .expect("standby");
     one.insert(&stage).await;
     stage.reaches("events.order", 2).await;
     // It goes on in the same generation, and finds what it had appended.
@@ -92,11 +95,13 @@ async fn a_member_with_another_configuration_stands_by() {
     assert!(old.wait(LIMIT).await.expect("an end").success(), "{}", old.log_tail());
     one.insert(&stage).await;
     stage.reaches("events.order", 3).await;
-    let names: Vec<String> = stage.entries("events.order").await.iter().map(crate::support::Entry::names).collect();
+    let names: Vec<String> =
+        stage.entries("events.order").await.iter().map(crate::support::Entry::names).collect();
     assert_eq!(names, ["id type key time payload", "id type key time payload", "payload"]);
 }
 
-/// With `poll_interval` at an hour, every event finds its member by notification alone, whichever slots that owns.
+/// With `poll_interval` at an hour, every event finds its member by notification alone, whichever
+/// slots that owns.
 #[tokio::test]
 async fn sleeping_members_are_woken_for_every_slot() {
     let stage = Stage::new(&outbox("poll_interval = \"1h\"")).await;
@@ -105,7 +110,8 @@ async fn sleeping_members_are_woken_for_every_slot() {
     for round in 1..=40 {
         stage
             .sql(&format!(
-                "insert into outbox (aggregate_type, aggregate_id, event_type, payload) values ('order', 'k{round}', 'T', '{{}}')"
+                "insert into outbox (aggregate_type, aggregate_id, event_type, payload) values \
+                    ('order', 'k{round}', 'T', '{{}}')"
             ))
             .await;
         stage.reaches("events.order", round).await;

@@ -1,41 +1,55 @@
-//! `outflow migrate`: any number of times, from several at once, printed or run; it never touches what is there.
+//! `outflow migrate`: any number of times, from several at once, printed or run; it never touches
+//! what is there.
 
 use std::process::Command;
 
 use crate::support::{LIMIT, Stage, outbox};
 
 /// Everything that migrate makes, as the catalog shows it.
-const MADE: &str =
-    "select count(*) from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = 'outflow'";
+const MADE: &str = "select count(*) from pg_class c join pg_namespace n on n.oid = c.relnamespace \
+    where n.nspname = 'outflow'";
 
 #[tokio::test]
 async fn it_can_be_run_again_and_by_many_at_once() {
     let stage = Stage::bare(&outbox("")).await;
-    let mut replicas: Vec<_> = (0..6).map(|n| stage.outflow(&format!("migrate-{n}"), &["migrate"])).collect();
+    let mut replicas: Vec<_> =
+        (0..6).map(|n| stage.outflow(&format!("migrate-{n}"), &["migrate"])).collect();
     for replica in &mut replicas {
         let status = replica.wait(LIMIT).await.expect("an end");
         assert!(status.success(), "{}", replica.log());
     }
     let made = stage.number(MADE).await;
-    let journal = "select ('x' || substr(md5(journal::text), 1, 15))::bit(60)::bigint from outflow.outbox";
+    let journal =
+        "select ('x' || substr(md5(journal::text), 1, 15))::bit(60)::bigint from outflow.outbox";
     let before = stage.number(journal).await;
     stage
-        .sql("insert into outbox (aggregate_type, aggregate_id, event_type, payload) values ('a', 'b', 'c', '{}')")
+        .sql(
+            "insert into outbox (aggregate_type, aggregate_id, event_type, payload) values ('a', \
+            'b', 'c', '{}')",
+        )
         .await;
     stage.migrate().await;
     assert_eq!(stage.number(MADE).await, made);
     assert_eq!(stage.number(journal).await, before, "the journal keeps its name");
     assert_eq!(stage.number("select count(*) from outbox").await, 1, "rows are not touched");
-    assert_eq!(stage.number("select count(*) from pg_trigger where tgname = 'outflow_wake'").await, 1);
+    assert_eq!(
+        stage.number("select count(*) from pg_trigger where tgname = 'outflow_wake'").await,
+        1
+    );
 }
 
-/// Earlier versions made it fire after the insert, which costs a writer more. It is replaced once, not at each start.
+/// Earlier versions made it fire after the insert, which costs a writer more. It is replaced once,
+/// not at each start.
 #[tokio::test]
 async fn a_trigger_of_an_earlier_version_is_replaced() {
     let stage = Stage::new(&outbox("")).await;
-    let before = "select count(*) from pg_trigger where tgname = 'outflow_wake' and tgtype & 2 <> 0";
+    let before =
+        "select count(*) from pg_trigger where tgname = 'outflow_wake' and tgtype & 2 <> 0";
     stage
-        .sql("create or replace trigger outflow_wake after insert on outbox for each statement execute function outflow.wake()")
+        .sql(
+            "create or replace trigger outflow_wake after insert on outbox for each statement \
+            execute function outflow.wake()",
+        )
         .await;
     assert_eq!(stage.number(before).await, 0);
     stage.migrate().await;
@@ -52,7 +66,11 @@ async fn the_printed_script_is_the_one_that_runs() {
     let stage = Stage::bare(&outbox("")).await;
     let (code, script) = stage.finished("print", &["migrate", "--print"]).await;
     assert_eq!(code, Some(0), "{script}");
-    assert_eq!(stage.number("select count(*) from pg_namespace where nspname = 'outflow'").await, 0, "nothing is run");
+    assert_eq!(
+        stage.number("select count(*) from pg_namespace where nspname = 'outflow'").await,
+        0,
+        "nothing is run"
+    );
     let file = stage.path().join("script.sql");
     std::fs::write(&file, script).expect("a file");
     for _ in 0..2 {
@@ -65,7 +83,10 @@ async fn the_printed_script_is_the_one_that_runs() {
         assert!(psql.status.success(), "{}", String::from_utf8_lossy(&psql.stderr));
     }
     stage
-        .sql("insert into outbox (aggregate_type, aggregate_id, event_type, payload) values ('a', 'b', 'c', '{}')")
+        .sql(
+            "insert into outbox (aggregate_type, aggregate_id, event_type, payload) values ('a', \
+            'b', 'c', '{}')",
+        )
         .await;
     stage.once().await;
     assert_eq!(stage.length("events.a").await, 1);
@@ -86,15 +107,17 @@ async fn a_foreign_table_gets_its_trigger_only_when_asked() {
     }
 }
 
-/// Dropped and made again, a table is another one: it is registered anew, with a journal of its own, and a relay that has
-/// run all the time goes on with it.
+/// Dropped and made again, a table is another one: it is registered anew, with a journal of its
+/// own, and a relay that has run all the time goes on with it.
 #[tokio::test]
 async fn a_table_that_was_made_again_is_registered_anew() {
     let stage = Stage::new(&outbox("poll_interval = \"50ms\"")).await;
-    let journal = "select ('x' || substr(md5(journal::text), 1, 15))::bit(60)::bigint from outflow.outbox";
+    let journal =
+        "select ('x' || substr(md5(journal::text), 1, 15))::bit(60)::bigint from outflow.outbox";
     let before = stage.number(journal).await;
     let mut relay = stage.relay();
-    let insert = "insert into outbox (aggregate_type, aggregate_id, event_type, payload) values ('a', 'b', 'c', '{}')";
+    let insert = "insert into outbox (aggregate_type, aggregate_id, event_type, payload) values \
+        ('a', 'b', 'c', '{}')";
     stage.sql(insert).await;
     stage.drained().await;
     stage.sql("drop table outbox").await;
@@ -112,19 +135,23 @@ async fn a_table_that_was_made_again_is_registered_anew() {
 #[tokio::test]
 async fn a_name_that_another_table_has_is_told_apart() {
     let stage = Stage::new(&outbox("")).await;
-    let swap =
-        "begin; alter table outbox rename to \"old one\"; create table outbox (like \"old one\" including all); commit";
+    let swap = "begin; alter table outbox rename to \"old one\"; create table outbox (like \"old \
+        one\" including all); commit";
     stage.sql(swap).await;
     let (code, log) = stage.finished("taken", &["migrate"]).await;
     assert_eq!(code, Some(1), "{log}");
-    for words in
-        ["outbox orders: the name is taken by the table public.\"old one\"", "[[outbox]] of its own", "delete from"]
-    {
+    for words in [
+        "outbox orders: the name is taken by the table public.\"old one\"",
+        "[[outbox]] of its own",
+        "delete from",
+    ] {
         assert!(log.contains(words), "{words:?} is not in {log}");
     }
     assert!(!log.contains("duplicate key"), "{log}");
     // What it says to do: the old table as an outbox of its own, whichever comes first.
-    let old = outbox("").replace("public.outbox", "public.\\\"old one\\\"").replace("\"orders\"", "\"old\"");
+    let old = outbox("")
+        .replace("public.outbox", "public.\\\"old one\\\"")
+        .replace("\"orders\"", "\"old\"");
     stage.configure(&format!("{}\n{old}", outbox("")));
     stage.migrate().await;
     // And two that change their names with each other.
@@ -135,7 +162,8 @@ async fn a_name_that_another_table_has_is_told_apart() {
             .replace("\"x\"", "\"old\""),
     );
     stage.migrate().await;
-    let named = "select count(*) from outflow.outbox where (name, relation::text) in (('orders', '\"old one\"'), ('old', 'outbox'))";
+    let named = "select count(*) from outflow.outbox where (name, relation::text) in (('orders', \
+        '\"old one\"'), ('old', 'outbox'))";
     assert_eq!(stage.number(named).await, 2);
 }
 
@@ -145,7 +173,11 @@ async fn what_is_no_table_is_refused_by_its_kind() {
     let stage = Stage::bare(&outbox("")).await;
     let cases = [
         ("create view outbox as select 1 as id", "a view", "drop view outbox"),
-        ("create materialized view outbox as select 1 as id", "a materialized view", "drop materialized view outbox"),
+        (
+            "create materialized view outbox as select 1 as id",
+            "a materialized view",
+            "drop materialized view outbox",
+        ),
         ("create sequence outbox", "a sequence", "drop sequence outbox"),
         ("create type outbox as (id integer)", "a composite type", "drop type outbox"),
     ];
@@ -154,7 +186,10 @@ async fn what_is_no_table_is_refused_by_its_kind() {
         for args in [&["migrate"][..], &["migrate", "--triggers"]] {
             let asked = stage.asked(args).await;
             assert_eq!(asked.code, Some(1), "{make}: {asked:?}");
-            assert!(asked.stderr.contains(&format!("public.outbox is {kind}, not a table")), "{make}: {asked:?}");
+            assert!(
+                asked.stderr.contains(&format!("public.outbox is {kind}, not a table")),
+                "{make}: {asked:?}"
+            );
         }
         stage.sql(drop).await;
     }

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use outflow::local::{Program, eventually, free_port};
+use outflow_local::{Program, eventually, free_port};
 
-use crate::support::{LIMIT, Numbered, Stage, outbox};
+use crate::support::{LIMIT, Numbered, Stage, outbox, program};
 
 /// `client_min_messages = debug5` for everybody: none of our programs repeats what the server says.
 #[tokio::test]
@@ -14,15 +14,18 @@ async fn a_talkative_server_does_not_fill_the_log() {
     let relay = stage.relay();
     let port = free_port().expect("a port");
     let args = ["--listen", &format!("127.0.0.1:{port}"), "--postgres-url", &stage.postgres.url()];
-    let api = Program::start("order-api", Path::new(env!("CARGO_BIN_EXE_order-api")), &args, &[], stage.path());
+    let api =
+        Program::start("order-api", Path::new(program("order-api")), &args, &[], stage.path());
     let api = api.expect("order-api");
     for _ in 0..20 {
         Numbered { rows: 5, keys: 2 }.insert(&stage).await;
     }
     stage.drained().await;
-    eventually(LIMIT, "the tables of order-api", async || api.log().contains("schema orders are there"))
-        .await
-        .unwrap_or_else(|error| panic!("{error}: {}", api.log_tail()));
+    eventually(LIMIT, "the tables of order-api", async || {
+        api.log().contains("schema orders are there")
+    })
+    .await
+    .unwrap_or_else(|error| panic!("{error}: {}", api.log_tail()));
     let asked = [&["status"][..], &["dead", "list"], &["migrate"], &["check"], &["run", "--once"]];
     let mut logs = vec![relay.log(), api.log()];
     for args in asked {

@@ -1,6 +1,6 @@
 //! What systemd hears, through a socket of the test's own.
 
-use outflow::local::{Signal, eventually};
+use outflow_local::{Signal, eventually};
 use tokio::net::UnixDatagram;
 
 use crate::support::{LIMIT, Numbered, Stage, outbox};
@@ -17,7 +17,7 @@ impl Manager {
         Self { socket: UnixDatagram::bind(&path).expect("a socket"), path, heard: Vec::new() }
     }
 
-    fn relay(&self, stage: &Stage) -> outflow::local::Program {
+    fn relay(&self, stage: &Stage) -> outflow_local::Program {
         let envs = [("NOTIFY_SOCKET", self.path.as_str()), ("WATCHDOG_USEC", "200000")];
         stage.outflow_with("relay", &["run"], &envs)
     }
@@ -56,7 +56,9 @@ async fn systemd_hears_how_it_goes() {
     let pings = manager.count("WATCHDOG=1");
     stage.redis.kill().await.expect("its end");
     Numbered { rows: 1, keys: 1 }.insert(&stage).await;
-    manager.hears("the cause", |line| line.starts_with("STATUS=orders: ") && line.contains("Redis")).await;
+    manager
+        .hears("the cause", |line| line.starts_with("STATUS=orders: ") && line.contains("Redis"))
+        .await;
     // A relay that waits for a server is alive.
     for _ in 0..5 {
         manager.hears("a ping", |line| line == "WATCHDOG=1").await;
@@ -68,7 +70,8 @@ async fn systemd_hears_how_it_goes() {
     assert!(relay.wait(LIMIT).await.expect("an end").success(), "{}", relay.log_tail());
 }
 
-/// Both kinds of reload end with READY; the one that begins carries the time, without which newer systemd waits in vain.
+/// Both kinds of reload end with READY; the one that begins carries the time, without which newer
+/// systemd waits in vain.
 #[tokio::test]
 async fn systemd_hears_of_reloads() {
     let stage = Stage::new(&outbox("")).await;
@@ -81,9 +84,16 @@ async fn systemd_hears_of_reloads() {
         relay.signal(Signal::SIGHUP);
         let began = manager.heard.len();
         manager.hears("RELOADING", |line| line == "RELOADING=1").await;
-        assert!(manager.heard[began..].iter().any(|line| line.starts_with("MONOTONIC_USEC=")), "{:?}", manager.heard);
+        assert!(
+            manager.heard[began..].iter().any(|line| line.starts_with("MONOTONIC_USEC=")),
+            "{:?}",
+            manager.heard
+        );
         manager.hears("READY", |line| line == "READY=1").await;
-        assert_eq!((manager.count("RELOADING=1"), manager.count("READY=1")), (round + 1, round + 2));
+        assert_eq!(
+            (manager.count("RELOADING=1"), manager.count("READY=1")),
+            (round + 1, round + 2)
+        );
     }
     relay.terminate();
     assert!(relay.wait(LIMIT).await.expect("an end").success(), "{}", relay.log_tail());
@@ -96,7 +106,9 @@ async fn a_server_that_is_away_does_not_hold_up_the_boot() {
     stage.redis.kill().await.expect("its end");
     let mut manager = Manager::listen(&stage);
     let _relay = manager.relay(&stage);
-    manager.hears("the cause", |line| line.starts_with("STATUS=orders: ") && line.contains("Redis")).await;
+    manager
+        .hears("the cause", |line| line.starts_with("STATUS=orders: ") && line.contains("Redis"))
+        .await;
     assert_eq!(manager.count("READY=1"), 0, "{:?}", manager.heard);
     manager.hears("READY", |line| line == "READY=1").await;
     stage.redis.start_again().await.expect("Redis");
@@ -118,8 +130,10 @@ async fn a_manager_that_does_not_read_holds_up_nothing() {
     stage.drained().await;
     rows.check(&stage, "events.order").await;
     relay.signal(Signal::SIGHUP);
-    let reloaded =
-        eventually(LIMIT, "a reload", async || relay.log().contains("the new configuration is in force")).await;
+    let reloaded = eventually(LIMIT, "a reload", async || {
+        relay.log().contains("the new configuration is in force")
+    })
+    .await;
     assert!(reloaded.is_ok(), "{}", relay.log_tail());
     relay.terminate();
     assert!(relay.wait(LIMIT).await.expect("an end").success(), "{}", relay.log_tail());

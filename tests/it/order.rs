@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::support::{LIMIT, Stage, check_numbered, outbox};
 
-/// K's id 1 is open while others are taken; it commits, and K's next event must not be taken before it.
+/// K's id 1 is open while others are taken; it commits, and K's next event must not be taken before
+/// it.
 #[tokio::test]
 async fn a_late_commit_is_not_overtaken() {
     let stage = Stage::new(&outbox("batch_rows = 2\npoll_interval = \"1h\"")).await;
@@ -28,25 +29,34 @@ async fn a_late_commit_is_not_overtaken() {
     assert_eq!(check_numbered(&stage.entries("events.order").await).len(), 100);
 }
 
-/// Many writers on a few hot keys, a part of the commits held open: each key's counter is taken under its row's lock.
+/// Many writers on a few hot keys, a part of the commits held open: each key's counter is taken
+/// under its row's lock.
 #[tokio::test]
 async fn concurrent_writers_keep_the_order_of_each_key() {
     const WRITERS: u32 = 12;
     const ROUNDS: u32 = 150;
     let stage = Stage::new(&outbox("batch_rows = 20")).await;
-    stage.sql("create table counter (key text primary key, n bigint not null); insert into counter select 'k' || i, 0 from generate_series(0, 29) i").await;
+    stage
+        .sql(
+            "create table counter (key text primary key, n bigint not null); insert into \
+        counter select 'k' || i, 0 from generate_series(0, 29) i",
+        )
+        .await;
     let _relay = stage.relay();
     let failed = AtomicBool::new(false);
     let writer = async |number: u32| {
         let client = stage.client().await;
         for round in 0..ROUNDS {
             let key = (number * 7 + round * 13) % 30;
-            let hold = if (number + round).is_multiple_of(10) { "select pg_sleep(0.02);" } else { "" };
+            let hold =
+                if (number + round).is_multiple_of(10) { "select pg_sleep(0.02);" } else { "" };
             let end = if (number * 3 + round).is_multiple_of(17) { "rollback" } else { "commit" };
             let work = format!(
-                "begin; with c as (update counter set n = n + 1 where key = 'k{key}' returning key, n) \
+                "begin; with c as (update counter set n = n + 1 where key = 'k{key}' returning \
+                    key, n) \
                  insert into outbox (aggregate_type, aggregate_id, event_type, payload) \
-                 select 'order', key, 'T', jsonb_build_object('key', key, 'n', n) from c; {hold} {end}"
+                 select 'order', key, 'T', jsonb_build_object('key', key, 'n', n) from c; {hold} \
+                 {end}"
             );
             if client.batch_execute(&work).await.is_err() {
                 failed.store(true, Ordering::Relaxed);
@@ -68,7 +78,10 @@ async fn a_locked_row_is_found_later() {
     let values = "insert into outbox (aggregate_type, aggregate_id, event_type, payload) values";
     stage.sql(&format!("{values} ('order', 'a', 'T', '{{}}'), ('order', 'b', 'T', '{{}}')")).await;
     let other = stage.client().await;
-    other.batch_execute("begin; select * from outbox where aggregate_id = 'a' for update").await.expect("a lock");
+    other
+        .batch_execute("begin; select * from outbox where aggregate_id = 'a' for update")
+        .await
+        .expect("a lock");
     let _relay = stage.relay();
     stage.reaches("events.order", 1).await;
     stage.sql(&format!("{values} ('order', 'c', 'T', '{{}}')")).await;

@@ -1,8 +1,9 @@
-//! A permission that is taken away while the relay works: nothing is lost, doubled or out of order, and the journal stays
-//! small. One command of the scripts after another, and a Redis that becomes full.
+//! A permission that is taken away while the relay works: nothing is lost, doubled or out of order,
+//! and the journal stays small. One command of the scripts after another, and a Redis that becomes
+//! full.
 
-use outflow::local::{Program, eventually};
-use outflow::redis::Reply;
+use outflow_connect::redis::Reply;
+use outflow_local::{Program, eventually};
 
 use crate::support::{LIMIT, Stage, outbox, read_rounds, write_rounds};
 
@@ -10,7 +11,8 @@ const KEYS: usize = 20;
 /// Twenty batches each time.
 const ROUNDS: usize = 50;
 const SETTINGS: &str = "batch_rows = 50\npoll_interval = \"50ms\"";
-/// Records of the batches in flight, their last numbers, the generation; for each of a few generations.
+/// Records of the batches in flight, their last numbers, the generation; for each of a few
+/// generations.
 const FIELDS_MAX: i64 = 60;
 
 struct Trial {
@@ -50,18 +52,23 @@ impl Trial {
 
     /// Everything is there once and in order, and the journal is as small as it may be.
     async fn is_whole(&self, what: &str, relay: &Program) {
-        let left =
-            eventually(LIMIT, "an empty table", async || self.stage.number("select count(*) from outbox").await == 0);
+        let left = eventually(LIMIT, "an empty table", async || {
+            self.stage.number("select count(*) from outbox").await == 0
+        });
         assert!(left.await.is_ok(), "{what}: {}", relay.log_tail());
         let redis = self.stage.redis_client();
         redis.ready(LIMIT).await.expect("a connection");
         let expected: Vec<usize> = (0..self.written).collect();
-        for (key, rounds) in read_rounds(&redis, "events.order", KEYS).await.into_iter().enumerate() {
+        for (key, rounds) in read_rounds(&redis, "events.order", KEYS).await.into_iter().enumerate()
+        {
             assert_eq!(rounds, expected, "{what}: key {key}: {}", relay.log_tail());
         }
         redis.close().await;
         let fields = self.fields().await;
-        assert!(i64::try_from(fields.len()).is_ok_and(|len| len < FIELDS_MAX), "{what}: {fields:?}");
+        assert!(
+            i64::try_from(fields.len()).is_ok_and(|len| len < FIELDS_MAX),
+            "{what}: {fields:?}"
+        );
     }
 }
 
@@ -91,11 +98,16 @@ async fn a_command_that_is_taken_away_loses_and_doubles_nothing() {
         trial.write().await;
         if delivers {
             trial.is_whole(&format!("without {command}"), &relay).await;
-            assert_eq!(trial.generation().await, generation, "nothing is in doubt without {command}");
+            assert_eq!(
+                trial.generation().await,
+                generation,
+                "nothing is in doubt without {command}"
+            );
         } else {
             let refused = eventually(LIMIT, "a refusal", async || {
                 let status = format!("http://127.0.0.1:{}/status", trial.stage.admin_port);
-                let status: serde_json::Value = reqwest::get(status).await.ok()?.json().await.ok()?;
+                let status: serde_json::Value =
+                    reqwest::get(status).await.ok()?.json().await.ok()?;
                 let outbox = &status["outboxes"][0];
                 (outbox["problem"].is_string() || outbox["streams_parked"] == 1).then_some(())
             });
@@ -119,7 +131,10 @@ async fn recoveries_without_a_permission_lose_and_double_nothing() {
         trial.allow("-hdel").await;
         let mut killed = trial.stage.relay();
         trial.write().await;
-        trial.stage.reaches("events.order", i64::try_from(round * 2 * KEYS * ROUNDS + 100).expect("small")).await;
+        trial
+            .stage
+            .reaches("events.order", i64::try_from(round * 2 * KEYS * ROUNDS + 100).expect("small"))
+            .await;
         killed.kill();
         let mut next = trial.stage.relay();
         trial.write().await;

@@ -1,21 +1,25 @@
-//! Poolers between us and Postgres. Behind a transaction pooler a session belongs to whoever begins next: no command
-//! leaves anything in it, and what needs sessions of its own refuses to start. A pool in session mode is as good as none.
+//! Poolers between us and Postgres. Behind a transaction pooler a session belongs to whoever begins
+//! next: no command leaves anything in it, and what needs sessions of its own refuses to start. A
+//! pool in session mode is as good as none.
 
-use outflow::local::{Program, eventually, free_port};
+use outflow_local::{Program, eventually, free_port};
 use tokio_postgres::{Client, NoTls};
 
-use crate::support::{LIMIT, PgBouncer, Stage, outbox};
+use crate::support::{LIMIT, PgBouncer, Stage, outbox, program};
 
-const INSERT: &str =
-    "insert into outbox (aggregate_type, aggregate_id, event_type, payload) values ('order', 'k', 'T', '{}')";
+const INSERT: &str = "insert into outbox (aggregate_type, aggregate_id, event_type, payload) \
+    values ('order', 'k', 'T', '{}')";
 /// Everything that a session may have been left with, as one text.
 const LEFT: &str = "select string_agg(what, '; ' order by what) from ( \
-    select name || ' = ' || setting as what from pg_settings where source = 'session' and name <> 'application_name' \
+    select name || ' = ' || setting as what from pg_settings where source = 'session' and name <> \
+    'application_name' \
     union all select 'custom ' || coalesce(current_setting('outflow.check', true), '') \
     union all select 'prepared ' || name from pg_prepared_statements \
-    union all select 'lock ' || locktype from pg_locks where locktype = 'advisory' and pid = pg_backend_pid() \
+    union all select 'lock ' || locktype from pg_locks where locktype = 'advisory' and pid = \
+    pg_backend_pid() \
     union all select 'listen ' || channel from pg_listening_channels() as channel \
-    union all select 'temporary ' || relname::text from pg_class where pg_table_is_visible(oid) and relpersistence = 't') as left_behind";
+    union all select 'temporary ' || relname::text from pg_class where pg_table_is_visible(oid) \
+    and relpersistence = 't') as left_behind";
 
 async fn client(url: &str) -> Client {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await.expect("a connection");
@@ -66,10 +70,16 @@ async fn no_command_leaves_anything_in_an_applications_session() {
             assert_eq!(asked.code, Some(code), "{args:?} with {size}: {asked:?}");
             if code == 78 {
                 let said = format!("{}{}", asked.stdout, asked.stderr);
-                assert!(said.contains("transaction pooler is in between"), "{args:?} with {size}: {said}");
+                assert!(
+                    said.contains("transaction pooler is in between"),
+                    "{args:?} with {size}: {said}"
+                );
             }
             for _ in 0..size {
-                application.batch_execute(INSERT).await.unwrap_or_else(|error| panic!("after {args:?}: {error:?}"));
+                application
+                    .batch_execute(INSERT)
+                    .await
+                    .unwrap_or_else(|error| panic!("after {args:?}: {error:?}"));
                 assert_eq!(left(&application).await, before, "after {args:?} with {size}");
             }
         }
@@ -86,13 +96,16 @@ async fn a_companion_sets_nothing_behind_a_transaction_pooler() {
     let application = client(&url).await;
     let before = left(&application).await;
     let listen = format!("127.0.0.1:{}", free_port().expect("a port"));
-    let path = env!("CARGO_BIN_EXE_order-api").as_ref();
+    let path = program("order-api").as_ref();
     let args = ["--listen", &listen, "--log-format", "text"];
-    let api = Program::start("order-api", path, &args, &[("ORDER_API_POSTGRES_URL", &url)], stage.path());
+    let api =
+        Program::start("order-api", path, &args, &[("ORDER_API_POSTGRES_URL", &url)], stage.path());
     let api = api.expect("order-api");
-    eventually(LIMIT, "the reason", async || api.log().contains("transaction pooler is in between"))
-        .await
-        .unwrap_or_else(|error| panic!("{error}: {}", api.log()));
+    eventually(LIMIT, "the reason", async || {
+        api.log().contains("transaction pooler is in between")
+    })
+    .await
+    .unwrap_or_else(|error| panic!("{error}: {}", api.log()));
     for _ in 0..4 {
         application.batch_execute(INSERT).await.expect("an event");
         assert_eq!(left(&application).await, before);

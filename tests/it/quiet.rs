@@ -1,15 +1,17 @@
 //! `notify = false`: a trigger that wakes nobody, for writers that use two-phase commit.
 
-use outflow::local::eventually;
+use outflow_local::eventually;
 
 use crate::support::{LIMIT, Stage, outbox};
 
 const QUIET: &str = "poll_interval = \"50ms\"\nnotify = false";
-const FUNCTION: &str = "select count(*) from pg_trigger where tgname = 'outflow_wake' and tgenabled = 'A' and tgfoid =";
+const FUNCTION: &str = "select count(*) from pg_trigger where tgname = 'outflow_wake' and \
+    tgenabled = 'A' and tgfoid =";
 
 fn prepare(n: i64) -> String {
     format!(
-        "begin; insert into outbox (aggregate_type, aggregate_id, event_type, payload) values ('order', 'k', 'T', '{{\"n\": {n}}}'); \
+        "begin; insert into outbox (aggregate_type, aggregate_id, event_type, payload) values \
+            ('order', 'k', 'T', '{{\"n\": {n}}}'); \
          prepare transaction 'p{n}'"
     )
 }
@@ -41,18 +43,25 @@ async fn writers_may_prepare_transactions_while_the_relay_sleeps() {
     assert!(asked.stdout.contains("their number before their ids"), "{}", asked.stdout);
 }
 
-/// `migrate` follows the setting both ways, and leaves the trigger alone if it is the right one, or disabled.
+/// `migrate` follows the setting both ways, and leaves the trigger alone if it is the right one, or
+/// disabled.
 #[tokio::test]
 async fn migrate_switches_both_ways() {
     let stage = Stage::new(&outbox("")).await;
     let row = "select xmin::text::bigint from pg_trigger where tgname = 'outflow_wake'";
-    for (more, function) in [("", "number_and_wake"), ("notify = false", "number"), ("", "number_and_wake")] {
+    for (more, function) in
+        [("", "number_and_wake"), ("notify = false", "number"), ("", "number_and_wake")]
+    {
         stage.configure(&outbox(more));
         for plain in [true, false] {
             let args = if plain { &["migrate"][..] } else { &["migrate", "--triggers"] };
             let (code, log) = stage.finished("migrate", args).await;
             assert_eq!(code, Some(0), "{log}");
-            assert_eq!(stage.number(&format!("{FUNCTION} 'outflow.{function}()'::regprocedure")).await, 1, "{more}");
+            assert_eq!(
+                stage.number(&format!("{FUNCTION} 'outflow.{function}()'::regprocedure")).await,
+                1,
+                "{more}"
+            );
         }
         let before = stage.number(row).await;
         stage.migrate().await;
@@ -64,7 +73,11 @@ async fn migrate_switches_both_ways() {
     stage.sql("alter table outbox disable trigger outflow_wake").await;
     stage.migrate().await;
     assert_eq!(
-        stage.number("select count(*) from pg_trigger where tgname = 'outflow_wake' and tgenabled = 'D'").await,
+        stage
+            .number(
+                "select count(*) from pg_trigger where tgname = 'outflow_wake' and tgenabled = 'D'"
+            )
+            .await,
         1
     );
 }

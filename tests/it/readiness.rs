@@ -1,20 +1,24 @@
-//! Ready means that it can deliver, also without an event that would show it: an idle relay and a standby notice that Redis
-//! is gone, frozen, full, emptied or closed to them, and that it is back.
+//! Ready means that it can deliver, also without an event that would show it: an idle relay and a
+//! standby notice that Redis is gone, frozen, full, emptied or closed to them, and that it is back.
 
-use outflow::local::{Program, Signal, eventually};
+use outflow_local::{Program, Signal, eventually};
 
 use crate::support::{LIMIT, Numbered, Stage, outbox};
 
 /// What is done to Redis, what `/readyz` says of it, and what undoes it.
 type Harm = (&'static [&'static str], &'static str, &'static [&'static str]);
 
-const ALL_RIGHTS: &[&str] = &["ACL", "SETUSER", "relay", "reset", "on", ">hunter2", "~*", "&*", "+@all"];
+const ALL_RIGHTS: &[&str] =
+    &["ACL", "SETUSER", "relay", "reset", "on", ">hunter2", "~*", "&*", "+@all"];
 
 /// The relay is another user than the one that the test works as.
 async fn stage(more: &str) -> Stage {
     let stage = Stage::new(&outbox(more)).await;
     run(&stage, ALL_RIGHTS).await;
-    stage.configure_with(&stage.redis.url().replace("redis://", "redis://relay:hunter2@"), &outbox(more));
+    stage.configure_with(
+        &stage.redis.url().replace("redis://", "redis://relay:hunter2@"),
+        &outbox(more),
+    );
     stage
 }
 
@@ -87,8 +91,9 @@ async fn an_idle_relay_notices_a_loss() {
     stage.drained().await;
     run(&stage, &["FLUSHALL"]).await;
     noticed(&stage, &relay).await;
-    let recovered =
-        eventually(LIMIT, "a generation", async || stage.number("select generation from outflow.outbox").await == 2);
+    let recovered = eventually(LIMIT, "a generation", async || {
+        stage.number("select generation from outflow.outbox").await == 2
+    });
     assert!(recovered.await.is_ok(), "{}", relay.log_tail());
     assert_eq!(relay.log().matches("Redis lost data").count(), 1, "{}", relay.log_tail());
 }

@@ -1,6 +1,7 @@
-//! Events that can never be appended, and streams that refuse: the rest goes on, and nothing is lost.
+//! Events that can never be appended, and streams that refuse: the rest goes on, and nothing is
+//! lost.
 
-use outflow::local::eventually;
+use outflow_local::eventually;
 
 use crate::support::{LIMIT, Stage, check_numbered, outbox};
 
@@ -30,15 +31,25 @@ async fn dead_letters_have_their_reason_and_the_rest_goes_on() {
     let client = stage.client().await;
     let rows = client
         .query(
-            "select outbox, key, reason, coalesce(stream, '-'), length(payload)::bigint, coalesce(headers, '-') from outflow.dead_letter order by id",
+            "select outbox, key, reason, coalesce(stream, '-'), length(payload)::bigint, \
+                coalesce(headers, '-') from outflow.dead_letter order by id",
             &[],
         )
         .await
         .expect("dead letters");
-    let dead: Vec<(String, String, String, String, i64, String)> =
-        rows.iter().map(|row| (row.get(0), row.get(1), row.get(2), row.get(3), row.get(4), row.get(5))).collect();
+    let dead: Vec<(String, String, String, String, i64, String)> = rows
+        .iter()
+        .map(|row| (row.get(0), row.get(1), row.get(2), row.get(3), row.get(4), row.get(5)))
+        .collect();
     let letter = |key: &str, reason: &str, stream: &str, bytes: i64, headers: &str| {
-        ("orders".to_owned(), key.to_owned(), reason.to_owned(), stream.to_owned(), bytes, headers.to_owned())
+        (
+            "orders".to_owned(),
+            key.to_owned(),
+            reason.to_owned(),
+            stream.to_owned(),
+            bytes,
+            headers.to_owned(),
+        )
     };
     let expected = [
         letter("large", "too_large", "events.order", 602, "{\"h\": \"1\"}"),
@@ -47,7 +58,8 @@ async fn dead_letters_have_their_reason_and_the_rest_goes_on() {
     assert_eq!(dead, expected);
 }
 
-/// A key of another type: that stream is parked and named, the others go on; mended, it gets its events in order.
+/// A key of another type: that stream is parked and named, the others go on; mended, it gets its
+/// events in order.
 #[tokio::test]
 async fn a_stream_that_refuses_stops_only_itself() {
     let stage = Stage::new(&outbox("batch_rows = 10\npoll_interval = \"50ms\"")).await;
@@ -75,11 +87,13 @@ async fn a_stream_that_refuses_stops_only_itself() {
     stage.ready(200).await;
 }
 
-/// After `park_max` what waits and what comes goes to the dead letters, in order; once the stream takes events again it
-/// gets them, and a retry puts the others back.
+/// After `park_max` what waits and what comes goes to the dead letters, in order; once the stream
+/// takes events again it gets them, and a retry puts the others back.
 #[tokio::test]
 async fn a_stream_that_refuses_for_too_long_is_given_up() {
-    let stage = Stage::new(&outbox("batch_rows = 10\npoll_interval = \"50ms\"\npark_max = \"1500ms\"")).await;
+    let stage =
+        Stage::new(&outbox("batch_rows = 10\npoll_interval = \"50ms\"\npark_max = \"1500ms\""))
+            .await;
     stage.command("SET", &["events.bad", "not a stream"]).await;
     let relay = stage.relay();
     for n in 1..=15 {
@@ -92,12 +106,14 @@ async fn a_stream_that_refuses_for_too_long_is_given_up() {
     assert!(relay.log().contains("park_max"), "{}", relay.log_tail());
     let metrics = stage.metrics().await;
     assert!(
-        metrics.contains("outflow_events_dead_lettered_total{outbox=\"orders\",reason=\"refused\"} 16"),
+        metrics.contains(
+            "outflow_events_dead_lettered_total{outbox=\"orders\",reason=\"refused\"} 16"
+        ),
         "{metrics}"
     );
     assert!(metrics.contains("outflow_streams_parked{outbox=\"orders\"} 1"), "{metrics}");
-    let letters =
-        "select count(*) from outflow.dead_letter where reason = 'refused' and stream = 'events.bad' and key = 'b'";
+    let letters = "select count(*) from outflow.dead_letter where reason = 'refused' and stream = \
+        'events.bad' and key = 'b'";
     assert_eq!(stage.number(letters).await, 16);
     stage.command("DEL", &["events.bad"]).await;
     // Whatever tries it first after its pause.
@@ -129,7 +145,9 @@ async fn a_stream_that_the_acl_forbids_stops_only_itself() {
     let relay = stage.relay();
     stage.sql(&[insert("bad", "b", 1), insert("good", "g", 1)].concat()).await;
     stage.reaches("events.good", 1).await;
-    eventually(LIMIT, "the log to name it", async || relay.log().contains("events.bad")).await.expect("a log line");
+    eventually(LIMIT, "the log to name it", async || relay.log().contains("events.bad"))
+        .await
+        .expect("a log line");
     assert!(!relay.log().contains("secret"), "a secret in the log");
     stage.command("ACL", &["SETUSER", "relay", "~events.bad"]).await;
     stage.reaches("events.bad", 1).await;
@@ -143,7 +161,8 @@ async fn batches_are_bounded_in_bytes_and_a_huge_row_still_goes_through() {
     stage
         .sql(
             "insert into outbox (aggregate_type, aggregate_id, event_type, payload) \
-             select 'order', 'k', 'T', jsonb_build_object('key', 'k', 'n', i, 'pad', repeat('x', case when i = 20 then 2000000 else 20000 end)) \
+             select 'order', 'k', 'T', jsonb_build_object('key', 'k', 'n', i, 'pad', repeat('x', \
+             case when i = 20 then 2000000 else 20000 end)) \
              from generate_series(1, 60) i",
         )
         .await;
@@ -152,16 +171,19 @@ async fn batches_are_bounded_in_bytes_and_a_huge_row_still_goes_through() {
     assert_eq!(counted.values().sum::<i64>(), 60);
 }
 
-/// A stream that keeps refusing is tried with one event by itself: nothing is in doubt, so that no generation is raised and no
-/// recovery counted, and no other stream waits for it.
+/// A stream that keeps refusing is tried with one event by itself: nothing is in doubt, so that no
+/// generation is raised and no recovery counted, and no other stream waits for it.
 #[tokio::test]
 async fn a_parked_stream_that_refuses_again_raises_no_generation() {
     let stage = Stage::new(&outbox("batch_rows = 10\npoll_interval = \"50ms\"")).await;
     stage.command("SET", &["events.bad", "not a stream"]).await;
     let relay = stage.relay();
-    stage.sql(&[insert("bad", "b", 1), insert("bad", "b", 2), insert("bad", "b", 3)].concat()).await;
+    stage
+        .sql(&[insert("bad", "b", 1), insert("bad", "b", 2), insert("bad", "b", 3)].concat())
+        .await;
     let refused = async |times: u32| {
-        let (series, mut n) = ("outflow_append_failures_total{outbox=\"orders\",reason=\"refused\"} ", 0);
+        let (series, mut n) =
+            ("outflow_append_failures_total{outbox=\"orders\",reason=\"refused\"} ", 0);
         eventually(LIMIT, "another refusal", async || {
             n += 1;
             stage.sql(&insert("good", &format!("g{times}.{n}"), 1)).await;
@@ -174,7 +196,12 @@ async fn a_parked_stream_that_refuses_again_raises_no_generation() {
     };
     stage.ready(200).await;
     refused(3).await;
-    assert_eq!(stage.number("select generation from outflow.outbox").await, 1, "{}", relay.log_tail());
+    assert_eq!(
+        stage.number("select generation from outflow.outbox").await,
+        1,
+        "{}",
+        relay.log_tail()
+    );
     assert_eq!(stage.number("select count(*) from outbox where aggregate_type = 'bad'").await, 3);
     let metrics = stage.metrics().await;
     for cause in ["partly_appended", "postgres", "unanswered"] {

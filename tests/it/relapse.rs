@@ -1,12 +1,12 @@
-//! What keeps an outbox from being drained, again and again, while both servers are there: paced, said once, named by the
-//! probes, and over as soon as it is mended.
+//! What keeps an outbox from being drained, again and again, while both servers are there: paced,
+//! said once, named by the probes, and over as soon as it is mended.
 
 use crate::support::{Stage, outbox};
 
-const INSERT: &str =
-    "insert into outbox (aggregate_type, aggregate_id, event_type, payload) values ('order', 'k', 'T', '{}');";
-const RAISES: &str =
-    "create function raises() returns trigger language plpgsql as $$ begin raise exception 'not today'; end $$;";
+const INSERT: &str = "insert into outbox (aggregate_type, aggregate_id, event_type, payload) \
+    values ('order', 'k', 'T', '{}');";
+const RAISES: &str = "create function raises() returns trigger language plpgsql as $$ begin raise \
+    exception 'not today'; end $$;";
 
 struct Trouble {
     what: &'static str,
@@ -20,7 +20,8 @@ struct Trouble {
 const TROUBLES: [Trouble; 3] = [
     Trouble {
         what: "a delete that is refused",
-        comes: "create trigger no before delete on outbox for each statement execute function raises()",
+        comes: "create trigger no before delete on outbox for each statement execute function \
+            raises()",
         insert: INSERT,
         mend: "drop trigger no on outbox",
         is_doubt: false,
@@ -35,8 +36,10 @@ const TROUBLES: [Trouble; 3] = [
     },
     Trouble {
         what: "dead letters that cannot be written",
-        comes: "create trigger no before insert on outflow.dead_letter for each row execute function raises()",
-        insert: "insert into outbox (aggregate_type, aggregate_id, event_type, payload) values ('', 'k', 'T', '{}');",
+        comes: "create trigger no before insert on outflow.dead_letter for each row execute \
+            function raises()",
+        insert: "insert into outbox (aggregate_type, aggregate_id, event_type, payload) values \
+            ('', 'k', 'T', '{}');",
         mend: "drop trigger no on outflow.dead_letter",
         is_doubt: true,
     },
@@ -58,8 +61,16 @@ async fn trouble_that_comes_back_is_paced_and_named_and_heals() {
         }
         stage.not_ready("not today").await;
         let generation = stage.number("select generation from outflow.outbox").await;
-        assert!(generation <= if is_doubt { 12 } else { 1 }, "{what}: generation {generation}: {}", relay.log_tail());
-        let told = relay.log().lines().filter(|line| line.contains("not today") && !line.contains("DEBUG")).count();
+        assert!(
+            generation <= if is_doubt { 12 } else { 1 },
+            "{what}: generation {generation}: {}",
+            relay.log_tail()
+        );
+        let told = relay
+            .log()
+            .lines()
+            .filter(|line| line.contains("not today") && !line.contains("DEBUG"))
+            .count();
         assert!((1..=3).contains(&told), "{what}: told {told} times: {}", relay.log_tail());
         stage.sql(mend).await;
         stage.drained().await;

@@ -1,21 +1,27 @@
 //! SIGHUP: a good configuration takes effect, a bad one changes nothing and says so.
 
-use outflow::local::{Program, Signal, eventually};
+use outflow_local::{Program, Signal, eventually};
 use serde_json::Value;
 
 use crate::support::{LIMIT, Numbered, Stage, outbox};
 
 const AUDIT: &str = "[[outbox]]\nname = \"audit\"\ntable = \"app.audit\"\nstream = \"audit\"\n";
-const CREATE_AUDIT: &str = "create schema app; create table app.audit (id bigint generated always as identity primary key, \
-    event_id uuid not null default gen_random_uuid(), aggregate_type text not null, aggregate_id text not null, \
-    event_type text not null, payload jsonb not null, headers jsonb not null default '{}', created_at timestamptz not null default now())";
+const CREATE_AUDIT: &str = "create schema app; create table app.audit (id bigint generated always \
+    as identity primary key, \
+    event_id uuid not null default gen_random_uuid(), aggregate_type text not null, aggregate_id \
+    text not null, \
+    event_type text not null, payload jsonb not null, headers jsonb not null default '{}', \
+    created_at timestamptz not null default now())";
 
 /// Sends SIGHUP, and waits until one reload more is counted.
 async fn reload(stage: &Stage, relay: &mut Program, expected: &str) {
     let count = async || {
         let metrics = stage.metrics().await;
         let line = format!("outflow_config_reloads_total{{result=\"{expected}\"}} ");
-        metrics.lines().find_map(|shown| shown.strip_prefix(&line)?.parse::<u64>().ok()).expect("a count")
+        metrics
+            .lines()
+            .find_map(|shown| shown.strip_prefix(&line)?.parse::<u64>().ok())
+            .expect("a count")
     };
     let before = count().await;
     relay.signal(Signal::SIGHUP);
@@ -44,10 +50,15 @@ async fn a_bad_configuration_changes_nothing_and_says_so() {
     for (outboxes, words) in &table {
         stage.configure(outboxes);
         reload(&stage, &mut relay, "failure").await;
-        let problem = status(&stage).await["config_problem"].as_str().unwrap_or_default().to_owned();
+        let problem =
+            status(&stage).await["config_problem"].as_str().unwrap_or_default().to_owned();
         assert!(problem.contains(words), "{words}: {problem}");
         assert!(stage.metrics().await.contains("outflow_config_last_reload_successful 0"));
-        assert!(relay.log().contains("is rejected: going on with the old one"), "{}", relay.log_tail());
+        assert!(
+            relay.log().contains("is rejected: going on with the old one"),
+            "{}",
+            relay.log_tail()
+        );
     }
     assert_eq!(table.len(), 4);
     assert!(!relay.log().contains("\"stopped\""), "nobody was stopped: {}", relay.log());
@@ -68,7 +79,7 @@ async fn another_redis_that_is_no_use_is_rejected() {
     let mut relay = stage.relay();
     stage.ready(200).await;
     stage.command("ACL", &["SETUSER", "poor", "on", ">hunter2", "+ping", "+client", "~*"]).await;
-    let nobody = outflow::local::free_port().expect("a port");
+    let nobody = outflow_local::free_port().expect("a port");
     let ours = stage.redis.url();
     let table = [
         (format!("redis://127.0.0.1:{nobody}"), "refused"),
@@ -78,7 +89,8 @@ async fn another_redis_that_is_no_use_is_rejected() {
     for (url, words) in &table {
         stage.configure_with(url, &outbox(""));
         reload(&stage, &mut relay, "failure").await;
-        let problem = status(&stage).await["config_problem"].as_str().unwrap_or_default().to_owned();
+        let problem =
+            status(&stage).await["config_problem"].as_str().unwrap_or_default().to_owned();
         assert!(problem.contains("redis.url") && problem.contains(words), "{words}: {problem}");
         assert!(!problem.contains("hunter2") && !problem.contains("wrong"), "a secret: {problem}");
         assert!(stage.metrics().await.contains("outflow_config_last_reload_successful 0"));
@@ -98,7 +110,8 @@ async fn another_redis_that_is_no_use_is_rejected() {
     reload(&stage, &mut relay, "success").await;
 }
 
-/// Added, changed, removed: the others are left alone, and under load nothing is lost, doubled or out of order.
+/// Added, changed, removed: the others are left alone, and under load nothing is lost, doubled or
+/// out of order.
 #[tokio::test]
 async fn outboxes_come_change_and_go() {
     let stage = Stage::new(&outbox("")).await;
@@ -116,11 +129,16 @@ async fn outboxes_come_change_and_go() {
     stage.emptied("app.audit").await;
     audit.check(&stage, "audit").await;
     let at_work = status(&stage).await;
-    let names: Vec<&str> =
-        at_work["outboxes"].as_array().expect("a list").iter().filter_map(|one| one["outbox"].as_str()).collect();
+    let names: Vec<&str> = at_work["outboxes"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(|one| one["outbox"].as_str())
+        .collect();
     assert_eq!(names, ["orders", "audit"]);
 
-    // Changed in the middle of its work, twice; the other one works in the same generation as before.
+    // Changed in the middle of its work, twice; the other one works in the same generation as
+    // before.
     let rows = Numbered { rows: 20_000, keys: 11 };
     rows.insert(&stage).await;
     for batch_rows in [100, 50] {
@@ -143,8 +161,10 @@ async fn outboxes_come_change_and_go() {
     let metrics = stage.metrics().await;
     assert!(metrics.contains("outflow_slots_owned{outbox=\"orders\"} 64"), "{metrics}");
     assert!(!metrics.contains("outflow_slots_owned{outbox=\"audit\"}"), "{metrics}");
-    let left = "select count(*) from outflow.member join outflow.outbox using (relation) join pg_locks \
-                on locktype = 'advisory' and objid = number::oid and objsubid = 2 where name = 'audit'";
+    let left = "select count(*) from outflow.member join outflow.outbox using (relation) join \
+        pg_locks \
+                on locktype = 'advisory' and objid = number::oid and objsubid = 2 where name = \
+                'audit'";
     assert_eq!(stage.number(left).await, 0, "nobody works on a removed outbox");
     assert_eq!(relay.pid(), pid);
     relay.terminate();
@@ -169,8 +189,10 @@ async fn the_log_level_and_the_servers_addresses_change() {
     let quiet = relay.log().len();
     // All sessions are new ones, with the parameter that the address has now.
     change("/postgres\"", "/postgres?options=-c%20work_mem%3D4321kB\"");
-    let sessions = "select count(*) from pg_stat_activity where application_name like 'outflow%' and backend_start < ";
-    let before: String = stage.client().await.query_one("select now()::text", &[]).await.expect("a time").get(0);
+    let sessions = "select count(*) from pg_stat_activity where application_name like 'outflow%' \
+        and backend_start < ";
+    let before: String =
+        stage.client().await.query_one("select now()::text", &[]).await.expect("a time").get(0);
     reload(&stage, &mut relay, "success").await;
     let rows = Numbered { rows: 500, keys: 3 };
     rows.insert(&stage).await;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use outflow::local::Redis;
+use outflow_local::Redis;
 
 use crate::support::{LIMIT, Stage, held, outbox};
 
@@ -37,16 +37,20 @@ const RIGHTS: [&str; 18] = [
 fn write_users(file: &Path, rights: &str) {
     let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/redis/users.acl");
     let shipped = std::fs::read_to_string(shipped).expect("the file").replace("change-me-", "");
-    let others = shipped.lines().filter(|line| !line.starts_with("user default ")).collect::<Vec<_>>().join("\n");
+    let others = shipped
+        .lines()
+        .filter(|line| !line.starts_with("user default "))
+        .collect::<Vec<_>>()
+        .join("\n");
     // One who may not ask.
     let silent = others.lines().find(|line| line.starts_with("user outflow ")).expect("a line");
     let silent = silent.replace("user outflow ", "user silent ").replace(" +acl|dryrun", "");
     std::fs::write(file, format!("user default {rights}\n{others}\n{silent}\n")).expect("a file");
 }
 
-async fn admin(redis: &Redis) -> outflow::redis::Redis {
+async fn admin(redis: &Redis) -> outflow_connect::redis::Redis {
     let url = redis.url().replace("redis://", "redis://admin:admin@");
-    let admin = outflow::redis::Redis::open(&url.into(), "test").expect("an address");
+    let admin = outflow_connect::redis::Redis::open(&url.into(), "test").expect("an address");
     admin.ready(LIMIT).await.expect("a connection");
     admin
 }
@@ -57,7 +61,8 @@ async fn what_check_says_of_the_user_default_is_what_a_restart_does() {
     let (dir, users) = (stage.path().join("other"), stage.path().join("users.acl"));
     std::fs::create_dir(&dir).expect("a directory");
     write_users(&users, RIGHTS[0]);
-    let mut redis = Redis::start(&dir, &["--aclfile", &users.display().to_string()]).await.expect("Redis");
+    let mut redis =
+        Redis::start(&dir, &["--aclfile", &users.display().to_string()]).await.expect("Redis");
     let configure = |user: &str| {
         let url = redis.url().replace("redis://", &format!("redis://{user}:outflow@"));
         stage.configure_with(&url, &outbox(""));
@@ -90,7 +95,10 @@ async fn what_check_says_of_the_user_default_is_what_a_restart_does() {
         configure("silent");
         let silent = stage.asked(&["check"]).await;
         if silent.stdout.contains(UNKNOWN) {
-            assert!(silent.stdout.contains("ACL SETUSER silent +acl|dryrun"), "default {rights}: {silent:?}");
+            assert!(
+                silent.stdout.contains("ACL SETUSER silent +acl|dryrun"),
+                "default {rights}: {silent:?}"
+            );
             unknown.push(rights);
         } else {
             assert!(silent.stdout.contains(words), "default {rights}, kept: {is_kept}: {silent:?}");
@@ -100,7 +108,9 @@ async fn what_check_says_of_the_user_default_is_what_a_restart_does() {
         }
     }
     assert_eq!(kept, RIGHTS[..8]);
-    let closed: Vec<&str> =
-        RIGHTS.into_iter().filter(|rights| !rights.contains("nopass") || rights.ends_with("-eval")).collect();
+    let closed: Vec<&str> = RIGHTS
+        .into_iter()
+        .filter(|rights| !rights.contains("nopass") || rights.ends_with("-eval"))
+        .collect();
     assert_eq!(unknown, closed, "who can log in as default without a password can ask as default");
 }

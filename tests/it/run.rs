@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use outflow::local::eventually;
+use outflow_local::eventually;
 
 use crate::support::{LIMIT, Numbered, Stage, outbox};
 
@@ -15,19 +15,25 @@ async fn sigterm_settles_what_is_in_flight_and_exits_0() {
     stage.reaches("events.order", 1_000).await;
     relay.terminate();
     assert!(relay.wait(LIMIT).await.expect("an end").success(), "{}", relay.log_tail());
-    let (appended, left) = (stage.length("events.order").await, stage.number("select count(*) from outbox").await);
+    let (appended, left) =
+        (stage.length("events.order").await, stage.number("select count(*) from outbox").await);
     assert_eq!(appended + left, rows.rows, "appended and left");
     assert!(left > 0, "the stop came after the end");
     let journal = stage.command("KEYS", &["outflow:journal:*"]).await;
-    let journal = String::from_utf8(journal.items()[0].text().expect("a key").to_vec()).expect("a text");
+    let journal =
+        String::from_utf8(journal.items()[0].text().expect("a key").to_vec()).expect("a text");
     let fields = stage.command("HKEYS", &[&journal]).await;
-    let batches = fields.items().iter().filter(|field| field.text().is_some_and(|name| name.starts_with(b"batch:")));
+    let batches = fields
+        .items()
+        .iter()
+        .filter(|field| field.text().is_some_and(|name| name.starts_with(b"batch:")));
     assert_eq!(batches.count(), 0, "a stop leaves no settled batch in the journal");
     stage.once().await;
     rows.check(&stage, "events.order").await;
 }
 
-/// With `poll_interval` at an hour, only a notification can wake it; each of these would wait for ever otherwise.
+/// With `poll_interval` at an hour, only a notification can wake it; each of these would wait for
+/// ever otherwise.
 #[tokio::test]
 async fn an_insert_wakes_a_sleeping_relay() {
     let stage = Stage::new(&outbox("poll_interval = \"1h\"")).await;
@@ -50,8 +56,8 @@ async fn an_insert_wakes_a_sleeping_relay() {
 async fn nothing_waits_for_a_writer_that_does_not_commit() {
     let stage = Stage::new(&outbox("poll_interval = \"1h\"")).await;
     let _relay = stage.relay();
-    let insert =
-        "insert into outbox (aggregate_type, aggregate_id, event_type, payload) values ('order', 'k', 'T', '{}')";
+    let insert = "insert into outbox (aggregate_type, aggregate_id, event_type, payload) values \
+        ('order', 'k', 'T', '{}')";
     let slow = stage.client().await;
     slow.batch_execute(&format!("begin; {insert}")).await.expect("an open transaction");
     stage.sql(insert).await;
@@ -63,11 +69,19 @@ async fn nothing_waits_for_a_writer_that_does_not_commit() {
 
 #[tokio::test]
 async fn several_outboxes_run_side_by_side() {
-    let second = "[[outbox]]\nname = \"audit\"\ntable = \"app.audit\"\nstream = \"audit\"\nin_flight = 1\n";
+    let second =
+        "[[outbox]]\nname = \"audit\"\ntable = \"app.audit\"\nstream = \"audit\"\nin_flight = 1\n";
     let stage = Stage::bare(&format!("{}{second}", outbox(""))).await;
-    stage.sql("create schema app; create table app.audit (id bigint generated always as identity primary key, \
-        event_id uuid not null default gen_random_uuid(), aggregate_type text not null, aggregate_id text not null, \
-        event_type text not null, payload jsonb not null, headers jsonb not null default '{}', created_at timestamptz not null default now())").await;
+    stage
+        .sql(
+            "create schema app; create table app.audit (id bigint generated always as identity \
+        primary key, \
+        event_id uuid not null default gen_random_uuid(), aggregate_type text not null, \
+        aggregate_id text not null, \
+        event_type text not null, payload jsonb not null, headers jsonb not null default '{}', \
+        created_at timestamptz not null default now())",
+        )
+        .await;
     stage.migrate().await;
     let (orders, audit) = (Numbered { rows: 5_000, keys: 7 }, Numbered { rows: 3_000, keys: 2 });
     orders.insert(&stage).await;

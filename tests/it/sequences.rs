@@ -1,9 +1,10 @@
-//! Sequences that go back, jump, or are passed by: a cursor can always come back down, and nobody waits for the sweep.
+//! Sequences that go back, jump, or are passed by: a cursor can always come back down, and nobody
+//! waits for the sweep.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::support::{LIMIT, Stage, check_numbered, outbox};
-use outflow::local::{Program, eventually};
+use outflow_local::{Program, eventually};
 
 const SWEPT: &str = "the sweep found a row behind the cursor";
 
@@ -16,16 +17,21 @@ fn insert(key: &str, n: i64) -> String {
 
 fn forced(id: i64, key: &str) -> String {
     let values = format!(
-        "overriding system value values ({id}, 'order', '{key}', 'T', jsonb_build_object('key', '{key}', 'n', 1))"
+        "overriding system value values ({id}, 'order', '{key}', 'T', jsonb_build_object('key', \
+            '{key}', 'n', 1))"
     );
     format!("insert into outbox (id, aggregate_type, aggregate_id, event_type, payload) {values}")
 }
 
-/// Writes K's events from one number to another, each awaited, beside a transaction that is open meanwhile.
+/// Writes K's events from one number to another, each awaited, beside a transaction that is open
+/// meanwhile.
 async fn serially(stage: &Stage, key: &str, from: i64, to: i64, before: i64) {
     let other = stage.client().await;
     for n in from..=to {
-        other.batch_execute(&format!("begin; {}", insert(&format!("beside-{key}-{n}"), 1))).await.expect("an open one");
+        other
+            .batch_execute(&format!("begin; {}", insert(&format!("beside-{key}-{n}"), 1)))
+            .await
+            .expect("an open one");
         let awaited = before + (n - from) * 2;
         stage.sql(&insert(key, n)).await;
         stage.reaches("events.order", awaited + 1).await;
@@ -34,7 +40,8 @@ async fn serially(stage: &Stage, key: &str, from: i64, to: i64, before: i64) {
     }
 }
 
-/// All arrived in order, and hardly any was found by the sweep first, which at times looks between a commit and a claim.
+/// All arrived in order, and hardly any was found by the sweep first, which at times looks between
+/// a commit and a claim.
 async fn in_order_without_sweeps(stage: &Stage, relay: &Program, events: i64) {
     assert_eq!(check_numbered(&stage.entries("events.order").await).values().sum::<i64>(), events);
     let swept = relay.log().matches(SWEPT).count();
@@ -65,11 +72,15 @@ async fn ranges_of_several_nodes() {
         for node in [5_000_000, 1_000, 9_000_000, 2] {
             let n = i64::from(round);
             let values = format!(
-                "values ({}, 'order', 'n{node}', 'T', jsonb_build_object('key', 'n{node}', 'n', {n}))",
+                "values ({}, 'order', 'n{node}', 'T', jsonb_build_object('key', 'n{node}', 'n', \
+                    {n}))",
                 node + round
             );
             stage
-                .sql(&format!("insert into outbox (id, aggregate_type, aggregate_id, event_type, payload) {values}"))
+                .sql(&format!(
+                    "insert into outbox (id, aggregate_type, aggregate_id, event_type, \
+                    payload) {values}"
+                ))
                 .await;
         }
         stage.reaches("events.order", i64::from(round) * 4).await;
@@ -120,8 +131,8 @@ async fn a_forced_id_behind_the_cursor_is_evidence() {
     assert_eq!(relay.log().matches(told).count(), 1, "said once");
 }
 
-/// Ids that somebody allocates beforehand and forces into the column, beside others whose claims never pause: once a row
-/// has shown it, order holds again.
+/// Ids that somebody allocates beforehand and forces into the column, beside others whose claims
+/// never pause: once a row has shown it, order holds again.
 #[tokio::test]
 async fn allocated_ids_that_are_forced_beside_others() {
     let stage = Stage::new(&outbox("poll_interval = \"50ms\"")).await;
@@ -139,14 +150,17 @@ async fn allocated_ids_that_are_forced_beside_others() {
         n
     };
     let force = async |key: &str, n: i64| {
-        let id: i64 = client.query_one("select nextval('outbox_id_seq')", &[]).await.expect("an id").get(0);
+        let id: i64 =
+            client.query_one("select nextval('outbox_id_seq')", &[]).await.expect("an id").get(0);
         client.batch_execute("select pg_sleep(0.15)").await.expect("a pause");
         let values = format!(
-            "overriding system value values ({id}, 'order', '{key}', 'T', jsonb_build_object('key', '{key}', 'n', {n}))"
+            "overriding system value values ({id}, 'order', '{key}', 'T', \
+                jsonb_build_object('key', '{key}', 'n', {n}))"
         );
         client
             .batch_execute(&format!(
-                "insert into outbox (id, aggregate_type, aggregate_id, event_type, payload) {values}"
+                "insert into outbox (id, aggregate_type, aggregate_id, event_type, payload) \
+                    {values}"
             ))
             .await
             .expect("an insert");

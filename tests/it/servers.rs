@@ -1,10 +1,11 @@
-//! The private servers of `outflow::local`: they start, crash, come back with their data, and end with their handle.
+//! The private servers of `outflow_local`: they start, crash, come back with their data, and end
+//! with their handle.
 
 use std::path::Path;
 use std::time::Duration;
 
-use outflow::local::{Error, Postgres, Program, Redis, Signal, eventually, find, free_port};
-use outflow::redis::Reply;
+use outflow_connect::redis::Reply;
+use outflow_local::{Error, Postgres, Program, Redis, Signal, eventually, find, free_port};
 use secrecy::SecretString;
 use tokio_postgres::NoTls;
 
@@ -28,7 +29,8 @@ async fn postgres_keeps_its_data_over_a_crash_and_a_stop() {
 
 #[tokio::test]
 async fn two_servers_at_once_do_not_meet() {
-    let (one, two) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
+    let (one, two) =
+        (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
     let (one, two) = tokio::join!(Postgres::start(one.path()), Postgres::start(two.path()));
     let (one, two) = (one.expect("a server"), two.expect("another"));
     assert_ne!(one.port(), two.port());
@@ -59,7 +61,8 @@ async fn redis_keeps_what_it_acknowledged_over_a_kill() {
     server.kill().await.expect("its end");
     server.start_again().await.expect("a start");
     client.ready(LIMIT).await.expect("a new connection");
-    let kept = eventually(LIMIT, "the key", async || client.call("GET", ["key"].into()).await.ok()).await;
+    let kept =
+        eventually(LIMIT, "the key", async || client.call("GET", ["key"].into()).await.ok()).await;
     assert_eq!(kept.expect("an answer"), Reply::Text("kept".into()));
 }
 
@@ -78,7 +81,10 @@ async fn a_server_that_cannot_start_shows_its_log() {
     let dir = tempfile::tempdir().expect("a directory");
     let error = Redis::start(dir.path(), &["--no-such-option", "1"]).await.expect_err("a refusal");
     let message = error.to_string();
-    assert!(message.contains("redis ended at its start") && message.contains("no-such-option"), "{message}");
+    assert!(
+        message.contains("redis ended at its start") && message.contains("no-such-option"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -93,11 +99,15 @@ fn a_missing_program_comes_with_what_to_install() {
 #[tokio::test]
 async fn a_program_is_logged_signalled_and_waited_for() {
     let dir = tempfile::tempdir().expect("a directory");
-    let script = "echo $GREETING; trap 'echo stopping; exit 3' TERM; while :; do read -t 0.01 x <> /dev/zero; done";
+    let script = "echo $GREETING; trap 'echo stopping; exit 3' TERM; while :; do read -t 0.01 x \
+        <> /dev/zero; done";
     let envs = [("GREETING", "hello")];
     let mut program =
-        Program::start("greeter", Path::new("/bin/bash"), &["-c", script], &envs, dir.path()).expect("bash");
-    eventually(LIMIT, "the greeting", async || program.log().contains("hello")).await.expect("a greeting");
+        Program::start("greeter", Path::new("/bin/bash"), &["-c", script], &envs, dir.path())
+            .expect("bash");
+    eventually(LIMIT, "the greeting", async || program.log().contains("hello"))
+        .await
+        .expect("a greeting");
     assert!(program.exit_status().is_none());
     let error = program.wait(Duration::ZERO).await.expect_err("still running");
     assert!(error.to_string().contains("greeter still runs after 0ns"), "{error}");
@@ -111,7 +121,9 @@ async fn a_program_is_logged_signalled_and_waited_for() {
 
 #[tokio::test]
 async fn waiting_in_vain_says_what_for() {
-    let error = eventually(Duration::from_millis(30), "godot", async || false).await.expect_err("nobody came");
+    let error = eventually(Duration::from_millis(30), "godot", async || false)
+        .await
+        .expect_err("nobody came");
     assert_eq!(error.to_string(), "waited 30ms in vain for godot");
     let hung = eventually(Duration::from_millis(30), "godot", std::future::pending::<bool>).await;
     assert!(hung.is_err());
@@ -124,13 +136,15 @@ fn a_free_port_can_be_listened_on() {
     std::net::TcpListener::bind(("127.0.0.1", port)).expect("it is free");
 }
 
-fn connect(server: &Redis) -> outflow::redis::Redis {
-    outflow::redis::Redis::open(&SecretString::from(server.url()), "test").expect("a valid address")
+fn connect(server: &Redis) -> outflow_connect::redis::Redis {
+    outflow_connect::redis::Redis::open(&SecretString::from(server.url()), "test")
+        .expect("a valid address")
 }
 
 /// The first column of the last row, or nothing.
 async fn query(server: &Postgres, sql: &str) -> String {
-    let (client, connection) = tokio_postgres::connect(&server.url(), NoTls).await.expect("a connection");
+    let (client, connection) =
+        tokio_postgres::connect(&server.url(), NoTls).await.expect("a connection");
     let connection = tokio::spawn(connection);
     let messages = client.simple_query(sql).await.expect("an answer");
     drop(client);

@@ -1,34 +1,42 @@
 //! What the database or the role presets does not reach the relay: its sessions set what they need.
 
-use outflow::local::{Signal, eventually};
+use outflow_local::{Signal, eventually};
 
 use crate::support::{LIMIT, Numbered, Stage, outbox};
 
 /// Each of them would break something, or change what is delivered.
 const HOSTILE: &str = "do $$ declare preset text; begin \
-    foreach preset in array array['default_transaction_read_only = on', 'default_transaction_deferrable = on', \
-      'default_transaction_isolation = serializable', 'statement_timeout = 400', 'lock_timeout = 1', \
-      'idle_in_transaction_session_timeout = 200', 'idle_session_timeout = 300', 'search_path = nowhere', \
+    foreach preset in array array['default_transaction_read_only = on', \
+    'default_transaction_deferrable = on', \
+      'default_transaction_isolation = serializable', 'statement_timeout = 400', 'lock_timeout = \
+      1', \
+      'idle_in_transaction_session_timeout = 200', 'idle_session_timeout = 300', 'search_path = \
+      nowhere', \
       'row_security = off', 'standard_conforming_strings = off', 'datestyle = \"SQL, DMY\"', \
       'timezone = \"Asia/Kathmandu\"', 'intervalstyle = sql_standard', 'bytea_output = escape', \
       'extra_float_digits = -10', 'client_min_messages = debug1', 'enable_indexscan = off', \
       'enable_indexonlyscan = off', 'enable_tidscan = off', 'enable_nestloop = off', \
-      'plan_cache_mode = force_custom_plan', 'synchronous_commit = off', 'quote_all_identifiers = on', \
+      'plan_cache_mode = force_custom_plan', 'synchronous_commit = off', 'quote_all_identifiers = \
+      on', \
       'array_nulls = off', 'xmlbinary = hex'] \
     loop execute 'alter role strict set ' || preset; end loop; end $$";
-const COLUMNS: &str =
-    "table = \"public.odd\"\n[outbox.columns]\nkey = \"key\"\ntype = \"kind\"\nevent_id = \"event_id\"\ntime = \"at\"";
-const TABLE: &str = "create table odd (id bigint generated always as identity primary key, event_id bytea not null, \
-    aggregate_type text not null, key timestamptz not null, kind numeric not null, payload xml not null, \
+const COLUMNS: &str = "table = \"public.odd\"\n[outbox.columns]\nkey = \"key\"\ntype = \
+    \"kind\"\nevent_id = \"event_id\"\ntime = \"at\"";
+const TABLE: &str = "create table odd (id bigint generated always as identity primary key, \
+    event_id bytea not null, \
+    aggregate_type text not null, key timestamptz not null, kind numeric not null, payload xml \
+    not null, \
     headers jsonb not null default '{}', at timestamp not null); \
     alter table odd alter column payload type text using payload::text";
 const ROWS: &str = "insert into odd (event_id, aggregate_type, key, kind, payload, at) \
-    select decode(md5(n::text), 'hex'), 'odd', timestamptz '2026-03-04 05:06:07+00' + make_interval(hours => n % 7), 1 / (n + 3.7), '<p>\\n</p>', \
+    select decode(md5(n::text), 'hex'), 'odd', timestamptz '2026-03-04 05:06:07+00' + \
+    make_interval(hours => n % 7), 1 / (n + 3.7), '<p>\\n</p>', \
       timestamp '2026-03-04 05:06:07' + make_interval(hours => n) from generate_series(1, 50) n";
 
 fn odd() -> String {
     format!(
-        "[[outbox]]\nname = \"orders\"\nstream = \"events.{{aggregate_type}}\"\npoll_interval = \"50ms\"\n{COLUMNS}\n"
+        "[[outbox]]\nname = \"orders\"\nstream = \"events.{{aggregate_type}}\"\npoll_interval = \
+            \"50ms\"\n{COLUMNS}\n"
     )
 }
 
@@ -41,7 +49,8 @@ async fn delivered(role: &str) -> Vec<crate::support::Entry> {
     }
     let file = stage.path().join("outflow.toml");
     let text = std::fs::read_to_string(&file).expect("a file");
-    std::fs::write(&file, text.replace("postgres://postgres@", &format!("postgres://{role}@"))).expect("a file");
+    std::fs::write(&file, text.replace("postgres://postgres@", &format!("postgres://{role}@")))
+        .expect("a file");
     stage.migrate().await;
     let mut relay = stage.relay();
     stage.ready(200).await;
@@ -74,19 +83,24 @@ async fn presets_of_the_role_change_nothing() {
     assert_eq!(strict, usual);
 }
 
-/// It is not permitted to end the sessions of another role. They end by themselves, by limits that each of them has set and
-/// that the server keeps: how soon is what these say, not what a clock says here.
+/// It is not permitted to end the sessions of another role. They end by themselves, by limits that
+/// each of them has set and that the server keeps: how soon is what these say, not what a clock
+/// says here.
 #[tokio::test]
 async fn a_frozen_member_of_another_role_is_taken_over_from() {
-    const HOLDERS: &str = "select l.pid from pg_locks l join pg_stat_activity a using (pid) where a.usename = 'one' \
-        and a.state = 'idle in transaction' and l.locktype = 'advisory' and l.mode = 'ShareLock' and l.granted";
+    const HOLDERS: &str = "select l.pid from pg_locks l join pg_stat_activity a using (pid) where \
+        a.usename = 'one' \
+        and a.state = 'idle in transaction' and l.locktype = 'advisory' and l.mode = 'ShareLock' \
+        and l.granted";
     let mut stage = Stage::new(&outbox("batch_rows = 50")).await;
     stage.sql("create role one login; create role two login").await;
     for role in ["one", "two"] {
         stage
             .sql(&format!(
-                "grant usage on schema public, outflow to {role}; grant all on all tables in schema public, outflow to {role}; \
-                 grant all on all sequences in schema public, outflow to {role}; alter role {role} set log_statement = 'all'"
+                "grant usage on schema public, outflow to {role}; grant all on all tables in \
+                    schema public, outflow to {role}; \
+                 grant all on all sequences in schema public, outflow to {role}; alter role \
+                 {role} set log_statement = 'all'"
             ))
             .await;
     }
@@ -94,13 +108,18 @@ async fn a_frozen_member_of_another_role_is_taken_over_from() {
     stage.sql("alter system set log_line_prefix = '%p=%u='").await;
     stage.sql("select pg_reload_conf()").await;
     let is_set = "select (current_setting('log_line_prefix') = '%p=%u=')::integer";
-    eventually(LIMIT, "the prefix", async || stage.number(is_set).await == 1).await.expect("a setting");
+    eventually(LIMIT, "the prefix", async || stage.number(is_set).await == 1)
+        .await
+        .expect("a setting");
     let url = |stage: &Stage, role: &str| {
         stage.postgres.url().replace("postgres://postgres@", &format!("postgres://{role}@"))
     };
     let member = |stage: &Stage, name: &str| {
-        let listen = format!("127.0.0.1:{}", outflow::local::free_port().expect("a port"));
-        let envs = [("OUTFLOW_ADMIN__LISTEN", listen.as_str()), ("OUTFLOW_POSTGRES__URL", &url(stage, name))];
+        let listen = format!("127.0.0.1:{}", outflow_local::free_port().expect("a port"));
+        let envs = [
+            ("OUTFLOW_ADMIN__LISTEN", listen.as_str()),
+            ("OUTFLOW_POSTGRES__URL", &url(stage, name)),
+        ];
         stage.outflow_with(name, &["run"], &envs)
     };
     let mut frozen = member(&stage, "one");
@@ -113,7 +132,9 @@ async fn a_frozen_member_of_another_role_is_taken_over_from() {
     let holders = async || -> Vec<i32> {
         client.query(HOLDERS, &[]).await.expect("locks").iter().map(|row| row.get(0)).collect()
     };
-    eventually(LIMIT, "an open claim", async || !holders().await.is_empty()).await.expect("a claim");
+    eventually(LIMIT, "an open claim", async || !holders().await.is_empty())
+        .await
+        .expect("a claim");
     frozen.signal(Signal::SIGSTOP);
     let holders = holders().await;
     assert!(!holders.is_empty(), "the claims ended before it was frozen: {}", frozen.log_tail());
@@ -130,14 +151,19 @@ async fn a_frozen_member_of_another_role_is_taken_over_from() {
             "set idle_in_transaction_session_timeout = '",
         );
     }
-    let seat =
-        log.lines().find(|line| line.contains("=one=FATAL") && line.contains("idle-session timeout")).expect(&log);
+    let seat = log
+        .lines()
+        .find(|line| line.contains("=one=FATAL") && line.contains("idle-session timeout"))
+        .expect(&log);
     let control = &seat[..seat.find("FATAL").expect("a word")];
     ends_by_its_own(&log, control, "idle-session", "set idle_session_timeout = '");
     assert!(!log.contains("administrator command"), "ended by somebody else");
     // Who has tried twice in vain has said what would help.
     let before = log.split("due to idle-in-transaction timeout").next().unwrap_or_default();
-    let tries = before.lines().filter(|line| line.contains("=two=ERROR") && line.contains("lock timeout")).count();
+    let tries = before
+        .lines()
+        .filter(|line| line.contains("=two=ERROR") && line.contains("lock timeout"))
+        .count();
     assert!(tries < 2 || other.log().contains("grant pg_signal_backend"), "{}", other.log_tail());
 
     frozen.signal(Signal::SIGCONT);
@@ -159,8 +185,10 @@ fn ends_by_its_own(log: &str, session: &str, end: &str, setting: &str) {
         }
         is_mine
     });
-    let set =
-        lines.flat_map(|line| line.split(setting).skip(1)).last().unwrap_or_else(|| panic!("{session} {setting}"));
+    let set = lines
+        .flat_map(|line| line.split(setting).skip(1))
+        .last()
+        .unwrap_or_else(|| panic!("{session} {setting}"));
     let seconds: u32 = set.split('s').next().and_then(|number| number.parse().ok()).expect(set);
     assert!(seconds <= LIMIT_S, "{setting}{seconds}s");
 }

@@ -1,11 +1,11 @@
-//! The sleep lock, exact: writers insert, hold their transactions open and commit while the relay falls asleep and wakes;
-//! no event waits for `poll_interval`.
+//! The sleep lock, exact: writers insert, hold their transactions open and commit while the relay
+//! falls asleep and wakes; no event waits for `poll_interval`.
 
 use std::time::Duration;
 
-use outflow::local::eventually;
 use outflow::outbox::lock;
-use outflow::redis::{Args, Redis, Reply};
+use outflow_connect::redis::{Args, Redis, Reply};
+use outflow_local::eventually;
 
 use crate::support::{LIMIT, Stage, outbox};
 
@@ -14,7 +14,8 @@ const NEVER: &str = "poll_interval = \"1h\"";
 
 fn insert(key: u32) -> String {
     format!(
-        "insert into outbox (aggregate_type, aggregate_id, event_type, payload) values ('order', 'k{key}', 'T', '{{}}')"
+        "insert into outbox (aggregate_type, aggregate_id, event_type, payload) values ('order', \
+            'k{key}', 'T', '{{}}')"
     )
 }
 
@@ -49,7 +50,8 @@ impl Reader {
     }
 }
 
-/// Rounds of one or two transactions that overlap in different ways, each waited for before the next.
+/// Rounds of one or two transactions that overlap in different ways, each waited for before the
+/// next.
 async fn rounds(stage: &Stage, rounds: u32, now_and_then: impl AsyncFn()) {
     let mut reader = Reader::new(stage).await;
     let (one, other) = (stage.client().await, stage.client().await);
@@ -66,7 +68,10 @@ async fn rounds(stage: &Stage, rounds: u32, now_and_then: impl AsyncFn()) {
             1 => one.batch_execute(&held).await.expect("a transaction"),
             // One is open while the other comes and is delivered; then it commits too.
             2 => {
-                other.batch_execute(&format!("begin; {}", insert(round + 1_000_000))).await.expect("an open one");
+                other
+                    .batch_execute(&format!("begin; {}", insert(round + 1_000_000)))
+                    .await
+                    .expect("an open one");
                 one.batch_execute(&insert(round)).await.expect("an insert");
                 reader.next(1, &format!("round {round}, beside an open transaction")).await;
                 other.batch_execute("commit").await.expect("a commit");
@@ -95,9 +100,15 @@ async fn no_event_waits_for_the_poll() {
     rounds(&stage, 2_000, asleep).await;
     let metrics = stage.metrics().await;
     let notified = "outflow_wakeups_total{cause=\"notified\",outbox=\"orders\"} ";
-    let wakeups = metrics.lines().find_map(|line| line.strip_prefix(notified)).and_then(|n| n.parse::<u32>().ok());
+    let wakeups = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix(notified))
+        .and_then(|n| n.parse::<u32>().ok());
     assert!(wakeups.is_some_and(|wakeups| wakeups >= 100), "it hardly slept: {wakeups:?}");
-    assert!(metrics.contains("outflow_wakeups_total{cause=\"polled\",outbox=\"orders\"} 0"), "{metrics}");
+    assert!(
+        metrics.contains("outflow_wakeups_total{cause=\"polled\",outbox=\"orders\"} 0"),
+        "{metrics}"
+    );
 }
 
 #[tokio::test]
@@ -117,8 +128,8 @@ async fn without_the_trigger_polling_finds_them() {
     rounds(&stage, 200, async || {}).await;
 }
 
-/// The member that kept the sleep lock is killed in its sleep, and nobody can take the lock after it: the others must not
-/// go on believing that writers notify.
+/// The member that kept the sleep lock is killed in its sleep, and nobody can take the lock after
+/// it: the others must not go on believing that writers notify.
 #[tokio::test]
 async fn nor_when_the_sleeper_is_gone() {
     let stage = Stage::new(&outbox(NEVER)).await;
@@ -127,7 +138,8 @@ async fn nor_when_the_sleeper_is_gone() {
     let held = |mode: &str, granted: bool| {
         let class = lock::WAKE;
         format!(
-            "select count(*) from pg_locks where locktype = 'advisory' and classid = {class} and mode = '{mode}' and granted = {granted}"
+            "select count(*) from pg_locks where locktype = 'advisory' and classid = {class} and \
+                mode = '{mode}' and granted = {granted}"
         )
     };
     let until = async |query: String| {
@@ -135,11 +147,21 @@ async fn nor_when_the_sleeper_is_gone() {
     };
     until(held("ExclusiveLock", true)).await;
     let writer = stage.client().await;
-    let wanted = format!("select pg_advisory_lock_shared({}, 'public.outbox'::regclass::oid::integer)", lock::WAKE);
+    let wanted = format!(
+        "select pg_advisory_lock_shared({}, 'public.outbox'::regclass::oid::integer)",
+        lock::WAKE
+    );
     let writing = tokio::spawn(async move { writer.batch_execute(&wanted).await.map(|()| writer) });
     until(held("ShareLock", false)).await;
-    let pid = stage.number("select pid from outflow.member where number = (select slots[1] from outflow.outbox)").await;
-    let sleeper = members.iter_mut().find(|member| i64::from(member.pid()) == pid).expect("the owner of slot 0");
+    let pid = stage
+        .number(
+            "select pid from outflow.member where number = (select slots[1] from outflow.outbox)",
+        )
+        .await;
+    let sleeper = members
+        .iter_mut()
+        .find(|member| i64::from(member.pid()) == pid)
+        .expect("the owner of slot 0");
     sleeper.kill();
     let _writing = writing.await.expect("no panic").expect("the lock");
     stage.shared_by(2).await;

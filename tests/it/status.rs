@@ -1,7 +1,7 @@
 //! `outflow status` and the metrics of how far behind an outbox is.
 
 use outflow::backlog::{BEGINNING, Backlog};
-use outflow::local::eventually;
+use outflow_local::eventually;
 use serde_json::Value;
 
 use crate::support::{LIMIT, Numbered, Stage, outbox};
@@ -16,14 +16,21 @@ async fn it_needs_no_relay_and_says_who_is_at_work() {
     let before = status(&stage).await;
     let orders = &before["outboxes"][0];
     assert_eq!(
-        (&orders["backlog_events"], &orders["oldest_event_age_seconds"], &orders["generation"], &orders["members"]),
+        (
+            &orders["backlog_events"],
+            &orders["oldest_event_age_seconds"],
+            &orders["generation"],
+            &orders["members"]
+        ),
         (&Value::from(0), &Value::from(0.0), &Value::from(0), &Value::Array(vec![])),
         "{orders}"
     );
     stage
         .sql(
-            "insert into outbox (aggregate_type, aggregate_id, event_type, payload, created_at) values \
-             ('order', 'a', 'T', '{}', now() - interval '1 hour'), ('bill', 'a', 'T', '{}', now()), \
+            "insert into outbox (aggregate_type, aggregate_id, event_type, payload, created_at) \
+                values \
+             ('order', 'a', 'T', '{}', now() - interval '1 hour'), ('bill', 'a', 'T', '{}', \
+             now()), \
              ('', 'a', 'T', '{}', now()), ('order', 'a', 'T', to_jsonb(repeat('x', 400)), now())",
         )
         .await;
@@ -37,7 +44,12 @@ async fn it_needs_no_relay_and_says_who_is_at_work() {
     stage.drained().await;
     stage.command("XGROUP", &["CREATE", "events.order", "billing", "0"]).await;
     stage.command("XADD", &["events.order", "*", "a", "b"]).await;
-    stage.command("XREADGROUP", &["GROUP", "billing", "one", "COUNT", "1", "STREAMS", "events.order", ">"]).await;
+    stage
+        .command(
+            "XREADGROUP",
+            &["GROUP", "billing", "one", "COUNT", "1", "STREAMS", "events.order", ">"],
+        )
+        .await;
     let at_work = status(&stage).await;
     let orders = &at_work["outboxes"][0];
     assert_eq!(orders["members"][0]["pid"], relay.pid(), "{orders}");
@@ -46,7 +58,9 @@ async fn it_needs_no_relay_and_says_who_is_at_work() {
         .as_array()
         .expect("a list")
         .iter()
-        .map(|dead| (dead["reason"].as_str().expect("a reason"), dead["letters"].as_i64().expect("a count")))
+        .map(|dead| {
+            (dead["reason"].as_str().expect("a reason"), dead["letters"].as_i64().expect("a count"))
+        })
         .collect();
     assert_eq!(reasons, [("no_stream", 1), ("too_large", 1)]);
     let expected = serde_json::json!([
@@ -55,7 +69,9 @@ async fn it_needs_no_relay_and_says_who_is_at_work() {
     ]);
     assert_eq!(orders["streams"], expected);
     let text = stage.asked(&["status"]).await.data();
-    for word in ["orders", "empty", "#1 with 64 slots on", "1 × too_large", "events.bill", "billing"] {
+    for word in
+        ["orders", "empty", "#1 with 64 slots on", "1 × too_large", "events.bill", "billing"]
+    {
         assert!(text.contains(word), "{text} has no {word:?}");
     }
     relay.kill();
@@ -71,7 +87,11 @@ async fn it_needs_no_relay_and_says_who_is_at_work() {
 async fn members_say_how_they_fare() {
     let stage = Stage::new(&outbox("")).await;
     stage.command("SET", &["events.bad", "no stream"]).await;
-    assert_eq!(status(&stage).await["outboxes"][0]["events_per_second"], Value::Null, "nobody is at work");
+    assert_eq!(
+        status(&stage).await["outboxes"][0]["events_per_second"],
+        Value::Null,
+        "nobody is at work"
+    );
     let (mut one, _two) = (stage.member("one"), stage.member("two"));
     stage.shared_by(2).await;
     let rows = |kind: &str, count: i64| {
@@ -89,14 +109,24 @@ async fn members_say_how_they_fare() {
         let pace = orders["events_per_second"].as_f64().is_some_and(|pace| pace > 0.0);
         let members = orders["members"].as_array().expect("members").iter();
         let both = members.filter(|member| member["events_per_second"].is_f64()).count() == 2;
-        (pace && both && orders["parked"].as_array().is_some_and(|parked| !parked.is_empty())).then(|| orders.clone())
+        (pace && both && orders["parked"].as_array().is_some_and(|parked| !parked.is_empty()))
+            .then(|| orders.clone())
     })
     .await
     .expect("reports");
     let parked = &seen["parked"];
-    assert_eq!((parked.as_array().map(Vec::len), &parked[0]["stream"]), (Some(1), &"events.bad".into()), "{parked}");
-    assert!(parked[0]["reason"].as_str().is_some_and(|reason| reason.starts_with("WRONGTYPE")), "{parked}");
-    let time = |key: &str| parked[0][key].as_str().and_then(|text| text.parse::<jiff::Timestamp>().ok()).expect(key);
+    assert_eq!(
+        (parked.as_array().map(Vec::len), &parked[0]["stream"]),
+        (Some(1), &"events.bad".into()),
+        "{parked}"
+    );
+    assert!(
+        parked[0]["reason"].as_str().is_some_and(|reason| reason.starts_with("WRONGTYPE")),
+        "{parked}"
+    );
+    let time = |key: &str| {
+        parked[0][key].as_str().and_then(|text| text.parse::<jiff::Timestamp>().ok()).expect(key)
+    };
     assert!(time("since") <= time("next_probe"), "{parked}");
     let text = stage.asked(&["status"]).await.data();
     for word in ["parked", "events.bad since ", ": WRONGTYPE", "tried again", "pace", "events/s"] {
@@ -113,7 +143,9 @@ async fn members_say_how_they_fare() {
     .expect("nothing parked");
     one.kill();
     eventually(LIMIT, "one member less", async || {
-        status(&stage).await["outboxes"][0]["members"].as_array().is_some_and(|members| members.len() == 1)
+        status(&stage).await["outboxes"][0]["members"]
+            .as_array()
+            .is_some_and(|members| members.len() == 1)
     })
     .await
     .expect("one member");
@@ -125,7 +157,10 @@ async fn what_cannot_be_reached_is_named() {
     let mut stage = Stage::bare(&outbox("")).await;
     let unmigrated = status(&stage).await;
     let problems = unmigrated["outboxes"][0]["problems"].to_string();
-    assert!(problems.contains("outflow migrate") && problems.contains("public.outbox"), "{problems}");
+    assert!(
+        problems.contains("outflow migrate") && problems.contains("public.outbox"),
+        "{problems}"
+    );
     stage.migrate().await;
     stage.redis.kill().await.expect("its end");
     let half = stage.asked(&["status"]).await;
@@ -135,11 +170,16 @@ async fn what_cannot_be_reached_is_named() {
     stage.postgres.stop_fast().await.expect("its end");
     let half = stage.asked(&["status", "--json"]).await;
     assert_eq!(half.code, Some(69));
-    assert!(half.stdout.contains("\"backlog_events\":null") && half.stderr.contains("Postgres"), "{half:?}");
+    assert!(
+        half.stdout.contains("\"backlog_events\":null") && half.stderr.contains("Postgres"),
+        "{half:?}"
+    );
 }
 
 fn shown<'a>(metrics: &'a str, name: &str) -> &'a str {
-    let line = metrics.lines().find(|line| line.starts_with(&format!("outflow_{name}{{outbox=\"orders\"}}")));
+    let line = metrics
+        .lines()
+        .find(|line| line.starts_with(&format!("outflow_{name}{{outbox=\"orders\"}}")));
     line.and_then(|line| line.rsplit(' ').next()).expect("a series")
 }
 
@@ -147,7 +187,8 @@ fn age(metrics: &str) -> f64 {
     shown(metrics, "oldest_event_age_seconds").parse().expect("a number")
 }
 
-/// What cannot be delivered waits and ages; while Postgres is away nobody knows; what was delivered counts as nothing.
+/// What cannot be delivered waits and ages; while Postgres is away nobody knows; what was delivered
+/// counts as nothing.
 #[tokio::test]
 async fn the_gauges_follow_the_table() {
     let mut stage = Stage::new(&outbox("")).await;
@@ -157,7 +198,8 @@ async fn the_gauges_follow_the_table() {
     stage
         .sql(
             "insert into outbox (aggregate_type, aggregate_id, event_type, payload, created_at) \
-             select 'order', 'a', 'T', '{}', now() - interval '1 hour' from generate_series(1, 100500)",
+             select 'order', 'a', 'T', '{}', now() - interval '1 hour' from generate_series(1, \
+             100500)",
         )
         .await;
     eventually(LIMIT, "the backlog to be seen", async || {
@@ -167,14 +209,19 @@ async fn the_gauges_follow_the_table() {
     .await
     .expect("a backlog");
     let known = age(&stage.metrics().await);
-    eventually(LIMIT, "it to age", async || age(&stage.metrics().await) > known + 3.0).await.expect("age");
+    eventually(LIMIT, "it to age", async || age(&stage.metrics().await) > known + 3.0)
+        .await
+        .expect("age");
     stage.postgres.stop_fast().await.expect("its end");
-    eventually(LIMIT, "it to be unknown", async || age(&stage.metrics().await).is_nan()).await.expect("NaN");
+    eventually(LIMIT, "it to be unknown", async || age(&stage.metrics().await).is_nan())
+        .await
+        .expect("NaN");
     stage.postgres.start_again().await.expect("Postgres");
     stage.redis.start_again().await.expect("Redis");
     eventually(LIMIT, "the backlog to be gone", async || {
         let metrics = stage.metrics().await;
-        shown(&metrics, "backlog_events") == "0" && shown(&metrics, "oldest_event_age_seconds") == "0"
+        shown(&metrics, "backlog_events") == "0"
+            && shown(&metrics, "oldest_event_age_seconds") == "0"
     })
     .await
     .expect("no backlog");
@@ -185,25 +232,36 @@ async fn the_gauges_follow_the_table() {
 async fn a_dead_prefix_costs_nothing() {
     let stage = Stage::new(&outbox("")).await;
     let old = stage.client().await;
-    old.batch_execute("begin isolation level repeatable read; select 1 from outbox").await.expect("a transaction");
+    old.batch_execute("begin isolation level repeatable read; select 1 from outbox")
+        .await
+        .expect("a transaction");
     Numbered { rows: 50_000, keys: 3 }.insert(&stage).await;
     let _relay = stage.relay();
     stage.drained().await;
     stage.command("SET", &["events.bad", "no stream"]).await;
     stage
-        .sql("insert into outbox (aggregate_type, aggregate_id, event_type, payload) values ('bad', 'a', 'T', '{}')")
+        .sql(
+            "insert into outbox (aggregate_type, aggregate_id, event_type, payload) values \
+            ('bad', 'a', 'T', '{}')",
+        )
         .await;
-    eventually(LIMIT, "it to be seen", async || shown(&stage.metrics().await, "backlog_events") == "1")
-        .await
-        .expect("one event");
+    eventually(LIMIT, "it to be seen", async || {
+        shown(&stage.metrics().await, "backlog_events") == "1"
+    })
+    .await
+    .expect("one event");
     let client = stage.client().await;
     client.batch_execute(include_str!("../../src/outbox/sql/session.sql")).await.expect("settings");
     let backlog = Backlog::prepare(&client, &config(&stage)).await.expect("a table");
     let look = backlog.look(&client, BEGINNING).await.expect("a look");
     let position = look.position.expect("a position");
     assert_eq!((look.events, position), (1, 50_001));
-    let (whole, rest) = (pages(&client, &backlog, BEGINNING).await, pages(&client, &backlog, position).await);
-    assert!(whole > 1_000 && rest < 20, "{whole} pages from the beginning, {rest} from where the last look ended");
+    let (whole, rest) =
+        (pages(&client, &backlog, BEGINNING).await, pages(&client, &backlog, position).await);
+    assert!(
+        whole > 1_000 && rest < 20,
+        "{whole} pages from the beginning, {rest} from where the last look ended"
+    );
     old.batch_execute("commit").await.expect("its end");
 }
 

@@ -1,4 +1,5 @@
-//! TLS to both servers, with certificates made for the test: what each mode accepts, and every wrong one with its words.
+//! TLS to both servers, with certificates made for the test: what each mode accepts, and every
+//! wrong one with its words.
 
 mod postgres;
 mod redis;

@@ -12,7 +12,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::Span;
-use outflow::local::eventually;
+use outflow_local::eventually;
 use parking_lot::Mutex;
 use prost::Message as _;
 
@@ -37,7 +37,8 @@ impl Collector {
         let routes = Router::new().route("/v1/traces", post(export)).with_state(heard.clone());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
-        let task = tokio::spawn(async move { axum::serve(listener, routes).await.expect("serving") });
+        let task =
+            tokio::spawn(async move { axum::serve(listener, routes).await.expect("serving") });
         Self { endpoint, heard, task }
     }
 
@@ -95,8 +96,10 @@ fn configured(endpoint: &str, more: &str) -> String {
 /// One trace for each number.
 fn insert(kind: &str, numbers: std::ops::RangeInclusive<u32>) -> String {
     format!(
-        "insert into outbox (aggregate_type, aggregate_id, event_type, payload, headers) select '{kind}', 'k', 'T', '{{}}', \
-         jsonb_build_object('traceparent', '00-' || lpad(to_hex(i), 32, '0') || '-' || lpad(to_hex(i), 16, 'a') || '-01') \
+        "insert into outbox (aggregate_type, aggregate_id, event_type, payload, headers) select \
+            '{kind}', 'k', 'T', '{{}}', \
+         jsonb_build_object('traceparent', '00-' || lpad(to_hex(i), 32, '0') || '-' || \
+         lpad(to_hex(i), 16, 'a') || '-01') \
          from generate_series({}, {}) i",
         numbers.start(),
         numbers.end()
@@ -106,14 +109,18 @@ fn insert(kind: &str, numbers: std::ops::RangeInclusive<u32>) -> String {
 #[tokio::test]
 async fn a_batch_is_a_span_with_a_link_to_each_events_trace() {
     let collector = Collector::start().await;
-    let stage = Stage::new(&configured(&collector.endpoint, "batch_rows = 100\nin_flight = 1")).await;
+    let stage =
+        Stage::new(&configured(&collector.endpoint, "batch_rows = 100\nin_flight = 1")).await;
     stage.sql(&insert("order", 1..=100)).await;
-    // The second batch goes to two streams; some of its events have no trace, or none that is valid.
+    // The second batch goes to two streams; some of its events have no trace, or none that is
+    // valid.
     stage.sql(&insert("bill", 101..=120)).await;
     stage
         .sql(
-            "insert into outbox (aggregate_type, aggregate_id, event_type, payload, headers) values \
-             ('order', 'k', 'T', '{}', '{}'), ('order', 'k', 'T', '{}', '{\"traceparent\": \"nonsense\"}')",
+            "insert into outbox (aggregate_type, aggregate_id, event_type, payload, headers) \
+                values \
+             ('order', 'k', 'T', '{}', '{}'), ('order', 'k', 'T', '{}', \
+             '{\"traceparent\": \"nonsense\"}')",
         )
         .await;
     let envs = [("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test")];
@@ -134,10 +141,14 @@ async fn a_batch_is_a_span_with_a_link_to_each_events_trace() {
         ("server.port", port.as_str()),
         ("outflow.outbox", "orders"),
     ];
-    let expected: BTreeMap<String, String> = expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let expected: BTreeMap<String, String> =
+        expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     assert_eq!(first, expected);
     assert_eq!((spans[0].name.as_str(), spans[0].kind), ("send events.order", CLIENT));
-    assert!(spans[0].parent_span_id.is_empty() && spans[0].start_time_unix_nano < spans[0].end_time_unix_nano);
+    assert!(
+        spans[0].parent_span_id.is_empty()
+            && spans[0].start_time_unix_nano < spans[0].end_time_unix_nano
+    );
     let links: Vec<String> = spans[0].links.iter().map(|link| hex(&link.trace_id)).collect();
     assert_eq!(links, (1..=100).map(|number| format!("{number:032x}")).collect::<Vec<_>>());
     assert_eq!(hex(&spans[0].links[15].span_id), "aaaaaaaaaaaaaa10");
@@ -171,7 +182,10 @@ async fn the_environment_is_enough_and_failures_are_spans_too() {
     let relay = stage.outflow_with("relay", &["run"], &envs);
     stage.sql(&insert("bad", 1..=1)).await;
     let failed = eventually(LIMIT, "a span of a failure", async || {
-        collector.spans().into_iter().find(|span| span.status.as_ref().is_some_and(|status| status.code == ERROR))
+        collector
+            .spans()
+            .into_iter()
+            .find(|span| span.status.as_ref().is_some_and(|status| status.code == ERROR))
     })
     .await
     .expect("a span");
@@ -194,14 +208,19 @@ async fn events_do_not_wait_for_a_collector() {
     let relay = stage.outflow_with("relay", &["run"], &[("OTEL_BSP_SCHEDULE_DELAY", "20")]);
     stage.sql(&insert("order", 1..=500)).await;
     stage.reaches("events.order", 500).await;
-    eventually(LIMIT, "the warning", async || relay.log().contains("spans cannot be exported")).await.expect("a line");
+    eventually(LIMIT, "the warning", async || relay.log().contains("spans cannot be exported"))
+        .await
+        .expect("a line");
     for number in 1..=5 {
         stage.sql(&insert("order", number..=number)).await;
         stage.reaches("events.order", 500 + i64::from(number)).await;
     }
     assert_eq!(relay.log().matches("spans cannot be exported").count(), 1, "{}", relay.log());
     let collector = Collector::start().await;
-    let off = [("OTEL_SDK_DISABLED", "true"), ("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint.as_str())];
+    let off = [
+        ("OTEL_SDK_DISABLED", "true"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint.as_str()),
+    ];
     drop(relay);
     stage.configure(&outbox(""));
     stage.sql(&insert("order", 1..=3)).await;

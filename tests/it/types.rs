@@ -1,4 +1,5 @@
-//! Types of columns: what they are based on, how texts and times are told apart, and what makes no sense.
+//! Types of columns: what they are based on, how texts and times are told apart, and what makes no
+//! sense.
 
 use crate::support::{Stage, check_numbered, outbox};
 
@@ -10,8 +11,10 @@ async fn stage(columns: &str, more: &str) -> Stage {
     stage
 }
 
-const USUAL: &str = "id bigint generated always as identity primary key, event_id uuid not null default gen_random_uuid(), \
-    aggregate_type text not null default 'order', aggregate_id text, event_type text not null default 'T', \
+const USUAL: &str = "id bigint generated always as identity primary key, event_id uuid not null \
+    default gen_random_uuid(), \
+    aggregate_type text not null default 'order', aggregate_id text, event_type text not null \
+    default 'T', \
     payload jsonb, headers jsonb, created_at timestamptz default now()";
 
 /// The usual columns, with these in place of those of the same name.
@@ -27,13 +30,21 @@ fn columns(changed: &[&str]) -> String {
 /// Each column is of a domain over a domain.
 #[tokio::test]
 async fn domains_are_followed_to_their_base() {
-    let stage = Stage::bare(&outbox("event_bytes_max = \"1KiB\"").replace("public.outbox", "public.mine")).await;
-    for (name, base) in
-        [("b", "bytea"), ("i", "bigint"), ("t", "text"), ("u", "uuid"), ("j", "jsonb"), ("z", "timestamptz")]
-    {
+    let stage =
+        Stage::bare(&outbox("event_bytes_max = \"1KiB\"").replace("public.outbox", "public.mine"))
+            .await;
+    for (name, base) in [
+        ("b", "bytea"),
+        ("i", "bigint"),
+        ("t", "text"),
+        ("u", "uuid"),
+        ("j", "jsonb"),
+        ("z", "timestamptz"),
+    ] {
         stage
             .sql(&format!(
-                "create domain {name}1 as {base}; create domain {name}2 as {name}1; create domain {name}3 as {name}2"
+                "create domain {name}1 as {base}; create domain {name}2 as {name}1; create domain \
+                    {name}3 as {name}2"
             ))
             .await;
     }
@@ -48,8 +59,18 @@ async fn domains_are_followed_to_their_base() {
     ];
     stage.sql(&format!("create sequence s; create table mine ({})", columns(&changed))).await;
     stage.migrate().await;
-    stage.sql("insert into mine (aggregate_id, payload, headers) values ('k', '\\x00ff41', '{\"h\": 1}')").await;
-    stage.sql("insert into mine (aggregate_id, payload) values ('k', decode(repeat('00ff', 1000), 'hex'))").await;
+    stage
+        .sql(
+            "insert into mine (aggregate_id, payload, headers) values ('k', '\\x00ff41', \
+        '{\"h\": 1}')",
+        )
+        .await;
+    stage
+        .sql(
+            "insert into mine (aggregate_id, payload) values ('k', decode(repeat('00ff', 1000), \
+        'hex'))",
+        )
+        .await;
     stage.once().await;
     let entry = &stage.entries("events.order").await[0];
     assert_eq!(entry.field("payload"), "\\x00ff41", "three bytes, as the test shows them");
@@ -59,11 +80,13 @@ async fn domains_are_followed_to_their_base() {
     );
     // A letter goes back as what it was.
     stage.asked(&["dead", "retry", "--reason", "too_large", "--yes"]).await.data();
-    let back = "select count(*) from mine where aggregate_id = convert_to('k', 'UTF8') and length(payload) = 2000";
+    let back = "select count(*) from mine where aggregate_id = convert_to('k', 'UTF8') and \
+        length(payload) = 2000";
     assert_eq!(stage.number(back).await, 1);
 }
 
-/// What would be delivered as something else is refused, with the key, the column and what is expected.
+/// What would be delivered as something else is refused, with the key, the column and what is
+/// expected.
 #[tokio::test]
 async fn types_that_make_no_sense_are_refused() {
     let stage = stage(USUAL, "").await;
@@ -91,7 +114,11 @@ async fn types_that_make_no_sense_are_refused() {
         let (code, log) = stage.finished("refused", &["run", "--once"]).await;
         assert_eq!(code, Some(78), "{column}: {log}");
         let (name, kind) = column.split_once(' ').expect("a name and a type");
-        for words in [format!("{key} names \\\"{name}\\\""), format!("which is {kind}"), "expected".to_owned()] {
+        for words in [
+            format!("{key} names \\\"{name}\\\""),
+            format!("which is {kind}"),
+            "expected".to_owned(),
+        ] {
             assert!(
                 log.contains(&words) || log.contains(&words.replace('\\', "")),
                 "{column}: {words} is not in {log}"
@@ -100,7 +127,8 @@ async fn types_that_make_no_sense_are_refused() {
     }
 }
 
-/// Texts that a collation takes for equal are others here; collations that do not go together do no harm.
+/// Texts that a collation takes for equal are others here; collations that do not go together do no
+/// harm.
 #[tokio::test]
 async fn texts_are_bytes_whatever_their_collation() {
     let stage = Stage::bare(
@@ -109,7 +137,12 @@ async fn texts_are_bytes_whatever_their_collation() {
             .replace("events.{aggregate_type}", "{place}.{aggregate_type}"),
     )
     .await;
-    stage.sql("create collation nocase (provider = icu, locale = 'und-u-ks-level2', deterministic = false)").await;
+    stage
+        .sql(
+            "create collation nocase (provider = icu, locale = 'und-u-ks-level2', deterministic \
+        = false)",
+        )
+        .await;
     stage.sql("create collation other (provider = icu, locale = 'de')").await;
     let changed = [
         "id text collate nocase primary key default to_char(nextval('s'), 'FM0000000000')",
@@ -119,11 +152,17 @@ async fn texts_are_bytes_whatever_their_collation() {
     ];
     let more = "n bigint default nextval('n'), place text collate other default 'events'";
     stage
-        .sql(&format!("create sequence s; create sequence n; create table mine ({}, {more})", columns(&changed)))
+        .sql(&format!(
+            "create sequence s; create sequence n; create table mine ({}, {more})",
+            columns(&changed)
+        ))
         .await;
     let settings = std::fs::read_to_string(stage.path().join("outflow.toml")).expect("a file");
-    std::fs::write(stage.path().join("outflow.toml"), format!("{settings}\n[outbox.columns]\norder = \"n\"\n"))
-        .expect("a file");
+    std::fs::write(
+        stage.path().join("outflow.toml"),
+        format!("{settings}\n[outbox.columns]\norder = \"n\"\n"),
+    )
+    .expect("a file");
     stage.migrate().await;
     let _members = [stage.member("one"), stage.member("two")];
     stage.shared_by(2).await;
@@ -133,7 +172,8 @@ async fn texts_are_bytes_whatever_their_collation() {
         format!(
             "insert into mine (aggregate_type, aggregate_id, payload) \
              select '{kind}', k, jsonb_build_object('key', k, 'n', i) \
-             from generate_series(1, 20) i, unnest(array['k', 'K', 'l', 'L', 'ä', 'Ä', 'ö', 'o']) k order by i"
+             from generate_series(1, 20) i, unnest(array['k', 'K', 'l', 'L', 'ä', 'Ä', 'ö', 'o']) \
+             k order by i"
         )
     };
     stage.sql(&insert("order")).await;
@@ -161,21 +201,29 @@ async fn times_beyond_the_calendar_stay_what_they_are() {
         ("2024-02-29 00:00:00+00", "2024-02-29T00:00:00Z"),
     ];
     for kind in ["timestamptz", "timestamp", "date"] {
-        let stage = stage(&columns(&[&format!("created_at {kind}")]), "event_bytes_max = \"1KiB\"").await;
+        let stage =
+            stage(&columns(&[&format!("created_at {kind}")]), "event_bytes_max = \"1KiB\"").await;
         for (n, (time, _)) in times.iter().enumerate() {
-            let zone = if kind == "date" { time.replace(" 23:59:59", " 00:00:00") } else { (*time).to_owned() };
+            let zone = if kind == "date" {
+                time.replace(" 23:59:59", " 00:00:00")
+            } else {
+                (*time).to_owned()
+            };
             let large = "jsonb_build_object('pad', repeat('x', 2000))";
             stage
                 .sql(&format!(
-                    "set timezone = 'UTC'; insert into mine (aggregate_id, payload, created_at) values ('k', '{n}', '{zone}'), ('k', {large}, '{zone}')"
+                    "set timezone = 'UTC'; insert into mine (aggregate_id, payload, created_at) \
+                        values ('k', '{n}', '{zone}'), ('k', {large}, '{zone}')"
                 ))
                 .await;
         }
         stage.once().await;
         let entries = stage.entries("events.order").await;
-        let delivered: Vec<String> = entries.iter().map(|entry| entry.field("time").to_owned()).collect();
-        let expected =
-            times.map(|(_, time)| if kind == "date" { time.replace("23:59:59", "00:00:00") } else { time.to_owned() });
+        let delivered: Vec<String> =
+            entries.iter().map(|entry| entry.field("time").to_owned()).collect();
+        let expected = times.map(|(_, time)| {
+            if kind == "date" { time.replace("23:59:59", "00:00:00") } else { time.to_owned() }
+        });
         assert_eq!(delivered, expected, "{kind}");
         stage.asked(&["dead", "retry", "--reason", "too_large", "--yes"]).await.data();
         let back = stage
@@ -187,7 +235,8 @@ async fn times_beyond_the_calendar_stay_what_they_are() {
         assert_eq!(back.len(), times.len());
         for ((time, _), row) in times.iter().zip(&back) {
             let same = format!(
-                "select count(*) from mine where to_jsonb(created_at)::text = '{}' and created_at = '{time}'",
+                "select count(*) from mine where to_jsonb(created_at)::text = '{}' and created_at \
+                    = '{time}'",
                 row.get::<_, String>(0)
             );
             assert_eq!(stage.number(&same).await, 1, "{kind} {time}");

@@ -1,18 +1,21 @@
-//! Rows that were appended, and that Postgres does not let go of when a recovery settles them: they are not delivered again,
-//! and they stop nobody.
+//! Rows that were appended, and that Postgres does not let go of when a recovery settles them: they
+//! are not delivered again, and they stop nobody.
 
-use outflow::local::eventually;
+use outflow_local::eventually;
 
 use crate::naming::{TABLE, appended_and_not_settled, stage};
 use crate::support::LIMIT;
 
 const RAISE: &str = "create function stay() returns trigger language plpgsql as \
-    $$ begin if old.aggregate_id = 'stays' and old.event_type = 'first' then raise exception 'this one stays'; end if; \
+    $$ begin if old.aggregate_id = 'stays' and old.event_type = 'first' then raise exception \
+    'this one stays'; end if; \
     return case tg_op when 'DELETE' then old else new end; end $$; ";
 const SWALLOW: &str = "create function stay() returns trigger language plpgsql as \
     $$ begin return case when old.event_type <> 'first' then old end; end $$; ";
-const BEFORE: &str = "create trigger stay before delete or update on mine for each row execute function stay()";
-const AT_COMMIT: &str = "create constraint trigger stay after delete or update on mine deferrable initially deferred \
+const BEFORE: &str =
+    "create trigger stay before delete or update on mine for each row execute function stay()";
+const AT_COMMIT: &str = "create constraint trigger stay after delete or update on mine deferrable \
+    initially deferred \
     for each row execute function stay()";
 const REFER: &str = "create table refers (id bigint references mine (id)); \
     insert into refers select id from mine where event_type = 'first'";
@@ -33,10 +36,16 @@ async fn a_row_that_is_not_let_go_after_its_append_is_not_delivered_again_and_st
     ];
     for (more, keep, words, let_go) in cases {
         let stage = stage(TABLE, more).await;
-        let insert = "insert into mine (aggregate_id, event_type) values ('k', 'a'), ('stays', 'first'), ('k', 'b')";
+        let insert = "insert into mine (aggregate_id, event_type) values ('k', 'a'), ('stays', \
+            'first'), ('k', 'b')";
         appended_and_not_settled(&stage, insert, 3).await;
         stage.sql(keep).await;
-        stage.sql("insert into mine (aggregate_id, event_type) values ('stays', 'second'), ('k', 'c')").await;
+        stage
+            .sql(
+                "insert into mine (aggregate_id, event_type) values ('stays', 'second'), ('k', \
+            'c')",
+            )
+            .await;
         // The second one finds it written down.
         for _ in 0..2 {
             let mut relay = stage.relay();
@@ -49,7 +58,8 @@ async fn a_row_that_is_not_let_go_after_its_append_is_not_delivered_again_and_st
             .unwrap_or_else(|error| panic!("{keep}: {error}: {}", relay.log_tail()));
             stage.ready(200).await;
             // The log is that of both.
-            let told = relay.log().matches("does not let go of an event that was delivered").count();
+            let told =
+                relay.log().matches("does not let go of an event that was delivered").count();
             assert_eq!(told, 1, "{keep}: {}", relay.log_tail());
             assert!(relay.log().contains(words), "{keep}: {}", relay.log_tail());
             relay.kill();
@@ -58,11 +68,19 @@ async fn a_row_that_is_not_let_go_after_its_append_is_not_delivered_again_and_st
         assert_eq!(code, Some(1), "{keep}: a row is left: {log}");
         stage.sql(let_go).await;
         stage.once().await;
-        assert_eq!(stage.number("select count(*) from mine where settled_at is null").await, 0, "{keep}");
+        assert_eq!(
+            stage.number("select count(*) from mine where settled_at is null").await,
+            0,
+            "{keep}"
+        );
         let entries = stage.entries("events.order").await;
         let kinds: Vec<&str> = entries.iter().map(|entry| entry.field("type")).collect();
         assert_eq!(kinds, ["a", "first", "b", "second", "c"], "{keep}");
-        assert_eq!(stage.number("select jsonb_array_length(unsettled) from outflow.outbox").await, 0, "{keep}");
+        assert_eq!(
+            stage.number("select jsonb_array_length(unsettled) from outflow.outbox").await,
+            0,
+            "{keep}"
+        );
     }
 }
 
@@ -70,29 +88,41 @@ async fn a_row_that_is_not_let_go_after_its_append_is_not_delivered_again_and_st
 #[tokio::test]
 async fn a_row_that_is_locked_after_its_append_is_settled_when_it_is_let_go() {
     let stage = stage(TABLE, "").await;
-    appended_and_not_settled(&stage, "insert into mine (event_type) values ('a'), ('first')", 2).await;
+    appended_and_not_settled(&stage, "insert into mine (event_type) values ('a'), ('first')", 2)
+        .await;
     let holder = stage.client().await;
-    holder.batch_execute("begin; select from mine where event_type = 'first' for update").await.expect("a lock");
+    holder
+        .batch_execute("begin; select from mine where event_type = 'first' for update")
+        .await
+        .expect("a lock");
     stage.sql("insert into mine (event_type) values ('b')").await;
     let relay = stage.relay();
     stage.reaches("events.order", 3).await;
     let generation = stage.number("select generation from outflow.outbox").await;
     holder.batch_execute("rollback").await.expect("its end");
     stage.emptied("public.mine").await;
-    assert_eq!(stage.number("select generation from outflow.outbox").await, generation, "{}", relay.log_tail());
+    assert_eq!(
+        stage.number("select generation from outflow.outbox").await,
+        generation,
+        "{}",
+        relay.log_tail()
+    );
     assert_eq!(stage.length("events.order").await, 3, "{}", relay.log_tail());
 }
 
-/// A row whose mark a trigger takes away would be delivered again and again: it is held back instead.
+/// A row whose mark a trigger takes away would be delivered again and again: it is held back
+/// instead.
 #[tokio::test]
 async fn a_row_that_stays_unmarked_is_not_delivered() {
     let stage = stage(TABLE, "settle = \"mark\"\n[outbox.columns]\nsettled = \"settled_at\"").await;
     stage
         .sql(
             "create function unmark() returns trigger language plpgsql as \
-             $$ begin if old.event_type = 'first' then new.settled_at := null; end if; return new; end $$; \
+             $$ begin if old.event_type = 'first' then new.settled_at := null; end if; return \
+             new; end $$; \
              create trigger unmark before update on mine for each row execute function unmark(); \
-             insert into mine (aggregate_id, event_type) values ('k', 'a'), ('stays', 'first'), ('k', 'b')",
+             insert into mine (aggregate_id, event_type) values ('k', 'a'), ('stays', 'first'), \
+             ('k', 'b')",
         )
         .await;
     let (code, log) = stage.finished("once", &["run", "--once"]).await;

@@ -1,4 +1,5 @@
-//! A claimed batch's way (`src/relay/mod.rs`): append in claim order, settle in claim order, or roll back.
+//! A claimed batch's way (`src/relay.rs`): append in claim order, settle in claim order, or roll
+//! back.
 
 use crate::bounds::{Bounds, Fault, Mutant};
 use crate::state::{Append, Batch, Life, Phase, Reply, Stage, State, Trouble, ids, lowest};
@@ -22,7 +23,8 @@ impl State {
         if member.appends_broken || !member.batches[..at].iter().all(in_front) {
             return None;
         }
-        member.batches[at].stage = Stage::Sent { previous: member.last_appended, settled: member.settled };
+        member.batches[at].stage =
+            Stage::Sent { previous: member.last_appended, settled: member.settled };
         Some(())
     }
 
@@ -30,15 +32,23 @@ impl State {
     pub(crate) fn script_of(&self, m: usize) -> Option<(usize, Append)> {
         let member = &self.members[m];
         let (generation, number) = (member.generation, member.number);
-        member.batches.iter().enumerate().find_map(|(at, Batch { number: batch, rows, stage, .. })| {
-            let Stage::Sent { previous, settled } = *stage else { return None };
-            Some((at, Append { generation, number, batch: *batch, previous, settled, rows: *rows }))
-        })
+        member.batches.iter().enumerate().find_map(
+            |(at, Batch { number: batch, rows, stage, .. })| {
+                let Stage::Sent { previous, settled } = *stage else { return None };
+                Some((
+                    at,
+                    Append { generation, number, batch: *batch, previous, settled, rows: *rows },
+                ))
+            },
+        )
     }
 
     /// The batch whose answer it has not received.
     pub(crate) fn answered(&self, m: usize) -> Option<usize> {
-        self.members[m].batches.iter().position(|batch| matches!(batch.stage, Stage::Answered { .. }))
+        self.members[m]
+            .batches
+            .iter()
+            .position(|batch| matches!(batch.stage, Stage::Answered { .. }))
     }
 
     /// Redis gets to it.
@@ -75,10 +85,11 @@ impl State {
 
     pub(crate) fn receive(&mut self, m: usize, bounds: &Bounds) -> Option<()> {
         let member = &mut self.members[m];
-        let (at, reply, settled) = member.batches.iter().enumerate().find_map(|(at, batch)| match batch.stage {
-            Stage::Answered { reply, settled } => Some((at, reply, settled)),
-            _ => None,
-        })?;
+        let (at, reply, settled) =
+            member.batches.iter().enumerate().find_map(|(at, batch)| match batch.stage {
+                Stage::Answered { reply, settled } => Some((at, reply, settled)),
+                _ => None,
+            })?;
         if matches!(reply, Reply::Appended | Reply::Refused(_)) {
             member.last_appended = member.batches[at].number;
             member.settled &= !settled;
@@ -111,7 +122,9 @@ impl State {
         self.fail(m, trouble);
         self.members[m].appends_broken = true;
         self.roll_back(m, at, bounds);
-        while let Some(behind) = self.members[m].batches.iter().position(|batch| batch.stage == Stage::Claimed) {
+        while let Some(behind) =
+            self.members[m].batches.iter().position(|batch| batch.stage == Stage::Claimed)
+        {
             self.roll_back(m, behind, bounds);
         }
     }
@@ -164,25 +177,31 @@ impl State {
         Some(())
     }
 
-    /// Breaks the settle gate. Batches behind still append in their turn, and are rolled back then: the journal has them.
+    /// Breaks the settle gate. Batches behind still append in their turn, and are rolled back then:
+    /// the journal has them.
     pub(crate) fn not_settled(&mut self, m: usize, bounds: &Bounds) {
         self.fail(m, Trouble::Doubt);
         self.members[m].settles_broken = true;
         let batch = self.members[m].batches.remove(0);
         self.postgres.abandon(batch.claim);
         self.look_again(m, batch, bounds);
-        while let Some(behind) = self.members[m].batches.iter().position(|batch| batch.stage == Stage::Appended) {
+        while let Some(behind) =
+            self.members[m].batches.iter().position(|batch| batch.stage == Stage::Appended)
+        {
             self.roll_back(m, behind, bounds);
         }
         self.calm(m, bounds);
     }
 
-    /// A rollback that has no answer leaves a claim open of which nobody knows: its rows are skipped by the next
-    /// claims. That is a doubt as any other.
+    /// A rollback that has no answer leaves a claim open of which nobody knows: its rows are
+    /// skipped by the next claims. That is a doubt as any other.
     pub(crate) fn roll_back(&mut self, m: usize, at: usize, bounds: &Bounds) {
         let batch = self.members[m].batches.remove(at);
         self.look_again(m, batch, bounds);
-        let answered = self.postgres.claim(batch.claim).is_some_and(|claim| !claim.cut && claim.life == Life::Open);
+        let answered = self
+            .postgres
+            .claim(batch.claim)
+            .is_some_and(|claim| !claim.cut && claim.life == Life::Open);
         if answered {
             self.postgres.end_claim(batch.claim, Life::Killed);
             self.postgres.free(batch.claim);
@@ -224,7 +243,8 @@ impl State {
         }
     }
 
-    /// Back to where it is decided what follows. In doubt, nothing goes on; the generation is the one that is doubted.
+    /// Back to where it is decided what follows. In doubt, nothing goes on; the generation is the
+    /// one that is doubted.
     pub(crate) fn end_session(&mut self, m: usize, doubt: bool) {
         self.leave_behind(m);
         let member = &mut self.members[m];

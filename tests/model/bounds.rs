@@ -1,4 +1,5 @@
-//! How large a run of the model is, which faults may happen in it, and what is left out of the protocol on purpose.
+//! How large a run of the model is, which faults may happen in it, and what is left out of the
+//! protocol on purpose.
 
 /// A configuration of the model: everything that is finite, and at most one mutant.
 #[derive(Debug, Clone, Copy)]
@@ -44,8 +45,8 @@ pub(crate) enum Writers {
     Done,
     /// Each in one step.
     Atomic,
-    /// The transaction's number, the id and the commit are steps of their own, in this order: ids become visible out of
-    /// order. The table has a proof.
+    /// The transaction's number, the id and the commit are steps of their own, in this order: ids
+    /// become visible out of order. The table has a proof.
     Numbered,
     /// The same, but an id may be taken long before the transaction has a number.
     Unnumbered,
@@ -56,7 +57,8 @@ pub(crate) enum Writers {
 pub(crate) enum Claims {
     /// In one step. No watch list is kept unless writers are late.
     Atomic,
-    /// Sent, the generation's snapshot, the delete's snapshot and the taking of the rows are steps of their own.
+    /// Sent, the generation's snapshot, the delete's snapshot and the taking of the rows are steps
+    /// of their own.
     Apart,
 }
 
@@ -65,7 +67,8 @@ pub(crate) enum Claims {
 pub(crate) enum Fault {
     /// A member ends at once; it may start again as a new incarnation.
     Crash,
-    /// A member stands still; what it holds on the servers may be ended meanwhile. It wakes up and goes on.
+    /// A member stands still; what it holds on the servers may be ended meanwhile. It wakes up and
+    /// goes on.
     Freeze,
     /// A script's answer does not come: it was run, or is still on its way.
     LostReply,
@@ -81,7 +84,8 @@ pub(crate) enum Fault {
     Outage,
     /// A member stops cleanly.
     Leave,
-    /// Redis goes on as a replica that lacks the last script. Not one of "any": it loses what it acknowledged.
+    /// Redis goes on as a replica that lacks the last script. Not one of "any": it loses what it
+    /// acknowledged.
     FailOver,
 }
 
@@ -223,7 +227,8 @@ impl Bounds {
         self.mutant == Some(mutant)
     }
 
-    /// Whether this key's writer takes one step for a transaction, or several; neither if there is nothing to write.
+    /// Whether this key's writer takes one step for a transaction, or several; neither if there is
+    /// nothing to write.
     pub(crate) fn writes_at_once(&self, key: u8) -> bool {
         self.writers == Writers::Atomic || self.watches() && self.prompt && key == 1
     }
@@ -235,7 +240,8 @@ impl Bounds {
 
     /// Whether ids are drawn after numbers, so that a floor can be told.
     pub(crate) fn is_proven(&self) -> bool {
-        self.writers == Writers::Numbered || self.writers == Writers::Unnumbered && self.is(Mutant::Credulous)
+        self.writers == Writers::Numbered
+            || self.writers == Writers::Unnumbered && self.is(Mutant::Credulous)
     }
 
     /// Whether transaction numbers matter.

@@ -1,4 +1,5 @@
-//! Claiming (DESIGN §1 "Claim", `src/outbox/claim.rs`): the fence lock shared, the generation, the next rows.
+//! Claiming (DESIGN §1 "Claim", `src/outbox/claim.rs`): the fence lock shared, the generation, the
+//! next rows.
 
 use crate::bounds::{Bounds, Claims, Mutant};
 use crate::cursor::{Look, Snapshot};
@@ -10,7 +11,10 @@ const NOWHERE: usize = usize::MAX;
 impl State {
     /// The whole claim, when nothing else is to come between its statements.
     pub(crate) fn claim(&mut self, m: usize, bounds: &Bounds) -> Option<()> {
-        if bounds.claims != Claims::Atomic || !self.may_claim(m, bounds) || self.is_fenced_off(bounds) {
+        if bounds.claims != Claims::Atomic
+            || !self.may_claim(m, bounds)
+            || self.is_fenced_off(bounds)
+        {
             return None;
         }
         let rewound = self.rewind(m);
@@ -68,7 +72,9 @@ impl State {
 
     /// … the delete's own snapshot, in which the lower bound is computed …
     pub(crate) fn look(&mut self, m: usize, bounds: &Bounds) -> Option<()> {
-        let Stage::Checked { drawn, snapshot } = self.members[m].batches.last()?.stage else { return None };
+        let Stage::Checked { drawn, snapshot } = self.members[m].batches.last()?.stage else {
+            return None;
+        };
         let visible = self.visible(m, self.postgres.snapshot(), bounds);
         self.members[m].batches.last_mut()?.stage = Stage::Looking { drawn, snapshot, visible };
         Some(())
@@ -111,7 +117,10 @@ impl State {
     pub(crate) fn may_claim(&self, m: usize, bounds: &Bounds) -> bool {
         let member = &self.members[m];
         let asking = member.batches.last().is_some_and(|batch| {
-            matches!(batch.stage, Stage::Asking | Stage::Checked { .. } | Stage::Looking { .. } | Stage::Unwanted)
+            matches!(
+                batch.stage,
+                Stage::Asking | Stage::Checked { .. } | Stage::Looking { .. } | Stage::Unwanted
+            )
         });
         member.phase == Phase::Working
             && !member.frozen
@@ -176,10 +185,12 @@ impl State {
         held && !bounds.is(Mutant::UnfencedClaim) && !bounds.is(Mutant::SharedRecovery)
     }
 
-    /// The generation is compared *in the delete*, so that a stale claim locks nothing: its rows would be skipped by
-    /// the claims of the slots' new owner, which would then take what follows them.
+    /// The generation is compared *in the delete*, so that a stale claim locks nothing: its rows
+    /// would be skipped by the claims of the slots' new owner, which would then take what follows
+    /// them.
     fn refuses_generation(&self, m: usize, bounds: &Bounds) -> bool {
-        let checked = !bounds.is(Mutant::NoGenerationCheck) && !bounds.is(Mutant::LateGenerationCheck);
+        let checked =
+            !bounds.is(Mutant::NoGenerationCheck) && !bounds.is(Mutant::LateGenerationCheck);
         checked && self.members[m].generation != self.postgres.generation
     }
 }

@@ -5,8 +5,8 @@ use crate::bounds::{Bounds, Mutant};
 /// Below every id.
 pub(crate) const BEGINNING: u8 = 0;
 
-/// `pg_current_snapshot()`: `xmax` is one above the latest number that has *ended*, so that `open` does not name what
-/// was begun after that.
+/// `pg_current_snapshot()`: `xmax` is one above the latest number that has *ended*, so that `open`
+/// does not name what was begun after that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Snapshot {
     pub(crate) xmax: u8,
@@ -24,7 +24,8 @@ impl Snapshot {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Look {
     pub(crate) snapshot: Snapshot,
-    /// What the sequence had handed out before the claim had a number; `None` if the table has no proof.
+    /// What the sequence had handed out before the claim had a number; `None` if the table has no
+    /// proof.
     pub(crate) drawn: Option<u8>,
     pub(crate) own: u8,
     pub(crate) last: u8,
@@ -48,15 +49,19 @@ impl Cursor {
         &self.watched
     }
 
-    /// The claim's lower bound in a snapshot: `least($cursor, the floors of the listed that have ended)`, and the floor
-    /// of what may have come and gone since the last claim.
+    /// The claim's lower bound in a snapshot:
+    /// `least($cursor, the floors of the listed that have ended)`, and the floor of what may have
+    /// come and gone since the last claim.
     pub(crate) fn bound(&self, snapshot: Snapshot, bounds: &Bounds) -> u8 {
-        let unseen = self.unseen().filter(|(xid, _)| snapshot.xmax > *xid && !bounds.is(Mutant::UnseenIgnored));
+        let unseen = self
+            .unseen()
+            .filter(|(xid, _)| snapshot.xmax > *xid && !bounds.is(Mutant::UnseenIgnored));
         let ended = self.watched.iter().filter(|(xid, _)| snapshot.has_ended(*xid));
         ended.copied().chain(unseen).map(|(_, floor)| floor).fold(self.position, u8::min)
     }
 
-    /// The number above which the last claim could not see, and the floor of what has come and gone there.
+    /// The number above which the last claim could not see, and the floor of what has come and gone
+    /// there.
     pub(crate) fn unseen(&self) -> Option<(u8, u8)> {
         self.looked.map(|(own, floor)| (own + 1, floor))
     }
@@ -87,8 +92,12 @@ impl Cursor {
         let floor = self.looked.map_or(BEGINNING, |(_, floor)| floor);
         for xid in 1..look.own {
             let unnamed = xid >= look.snapshot.xmax;
-            let listed = unnamed && !bounds.is(Mutant::NamedOnly) || look.snapshot.open & (1 << xid) != 0;
-            if listed && !self.own.contains(&xid) && !self.watched.iter().any(|(known, _)| *known == xid) {
+            let listed =
+                unnamed && !bounds.is(Mutant::NamedOnly) || look.snapshot.open & (1 << xid) != 0;
+            if listed
+                && !self.own.contains(&xid)
+                && !self.watched.iter().any(|(known, _)| *known == xid)
+            {
                 self.watched.push((xid, floor));
             }
         }

@@ -1,4 +1,5 @@
-//! A fail-over to a replica that lacks the last script, and who notices what went with it (`Relay::compare`).
+//! A fail-over to a replica that lacks the last script, and who notices what went with it
+//! (`Relay::compare`).
 
 use crate::bounds::{Bounds, Fault, Mutant};
 use crate::state::{Phase, Redis, Reply, State, Trouble};
@@ -54,7 +55,8 @@ impl State {
             self.in_step();
         }
         let is_old = self.answer_of_before(m);
-        if !self.fail_over.happened || is_old || matches!(reply, Reply::Fenced | Reply::Unavailable) {
+        if !self.fail_over.happened || is_old || matches!(reply, Reply::Fenced | Reply::Unavailable)
+        {
             return;
         }
         self.fail_over.back |= 1 << m;
@@ -85,16 +87,19 @@ impl State {
         }
     }
 
-    /// A member comes to another generation: Redis must still know the last batch of the one that it left, in which it may
-    /// have had another number.
+    /// A member comes to another generation: Redis must still know the last batch of the one that
+    /// it left, in which it may have had another number.
     pub(crate) fn compare(&mut self, m: usize, bounds: &Bounds) {
         let (generation, number, acknowledged) = std::mem::take(&mut self.members[m].left);
         if !self.fail_over.happened {
             return;
         }
-        let in_force = self.redis.last.iter().map(|(number, batch)| (self.redis.generation, *number, *batch));
+        let in_force =
+            self.redis.last.iter().map(|(number, batch)| (self.redis.generation, *number, *batch));
         let mut known = in_force.chain(self.redis.older.iter().copied());
-        let known = known.find(|(of, by, _)| (*of, *by) == (generation, number)).map_or(0, |(_, _, batch)| batch);
+        let known = known
+            .find(|(of, by, _)| (*of, *by) == (generation, number))
+            .map_or(0, |(_, _, batch)| batch);
         self.fail_over.told |= known < acknowledged && !bounds.is(Mutant::NotCompared);
         self.fail_over.back |= 1 << m;
     }
@@ -107,7 +112,8 @@ impl State {
     /// Everybody has met the new master, and nobody has said that something is missing.
     pub(crate) fn is_unaware(&self) -> bool {
         let running = |m: &usize| !matches!(self.members[*m].phase, Phase::Down | Phase::Left);
-        let all_back = (0..self.members.len()).filter(running).all(|m| self.fail_over.back & (1 << m) != 0);
+        let all_back =
+            (0..self.members.len()).filter(running).all(|m| self.fail_over.back & (1 << m) != 0);
         self.fail_over.happened && !self.fail_over.told && all_back
     }
 }

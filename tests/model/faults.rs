@@ -1,10 +1,12 @@
-//! What goes wrong, each kind within its budget; and what the servers do by themselves afterwards, which costs nothing.
+//! What goes wrong, each kind within its budget; and what the servers do by themselves afterwards,
+//! which costs nothing.
 
 use crate::bounds::{Bounds, Fault};
 use crate::state::{Life, Member, Phase, Script, Stage, State, Trouble};
 
 impl State {
-    /// The process is gone. Its sessions linger until the server notices; its last script may still be on its way.
+    /// The process is gone. Its sessions linger until the server notices; its last script may still
+    /// be on its way.
     pub(crate) fn crash(&mut self, m: usize) -> Option<()> {
         if matches!(self.members[m].phase, Phase::Down | Phase::Left) {
             return None;
@@ -100,23 +102,29 @@ impl State {
         self.spend(Fault::Cut)
     }
 
-    /// Stops cleanly between batches: leaves no settled batch in the journal, and gives its seat back.
+    /// Stops cleanly between batches: leaves no settled batch in the journal, and gives its seat
+    /// back.
     pub(crate) fn leave(&mut self, m: usize) -> Option<()> {
         let member = &self.members[m];
         let others = self.members.iter().filter(|member| member.phase != Phase::Left).count();
-        if member.phase != Phase::Working || member.frozen || !member.batches.is_empty() || others < 2 {
+        if member.phase != Phase::Working
+            || member.frozen
+            || !member.batches.is_empty()
+            || others < 2
+        {
             return None;
         }
         self.spend(Fault::Leave)?;
         let left = Member { phase: Phase::Left, ..Member::default() };
-        let Member { number, generation, settled, .. } = std::mem::replace(&mut self.members[m], left);
+        let Member { number, generation, settled, .. } =
+            std::mem::replace(&mut self.members[m], left);
         self.redis.drop_batches(generation, number, settled);
         self.postgres.seats.retain(|seat| *seat != number);
         Some(())
     }
 
-    /// A claim whose client is gone, cut off or frozen is ended by the server in the end: it notices, a timeout strikes,
-    /// or a recovery terminates it.
+    /// A claim whose client is gone, cut off or frozen is ended by the server in the end: it
+    /// notices, a timeout strikes, or a recovery terminates it.
     pub(crate) fn expire(&mut self, place: usize) -> Option<()> {
         if !self.is_forsaken(place)? {
             return None;
@@ -155,7 +163,8 @@ impl State {
 
     fn is_forsaken(&mut self, place: usize) -> Option<bool> {
         let claim = *self.postgres.claim(place)?;
-        (claim.life == Life::Open).then_some(claim.orphan || claim.cut || self.members[claim.member].frozen)
+        (claim.life == Life::Open)
+            .then_some(claim.orphan || claim.cut || self.members[claim.member].frozen)
     }
 
     fn is_recovery_forsaken(&self) -> Option<bool> {

@@ -1,7 +1,9 @@
-//! From every state in which nothing more goes wrong, delivery can be completed: the whole graph, walked backwards.
+//! From every state in which nothing more goes wrong, delivery can be completed: the whole graph,
+//! walked backwards.
 //!
-//! stateright's `eventually` needs a graph without cycles (empty claims, recoveries and share-outs repeat), so this has
-//! an exploration of its own. It also counts the states once more, and the kinds of steps that were taken.
+//! stateright's `eventually` needs a graph without cycles (empty claims, recoveries and share-outs
+//! repeat), so this has an exploration of its own. It also counts the states once more, and the
+//! kinds of steps that were taken.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
@@ -16,7 +18,8 @@ use crate::step::Step;
 /// What the exploration found.
 pub(crate) struct Graph {
     pub(crate) states: usize,
-    /// States from which delivery cannot be completed without a further fault; one way into the first of them.
+    /// States from which delivery cannot be completed without a further fault; one way into the
+    /// first of them.
     pub(crate) stuck: usize,
     pub(crate) way: Vec<Step>,
     /// How often each step was taken.
@@ -33,25 +36,26 @@ pub(crate) fn explore(bounds: &Bounds) -> Graph {
     let mut taken: HashMap<Step, usize> = HashMap::new();
     let mut queue = VecDeque::new();
     let mut steps = Vec::new();
-    let mut enter = |state: State, from: Option<(usize, Step)>, queue: &mut VecDeque<(usize, State)>| {
-        let known = numbers.len();
-        let number = match numbers.entry(fingerprint(&state)) {
-            Entry::Occupied(entry) => *entry.get(),
-            Entry::Vacant(entry) => {
-                entry.insert(known);
-                first.push(from);
-                before.push(Vec::new());
-                if state.is_delivered(bounds) {
-                    delivered.push(known);
+    let mut enter =
+        |state: State, from: Option<(usize, Step)>, queue: &mut VecDeque<(usize, State)>| {
+            let known = numbers.len();
+            let number = match numbers.entry(fingerprint(&state)) {
+                Entry::Occupied(entry) => *entry.get(),
+                Entry::Vacant(entry) => {
+                    entry.insert(known);
+                    first.push(from);
+                    before.push(Vec::new());
+                    if state.is_delivered(bounds) {
+                        delivered.push(known);
+                    }
+                    queue.push_back((known, state));
+                    known
                 }
-                queue.push_back((known, state));
-                known
+            };
+            if let Some((from, _)) = from.filter(|(_, step)| step.fault().is_none()) {
+                before[number].push(from);
             }
         };
-        if let Some((from, _)) = from.filter(|(_, step)| step.fault().is_none()) {
-            before[number].push(from);
-        }
-    };
     for state in bounds.init_states() {
         enter(state, None, &mut queue);
     }
@@ -77,7 +81,12 @@ pub(crate) fn explore(bounds: &Bounds) -> Graph {
         way.insert(0, step);
         at = Some(from);
     }
-    Graph { states: first.len(), stuck: delivers.iter().filter(|delivers| !**delivers).count(), way, taken }
+    Graph {
+        states: first.len(),
+        stuck: delivers.iter().filter(|delivers| !**delivers).count(),
+        way,
+        taken,
+    }
 }
 
 fn fingerprint(state: &State) -> u64 {

@@ -15,9 +15,10 @@ fn caught(mutant: Mutant) -> (Bounds, &'static str) {
     match mutant {
         Mutant::NoFence => (fault(one, Fault::LostReply), NO_DOUBLE),
         Mutant::NoJournal => (fault(one, Fault::LostCommit), NO_DOUBLE),
-        Mutant::SharedRecovery | Mutant::UnfencedClaim | Mutant::NoGenerationCheck | Mutant::LateGenerationCheck => {
-            (two, ORDER)
-        }
+        Mutant::SharedRecovery
+        | Mutant::UnfencedClaim
+        | Mutant::NoGenerationCheck
+        | Mutant::LateGenerationCheck => (two, ORDER),
         Mutant::NoWatchList | Mutant::NamedOnly => (late, ORDER),
         Mutant::UnseenIgnored => (unnumbered, ORDER),
         Mutant::Credulous => (Bounds { prompt: true, ..unnumbered }, ORDER),
@@ -26,12 +27,18 @@ fn caught(mutant: Mutant) -> (Bounds, &'static str) {
         Mutant::NoInFlightCheck => {
             (fault(Bounds { claims: Claims::Atomic, in_flight: 2, ..late }, Fault::Kill), NO_DOUBLE)
         }
-        Mutant::ForgetEarly => (one.with(&[(Fault::Crash, 2), (Fault::LostCommit, 1)], 2), NO_DOUBLE),
+        Mutant::ForgetEarly => {
+            (one.with(&[(Fault::Crash, 2), (Fault::LostCommit, 1)], 2), NO_DOUBLE)
+        }
         Mutant::NeverDrop => (one, JOURNAL),
         Mutant::RefusalIgnored => (fault(one, Fault::Refusal), NO_LOSS),
-        Mutant::NumbersAgain => (fault(Bounds { events: [2, 1], ..two }, Fault::Crash), NO_FALSE_ALARM),
+        Mutant::NumbersAgain => {
+            (fault(Bounds { events: [2, 1], ..two }, Fault::Crash), NO_FALSE_ALARM)
+        }
         Mutant::NoRewind => (fault(one, Fault::Outage), DELIVERED),
-        Mutant::NotCompared => (one.with(&[(Fault::FailOver, 1), (Fault::LostReply, 1)], 2), NOTICED),
+        Mutant::NotCompared => {
+            (one.with(&[(Fault::FailOver, 1), (Fault::LostReply, 1)], 2), NOTICED)
+        }
         Mutant::RaiseNotWaitedFor => {
             let waits = Bounds { waits: true, ..one };
             (waits.with(&[(Fault::FailOver, 1), (Fault::Kill, 1)], 2), NO_FALSE_ALARM)

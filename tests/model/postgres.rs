@@ -1,4 +1,5 @@
-//! What Postgres does: snapshots, row locks, the fence lock, transactions that end by their client, or by the server.
+//! What Postgres does: snapshots, row locks, the fence lock, transactions that end by their client,
+//! or by the server.
 
 use crate::cursor::Snapshot;
 use crate::state::{Life, Postgres, Row, Rows, Status, Transaction, ids};
@@ -15,7 +16,11 @@ impl Postgres {
     /// The next id of the sequence.
     pub(crate) fn insert(&mut self, key: u8, event: u8, status: Status) -> u8 {
         // One that is taken already: that insert failed, and this is the next.
-        while self.table.get(usize::from(self.sequence)).is_some_and(|row| row.status != Status::Unused) {
+        while self
+            .table
+            .get(usize::from(self.sequence))
+            .is_some_and(|row| row.status != Status::Unused)
+        {
             self.sequence += 1;
         }
         self.sequence += 1;
@@ -48,11 +53,14 @@ impl Postgres {
     /// `xmax` is one above the latest that has ended: what was begun after that is not named.
     pub(crate) fn snapshot(&self) -> Snapshot {
         let xmax = u8::try_from((u32::BITS - self.ended.leading_zeros()).max(1)).unwrap_or(u8::MAX);
-        let open = (1..xmax).filter(|xid| self.ended & (1 << xid) == 0).fold(0, |open, xid| open | 1 << xid);
+        let open = (1..xmax)
+            .filter(|xid| self.ended & (1 << xid) == 0)
+            .fold(0, |open, xid| open | 1 << xid);
         Snapshot { xmax, open }
     }
 
-    /// Committed rows that are not deleted by a committed transaction, above `bound` and of these slots.
+    /// Committed rows that are not deleted by a committed transaction, above `bound` and of these
+    /// slots.
     pub(crate) fn visible(&self, bound: u8, slots: u8) -> Rows {
         let rows = (1..).zip(&self.table).filter(|(id, row)| {
             *id > u32::from(bound) && row.status == Status::Committed && slots & (1 << row.key) != 0
@@ -61,7 +69,11 @@ impl Postgres {
     }
 
     pub(crate) fn locked(&self) -> Rows {
-        self.claims.iter().flatten().filter(|claim| claim.life == Life::Open).fold(0, |rows, claim| rows | claim.rows)
+        self.claims
+            .iter()
+            .flatten()
+            .filter(|claim| claim.life == Life::Open)
+            .fold(0, |rows, claim| rows | claim.rows)
     }
 
     /// `order by … limit … for update skip locked`: what is deleted meanwhile is left out too.
@@ -83,7 +95,15 @@ impl Postgres {
     }
 
     pub(crate) fn open_claim(&mut self, member: usize, rows: Rows, xid: u8) -> usize {
-        let claim = Transaction { member, rows, xid, life: Life::Open, committing: false, cut: false, orphan: false };
+        let claim = Transaction {
+            member,
+            rows,
+            xid,
+            life: Life::Open,
+            committing: false,
+            cut: false,
+            orphan: false,
+        };
         let place = self.claims.iter().position(Option::is_none).unwrap_or(self.claims.len());
         if place == self.claims.len() {
             self.claims.push(None);
@@ -125,7 +145,8 @@ impl Postgres {
         }
     }
 
-    /// The client has gone away without an answer. The server will notice, unless a COMMIT comes first.
+    /// The client has gone away without an answer. The server will notice, unless a COMMIT comes
+    /// first.
     pub(crate) fn abandon(&mut self, place: usize) {
         if let Some(claim) = self.claim(place) {
             claim.orphan = true;

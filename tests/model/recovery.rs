@@ -1,4 +1,5 @@
-//! Joining, recovery, another share-out (DESIGN §1 "Recovery", §2; `src/outbox/recovery.rs`, `src/relay/member.rs`).
+//! Joining, recovery, another share-out (DESIGN §1 "Recovery", §2; `src/outbox/recovery.rs`,
+//! `src/relay/member.rs`).
 
 use crate::bounds::{Bounds, Fault, KEYS, Mutant};
 use crate::cursor::Cursor;
@@ -14,9 +15,11 @@ impl State {
         self.join(m)
     }
 
-    /// Starts, recovers and works, and the others take the new share-out, before anything else happens.
+    /// Starts, recovers and works, and the others take the new share-out, before anything else
+    /// happens.
     pub(crate) fn start_undisturbed(&mut self, m: usize, bounds: &Bounds) {
-        let done = self.start(m).and_then(|()| self.fence(m, bounds)).and_then(|()| self.raise(m, bounds));
+        let done =
+            self.start(m).and_then(|()| self.fence(m, bounds)).and_then(|()| self.raise(m, bounds));
         let done = done.and_then(|()| self.finish(m, bounds)).and_then(|()| {
             self.forget(m);
             (0..m).try_for_each(|other| self.notice_change_of(other, bounds))
@@ -45,15 +48,16 @@ impl State {
         self.postgres.seats.contains(&self.members[m].number)
     }
 
-    /// The share-out is right, and nothing is in doubt that a recovery of somebody else's has not settled already: the
-    /// generation in force is taken as it is.
+    /// The share-out is right, and nothing is in doubt that a recovery of somebody else's has not
+    /// settled already: the generation in force is taken as it is.
     pub(crate) fn adopt(&mut self, m: usize, bounds: &Bounds) -> Option<()> {
         if !self.has_seat(m) || !self.is_in_force(m)? {
             return None;
         }
-        // In the same generation the session goes on: a batch number is never used twice, neither for what the journal
-        // knows nor for what it still holds.
-        if self.members[m].generation != self.postgres.generation || bounds.is(Mutant::NumbersAgain) {
+        // In the same generation the session goes on: a batch number is never used twice, neither
+        // for what the journal knows nor for what it still holds.
+        if self.members[m].generation != self.postgres.generation || bounds.is(Mutant::NumbersAgain)
+        {
             self.begin_session(m, self.postgres.generation, bounds);
         }
         self.members[m].phase = Phase::Working;
@@ -66,12 +70,13 @@ impl State {
         Some(settled && self.postgres.share == self.postgres.seats)
     }
 
-    /// The fence lock exclusively: nobody's claim is open from here on. Who holds it still is terminated
-    /// ([`State::expire`]) if it is frozen or gone; one who works ends by itself.
+    /// The fence lock exclusively: nobody's claim is open from here on. Who holds it still is
+    /// terminated ([`State::expire`]) if it is frozen or gone; one who works ends by itself.
     pub(crate) fn fence(&mut self, m: usize, bounds: &Bounds) -> Option<()> {
         let in_force = self.is_in_force(m)?;
-        let blocked =
-            self.postgres.has_open_claim() && !bounds.is(Mutant::SharedRecovery) && !bounds.is(Mutant::UnfencedClaim);
+        let blocked = self.postgres.has_open_claim()
+            && !bounds.is(Mutant::SharedRecovery)
+            && !bounds.is(Mutant::UnfencedClaim);
         if !self.has_seat(m) || in_force || self.postgres.recovery.is_some() || blocked {
             return None;
         }
@@ -121,7 +126,8 @@ impl State {
         Some(())
     }
 
-    /// No answer to its commit. One that is run later is as one that is run now: the fence is held until then.
+    /// No answer to its commit. One that is run later is as one that is run now: the fence is held
+    /// until then.
     pub(crate) fn lose_finish(&mut self, m: usize, committed: bool, bounds: &Bounds) -> Option<()> {
         let Phase::Raised { generation, appended } = self.members[m].phase else { return None };
         if self.postgres.recovery != Some(m) {
@@ -158,7 +164,8 @@ impl State {
     /// Once a second a member looks who lives; between batches it goes for another share-out.
     pub(crate) fn notice_change(&mut self, m: usize) -> Option<()> {
         let member = &self.members[m];
-        let idle = member.phase == Phase::Working && member.batches.is_empty() && member.trouble.is_none();
+        let idle =
+            member.phase == Phase::Working && member.batches.is_empty() && member.trouble.is_none();
         if !idle || !self.has_seat(m) || self.postgres.share == self.postgres.seats {
             return None;
         }

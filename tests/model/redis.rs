@@ -5,7 +5,13 @@ use crate::state::{Append, Record, Redis, Reply, Row, Rows, ids};
 
 impl Redis {
     /// `refused` is a stream that takes nothing.
-    pub(crate) fn append(&mut self, append: Append, table: &[Row], refused: Option<u8>, bounds: &Bounds) -> Reply {
+    pub(crate) fn append(
+        &mut self,
+        append: Append,
+        table: &[Row],
+        refused: Option<u8>,
+        bounds: &Bounds,
+    ) -> Reply {
         let mine = self.last.iter().position(|(number, _)| *number == append.number);
         if !bounds.is(Mutant::NoFence) {
             if self.generation > append.generation {
@@ -65,7 +71,8 @@ impl Redis {
 
     pub(crate) fn drop_batches(&mut self, generation: u8, number: u8, settled: u16) {
         self.records.retain(|record| {
-            (record.generation, record.number) != (generation, number) || settled & (1 << record.batch) == 0
+            (record.generation, record.number) != (generation, number)
+                || settled & (1 << record.batch) == 0
         });
     }
 }

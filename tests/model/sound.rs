@@ -11,9 +11,11 @@ const ONE: Bounds = Bounds { started: 1, ..Bounds::plain() };
 /// A second one joins at any time.
 const TWO: Bounds = Bounds { members: 2, ..ONE };
 /// Statement by statement, among writers whose transactions overlap.
-const LATE: Bounds = Bounds { writers: Writers::Numbered, claims: Claims::Apart, in_flight: 1, ..ONE };
+const LATE: Bounds =
+    Bounds { writers: Writers::Numbered, claims: Claims::Apart, in_flight: 1, ..ONE };
 /// Ids before numbers; the second writer, which only has to push the cursor, commits in one step.
-const UNNUMBERED: Bounds = Bounds { writers: Writers::Unnumbered, events: [2, 2], prompt: true, ..LATE };
+const UNNUMBERED: Bounds =
+    Bounds { writers: Writers::Unnumbered, events: [2, 2], prompt: true, ..LATE };
 
 #[test]
 fn one_member_and_any_two_faults() {
@@ -24,7 +26,10 @@ fn one_member_and_any_two_faults() {
 
 #[test]
 fn batches_of_two_streams_and_any_two_faults() {
-    holds("batches of two rows, any two faults", Bounds { batch_rows: 2, events: [3, 1], ..ONE }.with_any(2));
+    holds(
+        "batches of two rows, any two faults",
+        Bounds { batch_rows: 2, events: [3, 1], ..ONE }.with_any(2),
+    );
 }
 
 #[test]
@@ -48,7 +53,10 @@ fn late_commits() {
 
 #[test]
 fn late_commits_and_any_fault() {
-    holds("late commits, any fault", Bounds { claims: Claims::Atomic, in_flight: 2, ..LATE }.with_any(1));
+    holds(
+        "late commits, any fault",
+        Bounds { claims: Claims::Atomic, in_flight: 2, ..LATE }.with_any(1),
+    );
 }
 
 #[test]
@@ -71,7 +79,8 @@ fn ids_ahead_of_the_sequence() {
 /// Connections are lost with the master: answers do not come, sessions are ended meanwhile.
 #[test]
 fn a_fail_over_that_loses_the_last_script() {
-    let faults = [(Fault::FailOver, 1), (Fault::LostReply, 1), (Fault::LostCommit, 1), (Fault::Kill, 1)];
+    let faults =
+        [(Fault::FailOver, 1), (Fault::LostReply, 1), (Fault::LostCommit, 1), (Fault::Kill, 1)];
     holds("a fail-over and one more", Bounds { events: [2, 2], ..ONE }.with(&faults, 2));
     holds("a fail-over and two members", TWO.with(&faults, 1));
     holds(
@@ -83,10 +92,18 @@ fn a_fail_over_that_loses_the_last_script() {
 /// With `redis.wait_replicas` a fail-over is as any other fault: every promise holds.
 #[test]
 fn a_fail_over_that_replicas_were_waited_for() {
-    let faults =
-        [(Fault::FailOver, 1), (Fault::LostReply, 1), (Fault::LostCommit, 1), (Fault::Kill, 1), (Fault::Crash, 1)];
+    let faults = [
+        (Fault::FailOver, 1),
+        (Fault::LostReply, 1),
+        (Fault::LostCommit, 1),
+        (Fault::Kill, 1),
+        (Fault::Crash, 1),
+    ];
     let one = Bounds { waits: true, ..ONE };
-    holds("waited for: a fail-over and one more", Bounds { events: [2, 2], ..one }.with(&faults, 2));
+    holds(
+        "waited for: a fail-over and one more",
+        Bounds { events: [2, 2], ..one }.with(&faults, 2),
+    );
     let two = Bounds { members: 2, ..one };
     holds("waited for: a fail-over and two members", two.with(&faults, 1));
     let one_key = Bounds { events: [0, 2], in_flight: 1, ..two };
@@ -103,7 +120,10 @@ fn one_member_and_any_three_faults() {
 
 #[test]
 fn events_that_come_meanwhile_and_any_two_faults() {
-    holds("events meanwhile, any two faults", Bounds { writers: Writers::Atomic, ..ONE }.with_any(2));
+    holds(
+        "events meanwhile, any two faults",
+        Bounds { writers: Writers::Atomic, ..ONE }.with_any(2),
+    );
 }
 
 #[test]

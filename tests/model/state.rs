@@ -107,7 +107,8 @@ pub(crate) struct Redis {
     pub(crate) generation: u8,
     /// `last:<g>:<member>` of the generation in force.
     pub(crate) last: Vec<(u8, u8)>,
-    /// Those of older ones, with their generations: asked for after a fail-over only, and kept where one may happen.
+    /// Those of older ones, with their generations: asked for after a fail-over only, and kept
+    /// where one may happen.
     pub(crate) older: Vec<(u8, u8, u8)>,
     /// `batch:<g>:<member>:<n>`.
     pub(crate) records: Vec<Record>,
@@ -155,7 +156,8 @@ pub(crate) enum Reply {
 pub(crate) struct Member {
     /// Its number among all incarnations; 0 before it first joins.
     pub(crate) number: u8,
-    /// Generation, number and last batch of the session that it left (kept where a fail-over may happen).
+    /// Generation, number and last batch of the session that it left (kept where a fail-over may
+    /// happen).
     pub(crate) left: (u8, u8, u8),
     pub(crate) phase: Phase,
     pub(crate) frozen: bool,
@@ -236,7 +238,8 @@ pub(crate) enum Stage {
         snapshot: Snapshot,
         visible: Rows,
     },
-    /// The delete has locked rows that the member will not want (only with a late generation check).
+    /// The delete has locked rows that the member will not want (only with a late generation
+    /// check).
     Unwanted,
     Claimed,
     Sent {
@@ -310,7 +313,10 @@ impl State {
 
     /// Everything committed is in its stream and settled, and nobody is busy.
     pub(crate) fn is_delivered(&self, bounds: &Bounds) -> bool {
-        self.writers.iter().zip(bounds.events).all(|(writer, events)| writer.committed == events && writer.id == 0)
+        self.writers
+            .iter()
+            .zip(bounds.events)
+            .all(|(writer, events)| writer.committed == events && writer.id == 0)
             && self
                 .postgres
                 .table
@@ -322,7 +328,9 @@ impl State {
 
 /// The ids of a set, ascending.
 pub(crate) fn ids(rows: Rows) -> impl Iterator<Item = u8> {
-    (1..Rows::BITS).filter(move |id| rows & (1 << id) != 0).map(|id| u8::try_from(id).unwrap_or_default())
+    (1..Rows::BITS)
+        .filter(move |id| rows & (1 << id) != 0)
+        .map(|id| u8::try_from(id).unwrap_or_default())
 }
 
 pub(crate) fn lowest(rows: Rows) -> Option<u8> {

@@ -68,7 +68,9 @@ impl Step {
         match self {
             Self::Crash(_) => Some(Fault::Crash),
             Self::Freeze(_) => Some(Fault::Freeze),
-            Self::LoseReply(_) | Self::LoseRaise { .. } | Self::LoseForget(_) => Some(Fault::LostReply),
+            Self::LoseReply(_) | Self::LoseRaise { .. } | Self::LoseForget(_) => {
+                Some(Fault::LostReply)
+            }
             Self::LoseCommit(_) | Self::LoseFinish { .. } => Some(Fault::LostCommit),
             Self::Kill(_) | Self::KillRecovery | Self::KillSeat(_) => Some(Fault::Kill),
             Self::Cut(_) => Some(Fault::Cut),
@@ -84,7 +86,9 @@ impl Step {
     pub(crate) fn kind(self) -> String {
         let text = format!("{self:?}");
         match self {
-            Self::Run(_, fate) => format!("Run {}", format!("{fate:?}").split('(').next().unwrap_or_default()),
+            Self::Run(_, fate) => {
+                format!("Run {}", format!("{fate:?}").split('(').next().unwrap_or_default())
+            }
             Self::LoseRaise { late, .. } => format!("LoseRaise late={late}"),
             Self::LoseFinish { committed, .. } => format!("LoseFinish committed={committed}"),
             _ => text.split(['(', ' ']).next().unwrap_or_default().to_owned(),
@@ -160,7 +164,9 @@ fn member_steps(state: &State, m: usize, bounds: &Bounds, steps: &mut Vec<Step>)
         Phase::Raised { .. } => {
             steps.push(Step::Finish(m));
             if state.may(Fault::LostCommit) {
-                steps.extend([false, true].map(|committed| Step::LoseFinish { member: m, committed }));
+                steps.extend(
+                    [false, true].map(|committed| Step::LoseFinish { member: m, committed }),
+                );
             }
         }
         Phase::Forgetting => {
@@ -176,7 +182,12 @@ fn member_steps(state: &State, m: usize, bounds: &Bounds, steps: &mut Vec<Step>)
             steps.extend([Step::NoticeLostSeat(m), Step::Unpark(m)]);
             if !state.members[m].batches.is_empty() {
                 steps.extend([Step::Check(m), Step::Look(m), Step::Take(m), Step::Refuse(m)]);
-                steps.extend([Step::Send(m), Step::Receive(m), Step::Commit(m), Step::Committed(m)]);
+                steps.extend([
+                    Step::Send(m),
+                    Step::Receive(m),
+                    Step::Commit(m),
+                    Step::Committed(m),
+                ]);
                 if state.may(Fault::LostReply) {
                     steps.push(Step::LoseReply(m));
                 }
@@ -204,7 +215,12 @@ impl Model for Bounds {
         for key in 0..u8::try_from(KEYS).unwrap_or_default() {
             let writer = state.writers[usize::from(key)];
             if writer.committed < self.events[usize::from(key)] {
-                steps.extend([Step::Write(key), Step::TakeId(key), Step::TakeXid(key), Step::CommitWriter(key)]);
+                steps.extend([
+                    Step::Write(key),
+                    Step::TakeId(key),
+                    Step::TakeXid(key),
+                    Step::CommitWriter(key),
+                ]);
                 if state.rollbacks > 0 {
                     steps.push(Step::RollBackWriter(key));
                 }

@@ -40,11 +40,14 @@ impl State {
         Some(())
     }
 
-    /// At the latest with its insert; earlier if the application has written something else before, or a trigger before
-    /// the statement has asked for it.
+    /// At the latest with its insert; earlier if the application has written something else before,
+    /// or a trigger before the statement has asked for it.
     pub(crate) fn take_xid(&mut self, key: u8, bounds: &Bounds) -> Option<()> {
         let writer = &mut self.writers[usize::from(key)];
-        if !bounds.writes_in_steps(key) || writer.xid != 0 || writer.committed == bounds.events[usize::from(key)] {
+        if !bounds.writes_in_steps(key)
+            || writer.xid != 0
+            || writer.committed == bounds.events[usize::from(key)]
+        {
             return None;
         }
         writer.xid = self.postgres.begin();

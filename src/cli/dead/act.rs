@@ -1,4 +1,5 @@
-//! `outflow dead retry` and `discard`: chosen first, so that what is counted, asked about and done is the same.
+//! `outflow dead retry` and `discard`: chosen first, so that what is counted, asked about and done
+//! is the same.
 
 use std::collections::BTreeMap;
 
@@ -11,8 +12,8 @@ use crate::cli::output;
 use crate::config::{Config, OutboxConfig};
 use crate::daemon::DaemonError;
 use crate::dead::{self, Chosen, Filter};
-use crate::postgres::scoped;
-use crate::terminal;
+use outflow_connect::postgres::{self, scoped};
+use outflow_service::terminal;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Act {
@@ -37,11 +38,17 @@ impl Act {
     }
 }
 
-pub(super) async fn act(client: &mut Client, config: &Config, args: &ActArgs, act: Act) -> Result<(), DaemonError> {
+pub(super) async fn act(
+    client: &mut Client,
+    config: &Config,
+    args: &ActArgs,
+    act: Act,
+) -> Result<(), DaemonError> {
     let filter = Filter::from(args);
     if act == Act::Discard && args.yes && !args.all && !args.dry_run && filter.is_empty() {
         return Err(DaemonError::Failed(
-            "`discard --yes` without a filter would delete every dead letter: nothing was done; choose some by number or \
+            "`discard --yes` without a filter would delete every dead letter: nothing was done; \
+                choose some by number or \
              filter, or add --all"
                 .to_owned(),
         ));
@@ -54,8 +61,11 @@ pub(super) async fn act(client: &mut Client, config: &Config, args: &ActArgs, ac
         terminal::say(format_args!("outflow: {outbox}: {count} × {reason}"));
     }
     let total = chosen.len();
-    let (what, mut count) =
-        if args.dry_run { (format!("would_be_{done}"), total as u64) } else { (done.to_owned(), 0) };
+    let (what, mut count) = if args.dry_run {
+        (format!("would_be_{done}"), total as u64)
+    } else {
+        (done.to_owned(), 0)
+    };
     if total > 0 && !args.dry_run {
         if !output::confirm(&format!("{verb} {total} dead letters?"), args.yes)? {
             return Err(DaemonError::Failed("nothing was done".to_owned()));
@@ -77,7 +87,10 @@ async fn done_with(
     chosen: &[Chosen],
 ) -> Result<u64, DaemonError> {
     let transaction = client.transaction().await.map_err(failed)?;
-    transaction.batch_execute(&scoped::local(SETTINGS)).await.map_err(failed)?;
+    transaction
+        .batch_execute(&scoped::local(&postgres::session(SETTINGS)))
+        .await
+        .map_err(failed)?;
     let mut of_outbox: BTreeMap<&str, Vec<i64>> = BTreeMap::new();
     for letter in chosen {
         of_outbox.entry(&letter.outbox).or_default().push(letter.id);
@@ -91,8 +104,9 @@ async fn done_with(
         let noted = dead::note(&transaction, act.name(), name, letters, filter).await;
         noted.map_err(|error| match error.code() {
             Some(&tokio_postgres::error::SqlState::INSUFFICIENT_PRIVILEGE) => DaemonError::Failed(format!(
-                "nothing was done: {}: the role must leave a trace: grant insert on outflow.audit to it, or run grants.sql again",
-                crate::postgres::describe(&error)
+                "nothing was done: {}: the role must leave a trace: grant insert on outflow.audit \
+                    to it, or run grants.sql again",
+                postgres::describe(&error)
             )),
             _ => failed(error),
         })?;
@@ -102,12 +116,18 @@ async fn done_with(
     Ok(total)
 }
 
-async fn put_back(transaction: &Transaction<'_>, config: &Config, name: &str, ids: &[i64]) -> Result<u64, DaemonError> {
+async fn put_back(
+    transaction: &Transaction<'_>,
+    config: &Config,
+    name: &str,
+    ids: &[i64],
+) -> Result<u64, DaemonError> {
     let outbox = config.outboxes.iter().find(|outbox| outbox.name == name);
     let outbox: &OutboxConfig = outbox.ok_or_else(|| {
         let known: Vec<&str> = config.outboxes.iter().map(|outbox| outbox.name.as_str()).collect();
         DaemonError::Configuration(format!(
-            "outbox {name:?} is not in this configuration, which has {}; give the one that drains it with --config, \
+            "outbox {name:?} is not in this configuration, which has {}; give the one that drains \
+                it with --config, \
              or leave it out with --outbox",
             known.join(", ")
         ))

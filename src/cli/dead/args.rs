@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use jiff::Timestamp;
 
 use crate::dead::Filter;
-use crate::terminal::since;
+use outflow_service::terminal::since;
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum DeadCommand {
@@ -14,7 +14,8 @@ pub(in crate::cli) enum DeadCommand {
     Show(ShowArgs),
     /// Put them back into their outbox, under new order numbers and in their original order.
     ///
-    /// Mend the cause first (`event_bytes_max`, the columns of the stream's name), else they come back here.
+    /// Mend the cause first (`event_bytes_max`, the columns of the stream's name), else they come
+    /// back here.
     Retry(ActArgs),
     /// Delete them for good.
     Discard(ActArgs),
@@ -70,7 +71,8 @@ pub(in crate::cli) struct ShowArgs {
 #[expect(clippy::struct_excessive_bools, reason = "a flag each")]
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ActArgs {
-    /// Only these, by the numbers that `list` shows; without numbers, all that the filters let through.
+    /// Only these, by the numbers that `list` shows; without numbers, all that the filters let
+    /// through.
     #[arg(value_name = "ID")]
     pub(super) ids: Vec<i64>,
     #[command(flatten)]

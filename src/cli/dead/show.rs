@@ -3,15 +3,17 @@
 use crate::cli::output;
 use crate::daemon::DaemonError;
 use crate::dead::Letter;
-use crate::escape::{WHOLE, printable};
-use crate::terminal;
+use outflow_core::escape::{WHOLE, printable};
+use outflow_service::terminal;
 
 pub(super) fn listed(letters: &[Letter]) -> Result<(), DaemonError> {
     if letters.is_empty() {
         terminal::say("outflow: no dead letters");
         return Ok(());
     }
-    let mut table = output::table(["ID", "DIED", "OUTBOX", "REASON", "STREAM", "TYPE", "KEY", "EVENT ID", "BYTES"]);
+    let mut table = output::table([
+        "ID", "DIED", "OUTBOX", "REASON", "STREAM", "TYPE", "KEY", "EVENT ID", "BYTES",
+    ]);
     for letter in letters {
         let died = letter.died_at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
         let cells = [

@@ -1,5 +1,6 @@
-//! The cursor against a simulated Postgres: ids long before numbers and long after, late commits, rollbacks, open claims,
-//! two members, ids far ahead, sequences that jump and go back, triggers that are switched off and on. There is no clock.
+//! The cursor against a simulated Postgres: ids long before numbers and long after, late commits,
+//! rollbacks, open claims, two members, ids far ahead, sequences that jump and go back, triggers
+//! that are switched off and on. There is no clock.
 
 mod writers;
 
@@ -103,8 +104,8 @@ struct World {
     claims: Vec<Claim>,
     cursors: Vec<Cursor>,
     delivered: BTreeMap<u64, Vec<u64>>,
-    /// Where the sequence was when it went back, and the members that have not claimed since: not before they have may it
-    /// come there again.
+    /// Where the sequence was when it went back, and the members that have not claimed since: not
+    /// before they have may it come there again.
     fell: (i64, Vec<usize>),
     /// Nobody writes any more.
     closed: bool,
@@ -163,8 +164,15 @@ impl World {
 
     fn snapshot(&self) -> Snapshot {
         let xmax = self.completed + 1;
-        let writers = self.writers.iter().filter(|writer| writer.state == State::Open).filter_map(|writer| writer.xid);
-        let open = writers.chain(self.claims.iter().map(|claim| claim.xid)).filter(|xid| *xid < xmax).collect();
+        let writers = self
+            .writers
+            .iter()
+            .filter(|writer| writer.state == State::Open)
+            .filter_map(|writer| writer.xid);
+        let open = writers
+            .chain(self.claims.iter().map(|claim| claim.xid))
+            .filter(|xid| *xid < xmax)
+            .collect();
         Snapshot { xmax, open }
     }
 
@@ -178,14 +186,17 @@ impl World {
     /// What the claim's statement computes.
     fn bound(&self, member: usize) -> i64 {
         let (cursor, snapshot) = (&self.cursors[member], self.snapshot());
-        let ended = cursor.watched().filter(|(xid, _)| snapshot.has_ended(*xid)).map(|(_, floor)| floor);
-        let unseen = cursor.unseen().filter(|(number, _)| snapshot.xmax > *number).map(|(_, floor)| floor);
+        let ended =
+            cursor.watched().filter(|(xid, _)| snapshot.has_ended(*xid)).map(|(_, floor)| floor);
+        let unseen =
+            cursor.unseen().filter(|(number, _)| snapshot.xmax > *number).map(|(_, floor)| floor);
         let listed = ended.chain(unseen).min().filter(|_| !self.is(Mutant::NoWatchList));
         let now = self.proof();
         let is_kept = |known: &Proof| {
             let fell = |now: &Proof| now.drawn < known.drawn && !self.is(Mutant::FallIgnored);
             let changed = |now: &Proof| now.token != known.token;
-            self.is(Mutant::ComparedLate) || now.as_ref().is_some_and(|now| !changed(now) && !fell(now))
+            self.is(Mutant::ComparedLate)
+                || now.as_ref().is_some_and(|now| !changed(now) && !fell(now))
         };
         let kept = cursor.proof().is_none_or(is_kept);
         if kept { cursor.position().min(listed.unwrap_or(i64::MAX)) } else { BEGINNING }
@@ -202,7 +213,8 @@ impl World {
     }
 
     fn claim(&mut self) {
-        let member = usize::try_from(self.random.below(self.cursors.len() as u64)).unwrap_or_default();
+        let member =
+            usize::try_from(self.random.below(self.cursors.len() as u64)).unwrap_or_default();
         let limit = usize::try_from(1 + self.random.below(5)).unwrap_or(1);
         let (snapshot, mut proof) = (self.snapshot(), self.proof());
         self.stir();
@@ -240,11 +252,18 @@ impl World {
         }
         self.fell.1.retain(|waiting| *waiting != member);
         let last = rows.last().and_then(|index| self.writers[*index].id);
-        self.cursors[member].looked(&Look { snapshot, proof, own, last, full: rows.len() == limit });
+        self.cursors[member].looked(&Look {
+            snapshot,
+            proof,
+            own,
+            last,
+            full: rows.len() == limit,
+        });
         let Some(xid) = own else { return };
         if self.random.one_in(12) {
             // Rolled back at once: its rows are looked at again.
-            let lowest = rows.iter().filter_map(|index| self.writers[*index].id).min().unwrap_or(BEGINNING);
+            let lowest =
+                rows.iter().filter_map(|index| self.writers[*index].id).min().unwrap_or(BEGINNING);
             for index in &rows {
                 self.writers[*index].taken = false;
             }
@@ -261,8 +280,11 @@ impl World {
 
     /// The first claim of a member ends before its second.
     fn settle_a_claim(&mut self) {
-        let member = usize::try_from(self.random.below(self.cursors.len() as u64)).unwrap_or_default();
-        let Some(position) = self.claims.iter().position(|claim| claim.member == member) else { return };
+        let member =
+            usize::try_from(self.random.below(self.cursors.len() as u64)).unwrap_or_default();
+        let Some(position) = self.claims.iter().position(|claim| claim.member == member) else {
+            return;
+        };
         let claim = self.claims.remove(position);
         self.completed = self.completed.max(claim.xid);
     }
@@ -270,7 +292,10 @@ impl World {
     /// Everything ends; then claims are made until they are empty.
     fn deliver_all(&mut self) {
         let allocated = |writer: &&mut Writer| writer.state == State::Allocated;
-        self.writers.iter_mut().filter(allocated).for_each(|writer| writer.state = State::RolledBack);
+        self.writers
+            .iter_mut()
+            .filter(allocated)
+            .for_each(|writer| writer.state = State::RolledBack);
         self.end_all();
         self.closed = true;
         for _ in 0..STEPS {
@@ -285,8 +310,10 @@ impl World {
 
     /// Events that came out of order, and events that were left behind.
     fn verdict(&self) -> (usize, usize) {
-        let disordered =
-            self.delivered.values().map(|counts| counts.windows(2).filter(|pair| pair[1] != pair[0] + 1).count());
+        let disordered = self
+            .delivered
+            .values()
+            .map(|counts| counts.windows(2).filter(|pair| pair[1] != pair[0] + 1).count());
         let left = self.writers.iter().filter(|writer| writer.waits()).count();
         (disordered.sum(), left)
     }
@@ -302,7 +329,10 @@ fn run(setting: Setting) -> (usize, usize) {
         world.deliver_all();
         let (disordered, left) = world.verdict();
         let failed = (disordered, left) != (0, 0);
-        assert!(setting.mutant.is_some() || !failed, "seed {seed}: {disordered} out of order, {left} left");
+        assert!(
+            setting.mutant.is_some() || !failed,
+            "seed {seed}: {disordered} out of order, {left} left"
+        );
         total = (total.0 + disordered, total.1 + left);
         if failed {
             break;

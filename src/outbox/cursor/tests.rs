@@ -45,14 +45,16 @@ fn a_full_claim_moves_to_its_last_row_and_a_short_one_to_the_highest() {
     assert_eq!(cursor.position(), 100);
 }
 
-/// The overtaking case: K's id 1 is open while 2 and 3 are taken; it commits, and K's next event is 4.
+/// The overtaking case: K's id 1 is open while 2 and 3 are taken; it commits, and K's next event is
+/// 4.
 #[test]
 fn a_late_commit_lowers_the_next_claim_and_leaves_the_list() {
     let mut cursor = Cursor::default();
     cursor.looked(&look("7:9:7", 9, 3, false));
     assert_eq!(watched(&cursor), [(7, BEGINNING)], "7 is open, and was when nothing was taken");
     assert_eq!(cursor.position(), 3);
-    // It has ended: this claim was lowered in its own snapshot, took 1 and 4, and the list is clean.
+    // It has ended: this claim was lowered in its own snapshot, took 1 and 4, and the list is
+    // clean.
     cursor.looked(&look("10:10:", 10, 4, false));
     assert_eq!(cursor.watched_len(), 0);
     assert_eq!(cursor.position(), 4);
@@ -133,9 +135,15 @@ fn another_token_sends_the_next_claim_to_the_beginning_whatever_this_one_took() 
     let mut cursor = Cursor::default();
     cursor.looked(&proven("1:5:", 5, 10, 10));
     assert_eq!(cursor.position(), 10);
-    let other = |token: &str, own, drawn| Look { proof: Some(proof(token, drawn)), ..look("6:8:6", own, 12, false) };
+    let other = |token: &str, own, drawn| Look {
+        proof: Some(proof(token, drawn)),
+        ..look("6:8:6", own, 12, false)
+    };
     cursor.looked(&other("u", 8, 12));
-    assert_eq!((cursor.position(), watched(&cursor)), (BEGINNING, vec![(6, BEGINNING), (7, BEGINNING)][..1].to_vec()));
+    assert_eq!(
+        (cursor.position(), watched(&cursor)),
+        (BEGINNING, vec![(6, BEGINNING), (7, BEGINNING)][..1].to_vec())
+    );
     cursor.looked(&other("u", 9, 12));
     assert_eq!(cursor.position(), 12);
     // It is gone: the same.
@@ -145,7 +153,8 @@ fn another_token_sends_the_next_claim_to_the_beginning_whatever_this_one_took() 
     assert_eq!((cursor.position(), cursor.unseen()), (14, Some((12, BEGINNING))));
 }
 
-/// A later transaction's id that was drawn before: forced ids, or a sequence that went back and forth.
+/// A later transaction's id that was drawn before: forced ids, or a sequence that went back and
+/// forth.
 #[test]
 fn a_later_transaction_with_an_earlier_id_contradicts_the_proof() {
     let mut cursor = Cursor::default();
@@ -171,13 +180,17 @@ fn a_row_that_no_claim_would_come_to_convicts() {
     assert!(cursor.distrusts());
     assert_eq!((cursor.position(), cursor.proof(), cursor.unseen()), (BEGINNING, None, None));
     cursor.looked(&proven("8:8:", 8, 10, 10));
-    assert_eq!((cursor.position(), cursor.proof(), cursor.unseen()), (10, None, Some((9, BEGINNING))));
+    assert_eq!(
+        (cursor.position(), cursor.proof(), cursor.unseen()),
+        (10, None, Some((9, BEGINNING)))
+    );
     cursor.start_over();
     cursor.looked(&proven("9:9:", 9, 10, 10));
     assert_eq!(cursor.proof(), None, "for good");
 }
 
-/// A savepoint's number is later than its transaction's, and a sweep may be quicker than the next claim.
+/// A savepoint's number is later than its transaction's, and a sweep may be quicker than the next
+/// claim.
 #[test]
 fn a_row_that_a_claim_comes_to_by_itself_convicts_nobody() {
     let mut cursor = Cursor::default();

@@ -15,9 +15,10 @@ use crate::event::{Acknowledged, AppendedRow, Batch, Event};
 use crate::outbox::{Claim, Outbox, OutboxError, Recovery, Standing, Woken};
 use crate::sink::{AppendError, Position, Raised, Refusal, Sink};
 
-/// Claims as a script says, and remembers what was done: `0` takes nothing, `R` a row, `F` a row that cannot be settled, `W`
-/// waits until that was tried, or the row rolled back, and gets the same row; `A` waits as well and is refused, because the row
-/// is in flight, and so is `I` at once. When the script is over, it is asked to stop.
+/// Claims as a script says, and remembers what was done: `0` takes nothing, `R` a row, `F` a row
+/// that cannot be settled, `W` waits until that was tried, or the row rolled back, and gets the
+/// same row; `A` waits as well and is refused, because the row is in flight, and so is `I` at once.
+/// When the script is over, it is asked to stop.
 pub(super) struct Scripted {
     script: Mutex<VecDeque<char>>,
     calls: Mutex<String>,
@@ -35,8 +36,8 @@ impl Scripted {
         }
     }
 
-    /// The claims of the script, and between them `l`: the sleep lock is taken or known to be held, `z`: sleep, `u`: the lock
-    /// is given up, `r`: a recovery is begun.
+    /// The claims of the script, and between them `l`: the sleep lock is taken or known to be held,
+    /// `z`: sleep, `u`: the lock is given up, `r`: a recovery is begun.
     pub(super) fn calls(&self) -> String {
         self.calls.lock().clone()
     }
@@ -88,7 +89,9 @@ impl Claim for OneRow {
     }
 
     async fn roll_back(self) -> Result<(), OutboxError> {
-        let Some(let_go) = self.let_go else { return Err(OutboxError::Postgres("no answer".to_owned())) };
+        let Some(let_go) = self.let_go else {
+            return Err(OutboxError::Postgres("no answer".to_owned()));
+        };
         let_go.notify_one();
         Ok(())
     }
@@ -180,7 +183,12 @@ pub(super) struct Full {
 }
 
 impl Sink for Full {
-    async fn append(&self, _: Position, _: &Batch, _: &Entries) -> Result<Vec<Refusal>, AppendError> {
+    async fn append(
+        &self,
+        _: Position,
+        _: &Batch,
+        _: &Entries,
+    ) -> Result<Vec<Refusal>, AppendError> {
         // The other lane begins its claim meanwhile.
         tokio::task::yield_now().await;
         Err(AppendError::Unavailable("OOM".to_owned()))
@@ -240,7 +248,12 @@ impl Recovery for NoRecovery {
 }
 
 impl Sink for Counting {
-    async fn append(&self, _: Position, batch: &Batch, _: &Entries) -> Result<Vec<Refusal>, AppendError> {
+    async fn append(
+        &self,
+        _: Position,
+        batch: &Batch,
+        _: &Entries,
+    ) -> Result<Vec<Refusal>, AppendError> {
         self.0.fetch_add(batch.events.len(), Ordering::Relaxed);
         // The other lane begins its claim meanwhile.
         tokio::task::yield_now().await;
@@ -256,7 +269,12 @@ impl Sink for Counting {
     }
 
     async fn raise(&self, known: i64) -> Result<Raised, String> {
-        Ok(Raised { generation: known + 1, previous: Some(known), appended: Vec::new(), last: Vec::new() })
+        Ok(Raised {
+            generation: known + 1,
+            previous: Some(known),
+            appended: Vec::new(),
+            last: Vec::new(),
+        })
     }
 
     async fn last_batch(&self, _: i64, _: i32) -> Result<Option<u64>, String> {

@@ -16,10 +16,14 @@ async fn a_repeated_request_gets_the_first_ones_answer_and_changes_nothing() {
     let key = [("idempotency-key", "8e03978e-40d5")];
     let first = api.post_with("/orders", &key, order(1)).await;
     assert_eq!((first.status(), header(&first, "idempotency-replayed")), (StatusCode::CREATED, ""));
-    let (location, first) = (header(&first, "location").to_owned(), first.text().await.expect("a text"));
+    let (location, first) =
+        (header(&first, "location").to_owned(), first.text().await.expect("a text"));
     for _ in 0..2 {
         let again = api.post_with("/orders", &key, order(1)).await;
-        assert_eq!((again.status(), header(&again, "idempotency-replayed")), (StatusCode::CREATED, "true"));
+        assert_eq!(
+            (again.status(), header(&again, "idempotency-replayed")),
+            (StatusCode::CREATED, "true")
+        );
         assert_eq!(
             (header(&again, "location"), header(&again, "content-type")),
             (location.as_str(), "application/json")
@@ -30,11 +34,16 @@ async fn a_repeated_request_gets_the_first_ones_answer_and_changes_nothing() {
 
     let other = api.post_with("/orders", &key, order(2)).await;
     assert_eq!(other.status(), StatusCode::UNPROCESSABLE_ENTITY);
-    assert!(body(other).await["detail"].as_str().is_some_and(|detail| detail.contains("another body")));
+    assert!(
+        body(other).await["detail"].as_str().is_some_and(|detail| detail.contains("another body"))
+    );
     // A request that is refused uses up no key.
     let refused = api.post_with("/orders", &[("idempotency-key", "later")], "{}").await;
     assert_eq!(refused.status(), StatusCode::UNPROCESSABLE_ENTITY);
-    assert_eq!(api.post_with("/orders", &[("idempotency-key", "later")], order(3)).await.status(), StatusCode::CREATED);
+    assert_eq!(
+        api.post_with("/orders", &[("idempotency-key", "later")], order(3)).await.status(),
+        StatusCode::CREATED
+    );
     assert_eq!(api.counts().await, (2, 2));
 
     for bad in ["", "with space", &"k".repeat(256)] {
@@ -45,7 +54,10 @@ async fn a_repeated_request_gets_the_first_ones_answer_and_changes_nothing() {
     assert_eq!(api.post_with("/orders", &twice, order(1)).await.status(), StatusCode::BAD_REQUEST);
 
     // As if a day had passed.
-    api.query("update orders.idempotency set created_at = created_at - interval '24 hours 1 second'").await;
+    api.query(
+        "update orders.idempotency set created_at = created_at - interval '24 hours 1 second'",
+    )
+    .await;
     let fresh = api.post_with("/orders", &key, order(2)).await;
     assert_eq!((fresh.status(), header(&fresh, "idempotency-replayed")), (StatusCode::CREATED, ""));
     let again = api.post_with("/orders", &key, order(2)).await;
@@ -56,7 +68,8 @@ async fn a_repeated_request_gets_the_first_ones_answer_and_changes_nothing() {
 #[tokio::test]
 async fn of_two_requests_at_once_one_is_told_that_the_other_is_in_progress() {
     let api = Api::ready().await;
-    let (client, connection) = tokio_postgres::connect(&api.postgres.url(), NoTls).await.expect("a session");
+    let (client, connection) =
+        tokio_postgres::connect(&api.postgres.url(), NoTls).await.expect("a session");
     tokio::spawn(connection);
     client.batch_execute("begin; lock table outbox in exclusive mode").await.expect("a lock");
     let key = [("idempotency-key", "k")];
@@ -69,15 +82,21 @@ async fn of_two_requests_at_once_one_is_told_that_the_other_is_in_progress() {
     let (first, second) = tokio::join!(api.post_with("/orders", &key, order(1)), second);
     assert_eq!((first.status(), second.status()), (StatusCode::CREATED, StatusCode::CONFLICT));
     assert_eq!(header(&second, "retry-after"), "2");
-    assert!(body(second).await["detail"].as_str().is_some_and(|detail| detail.contains("in progress")));
-    assert_eq!(header(&api.post_with("/orders", &key, order(1)).await, "idempotency-replayed"), "true");
+    assert!(
+        body(second).await["detail"].as_str().is_some_and(|detail| detail.contains("in progress"))
+    );
+    assert_eq!(
+        header(&api.post_with("/orders", &key, order(1)).await, "idempotency-replayed"),
+        "true"
+    );
     assert_eq!(api.counts().await, (1, 1));
 }
 
 #[tokio::test]
 async fn requests_beyond_the_limit_are_refused_and_probes_are_not() {
     let api = Api::ready_with(&["--requests-max", "1"]).await;
-    let (client, connection) = tokio_postgres::connect(&api.postgres.url(), NoTls).await.expect("a session");
+    let (client, connection) =
+        tokio_postgres::connect(&api.postgres.url(), NoTls).await.expect("a session");
     tokio::spawn(connection);
     client.batch_execute("begin; lock table outbox in exclusive mode").await.expect("a lock");
     let others = async {
@@ -103,7 +122,12 @@ async fn every_answer_has_a_request_id() {
     let ours = api.get("/orders/none").await;
     assert_eq!(header(&ours, "x-request-id").len(), 36, "made here");
     for (sent, kept) in [("req-1", true), ("two words", false), (&"r".repeat(129) as &str, false)] {
-        let answer = api.request(Method::GET, "/livez").header("x-request-id", sent).send().await.expect("an answer");
+        let answer = api
+            .request(Method::GET, "/livez")
+            .header("x-request-id", sent)
+            .send()
+            .await
+            .expect("an answer");
         assert_eq!(header(&answer, "x-request-id") == sent, kept, "{sent:?}");
     }
 }

@@ -28,12 +28,14 @@ async fn orders_are_listed_page_by_page_the_newest_first() {
     let mut ids = Vec::new();
     for number in 0..7 {
         let customer = if number % 2 == 0 { "even one" } else { "odd" };
-        let order = json!({ "customer_id": customer, "items": [{ "sku": "a", "quantity": 1, "unit_price": 1 }] });
+        let order = json!({ "customer_id": customer,
+            "items": [{ "sku": "a", "quantity": 1, "unit_price": 1 }] });
         let placed = body(api.post("/orders", order.to_string()).await).await;
         ids.push(placed["order_id"].as_str().expect("an id").to_owned());
     }
     api.post(&format!("/orders/{}/cancel", ids[2]), "").await;
-    let some = |numbers: &[usize]| numbers.iter().map(|number| ids[*number].clone()).collect::<Vec<_>>();
+    let some =
+        |numbers: &[usize]| numbers.iter().map(|number| ids[*number].clone()).collect::<Vec<_>>();
     let rows: [(&str, Vec<Vec<String>>); 7] = [
         ("limit=7", vec![some(&[6, 5, 4, 3, 2, 1, 0])]),
         ("limit=3", vec![some(&[6, 5, 4]), some(&[3, 2, 1]), some(&[0])]),
@@ -48,7 +50,14 @@ async fn orders_are_listed_page_by_page_the_newest_first() {
         assert_eq!(pages(&api, query).await, expected, "{query}");
     }
     let listed = body(api.get("/orders?status=cancelled").await).await;
-    assert_eq!(listed["orders"][0], body(api.get(&format!("/orders/{}", ids[2])).await).await, "the same order");
+    assert_eq!(
+        listed["orders"][0],
+        body(api.get(&format!("/orders/{}", ids[2])).await).await,
+        "the same order"
+    );
     let wrong = body(api.get("/orders?status=lost&page=2").await).await;
-    assert_eq!((&wrong["errors"][0]["pointer"], &wrong["errors"][1]["pointer"]), (&json!("?status"), &json!("?page")));
+    assert_eq!(
+        (&wrong["errors"][0]["pointer"], &wrong["errors"][1]["pointer"]),
+        (&json!("?status"), &json!("?page"))
+    );
 }

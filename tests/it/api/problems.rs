@@ -10,15 +10,20 @@ fn bad_bodies() -> Vec<(&'static str, String, u16, Vec<&'static str>)> {
     let item = |sku: Value, quantity: Value, unit_price: Value| {
         order_with(&json!([{ "sku": sku, "quantity": quantity, "unit_price": unit_price }]))
     };
-    let price =
-        |text: &str| format!(r#"{{"customer_id":"c","items":[{{"sku":"a","quantity":1,"unit_price":{text}}}]}}"#);
-    let quantity =
-        |text: &str| format!(r#"{{"customer_id":"c","items":[{{"sku":"a","quantity":{text},"unit_price":1}}]}}"#);
-    let customer =
-        |id: Value| json!({ "customer_id": id, "items": [{ "sku": "a", "quantity": 1, "unit_price": 1 }] }).to_string();
-    let currency = |text: Value| {
-        json!({ "customer_id": "c", "currency": text, "items": [{ "sku": "a", "quantity": 1, "unit_price": 1 }] })
+    let price = |text: &str| {
+        format!(r#"{{"customer_id":"c","items":[{{"sku":"a","quantity":1,"unit_price":{text}}}]}}"#)
+    };
+    let quantity = |text: &str| {
+        format!(r#"{{"customer_id":"c","items":[{{"sku":"a","quantity":{text},"unit_price":1}}]}}"#)
+    };
+    let customer = |id: Value| {
+        json!({ "customer_id": id, "items": [{ "sku": "a", "quantity": 1, "unit_price": 1 }] })
             .to_string()
+    };
+    let currency = |text: Value| {
+        json!({ "customer_id": "c", "currency": text,
+            "items": [{ "sku": "a", "quantity": 1, "unit_price": 1 }] })
+        .to_string()
     };
     let one = json!({ "sku": "a", "quantity": 1, "unit_price": 1 });
     let (first_price, first_quantity) = (vec!["/items/0/unit_price"], vec!["/items/0/quantity"]);
@@ -33,7 +38,8 @@ fn bad_bodies() -> Vec<(&'static str, String, u16, Vec<&'static str>)> {
         ("items as an object", order_with(&json!({})), 422, vec!["/items"]),
         ("101 items", order_with(&json!(vec![one.clone(); 101])), 422, vec!["/items"]),
         ("an item as a text", order_with(&json!(["a", one])), 422, vec!["/items/0"]),
-        ("an empty item", order_with(&json!([{}])), 422, vec!["/items/0/sku", "/items/0/quantity", "/items/0/unit_price"]),
+        ("an empty item", order_with(&json!([{}])), 422,
+            vec!["/items/0/sku", "/items/0/quantity", "/items/0/unit_price"]),
         ("everything wrong at once", json!({ "customer_id": 7, "currency": "eur", "items": [{ "sku": "", "quantity": 0, "unit_price": -1 }], "x": 1 }).to_string(), 422, vec!["/x", "/customer_id", "/items/0/sku", "/items/0/quantity", "/items/0/unit_price", "/currency"]),
         ("an empty customer", customer(json!("")), 422, vec!["/customer_id"]),
         ("a blank customer", customer(json!("  ")), 422, vec!["/customer_id"]),
@@ -62,9 +68,14 @@ fn bad_bodies() -> Vec<(&'static str, String, u16, Vec<&'static str>)> {
         ("a currency of four letters", currency(json!("EURO")), 422, vec!["/currency"]),
         ("a currency as a number", currency(json!(978)), 422, vec!["/currency"]),
         ("a field twice", r#"{"customer_id":"a","customer_id":"b","items":[{"sku":"a","quantity":1,"unit_price":1}]}"#.to_owned(), 422, vec!["/customer_id"]),
-        ("an unknown field with a slash", json!({ "customer_id": "c", "items": [{ "sku": "a", "quantity": 1, "unit_price": 1, "a/b~": 1 }] }).to_string(), 422, vec!["/items/0/a~1b~0"]),
+        ("an unknown field with a slash",
+            json!({ "customer_id": "c",
+                "items": [{ "sku": "a", "quantity": 1, "unit_price": 1,
+                "a/b~": 1 }] }).to_string(), 422, vec!["/items/0/a~1b~0"]),
         ("100,000 brackets", "[".repeat(60_000), 400, vec![]),
-        ("a body too large", order_with(&json!([{ "sku": "s".repeat(70_000), "quantity": 1, "unit_price": 1 }])), 413, vec![]),
+        ("a body too large",
+            order_with(&json!([{ "sku": "s".repeat(70_000), "quantity": 1, "unit_price": 1 }])),
+            413, vec![]),
     ]
 }
 
@@ -78,10 +89,18 @@ async fn bad_input_is_named_field_by_field_and_writes_nothing() {
         assert_eq!(response.status().as_u16(), status, "{what}");
         assert_eq!(header(&response, "content-type"), "application/problem+json", "{what}");
         let problem = body(response).await;
-        assert_eq!((&problem["type"], &problem["status"]), (&json!("about:blank"), &json!(status)), "{what}");
+        assert_eq!(
+            (&problem["type"], &problem["status"]),
+            (&json!("about:blank"), &json!(status)),
+            "{what}"
+        );
         assert!(problem["title"].is_string() && problem["detail"].is_string(), "{what}: {problem}");
-        let found: Vec<&str> =
-            problem["errors"].as_array().into_iter().flatten().filter_map(|error| error["pointer"].as_str()).collect();
+        let found: Vec<&str> = problem["errors"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|error| error["pointer"].as_str())
+            .collect();
         assert_eq!(found, pointers, "{what}: {problem}");
     }
     let invalid_utf8 = [&br#"{"customer_id":""#[..], &[0xff], &br#"","items":[]}"#[..]].concat();
@@ -137,14 +156,22 @@ async fn what_is_no_text_is_a_problem_too() {
         (Method::GET, "/orders?customer_id=%00", 422),
     ];
     for (method, path, status) in &rows {
-        let mut stream =
-            tokio::net::TcpStream::connect(api.base.trim_start_matches("http://")).await.expect("a connection");
-        let request = format!("{method} {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+        let mut stream = tokio::net::TcpStream::connect(api.base.trim_start_matches("http://"))
+            .await
+            .expect("a connection");
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+        );
         let mut answer = String::new();
-        tokio::io::AsyncWriteExt::write_all(&mut stream, request.as_bytes()).await.expect("a request");
+        tokio::io::AsyncWriteExt::write_all(&mut stream, request.as_bytes())
+            .await
+            .expect("a request");
         tokio::io::AsyncReadExt::read_to_string(&mut stream, &mut answer).await.expect("an answer");
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{method} {path}: {answer}");
-        assert!(answer.contains("content-type: application/problem+json"), "{method} {path}: {answer}");
+        assert!(
+            answer.contains("content-type: application/problem+json"),
+            "{method} {path}: {answer}"
+        );
     }
     assert_eq!(rows.len(), 8);
 }
@@ -155,7 +182,8 @@ async fn the_first_twenty_errors_are_listed_and_briefly() {
     let api = Api::ready().await;
     let items = vec![json!({}); 100];
     let many = json!({ "customer_id": "c", "items": items }).to_string();
-    let names: serde_json::Map<_, _> = (0..3).map(|n| (format!("{n}").repeat(15_000), json!(1))).collect();
+    let names: serde_json::Map<_, _> =
+        (0..3).map(|n| (format!("{n}").repeat(15_000), json!(1))).collect();
     for text in [many, Value::Object(names).to_string()] {
         let response = api.post("/orders", text).await;
         assert_eq!(response.status(), StatusCode::UNPROCESSABLE_ENTITY);

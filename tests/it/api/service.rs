@@ -1,12 +1,14 @@
-//! The service around the orders: without Postgres, when it is stopped, and with options that make no sense.
+//! The service around the orders: without Postgres, when it is stopped, and with options that make
+//! no sense.
 
-use outflow::local::eventually;
+use outflow_local::eventually;
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 use tokio_postgres::NoTls;
 
 use super::{Api, LIMIT, header, order_with};
 use crate::consumer::OUTBOX;
+use crate::support::program;
 
 #[tokio::test]
 async fn postgres_may_be_away_at_the_start_and_later() {
@@ -50,18 +52,26 @@ async fn postgres_may_be_away_at_the_start_and_later() {
 #[tokio::test]
 async fn a_stop_finishes_the_request_in_hand_and_exits_0() {
     let mut api = Api::ready().await;
-    let (client, connection) = tokio_postgres::connect(&api.postgres.url(), NoTls).await.expect("a session");
+    let (client, connection) =
+        tokio_postgres::connect(&api.postgres.url(), NoTls).await.expect("a session");
     tokio::spawn(connection);
     client.batch_execute("begin; lock table outbox in exclusive mode").await.expect("a lock");
     let order = order_with(&json!([{ "sku": "a", "quantity": 1, "unit_price": 1 }]));
-    let request = api.request(Method::POST, "/orders").header("content-type", "application/json").body(order);
+    let request =
+        api.request(Method::POST, "/orders").header("content-type", "application/json").body(order);
     let answer = tokio::spawn(request.send());
     api.until_waiting(1).await;
     api.program.terminate();
-    eventually(LIMIT, "the stop", async || api.program.log().contains("stop asked for")).await.expect("in time");
+    eventually(LIMIT, "the stop", async || api.program.log().contains("stop asked for"))
+        .await
+        .expect("in time");
     client.batch_execute("commit").await.expect("an unlock");
     assert_eq!(answer.await.expect("no panic").expect("an answer").status(), StatusCode::CREATED);
-    assert!(api.program.wait(LIMIT).await.expect("its end").success(), "{}", api.program.log_tail());
+    assert!(
+        api.program.wait(LIMIT).await.expect("its end").success(),
+        "{}",
+        api.program.log_tail()
+    );
     assert_eq!(api.counts().await, (1, 1));
 }
 
@@ -72,18 +82,24 @@ async fn bad_options_are_refused_without_printing_a_secret() {
         (&["--postgres-url", "postgres://u:s3cret@/?bad"], 78, "expected postgres://"),
         (&["--postgres-url", "postgres://u:s3cret@h/d?sslmode=allow"], 78, "sslmode"),
         (&["--postgres-url-file", "/nonexistent"], 78, "/nonexistent"),
-        (&["--postgres-url", "postgres://u:s3cret@h/d", "--outbox-table", "a.b.c"], 78, "--outbox-table"),
+        (
+            &["--postgres-url", "postgres://u:s3cret@h/d", "--outbox-table", "a.b.c"],
+            78,
+            "--outbox-table",
+        ),
     ];
     assert_eq!(rows.len(), 5);
     for (args, code, expected) in rows {
-        let output = std::process::Command::new(env!("CARGO_BIN_EXE_order-api")).args(args).output().expect("a run");
+        let output =
+            std::process::Command::new(program("order-api")).args(args).output().expect("a run");
         let text = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(code), "{args:?}: {text}");
         assert!(text.contains(expected) && !text.contains("s3cret"), "{args:?}: {text}");
     }
 }
 
-/// What Postgres says is for the log, which has no notices and no paths of the machine that built it.
+/// What Postgres says is for the log, which has no notices and no paths of the machine that built
+/// it.
 #[tokio::test]
 async fn neither_readiness_nor_the_log_tells_what_is_not_theirs() {
     let api = Api::ready().await;
@@ -91,7 +107,10 @@ async fn neither_readiness_nor_the_log_tells_what_is_not_theirs() {
     assert!(!api.program.log().contains("already exists"), "{}", api.program.log_tail());
     api.query("alter schema orders rename to other").await;
     let said = api.until_readyz(StatusCode::SERVICE_UNAVAILABLE).await;
-    assert!(said.contains("the log says why") && !said.contains("relation") && !said.contains("42P01"), "{said}");
+    assert!(
+        said.contains("the log says why") && !said.contains("relation") && !said.contains("42P01"),
+        "{said}"
+    );
     for path in ["/registry/src", "/rustc/"] {
         assert!(!api.program.log().contains(path), "{}", api.program.log_tail());
     }
@@ -101,18 +120,22 @@ async fn neither_readiness_nor_the_log_tells_what_is_not_theirs() {
 fn empty_arguments_are_refused() {
     let consumer = ["--redis-url", "redis://h", "--postgres-url", "postgres://u@h/d"];
     let rows: [(&str, &[&str], &str); 7] = [
-        (env!("CARGO_BIN_EXE_order-consumer"), &consumer, "--group"),
-        (env!("CARGO_BIN_EXE_order-consumer"), &consumer, "--consumer"),
-        (env!("CARGO_BIN_EXE_order-consumer"), &consumer, "--stream"),
-        (env!("CARGO_BIN_EXE_order-consumer"), &consumer, "--dead-letter-stream"),
-        (env!("CARGO_BIN_EXE_order-consumer"), &consumer, "--outbox-table"),
-        (env!("CARGO_BIN_EXE_order-api"), &["--postgres-url", "postgres://u@h/d"], "--outbox-table"),
-        (env!("CARGO_BIN_EXE_order-api"), &[], "--postgres-url"),
+        (program("order-consumer"), &consumer, "--group"),
+        (program("order-consumer"), &consumer, "--consumer"),
+        (program("order-consumer"), &consumer, "--stream"),
+        (program("order-consumer"), &consumer, "--dead-letter-stream"),
+        (program("order-consumer"), &consumer, "--outbox-table"),
+        (program("order-api"), &["--postgres-url", "postgres://u@h/d"], "--outbox-table"),
+        (program("order-api"), &[], "--postgres-url"),
     ];
     for (binary, args, name) in rows {
-        let output = std::process::Command::new(binary).args(args).args([name, ""]).output().expect("a run");
+        let output =
+            std::process::Command::new(binary).args(args).args([name, ""]).output().expect("a run");
         let text = String::from_utf8_lossy(&output.stderr);
-        assert!(matches!(output.status.code(), Some(2 | 78)) && text.contains(name), "{name}: {text}");
+        assert!(
+            matches!(output.status.code(), Some(2 | 78)) && text.contains(name),
+            "{name}: {text}"
+        );
     }
     assert_eq!(rows.len(), 7);
 }

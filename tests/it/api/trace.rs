@@ -1,13 +1,14 @@
-//! One trace: from the request into the event, and an order followed by its trace id through the logs of all programs.
+//! One trace: from the request into the event, and an order followed by its trace id through the
+//! logs of all programs.
 
 use std::path::Path;
 
-use outflow::local::{Program, eventually, free_port};
+use outflow_local::{Program, eventually, free_port};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use super::Api;
-use crate::support::{LIMIT, Stage, outbox};
+use crate::support::{LIMIT, Stage, outbox, program};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
@@ -35,11 +36,11 @@ async fn an_order_is_followed_through_all_logs_by_its_trace() {
         &["run"],
         &[("OUTFLOW_LOG__LEVEL", "info,outflow::events=trace"), ("OUTFLOW_LOG__FORMAT", "json")],
     );
-    let (api, base) = companion(&stage, "order-api", env!("CARGO_BIN_EXE_order-api"), &[]);
+    let (api, base) = companion(&stage, "order-api", program("order-api"), &[]);
     let redis = stage.redis.url();
     let step = |name: &'static str| {
         let args = ["--redis-url", &redis, "--step", name, "--consumer", name];
-        companion(&stage, name, env!("CARGO_BIN_EXE_order-consumer"), &args).0
+        companion(&stage, name, program("order-consumer"), &args).0
     };
     let steps = [step("inventory"), step("payment"), step("order")];
     let http = reqwest::Client::builder().no_proxy().build().expect("a client");
@@ -49,12 +50,16 @@ async fn an_order_is_followed_through_all_logs_by_its_trace() {
     };
     eventually(LIMIT, "the API to be ready", ready).await.expect("in time");
 
-    let order = json!({ "customer_id": "c", "items": [{ "sku": "a", "quantity": 1, "unit_price": 1 }] });
+    let order =
+        json!({ "customer_id": "c", "items": [{ "sku": "a", "quantity": 1, "unit_price": 1 }] });
     // Another one, whose lines are not ours.
     http.post(format!("{base}/orders")).json(&order).send().await.expect("an answer");
     let request = http.post(format!("{base}/orders")).json(&order).header("x-request-id", "traced");
-    let answer =
-        request.header("traceparent", format!("00-{TRACE}-00f067aa0ba902b7-01")).send().await.expect("an answer");
+    let answer = request
+        .header("traceparent", format!("00-{TRACE}-00f067aa0ba902b7-01"))
+        .send()
+        .await
+        .expect("an answer");
     assert_eq!(answer.status(), StatusCode::CREATED);
     let placed: Value = answer.json().await.expect("JSON");
     let id = placed["order_id"].as_str().expect("an id");
@@ -69,13 +74,21 @@ async fn an_order_is_followed_through_all_logs_by_its_trace() {
 
     let answered = lines(&api);
     assert_eq!(answered.len(), 1, "{answered:?}");
-    assert_eq!((&answered[0]["message"], &answered[0]["span"]["request_id"]), (&json!("answered"), &json!("traced")));
+    assert_eq!(
+        (&answered[0]["message"], &answered[0]["span"]["request_id"]),
+        (&json!("answered"), &json!("traced"))
+    );
     let appended: Vec<Value> = lines(&relay);
     let types: Vec<&str> = appended.iter().filter_map(|line| line["event_type"].as_str()).collect();
     assert_eq!(types, ["OrderCreated", "StockReserved", "PaymentTaken", "OrderConfirmed"]);
     for (step, handled) in steps.iter().zip(["OrderCreated", "StockReserved", "PaymentTaken"]) {
-        let line = lines(step).into_iter().find(|line| line["outcome"] == "Done").expect("its effect");
-        assert_eq!((&line["message"], &line["span"]["event_type"]), (&json!("handled"), &json!(handled)), "{line}");
+        let line =
+            lines(step).into_iter().find(|line| line["outcome"] == "Done").expect("its effect");
+        assert_eq!(
+            (&line["message"], &line["span"]["event_type"]),
+            (&json!("handled"), &json!(handled)),
+            "{line}"
+        );
         // The very event that the relay appended.
         let before = appended.iter().find(|line| line["event_type"] == handled).expect("it");
         assert_eq!(line["span"]["event_id"], before["event_id"]);
@@ -104,8 +117,13 @@ async fn the_trace_of_a_request_goes_into_its_event() {
     for headers in fresh {
         let found = api.traced(headers).await;
         assert_eq!(found.as_object().expect("headers").len(), 1, "{found}");
-        let parent: Vec<&str> = found["traceparent"].as_str().expect("a parent").split('-').collect();
-        assert_eq!(parent.iter().map(|part| part.len()).collect::<Vec<_>>(), [2, 32, 16, 2], "{found}");
+        let parent: Vec<&str> =
+            found["traceparent"].as_str().expect("a parent").split('-').collect();
+        assert_eq!(
+            parent.iter().map(|part| part.len()).collect::<Vec<_>>(),
+            [2, 32, 16, 2],
+            "{found}"
+        );
         ids.insert(parent[1].to_owned());
     }
     assert_eq!(ids.len(), 3, "each its own");

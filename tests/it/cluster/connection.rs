@@ -1,7 +1,8 @@
-//! Each command reaches the node that has its key, once, also while the key is on its way to another node.
+//! Each command reaches the node that has its key, once, also while the key is on its way to
+//! another node.
 
-use outflow::local::RedisCluster;
-use outflow::redis::{Args, Failure, Redis, Reply, Script, slot};
+use outflow_connect::redis::{Args, Failure, Redis, Reply, Script, slot};
+use outflow_local::RedisCluster;
 use secrecy::SecretString;
 
 use crate::support::LIMIT;
@@ -32,7 +33,12 @@ async fn a_command_is_carried_out_once_wherever_its_key_is() {
     for key in &keys[..5] {
         let server = redis.server_of(key).await.expect("a server");
         let info = server.call("KEYS", Args::from(["key-*"])).await.expect("keys");
-        assert!(info.items().iter().any(|found| found.text().is_some_and(|found| found == key.as_bytes())), "{key}");
+        assert!(
+            info.items()
+                .iter()
+                .any(|found| found.text().is_some_and(|found| found == key.as_bytes())),
+            "{key}"
+        );
     }
     redis.close().await;
 }
@@ -57,7 +63,11 @@ async fn a_slot_on_the_move_executes_nothing_twice_and_nothing_half() {
     // Half of its keys are here and half are there: refused for certain, nothing of it is done.
     assert_eq!(run().await.expect_err("a refusal").code(), Some("TRYAGAIN"));
     cluster.move_key(two, from, to).await.expect("a key moved");
-    assert_eq!(run().await, Ok(Reply::Int(4)), "sent on by ASK, a script that the new node does not know");
+    assert_eq!(
+        run().await,
+        Ok(Reply::Int(4)),
+        "sent on by ASK, a script that the new node does not know"
+    );
     assert_eq!(cluster.owner(two).await.expect("an owner"), from, "the move has not ended");
     cluster.end_move(one, from, to).await.expect("the end of a move");
     assert_eq!(run().await, Ok(Reply::Int(5)), "sent on by MOVED");
@@ -71,7 +81,10 @@ async fn keys_in_different_slots_are_refused_by_name() {
     let cluster = RedisCluster::start(dir.path(), 3, false, &[]).await.expect("a cluster");
     let redis = connect(&cluster).await;
     assert_ne!(slot("a"), slot("b"));
-    let refusal = redis.script(&Script::new("return 1"), &["a", "b"], Args::default()).await.expect_err("a refusal");
+    let refusal = redis
+        .script(&Script::new("return 1"), &["a", "b"], Args::default())
+        .await
+        .expect_err("a refusal");
     assert_eq!(refusal.code(), Some("CROSSSLOT"));
     redis.close().await;
 }
@@ -85,23 +98,30 @@ async fn a_failover_is_found_and_a_node_that_comes_back_is_used_again() {
     assert_eq!(count(&redis, key).await, Ok(1));
     let master = cluster.owner(key).await.expect("an owner");
     // So that the failover loses nothing.
-    let synced = redis.server_of(key).await.expect("a server").call("WAIT", Args::from(["1", "0"])).await;
+    let synced =
+        redis.server_of(key).await.expect("a server").call("WAIT", Args::from(["1", "0"])).await;
     assert_eq!(synced.map(|reply| reply.int()), Ok(Some(1)));
 
     cluster.server(master).kill().await.expect("an end");
-    let answered =
-        outflow::local::eventually(LIMIT, "the replica to take over", async || count(&redis, key).await.ok());
-    assert_eq!(answered.await.expect("a failover"), 2, "nothing was repeated while nobody answered");
+    let answered = outflow_local::eventually(LIMIT, "the replica to take over", async || {
+        count(&redis, key).await.ok()
+    });
+    assert_eq!(
+        answered.await.expect("a failover"),
+        2,
+        "nothing was repeated while nobody answered"
+    );
     assert_eq!(cluster.owner(key).await.expect("an owner"), master + 3);
 
     // The old master is a replica now. Back to it by hand.
     cluster.server(master).start_again().await.expect("a start");
-    let back = outflow::local::eventually(LIMIT, "the old master to take over", async || {
+    let back = outflow_local::eventually(LIMIT, "the old master to take over", async || {
         let _ = cluster.ask(master, "CLUSTER", &["FAILOVER"]).await;
         cluster.owner(key).await.ok().filter(|owner| *owner == master)
     });
     back.await.expect("a failover by hand");
-    let answered = outflow::local::eventually(LIMIT, "an answer", async || count(&redis, key).await.ok());
+    let answered =
+        outflow_local::eventually(LIMIT, "an answer", async || count(&redis, key).await.ok());
     assert_eq!(answered.await.expect("an answer"), 3);
     redis.close().await;
 }

@@ -4,10 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use outflow::consumer::{Consumer, DeadFilter, DeadLetters, Entry, Handled, Handler, HandlerError, Metrics, Replayed};
-use outflow::consumer::{Settings, Source};
-use outflow::local::{RedisCluster, eventually};
-use outflow::redis::{Args, Redis};
+use outflow_connect::redis::{Args, Redis};
+use outflow_consumer::{
+    Consumer, DeadFilter, DeadLetters, Entry, Handled, Handler, HandlerError, Metrics, Replayed,
+};
+use outflow_consumer::{Settings, Source};
+use outflow_local::{RedisCluster, eventually};
 use parking_lot::Mutex;
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
@@ -74,7 +76,8 @@ impl Scene {
         for number in first..first + count {
             for stream in 0..self.streams.len() {
                 for key in 0..5 {
-                    self.event(stream, &format!("{stream}.{key}"), &number.to_string(), "Numbered").await;
+                    self.event(stream, &format!("{stream}.{key}"), &number.to_string(), "Numbered")
+                        .await;
                 }
             }
         }
@@ -83,7 +86,8 @@ impl Scene {
     async fn nothing_pending(&self) {
         for stream in &self.streams {
             eventually(LIMIT, &format!("nothing of {stream} to be pending"), async || {
-                let reply = self.redis.call("XPENDING", Args::from([stream.as_str(), "readers"])).await;
+                let reply =
+                    self.redis.call("XPENDING", Args::from([stream.as_str(), "readers"])).await;
                 reply.is_ok_and(|summary| summary.items()[0].int() == Some(0))
             })
             .await
@@ -95,7 +99,10 @@ impl Scene {
 impl Handling {
     async fn until(&self, count: usize) {
         let handled = || self.0.lock().values().map(Vec::len).sum::<usize>();
-        let waited = eventually(LIMIT, &format!("{count} events to be handled"), async || handled() >= count).await;
+        let waited = eventually(LIMIT, &format!("{count} events to be handled"), async || {
+            handled() >= count
+        })
+        .await;
         waited.unwrap_or_else(|error| panic!("{error}: {}", handled()));
     }
 }
@@ -112,7 +119,8 @@ async fn streams_on_different_nodes_a_slot_on_the_move_and_a_crash() {
     scene.events(0, 10).await;
     handling.until(150).await;
 
-    // The slot moves with everything in it: stream, keys in work, dead letters. The stream itself is moved in the middle.
+    // The slot moves with everything in it: stream, keys in work, dead letters. The stream itself
+    // is moved in the middle.
     let moving = scene.streams[0].clone();
     scene.cluster.begin_move(&moving, 1).await.expect("a move");
     scene.events(10, 10).await;
@@ -127,7 +135,9 @@ async fn streams_on_different_nodes_a_slot_on_the_move_and_a_crash() {
     for number in 40..50 {
         for stream in 0..2 {
             for key in 0..5 {
-                scene.event(stream, &format!("{stream}.{key}"), &number.to_string(), "Numbered").await;
+                scene
+                    .event(stream, &format!("{stream}.{key}"), &number.to_string(), "Numbered")
+                    .await;
             }
         }
     }
@@ -170,15 +180,21 @@ async fn streams_on_different_nodes_a_slot_on_the_move_and_a_crash() {
 async fn dead_letters_in_another_slot_are_refused_before_anything_is_read() {
     let url = SecretString::from("redis-cluster://127.0.0.1:1");
     let table = [
-        ("events.order", "events.order.dead", "call the dead-letter stream \"{events.order}.dead\""),
+        (
+            "events.order",
+            "events.order.dead",
+            "call the dead-letter stream \"{events.order}.dead\"",
+        ),
         ("{shop}.order", "graves", "call the dead-letter stream \"{shop}.order.dead\""),
         ("events{}", "events{}.dead", "needs a name without braces"),
     ];
     for (stream, dead_letter_stream, words) in table {
-        let source = Source { stream: stream.to_owned(), dead_letter_stream: dead_letter_stream.to_owned() };
+        let source =
+            Source { stream: stream.to_owned(), dead_letter_stream: dead_letter_stream.to_owned() };
         let settings = Settings { streams: vec![source], ..Settings::new("", "readers", "one") };
         let metrics = Metrics::new(&prometheus::Registry::new(), &settings).expect("metrics");
-        let error = Consumer::open(&url, settings, Handling::default(), metrics).expect_err("a refusal");
+        let error =
+            Consumer::open(&url, settings, Handling::default(), metrics).expect_err("a refusal");
         assert!(error.to_string().contains(words), "{error}");
     }
     assert_eq!(table.len(), 3);

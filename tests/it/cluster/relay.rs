@@ -1,7 +1,8 @@
-//! The relay on a cluster: several replicas, a slot on the move, a node that crashes; nothing lost, doubled or overtaken.
+//! The relay on a cluster: several replicas, a slot on the move, a node that crashes; nothing lost,
+//! doubled or overtaken.
 
-use outflow::local::{RedisCluster, Signal, eventually};
-use outflow::redis::{Args, Redis};
+use outflow_connect::redis::{Args, Redis};
+use outflow_local::{RedisCluster, Signal, eventually};
 use secrecy::SecretString;
 
 use crate::support::{LIMIT, Stage, outbox, read_rounds, write_rounds};
@@ -23,7 +24,8 @@ impl Scene {
     async fn with(replicas: bool) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let sections = outbox("batch_rows = 20").replace("\"events.", "\"{{orders}}.events.");
-        let (stage, cluster) = tokio::join!(Stage::bare(&sections), RedisCluster::start(dir.path(), 3, replicas, &[]));
+        let (stage, cluster) =
+            tokio::join!(Stage::bare(&sections), RedisCluster::start(dir.path(), 3, replicas, &[]));
         let cluster = cluster.expect("a cluster");
         let redis = Redis::open(&SecretString::from(cluster.url()), "test").expect("an address");
         redis.ready(LIMIT).await.expect("a connection");
@@ -50,10 +52,12 @@ async fn a_slot_moves_and_a_node_crashes_under_two_replicas() {
     scene.write(KEYS, 0, 20).await;
     scene.stage.drained().await;
     let journals = scene.redis.server_of("orders").await.expect("a node");
-    let journals = journals.call("KEYS", Args::from(["outflow:journal:*:{orders}"])).await.expect("keys");
+    let journals =
+        journals.call("KEYS", Args::from(["outflow:journal:*:{orders}"])).await.expect("keys");
     assert_eq!(journals.items().len(), 1, "the journal is beside the streams");
 
-    // The slot moves while events come in: half moved, the script is refused (TRYAGAIN); then sent on.
+    // The slot moves while events come in: half moved, the script is refused (TRYAGAIN); then sent
+    // on.
     let from = scene.cluster.owner(STREAM).await.expect("an owner");
     let to = (from + 1) % 3;
     scene.cluster.begin_move(STREAM, to).await.expect("a move");
@@ -74,7 +78,8 @@ async fn a_slot_moves_and_a_node_crashes_under_two_replicas() {
     scene.write(KEYS, 60, 200).await;
     let half = 100 * i64::try_from(KEYS).expect("small");
     eventually(LIMIT, "some of it", async || {
-        scene.redis.call("XLEN", Args::from([STREAM])).await.ok().and_then(|length| length.int()) > Some(half)
+        scene.redis.call("XLEN", Args::from([STREAM])).await.ok().and_then(|length| length.int())
+            > Some(half)
     })
     .await
     .expect("progress");
@@ -96,7 +101,11 @@ async fn a_slot_moves_and_a_node_crashes_under_two_replicas() {
 async fn lost_data_is_noticed_and_the_commands_know_their_node() {
     let scene = Scene::new().await;
     let check = scene.stage.asked(&["check"]).await;
-    assert!(check.stdout.contains("is a cluster; each outbox is in one slot of it"), "{}", check.stdout);
+    assert!(
+        check.stdout.contains("is a cluster; each outbox is in one slot of it"),
+        "{}",
+        check.stdout
+    );
     assert_eq!(check.code, Some(0), "{}{}", check.stdout, check.stderr);
 
     let relay = scene.stage.relay();
@@ -104,7 +113,11 @@ async fn lost_data_is_noticed_and_the_commands_know_their_node() {
     scene.stage.drained().await;
     let status = scene.stage.asked(&["status", "--json"]).await.json();
     let streams = &status[0]["outboxes"][0]["streams"];
-    assert_eq!((&streams[0]["name"], &streams[0]["length"]), (&STREAM.into(), &12.into()), "{status:?}");
+    assert_eq!(
+        (&streams[0]["name"], &streams[0]["length"]),
+        (&STREAM.into(), &12.into()),
+        "{status:?}"
+    );
 
     let node = scene.cluster.owner(STREAM).await.expect("an owner");
     scene.cluster.ask(node, "FLUSHALL", &[]).await.expect("an empty node");
@@ -147,7 +160,11 @@ async fn an_address_of_the_wrong_kind_is_told_from_the_right_one() {
     );
     let cluster = scene.stage.redis.url().replace("redis://", "redis-cluster://");
     let check = scene.stage.asked_with(&["check"], &[("OUTFLOW_REDIS__URL", &cluster)]).await;
-    assert!(check.stdout.contains("is no cluster; let redis.url begin with redis://"), "{}", check.stdout);
+    assert!(
+        check.stdout.contains("is no cluster; let redis.url begin with redis://"),
+        "{}",
+        check.stdout
+    );
 }
 
 #[tokio::test]
@@ -155,24 +172,41 @@ async fn the_permissions_that_check_asks_for_are_enough_also_while_a_slot_moves(
     let scene = Scene::new().await;
     let on_all = async |rules: &[&str]| {
         for node in 0..3 {
-            scene.cluster.ask(node, "ACL", &[&["SETUSER", "outflow"], rules].concat()).await.expect("a user");
+            scene
+                .cluster
+                .ask(node, "ACL", &[&["SETUSER", "outflow"], rules].concat())
+                .await
+                .expect("a user");
         }
     };
     // As deploy/redis/users.acl has it for a single server, with the other stream names.
-    let single = "on >pw resetkeys -@all +eval +evalsha +hget +hgetall +hmget +hkeys +hset +hdel +xadd +ping +info +select \
+    let single = "on >pw resetkeys -@all +eval +evalsha +hget +hgetall +hmget +hkeys +hset +hdel \
+        +xadd +ping +info +select \
                   +client|id +client|setname ~outflow:journal:* %W~{orders}.events.*";
     on_all(&single.split_whitespace().collect::<Vec<_>>()).await;
     let url = scene.cluster.url().replace("redis-cluster://", "redis-cluster://outflow:pw@");
     let as_user = [("OUTFLOW_REDIS__URL", url.as_str())];
     let check = scene.stage.asked_with(&["check"], &as_user).await;
-    assert!(check.stdout.contains("run in redis-cli: ACL SETUSER outflow +cluster|slots"), "{}", check.stdout);
+    assert!(
+        check.stdout.contains("run in redis-cli: ACL SETUSER outflow +cluster|slots"),
+        "{}",
+        check.stdout
+    );
     on_all(&["+cluster|slots", "+asking"]).await;
     let check = scene.stage.asked_with(&["check"], &as_user).await;
     // The streams are keys of the script here, and a script may read its keys.
-    assert!(check.stdout.contains("run in redis-cli: ACL SETUSER outflow ~{orders}.events.*"), "{}", check.stdout);
+    assert!(
+        check.stdout.contains("run in redis-cli: ACL SETUSER outflow ~{orders}.events.*"),
+        "{}",
+        check.stdout
+    );
     on_all(&["~{orders}.events.*"]).await;
     let check = scene.stage.asked_with(&["check"], &as_user).await;
-    assert!(check.stdout.contains("user outflow has the permissions that are needed"), "{}", check.stdout);
+    assert!(
+        check.stdout.contains("user outflow has the permissions that are needed"),
+        "{}",
+        check.stdout
+    );
 
     scene.write(3, 0, 1).await;
     let mut once = scene.stage.outflow_with("once", &["run", "--once"], &as_user);
@@ -181,8 +215,14 @@ async fn the_permissions_that_check_asks_for_are_enough_also_while_a_slot_moves(
     let from = scene.cluster.owner(STREAM).await.expect("an owner");
     let to = (from + 1) % 3;
     scene.cluster.begin_move(STREAM, to).await.expect("a move");
-    let keys =
-        scene.cluster.ask(from, "CLUSTER", &["GETKEYSINSLOT", &outflow::redis::slot(STREAM).to_string(), "10"]).await;
+    let keys = scene
+        .cluster
+        .ask(
+            from,
+            "CLUSTER",
+            &["GETKEYSINSLOT", &outflow_connect::redis::slot(STREAM).to_string(), "10"],
+        )
+        .await;
     for key in keys.expect("keys").items() {
         let key = String::from_utf8(key.text().expect("a text").to_vec()).expect("a text");
         scene.cluster.move_key(&key, from, to).await.expect("a key moved");

@@ -1,11 +1,13 @@
-//! Whose fault it is that an entry was not handled: the server's, somebody's who is in the way, or its own.
+//! Whose fault it is that an entry was not handled: the server's, somebody's who is in the way, or
+//! its own.
 
-use outflow::local::eventually;
+use outflow_local::eventually;
 use uuid::Uuid;
 
 use super::{LIMIT, Scene, about};
 
-/// One SQLSTATE of each kind, raised for the sku of that name; whether the entry ends in the dead letters.
+/// One SQLSTATE of each kind, raised for the sku of that name; whether the entry ends in the dead
+/// letters.
 const STATES: [(&str, bool); 14] = [
     ("57014", false),
     ("40001", false),
@@ -35,7 +37,8 @@ async fn what_the_server_could_not_do_is_not_the_events_fault() {
         let before = scene.dead().await.len();
         let arm = format!(
             "alter function fail() set test.state = '{state}';
-             create trigger fail before insert on orders.inventory for each row execute function fail()"
+             create trigger fail before insert on orders.inventory for each row execute function \
+             fail()"
         );
         scene.db.batch_execute(&arm).await.expect("a trigger");
         let sku = format!("of {state}");
@@ -45,7 +48,9 @@ async fn what_the_server_could_not_do_is_not_the_events_fault() {
         scene.order(Uuid::now_v7(), "OrderCreated", &[(&sku, 1)]).await;
         if is_dead {
             let dead = async || scene.dead().await.len() == before + 1;
-            eventually(LIMIT, &format!("{state} to be dead-lettered"), dead).await.expect("in time");
+            eventually(LIMIT, &format!("{state} to be dead-lettered"), dead)
+                .await
+                .expect("in time");
             let letters = scene.dead().await;
             assert!(about(&letters[before], "dead_error").contains(state), "{letters:?}");
         } else {
@@ -64,8 +69,8 @@ async fn what_the_server_could_not_do_is_not_the_events_fault() {
     consumer.stop().await;
 }
 
-/// What looks like an outage and is one entry's alone (a policy that refuses its row, a partition that nobody has made) holds up
-/// that entry, for as long as it lasts, and nobody else.
+/// What looks like an outage and is one entry's alone (a policy that refuses its row, a partition
+/// that nobody has made) holds up that entry, for as long as it lasts, and nobody else.
 #[tokio::test]
 async fn an_outage_of_one_entry_alone_does_not_hold_up_the_others() {
     let scene = Scene::new().await;
@@ -73,7 +78,8 @@ async fn an_outage_of_one_entry_alone_does_not_hold_up_the_others() {
     let arm = "create table by_sku (sku text) partition by list (sku);
         create table by_sku_fine partition of by_sku for values in ('fine');
         create function note() returns trigger language plpgsql as $$ begin
-          if new.sku = 'refused' then raise exception 'as a policy says it' using errcode = '42501'; end if;
+          if new.sku = 'refused' then raise exception 'as a policy says it' using errcode = \
+          '42501'; end if;
           if new.sku = 'elsewhere' then insert into by_sku values (new.sku); end if;
           return new;
         end $$;
@@ -94,7 +100,8 @@ async fn an_outage_of_one_entry_alone_does_not_hold_up_the_others() {
     }
     scene.until_reserved("fine", 100).await;
     assert_eq!((scene.pending().await, scene.dead().await.len()), (2, 0));
-    let mend = "drop trigger note on orders.inventory; create table by_sku_other partition of by_sku default";
+    let mend = "drop trigger note on orders.inventory; create table by_sku_other partition of \
+        by_sku default";
     scene.db.batch_execute(mend).await.expect("mended");
     for sku in ["refused", "elsewhere"] {
         scene.until_reserved(sku, 1).await;
@@ -104,7 +111,8 @@ async fn an_outage_of_one_entry_alone_does_not_hold_up_the_others() {
     consumer.stop().await;
 }
 
-/// A column that a migration added, which must not be null and which this version does not know: no order is to blame.
+/// A column that a migration added, which must not be null and which this version does not know: no
+/// order is to blame.
 #[tokio::test]
 async fn what_the_bookkeeping_is_refused_waits_for_the_operator() {
     let scene = Scene::new().await;
@@ -116,19 +124,27 @@ async fn what_the_bookkeeping_is_refused_waits_for_the_operator() {
         (format!("alter table orders.inbox {table}"), format!("alter table orders.inbox {gone}")),
         (format!("alter table public.outbox {table}"), format!("alter table public.outbox {gone}")),
         (
-            "create trigger refuse before insert on orders.inbox for each row execute function refuse()".to_owned(),
+            "create trigger refuse before insert on orders.inbox for each row execute function \
+                refuse()"
+                .to_owned(),
             "drop trigger refuse on orders.inbox".to_owned(),
         ),
         (
-            "alter table orders.inbox add constraint short check (length(consumer_group) < 3)".to_owned(),
+            "alter table orders.inbox add constraint short check (length(consumer_group) < 3)"
+                .to_owned(),
             "alter table orders.inbox drop constraint short".to_owned(),
         ),
     ];
     let mut reserved = 0;
     for together in ["1", "64"] {
-        let consumer = scene.ready("one", &["--attempts-max", "2", "--handle-batch", together]).await;
+        let consumer =
+            scene.ready("one", &["--attempts-max", "2", "--handle-batch", together]).await;
         for (harm, mend) in &rows {
-            scene.db.batch_execute("delete from orders.inbox; delete from public.outbox").await.expect("empty tables");
+            scene
+                .db
+                .batch_execute("delete from orders.inbox; delete from public.outbox")
+                .await
+                .expect("empty tables");
             scene.db.batch_execute(harm).await.expect(harm);
             let tries = consumer.sum("failed_total").await;
             for _ in 0..5 {

@@ -1,6 +1,7 @@
-//! What kills a consumer is found without blaming anybody who was only there; a name is one process's.
+//! What kills a consumer is found without blaming anybody who was only there; a name is one
+//! process's.
 
-use outflow::local::{Signal, eventually};
+use outflow_local::{Signal, eventually};
 use uuid::Uuid;
 
 use super::{LIMIT, STREAM, Scene, about};
@@ -10,11 +11,14 @@ impl Scene {
     pub(super) async fn own(&self, sku: &str, pad: usize) {
         let id = Uuid::now_v7().to_string();
         let payload = serde_json::json!({
-            "event_id": id, "event_type": "OrderCreated", "aggregate_id": id, "occurred_at": "2026-01-02T03:04:05Z",
-            "order_id": id, "customer_id": "c".repeat(pad.max(1)), "total_amount": "1.00", "currency": "EUR",
+            "event_id": id, "event_type": "OrderCreated", "aggregate_id": id,
+            "occurred_at": "2026-01-02T03:04:05Z",
+            "order_id": id, "customer_id": "c".repeat(pad.max(1)), "total_amount": "1.00",
+            "currency": "EUR",
             "items": [{ "sku": sku, "quantity": 1, "unit_price": "1.00" }],
         });
-        self.add(&["id", &id, "type", "OrderCreated", "key", &id, "payload", &payload.to_string()]).await;
+        self.add(&["id", &id, "type", "OrderCreated", "key", &id, "payload", &payload.to_string()])
+            .await;
     }
 
     /// The attempts of all that is pending.
@@ -27,7 +31,9 @@ impl Scene {
     async fn killed(&self, args: &[&str]) {
         let before = self.attempts().await;
         let mut consumer = self.start("one", args);
-        eventually(LIMIT, "an attempt", async || self.attempts().await > before).await.expect("in time");
+        eventually(LIMIT, "an attempt", async || self.attempts().await > before)
+            .await
+            .expect("in time");
         consumer.program.kill();
         consumer.program.wait(LIMIT).await.expect("its end");
     }
@@ -72,7 +78,9 @@ async fn what_is_alone_at_each_crash_ends_in_the_dead_letters() {
         scene.killed(&["--attempts-max", "2"]).await;
     }
     let consumer = scene.start("one", &["--attempts-max", "2"]);
-    eventually(LIMIT, "the dead letter", async || scene.dead().await.len() == 1).await.expect("in time");
+    eventually(LIMIT, "the dead letter", async || scene.dead().await.len() == 1)
+        .await
+        .expect("in time");
     let letter = &scene.dead().await[0];
     assert_eq!(about(letter, "dead_attempts"), "2");
     assert!(about(letter, "dead_error").contains("the consumer was killed"), "{letter:?}");
@@ -97,7 +105,11 @@ async fn of_two_processes_with_one_name_the_second_stands_by() {
     scene.reserve("a", 1).await;
     scene.until_reserved("a", 1).await;
     assert_eq!(other.metric("handled_total").await, Some(0.0));
-    assert!(one.program.log().contains("another process asks for our name"), "{}", one.program.log_tail());
+    assert!(
+        one.program.log().contains("another process asks for our name"),
+        "{}",
+        one.program.log_tail()
+    );
     one.until_ready().await;
     // Frozen, it answers nobody; awake, it finds that it was displaced before it does anything.
     one.program.signal(Signal::SIGSTOP);

@@ -1,8 +1,10 @@
-//! Three order-consumers, killed, frozen, stopped and started at random, with second processes under their names and a Postgres
-//! that is frozen, drops its sessions and fails: every effect once, each key in order, nothing left.
+//! Three order-consumers, killed, frozen, stopped and started at random, with second processes
+//! under their names and a Postgres that is frozen, drops its sessions and fails: every effect
+//! once, each key in order, nothing left.
 //!
-//! A short run is part of the tests; `make consumer-faults` runs ten minutes over 100,000 entries. The seed is printed and
-//! can be given again (`CONSUMER_FAULTS_SEED`), though the machine's timing is not repeated with it.
+//! A short run is part of the tests; `make consumer-faults` runs ten minutes over 100,000 entries.
+//! The seed is printed and can be given again (`CONSUMER_FAULTS_SEED`), though the machine's timing
+//! is not repeated with it.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -10,8 +12,8 @@ use std::os::unix::process::ExitStatusExt;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use outflow::local::{Signal, eventually};
-use outflow::redis::Args;
+use outflow_connect::redis::Args;
+use outflow_local::{Signal, eventually};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -28,18 +30,24 @@ const LARGE: usize = 600_000;
 /// Entries appended in one command line.
 const CHUNK: u64 = 20;
 
-/// Notes each effect in the order of the effects, and whether the one before it, of the same key, was committed by then.
-/// Every fiftieth attempt fails for a reason of its own, and some because of what the server could not do.
+/// Notes each effect in the order of the effects, and whether the one before it, of the same key,
+/// was committed by then. Every fiftieth attempt fails for a reason of its own, and some because of
+/// what the server could not do.
 const JOURNAL: &str = "
-    create table numbered (event_id uuid primary key, key text not null, n int not null, unique (key, n));
-    create table effects (event_id uuid not null, key text not null, n int not null, in_order boolean not null);
+    create table numbered (event_id uuid primary key, key text not null, n int not null, unique \
+    (key, n));
+    create table effects (event_id uuid not null, key text not null, n int not null, in_order \
+    boolean not null);
     create index on effects (key, n);
     create function journal() returns trigger language plpgsql as $$ begin
       if random() < 0.02 then raise exception 'bad luck'; end if;
-      if random() < 0.005 then raise exception 'as if it took too long' using errcode = '57014'; end if;
-      if random() < 0.002 then raise exception 'as if the disk was full' using errcode = '53100'; end if;
+      if random() < 0.005 then raise exception 'as if it took too long' using errcode = '57014'; \
+      end if;
+      if random() < 0.002 then raise exception 'as if the disk was full' using errcode = '53100'; \
+      end if;
       insert into effects
-      select e.event_id, e.key, e.n, e.n = 1 or exists (select from effects p where p.key = e.key and p.n = e.n - 1)
+      select e.event_id, e.key, e.n, e.n = 1 or exists (select from effects p where p.key = e.key \
+      and p.n = e.n - 1)
       from numbered e where e.event_id = new.event_id;
       return new;
     end $$;
@@ -53,7 +61,8 @@ struct Plan {
 
 impl Plan {
     fn from_environment() -> Self {
-        let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect(name));
+        let number =
+            |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect(name));
         Self {
             seed: number("CONSUMER_FAULTS_SEED").unwrap_or_else(|| fastrand::u64(..1_000_000)),
             seconds: number("CONSUMER_FAULTS_SECONDS").unwrap_or(10),
@@ -78,7 +87,11 @@ struct Faults {
 
 impl fmt::Display for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} killed, {} frozen, {} stopped, {} locks, ", self.killed, self.frozen, self.stopped, self.locked)?;
+        write!(
+            f,
+            "{} killed, {} frozen, {} stopped, {} locks, ",
+            self.killed, self.frozen, self.stopped, self.locked
+        )?;
         write!(f, "{} doubles, {} cuts, {} stalls", self.doubled, self.cut, self.stalled)
     }
 }
@@ -95,7 +108,8 @@ async fn effects_are_made_once_and_in_order_whatever_happens_to_the_consumers() 
     scene.db.batch_execute(JOURNAL).await.expect("the journal");
     consumers.extend(NAMES[1..].iter().map(|name| start(&scene, name)));
 
-    let (poison, faults) = tokio::join!(produce(&scene, &plan), torment(&scene, &mut consumers, &plan));
+    let (poison, faults) =
+        tokio::join!(produce(&scene, &plan), torment(&scene, &mut consumers, &plan));
     let done = async || scene.pending().await == 0 && unread(&scene).await == 0;
     let limit = LIMIT * 3 + Duration::from_secs(plan.seconds / 4);
     let waited = eventually(limit, "everything to be handled", done).await;
@@ -104,21 +118,33 @@ async fn effects_are_made_once_and_in_order_whatever_happens_to_the_consumers() 
         for consumer in &consumers {
             causes.push((consumer.get("/readyz").await, consumer.program.log_tail()));
         }
-        panic!("{error}: {} pending, {} unread; {faults}; {causes:#?}", scene.pending().await, unread(&scene).await);
+        panic!(
+            "{error}: {} pending, {} unread; {faults}; {causes:#?}",
+            scene.pending().await,
+            unread(&scene).await
+        );
     }
 
     let row = scene.db.query_one(
-        "select (select count(*) from numbered), count(*), count(distinct event_id), count(*) filter (where not in_order) from effects",
+        "select (select count(*) from numbered), count(*), count(distinct event_id), count(*) \
+            filter (where not in_order) from effects",
         &[],
     );
     let row = row.await.expect("counts");
-    let [expected, effects, distinct, out_of_order]: [i64; 4] = std::array::from_fn(|column| row.get(column));
-    let reserved: Option<i64> =
-        scene.db.query_one("select sum(reserved)::bigint from orders.inventory", &[]).await.expect("a sum").get(0);
+    let [expected, effects, distinct, out_of_order]: [i64; 4] =
+        std::array::from_fn(|column| row.get(column));
+    let reserved: Option<i64> = scene
+        .db
+        .query_one("select sum(reserved)::bigint from orders.inventory", &[])
+        .await
+        .expect("a sum")
+        .get(0);
     let dead = scene.dead().await;
-    let letters: HashSet<String> = dead.iter().map(|fields| about(fields, "dead_entry_id")).collect();
+    let letters: HashSet<String> =
+        dead.iter().map(|fields| about(fields, "dead_entry_id")).collect();
     println!(
-        "consumer faults: seed {}: {} entries in {:.0?}, {faults}: {} lost, {} doubled, {out_of_order} out of order, {} of {} poison dead-lettered",
+        "consumer faults: seed {}: {} entries in {:.0?}, {faults}: {} lost, {} doubled, \
+            {out_of_order} out of order, {} of {} poison dead-lettered",
         plan.seed,
         plan.entries,
         started.elapsed(),
@@ -127,14 +153,19 @@ async fn effects_are_made_once_and_in_order_whatever_happens_to_the_consumers() 
         letters.len(),
         poison.len(),
     );
-    let keys = scene
-        .db
-        .query_one("select coalesce(string_agg(key || ':' || n, ' '), '') from effects where not in_order", &[]);
+    let keys = scene.db.query_one(
+        "select coalesce(string_agg(key || ':' || n, ' '), '') from effects where not in_order",
+        &[],
+    );
     let keys: String = keys.await.expect("keys").get(0);
     assert_eq!((effects, distinct, out_of_order), (expected, expected, 0), "{keys}");
     assert_eq!(reserved, Some(expected), "each reserved one");
     assert_eq!((letters, dead.len()), (poison.iter().cloned().collect(), poison.len()));
-    assert_eq!(scene.call("HLEN", &["events.order.inventory.keys"]).await.int(), Some(0), "no key is kept");
+    assert_eq!(
+        scene.call("HLEN", &["events.order.inventory.keys"]).await.int(),
+        Some(0),
+        "no key is kept"
+    );
     assert!(faults.killed + faults.frozen + faults.stopped > 0);
     for consumer in consumers {
         consumer.stop().await;
@@ -150,7 +181,10 @@ fn start(scene: &Scene, name: &str) -> Consumer {
 async fn unread(scene: &Scene) -> i64 {
     let groups = scene.call("XINFO", &["GROUPS", STREAM]).await;
     let about = groups.items()[0].items().to_vec();
-    let at = about.iter().position(|name| name.text().is_some_and(|name| &name[..] == b"lag")).expect("the lag");
+    let at = about
+        .iter()
+        .position(|name| name.text().is_some_and(|name| &name[..] == b"lag"))
+        .expect("the lag");
     // Not known: something was deleted, and nobody has set the counter right yet.
     about[at + 1].int().unwrap_or(-1)
 }
@@ -158,12 +192,16 @@ async fn unread(scene: &Scene) -> i64 {
 /// Appends entries over four fifths of the time; returns the ids of the poisonous ones.
 async fn produce(scene: &Scene, plan: &Plan) -> Vec<String> {
     let db = session(&scene.postgres).await;
-    let note = db.prepare("insert into numbered select * from unnest($1::uuid[], $2::text[], $3::int[])").await;
+    let note = db
+        .prepare("insert into numbered select * from unnest($1::uuid[], $2::text[], $3::int[])")
+        .await;
     let note = note.expect("a statement");
-    let (mut random, mut counters, mut poison) = (fastrand::Rng::with_seed(plan.seed), vec![0_i32; KEYS], Vec::new());
+    let (mut random, mut counters, mut poison) =
+        (fastrand::Rng::with_seed(plan.seed), vec![0_i32; KEYS], Vec::new());
     let chunks = plan.entries.div_ceil(CHUNK);
-    let mut pace =
-        tokio::time::interval(Duration::from_millis(plan.seconds * 800 / chunks).max(Duration::from_millis(1)));
+    let mut pace = tokio::time::interval(
+        Duration::from_millis(plan.seconds * 800 / chunks).max(Duration::from_millis(1)),
+    );
     for chunk in 0..chunks {
         pace.tick().await;
         let mut rows: (Vec<Uuid>, Vec<String>, Vec<i32>) = Default::default();
@@ -207,24 +245,41 @@ async fn produce(scene: &Scene, plan: &Plan) -> Vec<String> {
 fn entry(event_id: Uuid, key: &str, deadly: bool, pad: usize) -> Args {
     let items = json!([{ "sku": key, "quantity": 1, "unit_price": "1.00" }]);
     let payload = json!({
-        "event_id": event_id, "event_type": "OrderCreated", "aggregate_id": key, "occurred_at": "2026-01-02T03:04:05Z",
-        "order_id": event_id, "customer_id": "c".repeat(pad), "total_amount": "1.00", "currency": "EUR", "items": items,
+        "event_id": event_id, "event_type": "OrderCreated", "aggregate_id": key,
+        "occurred_at": "2026-01-02T03:04:05Z",
+        "order_id": event_id, "customer_id": "c".repeat(pad), "total_amount": "1.00",
+        "currency": "EUR", "items": items,
     });
     let payload = if deadly { "{\"half".to_owned() } else { payload.to_string() };
     let id = event_id.to_string();
-    [STREAM, "*", "id", &id, "type", "OrderCreated", "key", key, "time", "2026-01-02T03:04:05Z", "payload", &payload]
-        .into()
+    [
+        STREAM,
+        "*",
+        "id",
+        &id,
+        "type",
+        "OrderCreated",
+        "key",
+        key,
+        "time",
+        "2026-01-02T03:04:05Z",
+        "payload",
+        &payload,
+    ]
+    .into()
 }
 
 /// Poison of another kind: its key is no text.
 fn no_text(event_id: Uuid) -> Args {
     let id = event_id.to_string();
-    let mut args = Args::from([STREAM, "*", "id", &id, "type", "OrderCreated", "payload", "{}", "key"]);
+    let mut args =
+        Args::from([STREAM, "*", "id", &id, "type", "OrderCreated", "payload", "{}", "key"]);
     args.push(Bytes::from([&[0xff][..], event_id.as_bytes()].concat()));
     args
 }
 
-/// Kills, freezes and stops consumers, doubles them, and plagues Postgres, until the time is over; all of them run at the end.
+/// Kills, freezes and stops consumers, doubles them, and plagues Postgres, until the time is over;
+/// all of them run at the end.
 async fn torment(scene: &Scene, consumers: &mut [Consumer], plan: &Plan) -> Faults {
     let (mut random, mut faults) = (fastrand::Rng::with_seed(plan.seed), Faults::default());
     // Drawn pauses, not a wait for anything: this is the load.
@@ -282,14 +337,15 @@ async fn torment(scene: &Scene, consumers: &mut [Consumer], plan: &Plan) -> Faul
                 faults.frozen += 1;
             }
             6 | 7 if doubles.len() < 2 => {
-                // It stands by; when the other one is frozen for long, or killed, it takes the name over.
+                // It stands by; when the other one is frozen for long, or killed, it takes the name
+                // over.
                 doubles.push(start(scene, NAMES[victim]));
                 faults.doubled += 1;
             }
             6 | 7 => drop(doubles.remove(0)),
             8 => {
-                let cut =
-                    "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'order-consumer'";
+                let cut = "select pg_terminate_backend(pid) from pg_stat_activity where \
+                    application_name = 'order-consumer'";
                 holder.execute(cut, &[]).await.expect("sessions that end");
                 faults.cut += 1;
             }
@@ -299,7 +355,8 @@ async fn torment(scene: &Scene, consumers: &mut [Consumer], plan: &Plan) -> Faul
             }
             _ => {
                 stall = None;
-                // While we wait for its end, nobody would wake the frozen ones, and it may wait for a lock of theirs.
+                // While we wait for its end, nobody would wake the frozen ones, and it may wait for
+                // a lock of theirs.
                 for (left, consumer) in frozen.iter_mut().zip(consumers.iter_mut()) {
                     consumer.program.signal(Signal::SIGCONT);
                     *left = None;
@@ -308,7 +365,11 @@ async fn torment(scene: &Scene, consumers: &mut [Consumer], plan: &Plan) -> Faul
                 let status = consumers[victim].program.wait(LIMIT).await.expect("its end");
                 // One that has just been started may not have got as far as to handle signals.
                 let early = status.signal() == Some(15);
-                assert!(status.success() || early, "{status}: {}", consumers[victim].program.log_tail());
+                assert!(
+                    status.success() || early,
+                    "{status}: {}",
+                    consumers[victim].program.log_tail()
+                );
                 consumers[victim] = start(scene, NAMES[victim]);
                 faults.stopped += 1;
             }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
-use outflow::consumer::{Consumer, Entry, Handled, Handler, HandlerError, Metrics, Settings};
-use outflow::local::{Signal, eventually};
+use outflow_consumer::{Consumer, Entry, Handled, Handler, HandlerError, Metrics, Settings};
+use outflow_local::{Signal, eventually};
 use tokio_util::sync::CancellationToken;
 
 use super::{LIMIT, STREAM, Scene, about};
@@ -20,9 +20,11 @@ impl Frozen {
         let sql = "select pid from pg_stat_activity where application_name = 'order-consumer'";
         let rows = scene.db.query(sql, &[]).await.expect("the sessions");
         let mut pids: Vec<Pid> = rows.iter().map(|row| Pid::from_raw(row.get(0))).collect();
-        let own: i32 = scene.db.query_one("select pg_backend_pid()", &[]).await.expect("our session").get(0);
+        let own: i32 =
+            scene.db.query_one("select pg_backend_pid()", &[]).await.expect("our session").get(0);
         let stat = std::fs::read_to_string(format!("/proc/{own}/stat")).expect("our backend");
-        let parent = stat.rsplit_once(") ").expect("a name").1.split(' ').nth(1).expect("its parent");
+        let parent =
+            stat.rsplit_once(") ").expect("a name").1.split(' ').nth(1).expect("its parent");
         pids.push(Pid::from_raw(parent.parse().expect("a number")));
         // A session may have ended meanwhile.
         pids.retain(|pid| kill(*pid, Signal::SIGSTOP).is_ok());
@@ -48,13 +50,18 @@ async fn a_frozen_postgres_shows_and_a_stop_ends() {
     // Without any entry: nobody but the probe could notice.
     consumer.until_unready("handler").await;
     scene.reserve("a", 10).await;
-    let counted = async || scene.first_pending().await.is_some_and(|(_, _, attempts)| attempts == 1);
+    let counted =
+        async || scene.first_pending().await.is_some_and(|(_, _, attempts)| attempts == 1);
     eventually(LIMIT, "the attempt that hangs", counted).await.expect("in time");
     consumer.program.terminate();
     let status = consumer.program.wait(LIMIT).await.expect("its end");
     assert!(status.success(), "{status}: {}", consumer.program.log_tail());
     let (owner, _, attempts) = scene.first_pending().await.expect("the entry");
-    assert_eq!((owner.as_str(), attempts), ("one", 0), "an attempt that was broken off does not count");
+    assert_eq!(
+        (owner.as_str(), attempts),
+        ("one", 0),
+        "an attempt that was broken off does not count"
+    );
     drop(frozen);
     let consumer = scene.start("two", &[]);
     scene.until_reserved("a", 11).await;
@@ -97,8 +104,9 @@ impl Handler for Hanging {
     }
 }
 
-/// What hangs for ever ends in the dead letters, after as many attempts alone as there may be, while what it needs answers;
-/// what hangs because that is away costs nobody an attempt. And a stop ends.
+/// What hangs for ever ends in the dead letters, after as many attempts alone as there may be,
+/// while what it needs answers; what hangs because that is away costs nobody an attempt. And a stop
+/// ends.
 #[tokio::test]
 async fn a_handler_that_never_returns_is_told_from_an_outage() {
     let scene = Scene::new().await;
@@ -114,28 +122,52 @@ async fn a_handler_that_never_returns_is_told_from_an_outage() {
     let registry = prometheus::Registry::new();
     let metrics = Metrics::new(&registry, &settings).expect("our own registry");
     let handler = Hanging { is_away: Arc::clone(&is_away) };
-    let consumer = Consumer::open(&scene.redis.url().into(), settings, handler, metrics).expect("an address");
+    let consumer =
+        Consumer::open(&scene.redis.url().into(), settings, handler, metrics).expect("an address");
     let (health, stop) = (consumer.health(), CancellationToken::new());
     let running = tokio::spawn(consumer.run(stop.clone()));
     for number in 0..30 {
         let kind = if number % 10 == 3 { "Hang" } else { "Plain" };
-        scene.add(&["id", &number.to_string(), "type", kind, "key", &number.to_string(), "payload", ""]).await;
+        scene
+            .add(&[
+                "id",
+                &number.to_string(),
+                "type",
+                kind,
+                "key",
+                &number.to_string(),
+                "payload",
+                "",
+            ])
+            .await;
     }
     let failed = |reason: &str| {
         let families = registry.gather();
-        let family = families.iter().find(|family| family.name() == "outflow_consumer_failed_total").expect("it");
-        let of =
-            family.get_metric().iter().find(|metric| metric.get_label().iter().any(|label| label.value() == reason));
+        let family = families
+            .iter()
+            .find(|family| family.name() == "outflow_consumer_failed_total")
+            .expect("it");
+        let of = family
+            .get_metric()
+            .iter()
+            .find(|metric| metric.get_label().iter().any(|label| label.value() == reason));
         of.expect(reason).get_counter().get_value()
     };
-    eventually(LIMIT, "attempts in the outage", async || failed("unavailable") >= 5.0).await.expect("in time");
+    eventually(LIMIT, "attempts in the outage", async || failed("unavailable") >= 5.0)
+        .await
+        .expect("in time");
     assert!(health.causes().iter().any(|cause| cause.contains("away")), "{:?}", health.causes());
     assert_eq!(scene.dead().await.len(), 0);
     is_away.store(false, Ordering::SeqCst);
-    eventually(LIMIT, "the dead letters", async || scene.dead().await.len() == 3).await.expect("in time");
+    eventually(LIMIT, "the dead letters", async || scene.dead().await.len() == 3)
+        .await
+        .expect("in time");
     scene.until_none_pending().await;
     for letter in scene.dead().await {
-        assert_eq!((about(&letter, "type"), about(&letter, "dead_attempts")), ("Hang".to_owned(), "2".to_owned()));
+        assert_eq!(
+            (about(&letter, "type"), about(&letter, "dead_attempts")),
+            ("Hang".to_owned(), "2".to_owned())
+        );
         assert!(about(&letter, "dead_error").contains("no outcome"), "{letter:?}");
     }
     scene.add(&["id", "last", "type", "Hang", "key", "last", "payload", ""]).await;

@@ -1,7 +1,8 @@
-//! Large entries: memory is bounded by bytes, Redis is not held up, and what is too large is dead-lettered unseen.
+//! Large entries: memory is bounded by bytes, Redis is not held up, and what is too large is
+//! dead-lettered unseen.
 
-use outflow::consumer::Settings;
-use outflow::local::eventually;
+use outflow_consumer::Settings;
+use outflow_local::eventually;
 use uuid::Uuid;
 
 use super::{Consumer, LIMIT, Scene, about};
@@ -26,7 +27,8 @@ fn limit() -> usize {
 
 /// The most memory that it ever had.
 fn peak(consumer: &Consumer) -> usize {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", consumer.program.pid())).expect("its status");
+    let status = std::fs::read_to_string(format!("/proc/{}/status", consumer.program.pid()))
+        .expect("its status");
     let line = status.lines().find(|line| line.starts_with("VmHWM:")).expect("the peak");
     line.split_whitespace().nth(1).expect("a number").parse::<usize>().expect("a number") << 10
 }
@@ -60,18 +62,30 @@ impl Scene {
     async fn with_headers(&self, sku: &str, bytes: usize) {
         let id = Uuid::now_v7().to_string();
         let payload = serde_json::json!({
-            "event_id": id, "event_type": "OrderCreated", "aggregate_id": id, "occurred_at": "2026-01-02T03:04:05Z",
+            "event_id": id, "event_type": "OrderCreated", "aggregate_id": id,
+            "occurred_at": "2026-01-02T03:04:05Z",
             "order_id": id, "customer_id": "c", "total_amount": "1.00", "currency": "EUR",
             "items": [{ "sku": sku, "quantity": 1, "unit_price": "1.00" }],
         });
         let headers = format!("{{\"a\":[{}0]}}", "0,".repeat(bytes / 2));
-        let fields =
-            ["id", &id, "type", "OrderCreated", "key", &id, "payload", &payload.to_string(), "headers", &headers];
+        let fields = [
+            "id",
+            &id,
+            "type",
+            "OrderCreated",
+            "key",
+            &id,
+            "payload",
+            &payload.to_string(),
+            "headers",
+            &headers,
+        ];
         self.add(&fields).await;
     }
 }
 
-/// Headers are parsed, and take many times their bytes then. With as many workers as there are unless told otherwise.
+/// Headers are parsed, and take many times their bytes then. With as many workers as there are
+/// unless told otherwise.
 #[tokio::test]
 async fn headers_count_with_what_they_take_when_parsed() {
     let scene = Scene::new().await;

@@ -1,11 +1,12 @@
-//! The library in this process: order per key, over one consumer and over several; retries, panics, stops, limits.
+//! The library in this process: order per key, over one consumer and over several; retries, panics,
+//! stops, limits.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use outflow::consumer::{Consumer, Entry, Handled, Handler, HandlerError, Metrics, Settings};
-use outflow::local::eventually;
+use outflow_consumer::{Consumer, Entry, Handled, Handler, HandlerError, Metrics, Settings};
+use outflow_local::eventually;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -30,13 +31,18 @@ impl Handler for Recorder {
     async fn handle(&self, entry: &Entry) -> Result<Handled, HandlerError> {
         match entry.kind.as_str() {
             "Wait" => self.gate.acquire().await.expect("never closed").forget(),
-            "FailTwice" if entry.attempts <= 2 => return Err(HandlerError::Retry("not yet".to_owned())),
+            "FailTwice" if entry.attempts <= 2 => {
+                return Err(HandlerError::Retry("not yet".to_owned()));
+            }
             "Panic" if entry.attempts == 1 => panic!("as it was told"),
-            "Busy" if self.gate.try_acquire().is_err() => return Err(HandlerError::Conflict("busy".to_owned())),
+            "Busy" if self.gate.try_acquire().is_err() => {
+                return Err(HandlerError::Conflict("busy".to_owned()));
+            }
             "Never" => return Err(HandlerError::Permanent("never".to_owned())),
             _ => {}
         }
-        let line = [self.name.to_owned(), entry.stream.clone(), entry.key.clone(), entry.event_id.clone()];
+        let line =
+            [self.name.to_owned(), entry.stream.clone(), entry.key.clone(), entry.event_id.clone()];
         self.log.lock().push(line);
         Ok(Handled::Done)
     }
@@ -55,7 +61,8 @@ impl Running {
         let (registry, gate) = (prometheus::Registry::new(), Arc::new(Semaphore::new(0)));
         let metrics = Metrics::new(&registry, &settings).expect("our own registry");
         let handler = Recorder { name, log: Arc::clone(log), gate: Arc::clone(&gate) };
-        let consumer = Consumer::open(&scene.redis.url().into(), settings, handler, metrics).expect("an address");
+        let consumer = Consumer::open(&scene.redis.url().into(), settings, handler, metrics)
+            .expect("an address");
         let stop = CancellationToken::new();
         let task = tokio::spawn(consumer.run(stop.clone()));
         Self { stop, task, gate, registry }
@@ -69,7 +76,8 @@ impl Running {
     /// The sum of a counter over its labels.
     fn count(&self, name: &str) -> usize {
         let families = self.registry.gather();
-        let family = families.iter().find(|family| family.name() == format!("outflow_consumer_{name}"));
+        let family =
+            families.iter().find(|family| family.name() == format!("outflow_consumer_{name}"));
         family
             .expect(name)
             .get_metric()
@@ -92,7 +100,11 @@ impl Scene {
     }
 
     async fn event(&self, stream: &str, key: &str, id: &str, kind: &str) -> String {
-        text(&self.call("XADD", &[stream, "*", "id", id, "type", kind, "key", key, "payload", "{}"]).await)
+        text(
+            &self
+                .call("XADD", &[stream, "*", "id", id, "type", kind, "key", key, "payload", "{}"])
+                .await,
+        )
     }
 
     /// Whom each pending entry is with.
@@ -139,11 +151,15 @@ async fn a_key_under_retry_waits_in_order_while_the_others_go_on() {
         scene.event(stream, key, id, kind).await;
     }
     until_handled(&log, 3).await;
-    assert_eq!((of_key(&log, "a"), of_key(&log, "c")), (vec!["p1".to_owned()], vec!["c1".to_owned(), "c3".to_owned()]));
+    assert_eq!(
+        (of_key(&log, "a"), of_key(&log, "c")),
+        (vec!["p1".to_owned()], vec!["c1".to_owned(), "c3".to_owned()])
+    );
     let dead = async || scene.dead().await.len() == 1;
     eventually(LIMIT, "the dead letter", dead).await.expect("in time");
     assert_eq!(about(&scene.dead().await[0], "dead_error"), "never");
-    // One permit lets b1 through (again and again: its attempts do not count), one a1; either may come first.
+    // One permit lets b1 through (again and again: its attempts do not count), one a1; either may
+    // come first.
     one.gate.add_permits(2);
     until_handled(&log, 8).await;
     let a: Vec<String> = of_key(&log, "a").into_iter().filter(|id| id != "p1").collect();
@@ -152,7 +168,11 @@ async fn a_key_under_retry_waits_in_order_while_the_others_go_on() {
         (["a1", "a2", "a3"].map(str::to_owned).to_vec(), ["b1", "b2"].map(str::to_owned).to_vec())
     );
     scene.until_none_pending().await;
-    assert_eq!(scene.call("HLEN", &["events.order.inventory.keys"]).await.int(), Some(0), "every key is free again");
+    assert_eq!(
+        scene.call("HLEN", &["events.order.inventory.keys"]).await.int(),
+        Some(0),
+        "every key is free again"
+    );
     assert!(one.count("retried_total") >= 3 && one.count("handled_total") == 8);
     one.stop().await;
 }
@@ -176,19 +196,26 @@ async fn a_key_sticks_to_the_consumer_that_works_on_it() {
     eventually(LIMIT, "all of the key to be with the first", all_with_one).await.expect("in time");
     one.gate.add_permits(1);
     until_handled(&log, 79).await;
-    let expected: Vec<String> =
-        std::iter::once("a1".to_owned()).chain((2..=40).map(|number| format!("a{number:02}"))).collect();
+    let expected: Vec<String> = std::iter::once("a1".to_owned())
+        .chain((2..=40).map(|number| format!("a{number:02}")))
+        .collect();
     assert_eq!(of_key(&log, "a"), expected);
     assert!(log.lock().iter().all(|line| line[2] != "a" || line[0] == "one"));
     one.stop().await;
     two.stop().await;
 }
 
-/// What is deleted from the stream is dropped from the pending list, and with it the last word on who has its key.
+/// What is deleted from the stream is dropped from the pending list, and with it the last word on
+/// who has its key.
 #[tokio::test]
 async fn a_key_sticks_to_its_consumer_though_its_last_entries_are_deleted() {
     let (scene, log) = (Scene::with_group().await, Log::default());
-    let one = Running::start(&scene, Settings { claim_idle: Duration::from_secs(1), ..settings("one") }, "one", &log);
+    let one = Running::start(
+        &scene,
+        Settings { claim_idle: Duration::from_secs(1), ..settings("one") },
+        "one",
+        &log,
+    );
     scene.event(STREAM, "a", "a1", "Wait").await;
     let mut deleted = Vec::new();
     for id in ["a2", "a3"] {
@@ -196,14 +223,19 @@ async fn a_key_sticks_to_its_consumer_though_its_last_entries_are_deleted() {
     }
     // Another key, of which nothing else is pending.
     deleted.push(scene.event(STREAM, "b", "b1", "Wait").await);
-    let all_with_one = async |count: usize| scene.owners().await == BTreeMap::from([("one".to_owned(), count)]);
+    let all_with_one =
+        async |count: usize| scene.owners().await == BTreeMap::from([("one".to_owned(), count)]);
     eventually(LIMIT, "all to be read", async || all_with_one(4).await).await.expect("in time");
     for id in &deleted {
         scene.call("XDEL", &[STREAM, id]).await;
     }
     // Its next sign of life.
-    eventually(LIMIT, "the deleted ones to be dropped", async || all_with_one(1).await).await.expect("in time");
-    eventually(LIMIT, "them to be counted", async || one.count("lost_total") == 3).await.expect("in time");
+    eventually(LIMIT, "the deleted ones to be dropped", async || all_with_one(1).await)
+        .await
+        .expect("in time");
+    eventually(LIMIT, "them to be counted", async || one.count("lost_total") == 3)
+        .await
+        .expect("in time");
     one.task.abort();
     // Takes what it is given, and says nothing of its own.
     let rival = Settings { claim_idle: Duration::from_hours(1), ..settings("two") };
@@ -213,7 +245,9 @@ async fn a_key_sticks_to_its_consumer_though_its_last_entries_are_deleted() {
         scene.event(STREAM, "b", &format!("b{number}"), "Plain").await;
     }
     until_handled(&log, 6).await;
-    eventually(LIMIT, "all of the key to be with the first", async || all_with_one(7).await).await.expect("in time");
+    eventually(LIMIT, "all of the key to be with the first", async || all_with_one(7).await)
+        .await
+        .expect("in time");
     assert_eq!(of_key(&log, "a"), Vec::<String>::new());
     let again = Running::start(&scene, settings("one"), "one", &log);
     again.gate.add_permits(1);
@@ -227,15 +261,26 @@ async fn a_key_sticks_to_its_consumer_though_its_last_entries_are_deleted() {
 #[tokio::test]
 async fn a_stop_gives_back_at_once_and_the_order_is_kept() {
     let (scene, log) = (Scene::with_group().await, Log::default());
-    let one = Running::start(&scene, Settings { claim_idle: Duration::from_hours(1), ..settings("one") }, "one", &log);
+    let one = Running::start(
+        &scene,
+        Settings { claim_idle: Duration::from_hours(1), ..settings("one") },
+        "one",
+        &log,
+    );
     for id in ["a1", "a2", "a3"] {
         scene.event(STREAM, "a", id, "Wait").await;
     }
     let read = async || scene.pending().await == 3;
     eventually(LIMIT, "all to be read", read).await.expect("in time");
-    let counted = async || scene.first_pending().await.is_some_and(|(_, _, attempts)| attempts == 1);
+    let counted =
+        async || scene.first_pending().await.is_some_and(|(_, _, attempts)| attempts == 1);
     eventually(LIMIT, "the first attempt", counted).await.expect("in time");
-    let two = Running::start(&scene, Settings { claim_idle: Duration::from_secs(20), ..settings("two") }, "two", &log);
+    let two = Running::start(
+        &scene,
+        Settings { claim_idle: Duration::from_secs(20), ..settings("two") },
+        "two",
+        &log,
+    );
     one.stop.cancel();
     one.gate.add_permits(1);
     two.gate.add_permits(2);
@@ -280,9 +325,11 @@ async fn who_is_gone_for_long_with_nothing_pending_is_forgotten() {
     assert_eq!(names().await.len(), 2);
     let forgetful = Settings { forget_idle: Duration::from_millis(1), ..settings("one") };
     let one = Running::start(&scene, forgetful, "one", &log);
-    eventually(LIMIT, "the idle one to be forgotten", async || !names().await.contains(&"idle".to_owned()))
-        .await
-        .expect("in time");
+    eventually(LIMIT, "the idle one to be forgotten", async || {
+        !names().await.contains(&"idle".to_owned())
+    })
+    .await
+    .expect("in time");
     assert!(names().await.contains(&"busy".to_owned()), "its entry would be lost");
     one.stop().await;
 }

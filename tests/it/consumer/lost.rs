@@ -1,8 +1,9 @@
-//! What left the stream before the group was done with it is counted, and the lag is right afterwards. Keys of any bytes.
+//! What left the stream before the group was done with it is counted, and the lag is right
+//! afterwards. Keys of any bytes.
 
 use bytes::Bytes;
-use outflow::local::eventually;
-use outflow::redis::Args;
+use outflow_connect::redis::Args;
+use outflow_local::eventually;
 
 use super::{Consumer, LIMIT, STREAM, Scene};
 
@@ -14,7 +15,10 @@ impl Scene {
     async fn lag(&self) -> Option<i64> {
         let groups = self.call("XINFO", &["GROUPS", STREAM]).await;
         let about = groups.items()[0].items().to_vec();
-        let at = about.iter().position(|name| name.text().is_some_and(|name| &name[..] == b"lag")).expect("the lag");
+        let at = about
+            .iter()
+            .position(|name| name.text().is_some_and(|name| &name[..] == b"lag"))
+            .expect("the lag");
         about[at + 1].int()
     }
 
@@ -66,7 +70,11 @@ async fn entries_that_left_the_stream_unread_are_counted_and_the_lag_is_right() 
     consumer.until_metric(UNREAD, 7.0).await;
     scene.until_lag_is_right(&consumer).await;
     assert_eq!(consumer.metric(UNREAD).await, Some(7.0), "each once");
-    assert_eq!(consumer.program.log().matches("left the stream before").count(), 3, "each said once");
+    assert_eq!(
+        consumer.program.log().matches("left the stream before").count(),
+        3,
+        "each said once"
+    );
     // What was read is nobody's loss, and neither is what was there before the group.
     scene.ignored(9).await;
     scene.until_none_pending().await;
@@ -107,13 +115,16 @@ async fn keys_of_any_bytes_leave_nothing_behind() {
     let keys: [&[u8]; 5] = [b"\xff\xfe", b"\xff", b"\x00", &long, b"sha1:"];
     for key in keys {
         for _ in 0..3 {
-            let mut args = Args::from([STREAM, "*", "id", "1", "type", "Other", "payload", "", "key"]);
+            let mut args =
+                Args::from([STREAM, "*", "id", "1", "type", "Other", "payload", "", "key"]);
             args.push(Bytes::copy_from_slice(key));
             scene.client.call("XADD", args).await.expect("an entry");
         }
     }
     // Three of them are no text, and so no events.
-    let done = async || consumer.metric("ignored_total").await == Some(9.0) && scene.dead().await.len() == 6;
+    let done = async || {
+        consumer.metric("ignored_total").await == Some(9.0) && scene.dead().await.len() == 6
+    };
     eventually(LIMIT, "all to be handled", done).await.expect("in time");
     scene.until_none_pending().await;
     assert_eq!(scene.call("HLEN", &["events.order.inventory.keys"]).await.int(), Some(0));

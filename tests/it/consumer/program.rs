@@ -1,9 +1,11 @@
-//! order-consumer, the real binary over real servers: each effect once, nothing lost, whatever dies in between.
+//! order-consumer, the real binary over real servers: each effect once, nothing lost, whatever dies
+//! in between.
 
-use outflow::local::eventually;
+use outflow_local::eventually;
 use uuid::Uuid;
 
 use super::{LIMIT, STREAM, Scene, about, session, text};
+use crate::support::program;
 
 #[tokio::test]
 async fn the_group_starts_at_the_beginning_and_each_effect_is_made_once() {
@@ -48,11 +50,14 @@ async fn a_crash_between_effect_and_acknowledgement_makes_the_effect_once() {
     scene.call("CLIENT", &["PAUSE", "60000", "WRITE"]).await;
     scene.db.batch_execute("commit").await.expect("an unlock");
     scene.until_reserved("a", 11).await;
-    let handled = scene.db.query("select 1 from orders.inbox where event_id = $1", &[&event_id]).await;
+    let handled =
+        scene.db.query("select 1 from orders.inbox where event_id = $1", &[&event_id]).await;
     assert_eq!(handled.expect("an answer").len(), 1);
     consumer.program.kill();
     let alone = async || text(&scene.call("CLIENT", &["LIST"]).await).lines().count() == 1;
-    eventually(LIMIT, "Redis to drop the dead consumer's connections", alone).await.expect("in time");
+    eventually(LIMIT, "Redis to drop the dead consumer's connections", alone)
+        .await
+        .expect("in time");
     scene.call("CLIENT", &["UNPAUSE"]).await;
     assert_eq!(scene.pending().await, 1);
 
@@ -70,7 +75,8 @@ async fn poison_ends_in_the_dead_letter_stream_and_the_later_ones_are_handled() 
     let consumer = scene.ready("one", &["--attempts-max", "3"]).await;
     let trigger = "create function refuse() returns trigger language plpgsql as
         $$ begin if new.sku = 'poison' then raise exception 'not today'; end if; return new; end $$;
-        create trigger refuse before insert on orders.inventory for each row execute function refuse()";
+        create trigger refuse before insert on orders.inventory for each row execute function \
+        refuse()";
     scene.db.batch_execute(trigger).await.expect("a trigger");
     let no_json = [
         "id",
@@ -126,7 +132,10 @@ async fn poison_ends_in_the_dead_letter_stream_and_the_later_ones_are_handled() 
         assert!(about(fields, "dead_error").contains(error), "{error}: {fields:?}");
     }
     assert_eq!(dead[1][..2], ["what", "is this"]);
-    assert_eq!((about(&dead[3], "dead_entry_id"), about(&dead[3], "dead_attempts")), (refused, "3".to_owned()));
+    assert_eq!(
+        (about(&dead[3], "dead_entry_id"), about(&dead[3], "dead_attempts")),
+        (refused, "3".to_owned())
+    );
     let counts = [
         ("dead_lettered_total", 4.0),
         ("retried_total", 2.0),
@@ -147,7 +156,9 @@ async fn an_entry_too_wide_for_lua_is_dead_lettered_with_its_beginning() {
     let fields: Vec<&str> = values.iter().map(String::as_str).collect();
     scene.add(&fields).await;
     let consumer = scene.start("one", &[]);
-    eventually(LIMIT, "the dead letter", async || scene.dead().await.len() == 1).await.expect("in time");
+    eventually(LIMIT, "the dead letter", async || scene.dead().await.len() == 1)
+        .await
+        .expect("in time");
     let dead = &scene.dead().await[0];
     assert_eq!(dead[..6_000], values[..6_000]);
     assert_eq!(dead[dead.len() - 2..], ["dead_values_left_out", "4000"]);
@@ -160,7 +171,11 @@ async fn several_may_start_at_once_on_an_empty_database() {
     let consumers = [scene.start("one", &[]), scene.start("two", &[]), scene.start("three", &[])];
     for consumer in &consumers {
         consumer.until_ready().await;
-        assert!(!consumer.program.log().contains("cannot be created"), "{}", consumer.program.log());
+        assert!(
+            !consumer.program.log().contains("cannot be created"),
+            "{}",
+            consumer.program.log()
+        );
     }
     for number in 0..50 {
         scene.reserve("a", 1 + number % 3).await;
@@ -180,7 +195,9 @@ async fn attempts_are_counted_by_redis_over_all_consumers() {
     let deadly = scene.add(&["id", "2", "type", "OrderCreated", "payload", "{}"]).await;
     scene.call("XREADGROUP", &["GROUP", "inventory", "one", "STREAMS", STREAM, ">"]).await;
     // Three attempts that ended in a crash.
-    scene.call("XCLAIM", &[STREAM, "inventory", "one", "0", &deadly, "RETRYCOUNT", "3", "JUSTID"]).await;
+    scene
+        .call("XCLAIM", &[STREAM, "inventory", "one", "0", &deadly, "RETRYCOUNT", "3", "JUSTID"])
+        .await;
     let consumer = scene.start("one", &["--attempts-max", "3"]);
     let two = async || scene.dead().await.len() == 2;
     eventually(LIMIT, "both to be dead-lettered", two).await.expect("in time");
@@ -244,7 +261,10 @@ async fn a_dead_consumers_entry_is_taken_over_and_a_live_ones_is_not() {
     scene.db.batch_execute("commit").await.expect("an unlock");
     scene.until_reserved("a", 11).await;
     scene.until_none_pending().await;
-    assert_eq!((two.metric("reclaimed_total").await, two.metric("retried_total").await), (Some(1.0), Some(1.0)));
+    assert_eq!(
+        (two.metric("reclaimed_total").await, two.metric("retried_total").await),
+        (Some(1.0), Some(1.0))
+    );
     assert_eq!(scene.reserved("a").await, Some(11));
     two.stop().await;
 }
@@ -334,9 +354,15 @@ async fn a_stop_finishes_the_entry_in_hand_and_leaves_the_rest_untouched() {
     let mut consumer = scene.start("one", &[]);
     scene.until_somebody_waits().await;
     consumer.program.terminate();
-    eventually(LIMIT, "the stop", async || consumer.program.log().contains("stop asked for")).await.expect("in time");
+    eventually(LIMIT, "the stop", async || consumer.program.log().contains("stop asked for"))
+        .await
+        .expect("in time");
     scene.db.batch_execute("commit").await.expect("an unlock");
-    assert!(consumer.program.wait(LIMIT).await.expect("its end").success(), "{}", consumer.program.log_tail());
+    assert!(
+        consumer.program.wait(LIMIT).await.expect("its end").success(),
+        "{}",
+        consumer.program.log_tail()
+    );
     assert_eq!((scene.reserved("a").await, scene.pending().await), (Some(11), 1));
     let (owner, _, attempts) = scene.first_pending().await.expect("the second entry");
     assert_eq!((owner.as_str(), attempts), ("one", 0));
@@ -353,8 +379,16 @@ async fn bad_options_are_refused_without_printing_a_secret() {
         (&["--redis-url", redis], 2, "--postgres-url"),
         (&["--redis-url", "http://:s3cret@h", "--postgres-url", postgres], 78, "expected redis://"),
         (&["--redis-url", redis, "--postgres-url", "s3cret"], 78, "expected postgres://"),
-        (&["--redis-url", redis, "--postgres-url", postgres, "--attempts-max", "0"], 2, "--attempts-max"),
-        (&["--redis-url", redis, "--postgres-url", postgres, "--claim-idle", "1"], 2, "--claim-idle"),
+        (
+            &["--redis-url", redis, "--postgres-url", postgres, "--attempts-max", "0"],
+            2,
+            "--attempts-max",
+        ),
+        (
+            &["--redis-url", redis, "--postgres-url", postgres, "--claim-idle", "1"],
+            2,
+            "--claim-idle",
+        ),
         (
             &["--redis-url", redis, "--postgres-url", postgres, "--dead-letter-stream", STREAM],
             78,
@@ -363,8 +397,10 @@ async fn bad_options_are_refused_without_printing_a_secret() {
     ];
     assert_eq!(rows.len(), 7);
     for (args, code, expected) in rows {
-        let output =
-            std::process::Command::new(env!("CARGO_BIN_EXE_order-consumer")).args(args).output().expect("a run");
+        let output = std::process::Command::new(program("order-consumer"))
+            .args(args)
+            .output()
+            .expect("a run");
         let text = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(code), "{args:?}: {text}");
         assert!(text.contains(expected) && !text.contains("s3cret"), "{args:?}: {text}");

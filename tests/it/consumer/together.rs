@@ -1,11 +1,12 @@
-//! Several entries in one call of the handler: who shares one, and that nobody pays for another's failure.
+//! Several entries in one call of the handler: who shares one, and that nobody pays for another's
+//! failure.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use outflow::consumer::{Consumer, Entry, Handled, Handler, HandlerError, Metrics, Settings};
-use outflow::local::eventually;
+use outflow_consumer::{Consumer, Entry, Handled, Handler, HandlerError, Metrics, Settings};
+use outflow_local::eventually;
 use parking_lot::Mutex;
 use serde_json::json;
 use tokio::sync::Semaphore;
@@ -18,7 +19,8 @@ use super::{LIMIT, STREAM, Scene, about};
 /// What a handler was called with: key, event id and attempts of each entry.
 type Calls = Arc<Mutex<Vec<Vec<(String, String, u32)>>>>;
 
-/// Notes its calls. The type of an entry says what goes wrong: with it alone, or with a call that it shares.
+/// Notes its calls. The type of an entry says what goes wrong: with it alone, or with a call that
+/// it shares.
 #[derive(Clone)]
 struct Crowd {
     /// With several entries.
@@ -30,11 +32,18 @@ struct Crowd {
 
 impl Crowd {
     fn new() -> Self {
-        Self { together: Calls::default(), alone: Calls::default(), gate: Arc::new(Semaphore::new(0)) }
+        Self {
+            together: Calls::default(),
+            alone: Calls::default(),
+            gate: Arc::new(Semaphore::new(0)),
+        }
     }
 
     fn note(calls: &Calls, entries: &[Entry]) {
-        let call = entries.iter().map(|entry| (entry.key.clone(), entry.event_id.clone(), entry.attempts)).collect();
+        let call = entries
+            .iter()
+            .map(|entry| (entry.key.clone(), entry.event_id.clone(), entry.attempts))
+            .collect();
         calls.lock().push(call);
     }
 
@@ -85,7 +94,8 @@ fn start(scene: &Scene, crowd: &Crowd) -> (CancellationToken, JoinHandle<()>) {
         ..Settings::new(STREAM, "inventory", "one")
     };
     let metrics = Metrics::new(&prometheus::Registry::new(), &settings).expect("our own registry");
-    let consumer = Consumer::open(&scene.redis.url().into(), settings, crowd.clone(), metrics).expect("an address");
+    let consumer = Consumer::open(&scene.redis.url().into(), settings, crowd.clone(), metrics)
+        .expect("an address");
     let stop = CancellationToken::new();
     (stop.clone(), tokio::spawn(consumer.run(stop)))
 }
@@ -115,25 +125,36 @@ async fn a_call_has_different_keys_and_one_that_fails_costs_the_others_nothing()
 
     let (together, alone) = (Crowd::calls(&crowd.together), Crowd::calls(&crowd.alone));
     assert!(together.iter().all(|call| (2..=4).contains(&call.len())), "{together:?}");
-    assert!(together.iter().flatten().all(|(_, _, attempts)| *attempts == 1), "alone once it failed: {together:?}");
+    assert!(
+        together.iter().flatten().all(|(_, _, attempts)| *attempts == 1),
+        "alone once it failed: {together:?}"
+    );
     for call in &together {
         let keys: HashSet<_> = call.iter().map(|(key, ..)| key).collect();
         assert_eq!(keys.len(), call.len(), "{call:?}");
     }
     // Those that shared a call with poison were handled alone next; all in their first attempt.
-    assert!(!alone.is_empty() && alone.iter().flatten().all(|(_, _, attempts)| *attempts == 1), "{alone:?}");
-    let poisonous = |call: &&Vec<(String, String, u32)>| call.iter().any(|(_, id, _)| id == "07" || id == "14");
+    assert!(
+        !alone.is_empty() && alone.iter().flatten().all(|(_, _, attempts)| *attempts == 1),
+        "{alone:?}"
+    );
+    let poisonous =
+        |call: &&Vec<(String, String, u32)>| call.iter().any(|(_, id, _)| id == "07" || id == "14");
     let (undone, done): (Vec<_>, Vec<_>) = together.iter().partition(poisonous);
     assert!(!undone.is_empty());
     let done = done.into_iter().chain(&alone).flatten();
-    let done: Vec<_> = done.map(|(_, id, _)| id.as_str()).filter(|id| !["13", "30"].contains(id)).collect();
+    let done: Vec<_> =
+        done.map(|(_, id, _)| id.as_str()).filter(|id| !["13", "30"].contains(id)).collect();
     let distinct: BTreeSet<&str> = done.iter().copied().collect();
     assert_eq!((done.len(), distinct.len()), (56, 56), "each once: {done:?}");
     let letters = scene.dead().await;
     let attempts = |letter: &Vec<String>| (about(letter, "id"), about(letter, "dead_attempts"));
     let attempts: BTreeMap<String, String> = letters.iter().map(attempts).collect();
     let expected = [("07", "2"), ("13", "1"), ("14", "2"), ("30", "1")];
-    assert_eq!(attempts, expected.map(|(id, attempts)| (id.to_owned(), attempts.to_owned())).into());
+    assert_eq!(
+        attempts,
+        expected.map(|(id, attempts)| (id.to_owned(), attempts.to_owned())).into()
+    );
 }
 
 #[tokio::test]
@@ -143,14 +164,21 @@ async fn the_order_of_each_key_is_kept() {
         event(&scene, &format!("k{}", number % 7), &format!("{number:02}"), "Plain").await;
     }
     let running = start(&scene, &crowd);
-    let all = async || Crowd::calls(&crowd.together).iter().chain(&Crowd::calls(&crowd.alone)).flatten().count() == 90;
+    let all = async || {
+        Crowd::calls(&crowd.together).iter().chain(&Crowd::calls(&crowd.alone)).flatten().count()
+            == 90
+    };
     eventually(LIMIT, "all to be handled", all).await.expect("in time");
     scene.until_none_pending().await;
     stop(running).await;
-    // One worker: the calls follow one another, and what was handled alone came last of its key or not at all.
+    // One worker: the calls follow one another, and what was handled alone came last of its key or
+    // not at all.
     let mut last: BTreeMap<String, String> = BTreeMap::new();
     for (key, id, _) in Crowd::calls(&crowd.together).iter().flatten() {
-        assert!(last.insert(key.clone(), id.clone()).is_none_or(|before| before < *id), "{key}: {id}");
+        assert!(
+            last.insert(key.clone(), id.clone()).is_none_or(|before| before < *id),
+            "{key}: {id}"
+        );
     }
     assert_eq!(last.len(), 7);
 }
@@ -170,10 +198,18 @@ async fn a_panic_or_an_answer_of_another_length_leaves_each_to_be_handled_alone(
         scene.until_none_pending().await;
         stop(running).await;
         let ids = |calls: &Calls| -> BTreeSet<(String, u32)> {
-            Crowd::calls(calls).into_iter().flatten().map(|(_, id, attempts)| (id, attempts)).collect()
+            Crowd::calls(calls)
+                .into_iter()
+                .flatten()
+                .map(|(_, id, attempts)| (id, attempts))
+                .collect()
         };
         let expected: BTreeSet<_> = ["a", "b", "c"].map(|id| (id.to_owned(), 1)).into();
-        assert_eq!((ids(&crowd.together), ids(&crowd.alone)), (expected.clone(), expected), "{kind}");
+        assert_eq!(
+            (ids(&crowd.together), ids(&crowd.alone)),
+            (expected.clone(), expected),
+            "{kind}"
+        );
         assert!(scene.dead().await.is_empty());
     }
 }
@@ -193,7 +229,11 @@ async fn a_stop_in_a_call_that_leaves_its_entries_undone_gives_them_back_untouch
     stop(running).await;
     assert!(Crowd::calls(&crowd.alone).is_empty());
     assert_eq!((scene.pending().await, scene.dead().await.len()), (3, 0));
-    assert_eq!(scene.first_pending().await.map(|(_, _, attempts)| attempts), Some(0), "no attempt was made");
+    assert_eq!(
+        scene.first_pending().await.map(|(_, _, attempts)| attempts),
+        Some(0),
+        "no attempt was made"
+    );
 }
 
 /// An event about an order of its own, with a key of its own.
@@ -221,7 +261,8 @@ async fn the_saga_makes_each_effect_once_whatever_shares_its_transaction() {
         .expect("stock");
     let refuse = "create function refuse() returns trigger language plpgsql as
         $$ begin if new.sku = 'poison' then raise exception 'not today'; end if; return new; end $$;
-        create trigger refuse before insert on orders.inventory for each row execute function refuse()";
+        create trigger refuse before insert on orders.inventory for each row execute function \
+        refuse()";
     scene.db.batch_execute(refuse).await.expect("a trigger");
     consumer.stop().await;
 
@@ -238,7 +279,8 @@ async fn the_saga_makes_each_effect_once_whatever_shares_its_transaction() {
     assert!(count < 20, "several in a transaction: {count}");
     consumer.stop().await;
 
-    // Too little of something, poison, half an event, one that is none of its business, and two that were handled before.
+    // Too little of something, poison, half an event, one that is none of its business, and two
+    // that were handled before.
     for event_id in [good[3], good[4]] {
         order(&scene, event_id, "OrderCreated", "plenty").await;
     }
@@ -254,16 +296,29 @@ async fn the_saga_makes_each_effect_once_whatever_shares_its_transaction() {
     let consumer = scene.ready("one", &["--workers", "1", "--attempts-max", "2"]).await;
     // Nothing is pending before the first read either: all 33 orders first, and the last letter.
     let decided = async || {
-        let count = scene.db.query_one("select count(*) from orders.reservations", &[]).await.expect("a count");
+        let count = scene
+            .db
+            .query_one("select count(*) from orders.reservations", &[])
+            .await
+            .expect("a count");
         count.get::<_, i64>(0) == 33 && scene.dead().await.len() == 2
     };
     eventually(LIMIT, "all to be decided", decided).await.expect("in time");
     scene.until_none_pending().await;
-    assert!(consumer.program.log().contains("not handled together"), "{}", consumer.program.log_tail());
-    assert_eq!((scene.reserved("plenty").await, scene.reserved("scarce").await), (Some(30), Some(1)));
-    let told = "select event_type, count(*), count(distinct aggregate_id) from public.outbox group by 1 order by 1";
+    assert!(
+        consumer.program.log().contains("not handled together"),
+        "{}",
+        consumer.program.log_tail()
+    );
+    assert_eq!(
+        (scene.reserved("plenty").await, scene.reserved("scarce").await),
+        (Some(30), Some(1))
+    );
+    let told = "select event_type, count(*), count(distinct aggregate_id) from public.outbox \
+        group by 1 order by 1";
     let told = scene.db.query(told, &[]).await.expect("counts");
-    let told: Vec<(String, i64, i64)> = told.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect();
+    let told: Vec<(String, i64, i64)> =
+        told.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect();
     let expected = [("StockRejected", 2, 2), ("StockReserved", 31, 31)];
     assert_eq!(told, expected.map(|(name, count, orders)| (name.to_owned(), count, orders)));
     let states = "select state, count(*) from orders.reservations group by 1 order by 1";
@@ -277,7 +332,12 @@ async fn the_saga_makes_each_effect_once_whatever_shares_its_transaction() {
         .map(|letter| (about(letter, "dead_entry_id"), about(letter, "dead_attempts")))
         .collect();
     assert_eq!(letters, BTreeMap::from([(poison, "2".to_owned()), (half, "1".to_owned())]));
-    let counts = [("handled_total", 13.0), ("duplicates_total", 2.0), ("ignored_total", 1.0), ("retried_total", 1.0)];
+    let counts = [
+        ("handled_total", 13.0),
+        ("duplicates_total", 2.0),
+        ("ignored_total", 1.0),
+        ("retried_total", 1.0),
+    ];
     assert_eq!(counts.len(), 4);
     for (name, expected) in counts {
         assert_eq!(consumer.metric(name).await, Some(expected), "{name}");

@@ -1,11 +1,11 @@
-//! The operator's guide, followed: its command blocks are run as they stand, in their order, or listed with the reason why
-//! they cannot be run here.
+//! The operator's guide, followed: its command blocks are run as they stand, in their order, or
+//! listed with the reason why they cannot be run here.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use outflow::local::{Postgres, PostgresOptions, Program, Redis, eventually, free_port};
+use outflow_local::{Postgres, PostgresOptions, Program, Redis, eventually, free_port};
 use tempfile::TempDir;
 
 use super::install::{path, read};
@@ -20,17 +20,28 @@ struct Block {
 
 /// Blocks that no test runs, by their first line, and why.
 const NOT_RUN: [(&str, &str); 9] = [
-    ("redis/users.sh redis/users.acl -h REDIS_HOST", "is run by users.rs, with passwords in the file"),
-    (r"sudo -u postgres psql -d app -c '\password outflow_migrator'", "asks for a password on a terminal"),
-    ("docker build -f deploy/Dockerfile -t registry.example.com/outflow:0.1.0 .", "needs docker and a registry"),
+    (
+        "redis/users.sh redis/users.acl -h REDIS_HOST",
+        "is run by users.rs, with passwords in the file",
+    ),
+    (
+        r"sudo -u postgres psql -d app -c '\password outflow_migrator'",
+        "asks for a password on a terminal",
+    ),
+    (
+        "docker build -f deploy/Dockerfile -t registry.example.com/outflow:0.1.0 .",
+        "needs docker and a registry",
+    ),
     ("kubectl create namespace outflow", "needs a cluster"),
     (
-        "kubectl -n outflow create secret generic outflow-consumer-postgres --from-literal=url=postgres://order_consumer:PASSWORD@HOST/app",
+        "kubectl -n outflow create secret generic outflow-consumer-postgres \
+            --from-literal=url=postgres://order_consumer:PASSWORD@HOST/app",
         "needs a cluster",
     ),
     ("kubectl -n outflow logs job/outflow-check", "needs a cluster"),
     (
-        "kubectl -n outflow exec order-consumer-inventory-0 -- /usr/bin/order-consumer dead list --stream events.order --since 2d",
+        "kubectl -n outflow exec order-consumer-inventory-0 -- /usr/bin/order-consumer dead list \
+            --stream events.order --since 2d",
         "needs a cluster",
     ),
     ("[Service]", "is a drop-in of systemd"),
@@ -65,14 +76,18 @@ impl Machine {
         std::fs::write(&users, read("redis/users.acl")).expect("a file");
         let users = users.display().to_string();
         let args = ["--aclfile", users.as_str(), "--appendonly", "yes", "--appendfsync", "always"];
-        let (postgres, redis) =
-            tokio::join!(Postgres::start_with(dir.path(), PostgresOptions::default()), Redis::start(dir.path(), &args));
-        let machine = Self { postgres: postgres.expect("Postgres"), redis: redis.expect("Redis"), dir };
+        let (postgres, redis) = tokio::join!(
+            Postgres::start_with(dir.path(), PostgresOptions::default()),
+            Redis::start(dir.path(), &args)
+        );
+        let machine =
+            Self { postgres: postgres.expect("Postgres"), redis: redis.expect("Redis"), dir };
         machine.program("sudo", "if [ \"$1\" = -u ]; then shift 2; fi; exec \"$@\"");
         machine.program("apt", "exit 0");
         machine.program("systemctl", "exit 0");
         machine.program("outflow", concat!("exec ", env!("CARGO_BIN_EXE_outflow"), " \"$@\""));
-        let config = read("debian/config.toml").replace("9464", &free_port().expect("a port").to_string());
+        let config =
+            read("debian/config.toml").replace("9464", &free_port().expect("a port").to_string());
         std::fs::create_dir_all(machine.etc()).expect("a directory");
         std::fs::write(machine.etc().join("config.toml"), config).expect("a file");
         machine.sh("createdb app");
@@ -102,24 +117,35 @@ impl Machine {
             .replace("PASSWORD@HOST/app", &format!("x@127.0.0.1:{}/app", self.postgres.port()))
             .replace(
                 "-h REDIS_HOST",
-                &format!("-h 127.0.0.1 -p {} --user admin --pass change-me-admin --no-auth-warning", self.redis.port()),
+                &format!(
+                    "-h 127.0.0.1 -p {} --user admin --pass change-me-admin --no-auth-warning",
+                    self.redis.port()
+                ),
             )
             .replace("/usr/share/doc/outflow/examples", &path("sql").display().to_string())
             .replace("/etc/outflow", &self.etc().display().to_string());
         for user in ["outflow", "monitor", "consumer"] {
-            text =
-                text.replace(&format!("{user}:PASSWORD@REDIS_HOST:6379"), &format!("{user}:change-me-{user}@{redis}"));
+            text = text.replace(
+                &format!("{user}:PASSWORD@REDIS_HOST:6379"),
+                &format!("{user}:change-me-{user}@{redis}"),
+            );
         }
         text
     }
 
     /// Runs a block of shell commands; each must succeed.
     fn sh(&self, text: &str) -> String {
-        let path = format!("{}:{}", self.bin().display(), std::env::var("PATH").unwrap_or_default());
+        let path =
+            format!("{}:{}", self.bin().display(), std::env::var("PATH").unwrap_or_default());
         let mut command = Command::new("sh");
-        command.args(["-euc", &self.filled(text)]).env("PATH", path).current_dir(super::install::path("sql"));
+        command
+            .args(["-euc", &self.filled(text)])
+            .env("PATH", path)
+            .current_dir(super::install::path("sql"));
         // The socket of a Debian server, for whoever is `postgres` there.
-        command.envs([("PGHOST", "127.0.0.1"), ("PGUSER", "postgres")]).env("PGPORT", self.postgres.port().to_string());
+        command
+            .envs([("PGHOST", "127.0.0.1"), ("PGUSER", "postgres")])
+            .env("PGPORT", self.postgres.port().to_string());
         run(&mut command)
     }
 
@@ -139,11 +165,19 @@ impl Machine {
             ("OUTFLOW_CONFIG", etc.join("config.toml").display().to_string()),
         ];
         let envs = envs.each_ref().map(|(name, value)| (*name, value.as_str()));
-        Program::start("relay", Path::new(env!("CARGO_BIN_EXE_outflow")), &["run"], &envs, self.dir.path()).expect("it")
+        Program::start(
+            "relay",
+            Path::new(env!("CARGO_BIN_EXE_outflow")),
+            &["run"],
+            &envs,
+            self.dir.path(),
+        )
+        .expect("it")
     }
 }
 
-/// Everything from a machine without Outflow, through a relay that works, to a machine without Outflow.
+/// Everything from a machine without Outflow, through a relay that works, to a machine without
+/// Outflow.
 #[tokio::test]
 async fn its_commands_work_as_they_stand() {
     let guide = read("README.md");
@@ -159,11 +193,14 @@ async fn its_commands_work_as_they_stand() {
         if relay.is_none() && text.contains("systemctl stop outflow") {
             let started = machine.relay();
             machine.sql(
-                "insert into outbox (aggregate_type, aggregate_id, event_type, payload) values ('order', 'a', 'T', '{}')",
+                "insert into outbox (aggregate_type, aggregate_id, event_type, payload) values \
+                    ('order', 'a', 'T', '{}')",
             );
-            eventually(LIMIT, "it to be delivered", async || machine.sql("select count(*) from outbox").trim() == "0")
-                .await
-                .unwrap_or_else(|error| panic!("{error}: {}", started.log_tail()));
+            eventually(LIMIT, "it to be delivered", async || {
+                machine.sql("select count(*) from outbox").trim() == "0"
+            })
+            .await
+            .unwrap_or_else(|error| panic!("{error}: {}", started.log_tail()));
             relay = Some(started);
         }
         match language.as_str() {
@@ -184,7 +221,8 @@ async fn its_commands_work_as_they_stand() {
     assert!(done >= 11, "only {done} blocks were run");
     assert!(relay.is_some(), "no relay was started");
     let left = machine.sql(
-        "select count(*) from pg_class where relnamespace = to_regnamespace('outflow') or relname = 'outbox' \
+        "select count(*) from pg_class where relnamespace = to_regnamespace('outflow') or relname \
+            = 'outbox' \
          union all select count(*) from pg_roles where rolname ~ 'outflow|order'",
     );
     assert_eq!(left.trim(), "0\n0");
@@ -197,12 +235,17 @@ async fn its_commands_work_as_they_stand() {
 fn kustomizes(text: &str) {
     let Some(kubectl) = tool("kubectl", "the guide's kustomization") else { return };
     let dir = tempfile::tempdir().expect("a directory");
-    let copied = Command::new("cp").arg("-r").arg(path("kubernetes")).arg(dir.path()).status().expect("cp");
+    let copied =
+        Command::new("cp").arg("-r").arg(path("kubernetes")).arg(dir.path()).status().expect("cp");
     assert!(copied.success());
     let mine = dir.path().join("kubernetes/mine");
     std::fs::create_dir(&mine).expect("a directory");
     std::fs::write(mine.join("kustomization.yaml"), text).expect("a file");
     let rendered = run(Command::new(kubectl).arg("kustomize").arg(&mine));
-    assert_eq!(rendered.matches("image: registry.example.com/outflow:0.1.0").count(), 3, "{rendered}");
+    assert_eq!(
+        rendered.matches("image: registry.example.com/outflow:0.1.0").count(),
+        3,
+        "{rendered}"
+    );
     assert!(rendered.contains("name: outflow-check\n"), "{rendered}");
 }

@@ -1,15 +1,16 @@
-//! Servers set up as the operator's guide says: the roles of `deploy/sql/`, the users of `deploy/redis/users.acl`.
+//! Servers set up as the operator's guide says: the roles of `deploy/sql/`, the users of
+//! `deploy/redis/users.acl`.
 
 use std::path::{Path, PathBuf};
 
-use outflow::local::{Postgres, Program, Redis, eventually, free_port};
+use outflow_local::{Postgres, Program, Redis, eventually, free_port};
 use secrecy::SecretString;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 use tokio_postgres::{Client, NoTls};
 
-use crate::support::LIMIT;
+use crate::support::{LIMIT, program};
 
 /// A file of `deploy/`.
 pub(super) fn path(name: &str) -> PathBuf {
@@ -39,8 +40,10 @@ impl Install {
         let dir = tempfile::tempdir().expect("a directory");
         let users = path("redis/users.acl").display().to_string();
         let args = ["--aclfile", users.as_str()];
-        let (postgres, redis) = tokio::join!(Postgres::start(dir.path()), Redis::start(dir.path(), &args));
-        let install = Self { postgres: postgres.expect("Postgres"), redis: redis.expect("Redis"), dir };
+        let (postgres, redis) =
+            tokio::join!(Postgres::start(dir.path()), Redis::start(dir.path(), &args));
+        let install =
+            Self { postgres: postgres.expect("Postgres"), redis: redis.expect("Redis"), dir };
         // Twice each: both files say that running them again changes nothing.
         for _ in 0..2 {
             install.sql("postgres", &read("sql/roles.sql")).await;
@@ -77,16 +80,24 @@ impl Install {
         let address = format!("127.0.0.1:{}", free_port().expect("a port"));
         let postgres = self.postgres_url("order_api");
         let args = ["--listen", &address, "--postgres-url", &postgres];
-        let binary = Path::new(env!("CARGO_BIN_EXE_order-api"));
-        ready(Program::start("order-api", binary, &args, &[], self.dir.path()).expect("order-api"), address).await
+        let binary = Path::new(program("order-api"));
+        ready(
+            Program::start("order-api", binary, &args, &[], self.dir.path()).expect("order-api"),
+            address,
+        )
+        .await
     }
 
     pub(super) async fn order_consumer(&self) -> Running {
         let address = format!("127.0.0.1:{}", free_port().expect("a port"));
         let (postgres, redis) = (self.postgres_url("order_consumer"), self.redis_url("consumer"));
         let args = ["--listen", &address, "--postgres-url", &postgres, "--redis-url", &redis];
-        let binary = Path::new(env!("CARGO_BIN_EXE_order-consumer"));
-        ready(Program::start("order-consumer", binary, &args, &[], self.dir.path()).expect("it"), address).await
+        let binary = Path::new(program("order-consumer"));
+        ready(
+            Program::start("order-consumer", binary, &args, &[], self.dir.path()).expect("it"),
+            address,
+        )
+        .await
     }
 
     fn outflow(&self, name: &str, command: &str, envs: &[(&str, &str)]) -> Program {
@@ -131,7 +142,8 @@ impl Install {
 
     /// What Redis answers to PING without a password.
     pub(super) async fn anonymous_ping(&self) -> String {
-        let mut connection = TcpStream::connect(("127.0.0.1", self.redis.port())).await.expect("a connection");
+        let mut connection =
+            TcpStream::connect(("127.0.0.1", self.redis.port())).await.expect("a connection");
         connection.write_all(b"PING\r\n").await.expect("a PING");
         let mut line = String::new();
         BufReader::new(connection).read_line(&mut line).await.expect("an answer");
@@ -149,9 +161,9 @@ impl Install {
     }
 
     /// A connection of a user of the ACL file.
-    pub(super) async fn redis(&self, user: &str) -> outflow::redis::Redis {
+    pub(super) async fn redis(&self, user: &str) -> outflow_connect::redis::Redis {
         let url = SecretString::from(self.redis_url(user));
-        let redis = outflow::redis::Redis::open(&url, "test").expect("an address");
+        let redis = outflow_connect::redis::Redis::open(&url, "test").expect("an address");
         redis.ready(LIMIT).await.unwrap_or_else(|error| panic!("{user}: {error}"));
         redis
     }

@@ -1,16 +1,21 @@
 //! The roles and users suffice for everything that the programs do, and for little else.
 
-use outflow::redis::{Args, Failure};
+use outflow_connect::redis::{Args, Failure};
 use reqwest::Client;
 use serde_json::{Value, json};
 use tokio_postgres::error::SqlState;
 
 use super::install::Install;
-use crate::support::LIMIT;
+use crate::support::{LIMIT, program};
 
-/// What servers say of a missing privilege: Postgres, Redis, and Redis of a script's command and key.
-const REFUSALS: [&str; 4] =
-    ["permission denied", "NOPERM", "can't run this command", "can't access at least one of the keys"];
+/// What servers say of a missing privilege: Postgres, Redis, and Redis of a script's command and
+/// key.
+const REFUSALS: [&str; 4] = [
+    "permission denied",
+    "NOPERM",
+    "can't run this command",
+    "can't access at least one of the keys",
+];
 
 #[tokio::test]
 async fn the_whole_chain_runs_under_them() {
@@ -20,11 +25,14 @@ async fn the_whole_chain_runs_under_them() {
 
     // Two orders, one of them cancelled: three events, through all three programs.
     let http = Client::new();
-    let order =
-        |sku: &str| json!({ "customer_id": "c-1", "items": [{ "sku": sku, "quantity": 2, "unit_price": "1.50" }] });
+    let order = |sku: &str| {
+        json!({ "customer_id": "c-1",
+        "items": [{ "sku": sku, "quantity": 2, "unit_price": "1.50" }] })
+    };
     let mut placed = Vec::new();
     for sku in ["tea", "milk"] {
-        let answer = http.post(format!("http://{}/orders", api.address)).json(&order(sku)).send().await;
+        let answer =
+            http.post(format!("http://{}/orders", api.address)).json(&order(sku)).send().await;
         let answer = answer.expect("an answer");
         assert_eq!(answer.status().as_u16(), 201, "{}", api.program.log_tail());
         let body: Value = answer.json().await.expect("JSON");
@@ -38,21 +46,28 @@ async fn the_whole_chain_runs_under_them() {
     install.until("(select reserved from orders.inventory where sku = 'milk') = 0").await;
 
     // The relay's dead letters, and the consumer's.
-    let nameless =
-        "insert into public.outbox (aggregate_type, aggregate_id, event_type, payload) values ('', 'k', 'T', '{}')";
+    let nameless = "insert into public.outbox (aggregate_type, aggregate_id, event_type, payload) \
+        values ('', 'k', 'T', '{}')";
     install.sql("postgres", nameless).await;
     install.until("(select count(*) from outflow.dead_letter) = 1").await;
     let admin = install.redis("admin").await;
     admin.call("XADD", ["events.order", "*", "what", "is this"].into()).await.expect("an entry");
-    let buried = outflow::local::eventually(LIMIT, "a dead letter of the consumer", async || {
+    let buried = outflow_local::eventually(LIMIT, "a dead letter of the consumer", async || {
         let length = admin.call("XLEN", ["events.order.dead"].into()).await;
         length.is_ok_and(|reply| reply.int() == Some(1))
     });
     buried.await.unwrap_or_else(|error| panic!("{error}\n{}", consumer.program.log_tail()));
 
     // Which the consumer's own user may discard, and must leave a trace of.
-    let mut discard = tokio::process::Command::new(env!("CARGO_BIN_EXE_order-consumer"));
-    discard.args(["dead", "discard", "--all", "--yes", "--redis-url", &install.redis_url("consumer")]);
+    let mut discard = tokio::process::Command::new(program("order-consumer"));
+    discard.args([
+        "dead",
+        "discard",
+        "--all",
+        "--yes",
+        "--redis-url",
+        &install.redis_url("consumer"),
+    ]);
     let output = discard.stdin(std::process::Stdio::null()).output().await.expect("a run");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let noted = admin.call("XLEN", ["events.order.dead.audit"].into()).await.expect("a length");
@@ -67,12 +82,17 @@ async fn the_whole_chain_runs_under_them() {
     install.sql("postgres", payments).await;
     install.until("not exists (select from public.outbox)").await;
     second.program.terminate();
-    assert!(second.program.wait(LIMIT).await.expect("an end").success(), "{}", second.program.log_tail());
+    assert!(
+        second.program.wait(LIMIT).await.expect("an end").success(),
+        "{}",
+        second.program.log_tail()
+    );
     let payments = admin.call("XLEN", ["events.payment"].into()).await.expect("a length");
     assert_eq!(payments.int(), Some(5_000));
     let journals = admin.call("KEYS", ["outflow:journal:*"].into()).await.expect("keys");
     let journal = String::from_utf8_lossy(journals.items()[0].text().expect("a key")).into_owned();
-    let fields = format!("{:?}", admin.call("HKEYS", [journal.as_str()].into()).await.expect("fields"));
+    let fields =
+        format!("{:?}", admin.call("HKEYS", [journal.as_str()].into()).await.expect("fields"));
     assert!(
         fields.contains("generation") && !fields.contains("batch:"),
         "a stop leaves no batch in the journal: {fields}"
@@ -89,7 +109,8 @@ async fn the_whole_chain_runs_under_them() {
 #[tokio::test]
 async fn a_relay_may_terminate_another_ones_session() {
     let install = Install::new().await;
-    let (frozen, healthy) = (install.client("outflow_relay").await, install.client("outflow_relay").await);
+    let (frozen, healthy) =
+        (install.client("outflow_relay").await, install.client("outflow_relay").await);
     let pid: i32 = frozen.query_one("select pg_backend_pid()", &[]).await.expect("a row").get(0);
     let ended = healthy.query_one("select pg_terminate_backend($1)", &[&pid]).await.expect("a row");
     assert!(ended.get::<_, bool>(0));
@@ -119,7 +140,8 @@ async fn no_role_may_do_more_in_postgres() {
     let refused = [
         (
             "outflow_relay",
-            "insert into public.outbox (aggregate_type, aggregate_id, event_type, payload) values ('a', 'b', 'c', '{}')",
+            "insert into public.outbox (aggregate_type, aggregate_id, event_type, payload) values \
+                ('a', 'b', 'c', '{}')",
         ),
         ("outflow_relay", "update public.outbox set payload = '{}'"),
         ("outflow_relay", "truncate public.outbox"),
@@ -143,7 +165,8 @@ async fn no_role_may_do_more_in_postgres() {
         ("order_api", "insert into public.outbox (id) overriding system value values (1)"),
         (
             "order_api",
-            "insert into public.outbox (aggregate_type, aggregate_id, event_type, payload) values ('a', 'b', 'c', '{}') returning event_id",
+            "insert into public.outbox (aggregate_type, aggregate_id, event_type, payload) values \
+                ('a', 'b', 'c', '{}') returning event_id",
         ),
         ("order_api", "select from outflow.outbox"),
         ("order_api", "create table public.x ()"),
@@ -160,7 +183,11 @@ async fn no_role_may_do_more_in_postgres() {
         let Err(error) = install.client(role).await.batch_execute(statement).await else {
             panic!("{role} may: {statement}");
         };
-        assert_eq!(error.code(), Some(&SqlState::INSUFFICIENT_PRIVILEGE), "{role}: {statement}: {error:?}");
+        assert_eq!(
+            error.code(),
+            Some(&SqlState::INSUFFICIENT_PRIVILEGE),
+            "{role}: {statement}: {error:?}"
+        );
     }
     assert_eq!(refused.len(), 32);
 }
@@ -196,7 +223,10 @@ async fn no_user_may_do_more_in_redis() {
         }
         match redis.call(command, args).await {
             Err(Failure::Refused(message)) => {
-                assert!(REFUSALS.iter().any(|word| message.contains(word)), "{user}: {command} {words:?}: {message}");
+                assert!(
+                    REFUSALS.iter().any(|word| message.contains(word)),
+                    "{user}: {command} {words:?}: {message}"
+                );
             }
             other => panic!("{user}: {command} {words:?}: {other:?}"),
         }
@@ -206,6 +236,9 @@ async fn no_user_may_do_more_in_redis() {
     let admin = install.redis("admin").await;
     // What KEDA asks.
     let monitor = install.redis("monitor").await;
-    admin.call("XGROUP", ["CREATE", "events.order", "inventory", "0", "MKSTREAM"].into()).await.expect("a group");
+    admin
+        .call("XGROUP", ["CREATE", "events.order", "inventory", "0", "MKSTREAM"].into())
+        .await
+        .expect("a group");
     monitor.call("XINFO", ["GROUPS", "events.order"].into()).await.expect("the groups");
 }

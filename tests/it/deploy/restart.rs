@@ -6,7 +6,8 @@ use crate::support::held;
 /// More than one batch, so that most scripts write more than once.
 const EVENTS: i64 = 3_000;
 
-/// Redis replays its append-only file as the user `default`, and drops each transaction that this user may not run.
+/// Redis replays its append-only file as the user `default`, and drops each transaction that this
+/// user may not run.
 #[tokio::test]
 async fn streams_and_journal_survive_with_the_shipped_users() {
     let mut install = Install::new().await;
@@ -22,7 +23,11 @@ async fn streams_and_journal_survive_with_the_shipped_users() {
     assert_eq!(before.0, EVENTS);
     for cleanly in [true, false] {
         install.restart_redis(cleanly).await;
-        assert_eq!(held(install.redis("admin").await).await, before, "after a restart, a clean one: {cleanly}");
+        assert_eq!(
+            held(install.redis("admin").await).await,
+            before,
+            "after a restart, a clean one: {cleanly}"
+        );
     }
     // And the relay goes on as if nothing had happened.
     let relay = install.relay("again").await;

@@ -19,13 +19,16 @@ fn exported(metrics: &str) -> BTreeMap<&str, &str> {
 /// Every word of a text that starts as our series do.
 fn named(text: &str) -> BTreeSet<String> {
     let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
-    let ours = |word: &&str| ["outflow_", "process_"].iter().any(|prefix| word.starts_with(prefix) && word != prefix);
+    let ours = |word: &&str| {
+        ["outflow_", "process_"].iter().any(|prefix| word.starts_with(prefix) && word != prefix)
+    };
     words.filter(ours).map(str::to_owned).collect()
 }
 
 /// The series that a sample belongs to: `_bucket`, `_sum` and `_count` are a histogram's.
 fn series_of(sample: &str, exported: &BTreeMap<&str, &str>) -> String {
-    let histogram = ["_bucket", "_sum", "_count"].into_iter().find_map(|part| sample.strip_suffix(part));
+    let histogram =
+        ["_bucket", "_sum", "_count"].into_iter().find_map(|part| sample.strip_suffix(part));
     let histogram = histogram.filter(|name| exported.get(name) == Some(&"histogram"));
     histogram.unwrap_or(sample).to_owned()
 }
@@ -33,8 +36,8 @@ fn series_of(sample: &str, exported: &BTreeMap<&str, &str>) -> String {
 /// What a consumer that is built with the library exports.
 fn of_a_consumer() -> String {
     let registry = prometheus::Registry::new();
-    let settings = outflow::consumer::Settings::new("events.order", "inventory", "one");
-    let _metrics = outflow::consumer::Metrics::new(&registry, &settings).expect("series");
+    let settings = outflow_consumer::Settings::new("events.order", "inventory", "one");
+    let _metrics = outflow_consumer::Metrics::new(&registry, &settings).expect("series");
     prometheus::TextEncoder::new().encode_to_string(&registry.gather()).expect("a text")
 }
 
@@ -48,12 +51,15 @@ async fn every_series_that_is_named_is_exported_and_the_other_way_round() {
     let exported = exported(&metrics);
 
     let mut everywhere = BTreeSet::new();
-    for file in ["prometheus/rules.yml", "prometheus/rules_test.yml", "grafana/outflow.json", "README.md"] {
+    for file in
+        ["prometheus/rules.yml", "prometheus/rules_test.yml", "grafana/outflow.json", "README.md"]
+    {
         let named = named(&read(file));
         assert!(named.len() >= 5, "{file} names only {named:?}");
         for sample in named.iter().filter(|name| !NO_SERIES.contains(&name.as_str())) {
             let series = series_of(sample, &exported);
-            let known = exported.contains_key(series.as_str()) || PLANNED.contains(&series.as_str());
+            let known =
+                exported.contains_key(series.as_str()) || PLANNED.contains(&series.as_str());
             assert!(known, "deploy/{file} names {sample}, which /metrics does not have");
             if file != "prometheus/rules_test.yml" {
                 everywhere.insert(series);
@@ -61,23 +67,32 @@ async fn every_series_that_is_named_is_exported_and_the_other_way_round() {
         }
     }
     for name in exported.keys().filter(|name| !name.starts_with("outflow_consumer_")) {
-        assert!(everywhere.contains(*name), "neither rules nor dashboard nor deploy/README.md names {name}");
+        assert!(
+            everywhere.contains(*name),
+            "neither rules nor dashboard nor deploy/README.md names {name}"
+        );
     }
     for name in PLANNED {
         assert!(!exported.contains_key(name), "{name} is exported now: take it off PLANNED");
     }
 }
 
-/// Each alert has its section in the guide, and its `runbook_url` is a whole address that ends there.
+/// Each alert has its section in the guide, and its `runbook_url` is a whole address that ends
+/// there.
 #[test]
 fn every_alert_is_explained() {
     let (rules, guide) = (read("prometheus/rules.yml"), read("README.md"));
-    let alerts: BTreeSet<&str> = rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
+    let alerts: BTreeSet<&str> =
+        rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
     assert_eq!(alerts.len(), 17);
     for alert in alerts {
-        assert!(guide.contains(&format!("### {alert}\n")), "deploy/README.md does not explain {alert}");
+        assert!(
+            guide.contains(&format!("### {alert}\n")),
+            "deploy/README.md does not explain {alert}"
+        );
         let anchor = format!(
-            "runbook_url: '{{{{ with $externalLabels.outflow_runbooks }}}}{{{{ . }}}}{{{{ else }}}}https://runbooks.example.com/outflow{{{{ end }}}}#{}'",
+            "runbook_url: '{{{{ with $externalLabels.outflow_runbooks }}}}{{{{ . }}}}{{{{ else \
+                }}}}https://runbooks.example.com/outflow{{{{ end }}}}#{}'",
             alert.to_lowercase()
         );
         assert!(rules.contains(&anchor), "rules.yml: {alert} has no {anchor}");

@@ -1,19 +1,21 @@
-//! The tools that will read these files one day read them now: each test is skipped, loudly, where its tool is missing.
+//! The tools that will read these files one day read them now: each test is skipped, loudly, where
+//! its tool is missing.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use clap::ValueEnum as _;
-use outflow::local::{Program, eventually, find, free_port};
-use outflow::orders::saga::Step;
+use outflow_local::{Program, eventually, find, free_port};
+use outflow_orders::saga::Step;
 use serde_json::Value;
 
 use super::install::{path, read};
 use super::series::PLANNED;
 use crate::support::{LIMIT, Numbered, Stage, outbox};
 
-/// Finds a tool, or says on the real stderr (a test's own is shown only when it fails) what is not tested without it.
+/// Finds a tool, or says on the real stderr (a test's own is shown only when it fails) what is not
+/// tested without it.
 pub(super) fn tool(name: &str, what: &str) -> Option<PathBuf> {
     let found = find(name).ok();
     if found.is_none() {
@@ -25,7 +27,8 @@ pub(super) fn tool(name: &str, what: &str) -> Option<PathBuf> {
 /// Runs a tool to its end, which must be good; returns what it printed.
 pub(super) fn run(command: &mut Command) -> String {
     let output = command.output().expect("a program");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned()
+        + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?} ended with {}\n{text}", output.status);
     text
 }
@@ -36,13 +39,17 @@ fn systemd_finds_the_unit_sound_and_safe() {
     let dir = tempfile::tempdir().expect("a directory");
     let unit = dir.path().join("outflow.service");
     // `verify` wants the program to be there.
-    let text = read("systemd/outflow.service")
-        .replace("ExecStart=/usr/bin/outflow", concat!("ExecStart=", env!("CARGO_BIN_EXE_outflow")));
+    let text = read("systemd/outflow.service").replace(
+        "ExecStart=/usr/bin/outflow",
+        concat!("ExecStart=", env!("CARGO_BIN_EXE_outflow")),
+    );
     std::fs::write(&unit, text).expect("a file");
     let said = run(Command::new(&analyze).arg("verify").arg(&unit));
     assert!(!said.contains("outflow.service"), "{said}");
     // 1.5 in the scale of 0 to 10 that it prints.
-    run(Command::new(&analyze).args(["security", "--offline=true", "--threshold=15", "--no-pager"]).arg(&unit));
+    run(Command::new(&analyze)
+        .args(["security", "--offline=true", "--threshold=15", "--no-pager"])
+        .arg(&unit));
 }
 
 #[test]
@@ -70,15 +77,23 @@ async fn promtool_finds_the_series_well_named() {
 #[test]
 fn kustomize_renders_what_the_cluster_accepts() {
     let Some(kubectl) = tool("kubectl", "the Kubernetes tree") else { return };
-    let render = |name: &str| run(Command::new(&kubectl).arg("kustomize").arg(path("kubernetes").join(name)));
+    let render = |name: &str| {
+        run(Command::new(&kubectl).arg("kustomize").arg(path("kubernetes").join(name)))
+    };
     let (base, plain, example) = (render("base"), render("example"), render("example-operators"));
     let kinds = |text: &str| text.lines().filter(|line| line.starts_with("kind: ")).count();
     assert_eq!((kinds(&base), kinds(&plain), kinds(&example)), (6, 17, 22));
     let operators = ["keda.sh", "coreos.com"];
-    assert!(operators.iter().all(|group| !plain.contains(group)), "the example runs on any cluster");
+    assert!(
+        operators.iter().all(|group| !plain.contains(group)),
+        "the example runs on any cluster"
+    );
     // Every pod is as confined as the namespace's "restricted" asks, and says what it runs.
     let pods = ["\nkind: Deployment\n", "\nkind: Job\n", "\nkind: StatefulSet\n"];
-    let pods: Vec<&str> = example.split("\n---\n").filter(|text| pods.iter().any(|kind| text.contains(kind))).collect();
+    let pods: Vec<&str> = example
+        .split("\n---\n")
+        .filter(|text| pods.iter().any(|kind| text.contains(kind)))
+        .collect();
     let wanted = [
         "runAsNonRoot: true",
         "readOnlyRootFilesystem: true",
@@ -101,7 +116,8 @@ fn kustomize_renders_what_the_cluster_accepts() {
     let Some(validate) = tool("kubernetes-validate", "the Kubernetes schemas") else { return };
     let dir = tempfile::tempdir().expect("a directory");
     // The custom resources of other operators have no schema there.
-    let core = example.split("\n---\n").filter(|text| !operators.iter().any(|group| text.contains(group)));
+    let core =
+        example.split("\n---\n").filter(|text| !operators.iter().any(|group| text.contains(group)));
     let core: Vec<&str> = core.collect();
     assert_eq!(core.len(), 17);
     let file = dir.path().join("example.yaml");
@@ -109,12 +125,14 @@ fn kustomize_renders_what_the_cluster_accepts() {
     run(Command::new(validate).arg("--strict").arg(&file));
 }
 
-/// A step's pods are named by its label, which is where the program reads it, and scaled by its own streams and group.
+/// A step's pods are named by its label, which is where the program reads it, and scaled by its own
+/// streams and group.
 fn is_deployed(step: Step, example: &str) {
     let name = format!("order-consumer-{}", step.name());
     let object = |kind: &str| {
         let (kind, name) = (format!("\nkind: {kind}\n"), format!("\n  name: {name}\n"));
-        let found = example.split("\n---\n").find(|text| text.contains(&kind) && text.contains(&name));
+        let found =
+            example.split("\n---\n").find(|text| text.contains(&kind) && text.contains(&name));
         found.unwrap_or_else(|| panic!("no {kind} of {name}"))
     };
     let label = format!("app.kubernetes.io/component: {}\n", step.name());
@@ -126,7 +144,9 @@ fn is_deployed(step: Step, example: &str) {
     assert!(pods.contains("fieldPath: metadata.labels['app.kubernetes.io/component']"), "{pods}");
     let scaled = object("ScaledObject");
     assert!(scaled.contains(&format!("\n    name: {name}\n")), "{scaled}");
-    let values = |key: &str| scaled.lines().filter_map(|line| line.trim().strip_prefix(key)).collect::<Vec<_>>();
+    let values = |key: &str| {
+        scaled.lines().filter_map(|line| line.trim().strip_prefix(key)).collect::<Vec<_>>()
+    };
     assert_eq!(values("stream: "), step.streams());
     assert_eq!(values("consumerGroup: "), [step.name(); 2]);
 }
@@ -134,8 +154,10 @@ fn is_deployed(step: Step, example: &str) {
 #[test]
 fn compose_understands_its_file() {
     let file = path("compose.yaml");
-    let plugin =
-        Command::new("docker").args(["compose", "version"]).output().is_ok_and(|output| output.status.success());
+    let plugin = Command::new("docker")
+        .args(["compose", "version"])
+        .output()
+        .is_ok_and(|output| output.status.success());
     let mut compose = if plugin {
         let mut docker = Command::new("docker");
         docker.arg("compose");
@@ -158,9 +180,9 @@ async fn every_panel_shows_something() {
     let (_server, api) = scrape(&prometheus, &stage).await;
     Numbered { rows: 100, keys: 3 }.insert(&stage).await;
     stage.drained().await;
-    for query in
-        queries.iter().filter(|query| !PLANNED.iter().chain(&["outflow_consumer_"]).any(|name| query.contains(name)))
-    {
+    for query in queries.iter().filter(|query| {
+        !PLANNED.iter().chain(&["outflow_consumer_"]).any(|name| query.contains(name))
+    }) {
         let url = url::Url::parse_with_params(&api, [("query", query)]).expect("an address");
         let what = format!("a result of {query}");
         let found = eventually(LIMIT, &what, async || {
@@ -178,8 +200,9 @@ fn panel_queries() -> Vec<String> {
     let panels = dashboard["panels"].as_array().expect("panels");
     let targets = panels.iter().flat_map(|panel| panel["targets"].as_array().expect("targets"));
     let queries = targets.map(|target| target["expr"].as_str().expect("a query"));
-    let queries: Vec<String> =
-        queries.map(|query| query.replace("$outbox", ".*").replace("$__rate_interval", "10s")).collect();
+    let queries: Vec<String> = queries
+        .map(|query| query.replace("$outbox", ".*").replace("$__rate_interval", "10s"))
+        .collect();
     assert!(queries.iter().all(|query| !query.contains('$')), "a variable is left");
     queries
 }
@@ -189,7 +212,8 @@ async fn scrape(prometheus: &Path, stage: &Stage) -> (Program, String) {
     let config = stage.path().join("prometheus.yml");
     let rules = path("prometheus/rules.yml");
     let text = format!(
-        "global: {{scrape_interval: 200ms}}\nrule_files: [\"{}\"]\nscrape_configs:\n  - job_name: outflow\n    \
+        "global: {{scrape_interval: 200ms}}\nrule_files: [\"{}\"]\nscrape_configs:\n  - job_name: \
+            outflow\n    \
          static_configs: [{{targets: [\"127.0.0.1:{}\"]}}]\n",
         rules.display(),
         stage.admin_port
@@ -202,7 +226,8 @@ async fn scrape(prometheus: &Path, stage: &Stage) -> (Program, String) {
         format!("--web.listen-address={address}"),
     ];
     let args = args.each_ref().map(String::as_str);
-    let server = Program::start("prometheus", prometheus, &args, &[], stage.path()).expect("Prometheus");
+    let server =
+        Program::start("prometheus", prometheus, &args, &[], stage.path()).expect("Prometheus");
     let ready = format!("http://{address}/-/ready");
     eventually(LIMIT, "Prometheus", async || {
         reqwest::get(&ready).await.is_ok_and(|answer| answer.status().is_success())

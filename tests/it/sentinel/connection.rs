@@ -1,7 +1,7 @@
 //! Commands reach the master that the sentinels agree on, and nobody else.
 
-use outflow::local::{RedisSentinel, Signal, eventually};
-use outflow::redis::{Args, Failure, Redis, Reply, Script};
+use outflow_connect::redis::{Args, Failure, Redis, Reply, Script};
+use outflow_local::{RedisSentinel, Signal, eventually};
 use secrecy::SecretString;
 
 use crate::support::LIMIT;
@@ -25,7 +25,9 @@ async fn port(redis: &Redis) -> Result<String, Failure> {
 /// Waits until commands reach this server.
 async fn reaches(redis: &Redis, server: u16) {
     let server = server.to_string();
-    let moved = eventually(LIMIT, "another server", async || port(redis).await.is_ok_and(|port| port == server));
+    let moved = eventually(LIMIT, "another server", async || {
+        port(redis).await.is_ok_and(|port| port == server)
+    });
     moved.await.expect("the server");
 }
 
@@ -45,7 +47,8 @@ async fn a_master_that_dies_is_replaced_and_comes_back_as_a_replica() {
     let back = open(&servers.server(0).url());
     let demoted = eventually(LIMIT, "the old master to follow", async || {
         let role = back.call("ROLE", Args::default()).await.ok()?;
-        (role.items()[0].string()? == "slave" && role.items()[3].string()? == "connected").then_some(())
+        (role.items()[0].string()? == "slave" && role.items()[3].string()? == "connected")
+            .then_some(())
     });
     demoted.await.expect("a replica");
     assert_eq!(port(&redis).await, Ok(ports[1].to_string()));
@@ -66,11 +69,14 @@ async fn a_master_that_is_replaced_while_it_answers_is_left() {
     redis.close().await;
 }
 
-/// It is the first of the address, and names the master of another time: nobody has told it of a fail-over.
+/// It is the first of the address, and names the master of another time: nobody has told it of a
+/// fail-over.
 #[tokio::test]
 async fn a_sentinel_that_was_cut_off_is_not_believed() {
-    let (dir, past) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
-    let (mut servers, past) = tokio::join!(start(&dir, 1), RedisSentinel::start(past.path(), 0, &[]));
+    let (dir, past) =
+        (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
+    let (mut servers, past) =
+        tokio::join!(start(&dir, 1), RedisSentinel::start(past.path(), 0, &[]));
     let (past, new) = (past.expect("servers"), servers.0.server(1).port());
     servers.0.ask(0, &["FAILOVER", "orders"]).await.expect("a fail-over");
     for sentinel in 0..3 {
@@ -131,7 +137,10 @@ async fn sentinels_may_want_to_know_who_asks() {
     let unknown = open(&url);
     let told = eventually(LIMIT, "the reason", async || {
         let failure = unknown.call("PING", Args::default()).await.expect_err("nobody answers");
-        failure.to_string().contains("give sentinel_username, if there are users, and sentinel_password").then_some(())
+        failure
+            .to_string()
+            .contains("give sentinel_username, if there are users, and sentinel_password")
+            .then_some(())
     });
     told.await.expect("the reason");
     for redis in [redis, known, unknown] {
@@ -153,9 +162,14 @@ async fn sentinels_that_cannot_help_say_why() {
         redis.close().await;
     };
     let url = servers.url();
-    reason(&url.replace("=orders", "=orders2"), "knows no master \"orders2\"; correct service_name").await;
+    reason(
+        &url.replace("=orders", "=orders2"),
+        "knows no master \"orders2\"; correct service_name",
+    )
+    .await;
     // To whoever is no sentinel the question makes no sense.
-    let server = format!("redis-sentinel://127.0.0.1:{}?service_name=orders", servers.server(0).port());
+    let server =
+        format!("redis-sentinel://127.0.0.1:{}?service_name=orders", servers.server(0).port());
     reason(&server, "is no sentinel but a Redis server").await;
     for sentinel in 0..3 {
         servers.sentinel(sentinel).kill();
@@ -183,7 +197,10 @@ async fn a_write_counts_when_its_replica_has_it_and_its_connection_stood() {
             clients.lines().any(|client| client.contains("cmd=wait")).then_some(())
         });
         waiting.await.expect("a blocked connection");
-        admin.call("CLIENT", Args::from(["KILL", "TYPE", "NORMAL"])).await.expect("all but this one");
+        admin
+            .call("CLIENT", Args::from(["KILL", "TYPE", "NORMAL"]))
+            .await
+            .expect("all but this one");
     };
     let (written, ()) = tokio::join!(write(), cut());
     assert!(matches!(written, Err(Failure::Unknown(_))), "{written:?}");
@@ -195,7 +212,9 @@ async fn a_write_counts_when_its_replica_has_it_and_its_connection_stood() {
     assert!(counted.await.expect("an answer").int() > Some(3), "each was carried out once");
     // Under another name it is another connection, as far as anybody can tell.
     redis.call("CLIENT", Args::from(["SETNAME", "another"])).await.expect("a name");
-    let Err(Failure::Unknown(reason)) = write().await else { panic!("WAIT was asked on another connection") };
+    let Err(Failure::Unknown(reason)) = write().await else {
+        panic!("WAIT was asked on another connection")
+    };
     assert!(reason.contains("the connection was replaced"), "{reason}");
     assert!(write().await.is_ok(), "named anew");
     redis.close().await;

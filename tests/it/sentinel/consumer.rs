@@ -1,11 +1,14 @@
-//! A consumer through a fail-over: what it has not acknowledged comes again, in order, and nothing is left out.
+//! A consumer through a fail-over: what it has not acknowledged comes again, in order, and nothing
+//! is left out.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use outflow::consumer::{Consumer, Entry, Handled, Handler, HandlerError, Metrics, Settings, Source};
-use outflow::local::{RedisSentinel, eventually};
-use outflow::redis::{Args, Redis};
+use outflow_connect::redis::{Args, Redis};
+use outflow_consumer::{
+    Consumer, Entry, Handled, Handler, HandlerError, Metrics, Settings, Source,
+};
+use outflow_local::{RedisSentinel, eventually};
 use parking_lot::Mutex;
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
@@ -32,7 +35,9 @@ impl Handler for Seen {
 async fn write(redis: &Redis, numbers: std::ops::Range<usize>) {
     for number in numbers {
         let number = number.to_string();
-        let fields = Args::from([STREAM, "*", "id", &number, "type", "Numbered", "key", "k", "payload", "{}"]);
+        let fields = Args::from([
+            STREAM, "*", "id", &number, "type", "Numbered", "key", "k", "payload", "{}",
+        ]);
         redis.call("XADD", fields).await.expect("an entry");
     }
 }
@@ -65,7 +70,9 @@ async fn a_consumer_goes_on_with_the_new_master() {
     servers.server(0).kill().await.expect("its end");
     servers.agreed(0, 1).await.expect("another master");
     redis.ready(LIMIT).await.expect("a connection");
-    let moved = eventually(LIMIT, "the new master", async || redis.call("PING", Args::default()).await.is_ok());
+    let moved = eventually(LIMIT, "the new master", async || {
+        redis.call("PING", Args::default()).await.is_ok()
+    });
     moved.await.expect("it answers");
     write(&redis, 50..100).await;
     handled(100).await;

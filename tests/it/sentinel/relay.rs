@@ -1,7 +1,8 @@
-//! The relay through fail-overs: in order, nothing doubled, and what is lost with a master is noticed.
+//! The relay through fail-overs: in order, nothing doubled, and what is lost with a master is
+//! noticed.
 
-use outflow::local::{Program, RedisSentinel, Signal, eventually, free_port};
-use outflow::redis::{Args, Redis};
+use outflow_connect::redis::{Args, Redis};
+use outflow_local::{Program, RedisSentinel, Signal, eventually, free_port};
 use secrecy::SecretString;
 
 use crate::support::{LIMIT, Stage, outbox, read_rounds, write_rounds};
@@ -21,7 +22,8 @@ impl Scene {
     async fn new() -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let sections = outbox("batch_rows = 20");
-        let (stage, servers) = tokio::join!(Stage::bare(&sections), RedisSentinel::start(dir.path(), 1, &[]));
+        let (stage, servers) =
+            tokio::join!(Stage::bare(&sections), RedisSentinel::start(dir.path(), 1, &[]));
         let servers = servers.expect("servers");
         let redis = Redis::open(&SecretString::from(servers.url()), "test").expect("an address");
         redis.ready(LIMIT).await.expect("a connection");
@@ -37,11 +39,16 @@ impl Scene {
         assert_eq!(waited.int(), Some(1));
     }
 
-    /// From now on the replica hears nothing: frozen, and cut off, or it would find the rest in its socket when it goes on.
+    /// From now on the replica hears nothing: frozen, and cut off, or it would find the rest in its
+    /// socket when it goes on.
     async fn lag(&mut self) {
         self.in_step().await;
         self.servers.server(1).signal(Signal::SIGSTOP);
-        let cut = self.redis.call("CLIENT", Args::from(["KILL", "TYPE", "REPLICA"])).await.expect("an answer");
+        let cut = self
+            .redis
+            .call("CLIENT", Args::from(["KILL", "TYPE", "REPLICA"]))
+            .await
+            .expect("an answer");
         assert_eq!(cut.int(), Some(1));
     }
 
@@ -90,7 +97,9 @@ async fn a_replica_that_lags_loses_events_and_the_relay_says_so() {
     scene.promote().await;
     write_rounds(&scene.stage, KEYS, 8..12).await;
     scene.stage.drained().await;
-    let noticed = eventually(LIMIT, "the loss to be noticed", async || relay.log().contains("Redis lost data"));
+    let noticed = eventually(LIMIT, "the loss to be noticed", async || {
+        relay.log().contains("Redis lost data")
+    });
     assert!(noticed.await.is_ok(), "{}", relay.log());
     let kept: Vec<usize> = (0..4).chain(8..12).collect();
     assert_eq!(read_rounds(&scene.redis, STREAM, KEYS).await, vec![kept; KEYS]);
@@ -121,12 +130,14 @@ async fn a_fail_over_loses_nothing_when_replicas_are_waited_for() {
     assert!(!relay.log().contains("Redis lost data"), "{}", relay.log_tail());
 }
 
-/// Masters die in the middle of everything, one after the other. Returns how many rounds were written, and the relays.
+/// Masters die in the middle of everything, one after the other. Returns how many rounds were
+/// written, and the relays.
 async fn fail_overs(scene: &mut Scene, wait_replicas: &str) -> (usize, [Program; 2]) {
     const FAIL_OVERS: usize = 3;
     let relays = ["one", "two"].map(|name| {
         let admin = format!("127.0.0.1:{}", free_port().expect("a port"));
-        let envs = [("OUTFLOW_REDIS__WAIT_REPLICAS", wait_replicas), ("OUTFLOW_ADMIN__LISTEN", &admin)];
+        let envs =
+            [("OUTFLOW_REDIS__WAIT_REPLICAS", wait_replicas), ("OUTFLOW_ADMIN__LISTEN", &admin)];
         scene.stage.outflow_with(name, &["run"], &envs)
     });
     scene.stage.shared_by(2).await;
@@ -137,7 +148,8 @@ async fn fail_overs(scene: &mut Scene, wait_replicas: &str) -> (usize, [Program;
         written += 1_000;
         let length = async || scene.redis.call("XLEN", Args::from([STREAM])).await.ok()?.int();
         let before = eventually(LIMIT, "the stream", length).await.expect("its length");
-        let begun = eventually(LIMIT, "progress", async || length().await.is_some_and(|now| now > before));
+        let begun =
+            eventually(LIMIT, "progress", async || length().await.is_some_and(|now| now > before));
         begun.await.expect("progress");
         scene.servers.server(master).kill().await.expect("its end");
         scene.servers.agreed(0, 1 - master).await.expect("another master");
@@ -170,7 +182,10 @@ async fn what_fail_overs_lose_is_noticed_and_the_rest_is_in_order() {
     let (written, relays) = fail_overs(&mut scene, "0").await;
     let keys = read_rounds(&scene.redis, STREAM, KEYS).await;
     for (key, rounds) in keys.iter().enumerate() {
-        assert!(rounds.is_sorted_by(|one, next| one < next), "k{key}: nothing doubled or out of order: {rounds:?}");
+        assert!(
+            rounds.is_sorted_by(|one, next| one < next),
+            "k{key}: nothing doubled or out of order: {rounds:?}"
+        );
     }
     let is_lost = keys.iter().any(|rounds| rounds.len() < written);
     let logs = relays.map(|relay| relay.log());
@@ -184,15 +199,22 @@ async fn check_says_what_a_fail_over_may_lose_and_what_waiting_needs() {
     let check = async |envs: &[(&str, &str)]| scene.stage.asked_with(&["check"], envs).await;
     let without = check(&[]).await;
     assert!(
-        without.stdout.contains("a fail-over may lose what was acknowledged last; set redis.wait_replicas"),
+        without
+            .stdout
+            .contains("a fail-over may lose what was acknowledged last; set redis.wait_replicas"),
         "{}",
         without.stdout
     );
     let with = check(&[WAITING]).await;
-    assert!(with.stdout.contains("replicas connected: 1; an event must be on 1 of them"), "{}", with.stdout);
+    assert!(
+        with.stdout.contains("replicas connected: 1; an event must be on 1 of them"),
+        "{}",
+        with.stdout
+    );
     let more = check(&[("OUTFLOW_REDIS__WAIT_REPLICAS", "2")]).await;
     assert!(
-        more.stdout.contains("redis.wait_replicas is 2, replicas connected: 1; nothing is delivered"),
+        more.stdout
+            .contains("redis.wait_replicas is 2, replicas connected: 1; nothing is delivered"),
         "{}",
         more.stdout
     );
@@ -200,18 +222,31 @@ async fn check_says_what_a_fail_over_may_lose_and_what_waiting_needs() {
 
     let wrong = scene.servers.url().replace("=orders", "=other");
     let wrong = check(&[("OUTFLOW_REDIS__URL", &wrong)]).await;
-    assert!(wrong.stdout.contains("knows no master \"other\"; correct service_name"), "{}", wrong.stdout);
+    assert!(
+        wrong.stdout.contains("knows no master \"other\"; correct service_name"),
+        "{}",
+        wrong.stdout
+    );
     assert_eq!(wrong.code, Some(78));
 
-    let rules = "SETUSER outflow on >pw resetkeys -@all +eval +evalsha +hget +hgetall +hmget +hkeys +hset +hdel +xadd +ping \
+    let rules = "SETUSER outflow on >pw resetkeys -@all +eval +evalsha +hget +hgetall +hmget \
+        +hkeys +hset +hdel +xadd +ping \
                  +info +select +client|id +client|setname ~outflow:journal:* %W~events.*";
     let user = scene.redis.call("ACL", rules.split_whitespace().collect());
     user.await.expect("a user");
     let url = scene.servers.url().replace("redis-sentinel://", "redis-sentinel://outflow:pw@");
     let as_user = [("OUTFLOW_REDIS__URL", url.as_str()), WAITING];
     let denied = check(&as_user).await;
-    assert!(denied.stdout.contains("ACL SETUSER outflow +wait +client|getname"), "{}", denied.stdout);
-    scene.redis.call("ACL", Args::from(["SETUSER", "outflow", "+wait", "+client|getname"])).await.expect("rights");
+    assert!(
+        denied.stdout.contains("ACL SETUSER outflow +wait +client|getname"),
+        "{}",
+        denied.stdout
+    );
+    scene
+        .redis
+        .call("ACL", Args::from(["SETUSER", "outflow", "+wait", "+client|getname"]))
+        .await
+        .expect("rights");
     assert_eq!(check(&as_user).await.code, Some(0));
     write_rounds(&scene.stage, KEYS, 0..2).await;
     let mut once = scene.stage.outflow_with("once", &["run", "--once"], &as_user);

@@ -54,7 +54,8 @@ impl Authority {
                 let until = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(24 * days);
                 let date = until.to_zoned(jiff::tz::TimeZone::UTC).date();
                 let part = |number: i8| u8::try_from(number).expect("positive");
-                params.not_after = date_time_ymd(date.year().into(), part(date.month()), part(date.day()));
+                params.not_after =
+                    date_time_ymd(date.year().into(), part(date.month()), part(date.day()));
             }
         }
         let key = KeyPair::generate().expect("a key");
@@ -63,7 +64,8 @@ impl Authority {
         let identity = Identity { certificate: file("crt"), key: file("key") };
         std::fs::write(&identity.certificate, certificate.pem()).expect("a file");
         std::fs::write(&identity.key, key.serialize_pem()).expect("a file");
-        std::fs::set_permissions(&identity.key, std::fs::Permissions::from_mode(0o600)).expect("a mode");
+        std::fs::set_permissions(&identity.key, std::fs::Permissions::from_mode(0o600))
+            .expect("a mode");
         identity
     }
 }

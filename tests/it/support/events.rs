@@ -22,7 +22,8 @@ impl Numbered {
             .sql(&format!(
                 "insert into {table} (aggregate_type, aggregate_id, event_type, payload) \
                  select 'order', 'k' || i % {keys}, 'Counted', \
-                   jsonb_build_object('key', 'k' || i % {keys}, 'n', i / {keys} + 1, 'pad', repeat('x', 200)) \
+                   jsonb_build_object('key', 'k' || i % {keys}, 'n', i / {keys} + 1, 'pad', \
+                   repeat('x', 200)) \
                  from generate_series(0, {rows} - 1) i"
             ))
             .await;
@@ -32,8 +33,9 @@ impl Numbered {
     pub(crate) async fn check(&self, stage: &Stage, stream: &str) {
         let entries = stage.entries(stream).await;
         let counted = check_numbered(&entries);
-        let expected: BTreeMap<String, i64> =
-            (0..self.keys).map(|key| (format!("k{key}"), (self.rows - key + self.keys - 1) / self.keys)).collect();
+        let expected: BTreeMap<String, i64> = (0..self.keys)
+            .map(|key| (format!("k{key}"), (self.rows - key + self.keys - 1) / self.keys))
+            .collect();
         assert_eq!(counted, expected, "events of each key");
     }
 }
@@ -44,11 +46,16 @@ pub(crate) fn check_numbered(entries: &[Entry]) -> BTreeMap<String, i64> {
     let mut counted: BTreeMap<String, i64> = BTreeMap::new();
     for (position, entry) in entries.iter().enumerate() {
         assert!(seen.insert(entry.field("id").to_owned()), "doubled at {position}: {entry:?}");
-        let payload: serde_json::Value = serde_json::from_str(entry.field("payload")).expect("JSON");
+        let payload: serde_json::Value =
+            serde_json::from_str(entry.field("payload")).expect("JSON");
         let key = payload["key"].as_str().expect("a key");
         assert_eq!(entry.field("key"), key);
         let last = counted.entry(key.to_owned()).or_default();
-        assert_eq!(payload["n"].as_i64(), Some(*last + 1), "out of order or lost at {position}: {entry:?}");
+        assert_eq!(
+            payload["n"].as_i64(),
+            Some(*last + 1),
+            "out of order or lost at {position}: {entry:?}"
+        );
         *last += 1;
     }
     counted

@@ -1,9 +1,9 @@
-//! Debian's `PgBouncer` as a transaction pooler with one server connection: whatever a command leaves in its session is
-//! what the application finds in its own.
+//! Debian's `PgBouncer` as a transaction pooler with one server connection: whatever a command
+//! leaves in its session is what the application finds in its own.
 
 use std::path::{Path, PathBuf};
 
-use outflow::local::{Program, eventually, free_port};
+use outflow_local::{Program, eventually, free_port};
 
 use super::LIMIT;
 
@@ -20,15 +20,18 @@ impl PgBouncer {
         std::fs::write(&users, "\"postgres\" \"\"\n").expect("a file");
         let user = if nix::unistd::geteuid().is_root() { "user = postgres\n" } else { "" };
         let text = format!(
-            "[databases]\n* = host=127.0.0.1 port={server_port}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
-             listen_port = {port}\nunix_socket_dir =\nauth_type = trust\nauth_file = {}\npool_mode = {mode}\n\
+            "[databases]\n* = host=127.0.0.1 port={server_port}\n[pgbouncer]\nlisten_addr = \
+                127.0.0.1\n\
+             listen_port = {port}\nunix_socket_dir =\nauth_type = trust\nauth_file = \
+             {}\npool_mode = {mode}\n\
              default_pool_size = {size}\n{user}",
             users.display()
         );
         let file = dir.join("pgbouncer.ini");
         std::fs::write(&file, text).expect("a file");
         let file = file.display().to_string();
-        let program = Program::start("pgbouncer", &program(), &[&file], &[], dir).expect("PgBouncer");
+        let program =
+            Program::start("pgbouncer", &program(), &[&file], &[], dir).expect("PgBouncer");
         let listens = async || tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok();
         eventually(LIMIT, "PgBouncer to listen", listens)
             .await
@@ -44,6 +47,7 @@ impl PgBouncer {
 /// In PATH, or where Debian has it.
 fn program() -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut files = std::env::split_paths(&path).chain(["/usr/sbin".into()]).map(|dir| dir.join("pgbouncer"));
+    let mut files =
+        std::env::split_paths(&path).chain(["/usr/sbin".into()]).map(|dir| dir.join("pgbouncer"));
     files.find(|file| file.is_file()).expect("pgbouncer (scripts/install-servers.sh installs it)")
 }

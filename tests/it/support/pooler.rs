@@ -1,8 +1,9 @@
-//! A transaction pooler with a single server connection, such as `PgBouncer` would be with `default_pool_size = 1`.
+//! A transaction pooler with a single server connection, such as `PgBouncer` would be with
+//! `default_pool_size = 1`.
 
 use std::sync::Arc;
 
-use outflow::local::free_port;
+use outflow_local::free_port;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Mutex;
@@ -56,7 +57,11 @@ async fn greeting(client: &mut TcpStream) -> std::io::Result<Vec<u8>> {
     Ok(start)
 }
 
-async fn serve(mut client: TcpStream, server: Arc<Mutex<Option<Server>>>, port: u16) -> std::io::Result<()> {
+async fn serve(
+    mut client: TcpStream,
+    server: Arc<Mutex<Option<Server>>>,
+    port: u16,
+) -> std::io::Result<()> {
     let mut start = greeting(&mut client).await?;
     if start[4..] == SSL_REQUEST {
         client.write_all(b"N").await?;

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use outflow::local::{Postgres, PostgresOptions, Program, Redis, eventually, free_port};
-use outflow::redis::{Args, Reply};
+use outflow_connect::redis::{Args, Reply};
+use outflow_local::{Postgres, PostgresOptions, Program, Redis, eventually, free_port};
 use secrecy::SecretString;
 use tempfile::TempDir;
 use tokio_postgres::{Client, NoTls};
@@ -60,7 +60,8 @@ impl Entry {
 /// The usual outbox section, with more lines.
 pub(crate) fn outbox(more: &str) -> String {
     format!(
-        "[[outbox]]\nname = \"orders\"\ntable = \"public.outbox\"\nstream = \"events.{{aggregate_type}}\"\n{more}\n"
+        "[[outbox]]\nname = \"orders\"\ntable = \"public.outbox\"\nstream = \
+            \"events.{{aggregate_type}}\"\n{more}\n"
     )
 }
 
@@ -70,7 +71,8 @@ impl Stage {
         let dir = tempfile::tempdir().expect("a directory");
         let settings = vec![("max_prepared_transactions".to_owned(), "5".to_owned())];
         let options = PostgresOptions { settings, ..PostgresOptions::default() };
-        let (postgres, redis) = tokio::join!(Postgres::start_with(dir.path(), options), Redis::start(dir.path(), &[]));
+        let (postgres, redis) =
+            tokio::join!(Postgres::start_with(dir.path(), options), Redis::start(dir.path(), &[]));
         let (postgres, redis) = (postgres.expect("Postgres"), redis.expect("Redis"));
         let admin_port = free_port().expect("a port");
         let config = dir.path().join("outflow.toml");
@@ -94,7 +96,8 @@ impl Stage {
     /// The same, with another Redis.
     pub(crate) fn configure_with(&self, redis_url: &str, outboxes: &str) {
         let text = format!(
-            "[postgres]\nurl = \"{}\"\n[redis]\nurl = \"{}\"\n[admin]\nlisten = \"127.0.0.1:{}\"\n[log]\nlevel = \"debug\"\n{outboxes}",
+            "[postgres]\nurl = \"{}\"\n[redis]\nurl = \"{}\"\n[admin]\nlisten = \
+                \"127.0.0.1:{}\"\n[log]\nlevel = \"debug\"\n{outboxes}",
             self.postgres.url(),
             redis_url,
             self.admin_port
@@ -132,7 +135,8 @@ impl Stage {
     /// Waits until so many members share all slots.
     pub(crate) async fn shared_by(&self, members: i64) {
         let client = self.client().await;
-        let query = "select count(distinct owner), count(*) filter (where owner in (select number from outflow.member)) \
+        let query = "select count(distinct owner), count(*) filter (where owner in (select number \
+            from outflow.member)) \
                      from outflow.outbox, unnest(slots) as owner";
         eventually(LIMIT, &format!("{members} members to share the slots"), async || {
             let row = client.query_one(query, &[]).await;
@@ -156,11 +160,21 @@ impl Stage {
 
     pub(crate) async fn asked_with(&self, args: &[&str], envs: &[(&str, &str)]) -> Asked {
         let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_outflow"));
-        command.args(args).arg("--config").arg(&self.config).envs(envs.iter().copied()).kill_on_drop(true);
+        command
+            .args(args)
+            .arg("--config")
+            .arg(&self.config)
+            .envs(envs.iter().copied())
+            .kill_on_drop(true);
         command.env("OUTFLOW_LOG__LEVEL", "info").stdin(std::process::Stdio::null());
-        let output = tokio::time::timeout(LIMIT, command.output()).await.expect("an end").expect("outflow");
+        let output =
+            tokio::time::timeout(LIMIT, command.output()).await.expect("an end").expect("outflow");
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("a text");
-        Asked { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+        Asked {
+            code: output.status.code(),
+            stdout: text(output.stdout),
+            stderr: text(output.stderr),
+        }
     }
 
     pub(crate) async fn migrate(&self) {
@@ -176,7 +190,8 @@ impl Stage {
 
     /// A connection of its own for each call: tests stop and start the server.
     pub(crate) async fn client(&self) -> Client {
-        let (client, connection) = tokio_postgres::connect(&self.postgres.url(), NoTls).await.expect("a connection");
+        let (client, connection) =
+            tokio_postgres::connect(&self.postgres.url(), NoTls).await.expect("a connection");
         tokio::spawn(connection);
         client
     }
@@ -191,8 +206,9 @@ impl Stage {
         self.client().await.query_one(&query, &[]).await.expect(&query).get(0)
     }
 
-    pub(crate) fn redis_client(&self) -> outflow::redis::Redis {
-        outflow::redis::Redis::open(&SecretString::from(self.redis.url()), "test").expect("an address")
+    pub(crate) fn redis_client(&self) -> outflow_connect::redis::Redis {
+        outflow_connect::redis::Redis::open(&SecretString::from(self.redis.url()), "test")
+            .expect("an address")
     }
 
     /// One command; waits for the server if it is starting.
@@ -205,13 +221,17 @@ impl Stage {
         reply
     }
 
-    /// Runs a line as a person would: that a pattern is not needed (the user may use all keys) is no obstacle.
+    /// Runs a line as a person would: that a pattern is not needed (the user may use all keys) is
+    /// no obstacle.
     pub(crate) async fn run_in_redis(&self, command: &'static str, args: &[&str]) {
         let redis = self.redis_client();
         redis.ready(LIMIT).await.expect("a connection");
         let all: Args = args.iter().copied().collect();
         if let Err(failure) = redis.call(command, all).await {
-            assert!(failure.to_string().contains("after the * pattern"), "{command} {args:?}: {failure}");
+            assert!(
+                failure.to_string().contains("after the * pattern"),
+                "{command} {args:?}: {failure}"
+            );
         }
         redis.close().await;
     }
@@ -227,7 +247,12 @@ impl Stage {
         let what = format!("{stream} to reach {length}");
         let reached = eventually(LIMIT, &what, async || {
             let args: Args = [stream].into();
-            redis.call("XLEN", args).await.ok().and_then(|reply| reply.int()).is_some_and(|now| now >= length)
+            redis
+                .call("XLEN", args)
+                .await
+                .ok()
+                .and_then(|reply| reply.int())
+                .is_some_and(|now| now >= length)
         });
         reached.await.expect("progress");
         redis.close().await;
@@ -266,7 +291,8 @@ impl Stage {
         let url = format!("http://127.0.0.1:{}/readyz", self.admin_port);
         let what = format!("/readyz to say {words:?}");
         eventually(LIMIT, &what, async || {
-            let answer = reqwest::get(&url).await.ok().filter(|answer| answer.status().as_u16() == 503)?;
+            let answer =
+                reqwest::get(&url).await.ok().filter(|answer| answer.status().as_u16() == 503)?;
             answer.text().await.ok().filter(|body| body.contains(words))
         })
         .await
@@ -278,7 +304,10 @@ impl Stage {
         let url = format!("http://127.0.0.1:{}/readyz", self.admin_port);
         let what = format!("/readyz to answer {status}");
         eventually(LIMIT, &what, async || {
-            let answer = reqwest::get(&url).await.ok().filter(|answer| answer.status().as_u16() == status)?;
+            let answer = reqwest::get(&url)
+                .await
+                .ok()
+                .filter(|answer| answer.status().as_u16() == status)?;
             answer.text().await.ok()
         })
         .await

@@ -1,7 +1,7 @@
 //! Redis over TLS: authority and host name are verified always.
 
-use outflow::local::{Program, eventually, find, free_port};
-use outflow::redis::{Args, Redis};
+use outflow_connect::redis::{Args, Redis};
+use outflow_local::{Program, eventually, find, free_port};
 use secrecy::SecretString;
 
 use super::stage::Secured;
@@ -11,16 +11,18 @@ use crate::support::{Identity, LIMIT, Valid};
 async fn pings(url: &str, expected: Result<(), &str>) {
     let redis = Redis::open(&SecretString::from(url), "test").expect("an address");
     let mut last = String::new();
-    let seen = eventually(LIMIT, "an answer", async || match (redis.call("PING", Args::default()).await, expected) {
-        (Ok(_), Ok(())) => true,
-        (Err(failure), Err(words)) => {
-            last = failure.to_string();
-            last.contains(words)
-        }
-        (Ok(_), Err(words)) => panic!("{url}: an answer, expected {words}"),
-        (Err(failure), Ok(())) => {
-            last = failure.to_string();
-            false
+    let seen = eventually(LIMIT, "an answer", async || {
+        match (redis.call("PING", Args::default()).await, expected) {
+            (Ok(_), Ok(())) => true,
+            (Err(failure), Err(words)) => {
+                last = failure.to_string();
+                last.contains(words)
+            }
+            (Ok(_), Err(words)) => panic!("{url}: an answer, expected {words}"),
+            (Err(failure), Ok(())) => {
+                last = failure.to_string();
+                false
+            }
         }
     });
     let seen = seen.await;
@@ -44,14 +46,25 @@ async fn what_is_wrong_is_named_and_nothing_falls_back_to_plain_text() {
     let place = format!("127.0.0.1:{port}");
     pings(&format!("rediss://{place}?ssl_ca_certs={ours}"), Ok(())).await;
     pings(&format!("rediss://localhost:{port}?ssl_ca_certs={ours}"), Ok(())).await;
-    let words = format!("{place}/0: the server's certificate is signed by nobody who is trusted here");
+    let words =
+        format!("{place}/0: the server's certificate is signed by nobody who is trusted here");
     pings(&format!("rediss://{place}?ssl_ca_certs={others}"), Err(&words)).await;
     // The other port speaks plain text.
     let plain = secured.stage.redis.port();
-    pings(&format!("rediss://127.0.0.1:{plain}?ssl_ca_certs={ours}"), Err("does not speak TLS on this port")).await;
+    pings(
+        &format!("rediss://127.0.0.1:{plain}?ssl_ca_certs={ours}"),
+        Err("does not speak TLS on this port"),
+    )
+    .await;
 
-    secured.serve_redis(&secured.authority.sign("elsewhere", &["cache.example"], Valid::Now), "no").await;
-    pings(&format!("rediss://{place}?ssl_ca_certs={ours}"), Err("is for another name; let the url have")).await;
+    secured
+        .serve_redis(&secured.authority.sign("elsewhere", &["cache.example"], Valid::Now), "no")
+        .await;
+    pings(
+        &format!("rediss://{place}?ssl_ca_certs={ours}"),
+        Err("is for another name; let the url have"),
+    )
+    .await;
     let hosts = ["localhost", "127.0.0.1"];
     secured.serve_redis(&secured.authority.sign("old", &hosts, Valid::NoMore), "no").await;
     pings(&format!("rediss://{place}?ssl_ca_certs={ours}"), Err("has expired; renew it")).await;
@@ -64,7 +77,8 @@ async fn sentinels_and_their_master_speak_tls() {
     let identity = secured.authority.sign("sentinel", &["127.0.0.1"], Valid::Now);
     let (port, ours) = (free_port().expect("a port"), secured.authority.file.display());
     let config = format!(
-        "port 0\ntls-port {port}\nbind 127.0.0.1\ntls-cert-file {}\ntls-key-file {}\ntls-ca-cert-file {ours}\n\
+        "port 0\ntls-port {port}\nbind 127.0.0.1\ntls-cert-file {}\ntls-key-file \
+            {}\ntls-ca-cert-file {ours}\n\
          tls-auth-clients no\ntls-replication yes\nsentinel monitor orders 127.0.0.1 {} 1\n",
         identity.certificate.display(),
         identity.key.display(),
@@ -73,15 +87,21 @@ async fn sentinels_and_their_master_speak_tls() {
     std::fs::write(secured.stage.path().join("sentinel.conf"), config).expect("a file");
     let server = find("redis-server").expect("Redis");
     let args = ["sentinel.conf", "--sentinel"];
-    let _sentinel = Program::start("sentinel", &server, &args, &[], secured.stage.path()).expect("a sentinel");
+    let _sentinel =
+        Program::start("sentinel", &server, &args, &[], secured.stage.path()).expect("a sentinel");
     let url = format!("rediss-sentinel://127.0.0.1:{port}?service_name=orders");
     pings(&format!("{url}&ssl_ca_certs={ours}"), Ok(())).await;
     let others = secured.stranger.file.display();
-    pings(&format!("{url}&ssl_ca_certs={others}"), Err("signed by nobody who is trusted here")).await;
+    pings(&format!("{url}&ssl_ca_certs={others}"), Err("signed by nobody who is trusted here"))
+        .await;
     let check = format!("{url}&ssl_ca_certs={ours}");
     let check = secured.stage.asked_with(&["check"], &[("OUTFLOW_REDIS__URL", &check)]).await;
     assert_eq!(check.code, Some(0), "{}{}", check.stdout, check.stderr);
-    assert!(check.stdout.contains("user default has the permissions that are needed"), "{}", check.stdout);
+    assert!(
+        check.stdout.contains("user default has the permissions that are needed"),
+        "{}",
+        check.stdout
+    );
 }
 
 #[tokio::test]
@@ -91,14 +111,22 @@ async fn a_client_shows_its_own_certificate_and_is_a_user_of_the_acl() {
     secured.serve_redis(&server, "yes").await;
     secured
         .stage
-        .command("ACL", &["SETUSER", "relay", "on", ">hun ter2", "+ping", "+client|setname", "+client|id"])
+        .command(
+            "ACL",
+            &["SETUSER", "relay", "on", ">hun ter2", "+ping", "+client|setname", "+client|id"],
+        )
         .await;
     let ours = secured.authority.sign("client", &[], Valid::Now);
     let port = secured.redis_port;
     let user = "relay:hun%20ter2";
-    pings(&format!("rediss://{user}@127.0.0.1:{port}?{}", parameters(&secured, &ours)), Ok(())).await;
-    let none = format!("rediss://{user}@127.0.0.1:{port}?ssl_ca_certs={}", secured.authority.file.display());
-    pings(&none, Err("asks for a client certificate; let ssl_certfile and ssl_keyfile name ours")).await;
+    pings(&format!("rediss://{user}@127.0.0.1:{port}?{}", parameters(&secured, &ours)), Ok(()))
+        .await;
+    let none = format!(
+        "rediss://{user}@127.0.0.1:{port}?ssl_ca_certs={}",
+        secured.authority.file.display()
+    );
+    pings(&none, Err("asks for a client certificate; let ssl_certfile and ssl_keyfile name ours"))
+        .await;
     let others = secured.stranger.sign("impostor", &[], Valid::Now);
     let wrong = format!("rediss://{user}@127.0.0.1:{port}?{}", parameters(&secured, &others));
     pings(&wrong, Err("the server refuses our certificate")).await;

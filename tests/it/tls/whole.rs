@@ -2,23 +2,26 @@
 
 use std::path::Path;
 
-use outflow::local::{Program, eventually, free_port};
+use outflow_local::{Program, eventually, free_port};
 use serde_json::Value;
 
 use super::stage::Secured;
-use crate::support::{LIMIT, Numbered, Valid, outbox};
+use crate::support::{LIMIT, Numbered, Valid, outbox, program};
 
 /// Both servers over TLS with client certificates, by keys of the configuration.
 fn configure(secured: &Secured, authority: &Path) {
     let client = secured.authority.sign("client", &[], Valid::Now);
     let (certificate, key) = (client.certificate.display(), client.key.display());
-    let (postgres, redis, admin) = (secured.stage.postgres.port(), secured.redis_port, secured.stage.admin_port);
+    let (postgres, redis, admin) =
+        (secured.stage.postgres.port(), secured.redis_port, secured.stage.admin_port);
     let authority = authority.display();
     let text = format!(
-        "[postgres]\nurl = \"postgres://client@localhost:{postgres}/postgres\"\nsslmode = \"verify-full\"\n\
+        "[postgres]\nurl = \"postgres://client@localhost:{postgres}/postgres\"\nsslmode = \
+            \"verify-full\"\n\
          sslrootcert = \"{authority}\"\nsslcert = \"{certificate}\"\nsslkey = \"{key}\"\n\
          [redis]\nurl = \"rediss://localhost:{redis}\"\nssl_ca_certs = \"{authority}\"\n\
-         ssl_certfile = \"{certificate}\"\nssl_keyfile = \"{key}\"\n[admin]\nlisten = \"127.0.0.1:{admin}\"\n{}",
+         ssl_certfile = \"{certificate}\"\nssl_keyfile = \"{key}\"\n[admin]\nlisten = \
+         \"127.0.0.1:{admin}\"\n{}",
         outbox("")
     );
     std::fs::write(secured.stage.path().join("outflow.toml"), text).expect("a file");
@@ -36,23 +39,29 @@ async fn the_relay_works_over_tls_and_check_says_so() {
     secured.stage.drained().await;
     rows.check(&secured.stage, "events.order").await;
     let client = secured.stage.client().await;
-    let plain =
-        "select count(*) from pg_stat_activity join pg_stat_ssl using (pid) where usename = 'client' and not ssl";
+    let plain = "select count(*) from pg_stat_activity join pg_stat_ssl using (pid) where usename \
+        = 'client' and not ssl";
     let plain: i64 = client.query_one(plain, &[]).await.expect("a count").get(0);
     assert_eq!(plain, 0, "every session of the relay is encrypted");
 
     let checked = secured.stage.asked(&["check"]).await;
     assert_eq!(checked.code, Some(0), "{checked:?}");
     let said = &checked.stdout;
-    let postgres = format!("✓ ok: postgres: localhost:{} is reached over TLS 1.3 (", secured.stage.postgres.port());
-    let redis = format!("! warning: redis: localhost:{} is reached over TLS 1.3 (", secured.redis_port);
+    let postgres = format!(
+        "✓ ok: postgres: localhost:{} is reached over TLS 1.3 (",
+        secured.stage.postgres.port()
+    );
+    let redis =
+        format!("! warning: redis: localhost:{} is reached over TLS 1.3 (", secured.redis_port);
     assert!(said.contains(&postgres) && said.contains("certificate valid until"), "{said}");
     assert!(said.contains(&redis) && said.contains("; renew the server's certificate"), "{said}");
     // The alert's series: five days for the server's, far away for the others.
     let days = |metrics: &str, labels: &str| {
         let name = format!("outflow_certificate_expiry_timestamp_seconds{{{labels}}} ");
         let line = metrics.lines().find_map(|line| line.strip_prefix(&name)).expect("a series");
-        (line.parse::<f64>().expect("a number") - jiff::Timestamp::now().as_duration().as_secs_f64()) / 86_400.0
+        (line.parse::<f64>().expect("a number")
+            - jiff::Timestamp::now().as_duration().as_secs_f64())
+            / 86_400.0
     };
     eventually(LIMIT, "the certificates to be looked at", async || {
         let metrics = secured.stage.metrics().await;
@@ -76,7 +85,8 @@ async fn a_reload_takes_a_renewed_certificate() {
     secured.stage.ready(200).await;
     let client = secured.stage.client().await;
     let shown = async || {
-        let query = "select array_agg(distinct client_serial::text) from pg_stat_ssl join pg_stat_activity using (pid) \
+        let query = "select array_agg(distinct client_serial::text) from pg_stat_ssl join \
+            pg_stat_activity using (pid) \
                      where usename = 'client'";
         let row = client.query_one(query, &[]).await.expect("serial numbers");
         row.get::<_, Option<Vec<String>>>(0).unwrap_or_default()
@@ -84,7 +94,7 @@ async fn a_reload_takes_a_renewed_certificate() {
     let before = shown().await;
     assert_eq!(before.len(), 1);
     secured.authority.sign("client", &[], Valid::Now);
-    relay.signal(outflow::local::Signal::SIGHUP);
+    relay.signal(outflow_local::Signal::SIGHUP);
     eventually(LIMIT, "the new certificate", async || {
         let now = shown().await;
         now.len() == 1 && now != before
@@ -103,7 +113,8 @@ async fn check_and_the_relay_name_what_is_wrong_with_tls() {
     configure(&secured, &secured.stranger.file);
     let checked = secured.stage.asked(&["check", "--json"]).await;
     assert_eq!(checked.code, Some(78), "{checked:?}");
-    let findings: Vec<Value> = checked.stdout.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
+    let findings: Vec<Value> =
+        checked.stdout.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
     for (about, key) in [("postgres", "sslrootcert"), ("redis", "ssl_ca_certs")] {
         let found = findings.iter().find(|finding| finding["about"] == about).expect(about);
         assert_eq!(found["level"], "error", "{found}");
@@ -133,14 +144,15 @@ async fn the_companions_take_the_same_addresses() {
     let start = |name: &str, binary: &str, args: &[&str]| {
         let address = format!("127.0.0.1:{}", free_port().expect("a port"));
         let args: Vec<&str> = args.iter().copied().chain(["--listen", &address]).collect();
-        let program = Program::start(name, Path::new(binary), &args, &[], secured.stage.path()).expect(name);
+        let program =
+            Program::start(name, Path::new(binary), &args, &[], secured.stage.path()).expect(name);
         (program, address)
     };
     let programs = [
-        start("order-api", env!("CARGO_BIN_EXE_order-api"), &["--postgres-url", &postgres]),
+        start("order-api", program("order-api"), &["--postgres-url", &postgres]),
         start(
             "order-consumer",
-            env!("CARGO_BIN_EXE_order-consumer"),
+            program("order-consumer"),
             &["--postgres-url", &postgres, "--redis-url", &redis],
         ),
     ];

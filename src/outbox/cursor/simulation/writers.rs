@@ -22,9 +22,13 @@ impl World {
         if too_soon || self.writers.iter().any(|writer| writer.key == key && busy(writer)) {
             return;
         }
-        let committed = self.writers.iter().filter(|writer| writer.key == key && writer.state == State::Committed);
+        let committed = self
+            .writers
+            .iter()
+            .filter(|writer| writer.key == key && writer.state == State::Committed);
         let count = committed.count() as u64 + 1;
-        let mut writer = Writer { key, count, id: None, xid: None, state: State::Open, taken: false };
+        let mut writer =
+            Writer { key, count, id: None, xid: None, state: State::Open, taken: false };
         if self.is_safe() && !self.random.one_in(10) {
             writer.xid = Some(self.number());
         } else if self.random.one_in(2) {
@@ -70,8 +74,11 @@ impl World {
     }
 
     pub(super) fn end_a_writer(&mut self) {
-        let done = |writer: &Writer| writer.state == State::Open && writer.id.is_some() && writer.xid.is_some();
-        let done: Vec<usize> = (0..self.writers.len()).filter(|index| done(&self.writers[*index])).collect();
+        let done = |writer: &Writer| {
+            writer.state == State::Open && writer.id.is_some() && writer.xid.is_some()
+        };
+        let done: Vec<usize> =
+            (0..self.writers.len()).filter(|index| done(&self.writers[*index])).collect();
         let Some(index) = self.pick(&done) else { return };
         let rolled_back = self.random.one_in(8);
         self.end(index, if rolled_back { State::RolledBack } else { State::Committed });
@@ -95,8 +102,8 @@ impl World {
         }
     }
 
-    /// Waits for the writers, as `alter table` does; its own transaction has a number. At times there is some writing
-    /// and it is switched back before anybody has claimed.
+    /// Waits for the writers, as `alter table` does; its own transaction has a number. At times
+    /// there is some writing and it is switched back before anybody has claimed.
     pub(super) fn switch_the_trigger(&mut self) {
         for _ in 0..=self.random.below(2) {
             if self.closed {
@@ -124,7 +131,14 @@ impl World {
     pub(super) fn insert_far_ahead(&mut self) {
         let (key, xid) = (KEYS + self.writers.len() as u64, self.number());
         let id = Some(self.sequence + 20 + self.random.signed_below(100));
-        self.writers.push(Writer { key, count: 1, id, xid: Some(xid), state: State::Open, taken: false });
+        self.writers.push(Writer {
+            key,
+            count: 1,
+            id,
+            xid: Some(xid),
+            state: State::Open,
+            taken: false,
+        });
         self.end(self.writers.len() - 1, State::Committed);
     }
 }

@@ -1,0 +1,145 @@
+//! What the consumer did, read from its tables, and how much is left in the outbox.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use parking_lot::Mutex;
+use secrecy::SecretString;
+use tokio::task::JoinHandle;
+use tokio_postgres::Client;
+
+use super::GROUP;
+use super::ledger::Ledger;
+use outflow_connect::postgres;
+
+/// An inbox row can become visible after a later one; this is longer than any of the consumer's
+/// transactions here.
+const OVERLAP: Duration = Duration::from_secs(5);
+/// Counting further would slow down the servers that are watched.
+const BACKLOG_MAX: i64 = 100_000;
+
+const HANDLED: &str = "select event_id::text, handled_at from orders.inbox
+    where consumer_group = $1 and handled_at > $2 order by handled_at";
+const BACKLOG: &str = "select count(*) from (select from public.outbox limit $1) as rows";
+/// Orders whose state does not go with that of their stock and their payment: on the way at first,
+/// wrong at the end.
+const UNSETTLED: &str = "select order_id::text || ': order ' || o.status || ', stock ' || \
+    coalesce(r.state, 'none')
+      || ', payment ' || coalesce(p.state, 'none')
+    from orders.orders o left join orders.reservations r using (order_id) left join \
+    orders.payments p using (order_id)
+    where case o.status
+      when 'confirmed' then r.state = 'held' and p.state = 'taken'
+      when 'rejected' then r.state = 'rejected' and p.state is null
+      when 'cancelled' then r.state = 'released' and p.state in ('failed', 'void', 'refunded')
+        or r.state = 'rejected' and p.state = 'void'
+      else false end is not true
+    limit 20";
+/// Skus that have more or less reserved than the reservations say.
+const UNBALANCED: &str = "select i.sku || ': ' || i.reserved || ' reserved, reservations say ' || \
+    coalesce(r.held, 0)
+    from orders.inventory i left join (
+      select sku, sum(quantity) held from orders.reservations, unnest(skus, quantities) as item \
+      (sku, quantity)
+      where state = 'held' group by sku) r using (sku)
+    where i.reserved <> coalesce(r.held, 0)";
+const INVENTORY: &str = "select sku, reserved from orders.inventory where reserved <> 0";
+
+/// A reader of the consumer's tables, which connects anew after an outage.
+pub(super) struct Effects {
+    url: String,
+    session: Option<Session>,
+    since: Timestamp,
+}
+
+struct Session {
+    client: Client,
+    connection: JoinHandle<Result<(), tokio_postgres::Error>>,
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.connection.abort();
+    }
+}
+
+impl Effects {
+    pub(super) fn new(url: String) -> Self {
+        Self { url, session: None, since: Timestamp::UNIX_EPOCH }
+    }
+
+    /// Reports what was handled since the last call, and returns how many rows are in the outbox
+    /// (at most 100,000).
+    ///
+    /// # Errors
+    /// The server's words; the next call connects again.
+    pub(super) async fn refresh(&mut self, ledger: &Arc<Mutex<Ledger>>) -> Result<i64, String> {
+        let since = self.since;
+        let client = self.client().await?;
+        let handled = client
+            .query(HANDLED, &[&GROUP, &since])
+            .await
+            .map_err(|error| postgres::describe(&error))?;
+        let backlog = client
+            .query_one(BACKLOG, &[&BACKLOG_MAX])
+            .await
+            .map_err(|error| postgres::describe(&error))?;
+        if let Some(last) = handled.last() {
+            let last: Timestamp = last.get(1);
+            self.since = last.checked_sub(OVERLAP).unwrap_or(last);
+        }
+        let mut ledger = ledger.lock();
+        for row in &handled {
+            ledger.consume(row.get(0));
+        }
+        Ok(backlog.get(0))
+    }
+
+    /// What is reserved by SKU, without the zeros.
+    ///
+    /// # Errors
+    /// The server's words.
+    pub(super) async fn inventory(&mut self) -> Result<BTreeMap<String, i64>, String> {
+        let rows = self
+            .client()
+            .await?
+            .query(INVENTORY, &[])
+            .await
+            .map_err(|error| postgres::describe(&error))?;
+        Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+    }
+
+    /// What does not agree: orders with their stock and payment, the inventory with the
+    /// reservations. A line for each.
+    ///
+    /// # Errors
+    /// The server's words.
+    pub(super) async fn disagreements(&mut self) -> Result<Vec<String>, String> {
+        let client = self.client().await?;
+        let mut lines = Vec::new();
+        for query in [UNSETTLED, UNBALANCED] {
+            let rows =
+                client.query(query, &[]).await.map_err(|error| postgres::describe(&error))?;
+            lines.extend(rows.iter().map(|row| row.get::<_, String>(0)));
+        }
+        Ok(lines)
+    }
+
+    async fn client(&mut self) -> Result<&Client, String> {
+        let session = match self.session.take().filter(|session| !session.client.is_closed()) {
+            Some(session) => session,
+            None => connect(&self.url).await?,
+        };
+        Ok(&self.session.insert(session).client)
+    }
+}
+
+async fn connect(url: &str) -> Result<Session, String> {
+    let server = postgres::server(&SecretString::from(url.to_owned()), "demo")
+        .map_err(|error| error.to_string())?;
+    let (client, connection) =
+        server.connect().await.map_err(|error| postgres::describe(&error))?;
+    Ok(Session { client, connection: tokio::spawn(connection) })
+}

@@ -1,0 +1,31 @@
+//! The demo: private servers, the real programs, orders placed through them, and a count of what
+//! arrives.
+//!
+//! ```text
+//!                                     ┌────────────────── what each step tells ─────────────────┐
+//!                                     ▼                                                          │
+//! Shop ─ POST /orders ─▶ order-api ─▶ outbox ─▶ outflow ─▶ events.* ─▶ order-consumer: inventory, payment, order
+//!   │                                                          │                         │
+//!   └──────────── placed ──────────▶ Ledger ◀──── relayed ─── Feed     Effects ── consumed, stock, payments, orders
+//! ```
+//!
+//! The ledger compares what the API promised with what the stream and the consumer's tables hold;
+//! it trusts nothing that the relay says about itself.
+
+mod board;
+mod effects;
+mod feed;
+mod interrupt;
+mod ledger;
+mod session;
+mod shop;
+mod stack;
+
+pub use interrupt::Interrupts;
+pub use ledger::Tally;
+pub use session::{Outcome, Plan, run};
+
+/// The stream that the relay's template `events.{aggregate_type}` makes for orders.
+const STREAM: &str = "events.order";
+/// The consumer group, which is also the name under which the inbox remembers what was handled.
+const GROUP: &str = "inventory";

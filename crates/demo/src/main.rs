@@ -1,0 +1,77 @@
+//! The `demo` command: the whole pipeline on this machine, in one terminal.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+use outflow_demo::{Interrupts, Outcome, Plan, run};
+
+/// What a shell reports for a process that Ctrl-C ended.
+const EXIT_INTERRUPTED: u8 = 130;
+
+/// Starts a private Postgres and a private Redis, runs order-api, outflow and the three steps of
+/// order-consumer over them, places orders and shows what arrives. Everything is removed at the
+/// end.
+#[derive(Parser)]
+#[command(name = "demo", version)]
+struct Cli {
+    /// Place this many orders, wait until they are consumed, and check them all; without it, run
+    /// until Ctrl-C
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    orders: Option<u64>,
+    /// Orders to place in a second
+    #[arg(
+        long,
+        value_name = "PER_SECOND",
+        default_value_t = 100,
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
+    rate: u32,
+    /// Clients that place them, one order each at a time
+    #[arg(
+        long,
+        value_name = "C",
+        default_value_t = 4,
+        value_parser = clap::value_parser!(u32).range(1..=1000)
+    )]
+    clients: u32,
+    /// Kill one of the programs every second while orders are placed, and start it again
+    #[arg(long)]
+    chaos: bool,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let Cli { orders, rate, clients, chaos } = Cli::parse();
+    let interrupts = match Interrupts::install() {
+        Ok(interrupts) => interrupts,
+        Err(error) => return fail(&format!("installing the signal handlers: {error}")),
+    };
+    match run(Plan { orders, rate, clients, chaos }, &interrupts).await {
+        Ok(outcome) => report(&outcome),
+        Err(error) => fail(&error.to_string()),
+    }
+}
+
+fn report(outcome: &Outcome) -> ExitCode {
+    for complaint in &outcome.complaints {
+        complain(complaint);
+    }
+    // The last line of a run is its verdict. A closed pipe does not change it.
+    let _ = writeln!(std::io::stdout(), "{}", outcome.tally);
+    match (outcome.is_success(), outcome.interrupted) {
+        (true, _) => ExitCode::SUCCESS,
+        (false, true) => ExitCode::from(EXIT_INTERRUPTED),
+        (false, false) => ExitCode::FAILURE,
+    }
+}
+
+fn fail(message: &str) -> ExitCode {
+    complain(&format!("demo: {message}"));
+    ExitCode::FAILURE
+}
+
+/// Unlike `eprintln!`, does not panic when the terminal is gone.
+fn complain(message: &str) {
+    let _ = writeln!(std::io::stderr(), "{message}");
+}

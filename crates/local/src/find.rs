@@ -1,0 +1,59 @@
+//! Where the programs are: the servers' in PATH and Debian's Postgres directories, ours beside the
+//! running one.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use super::Error;
+
+const DEBIAN_POSTGRES: &str = "/usr/lib/postgresql";
+
+/// Finds a server's program (`postgres`, `initdb`, `redis-server`): in PATH, else in
+/// `/usr/lib/postgresql/*/bin`, the newest version first (Debian keeps `postgres` out of PATH).
+///
+/// # Errors
+/// [`Error::Missing`] says what to install.
+pub fn find(program: &str) -> Result<PathBuf, Error> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let in_path: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    in_path
+        .into_iter()
+        .chain(debian_directories())
+        .map(|directory| directory.join(program))
+        .find(|file| file.is_file())
+        .ok_or_else(|| Error::Missing {
+            program: program.to_owned(),
+            hint: "apt-get install postgresql redis-server",
+        })
+}
+
+/// The path of one of our own programs: beside the running one, or one directory up for a test,
+/// which cargo puts into `deps/`.
+///
+/// # Errors
+/// [`Error::NotBuilt`] when it is not there.
+pub fn binary(name: &str) -> Result<PathBuf, Error> {
+    let own =
+        std::env::current_exe().map_err(Error::io("finding the directory of", Path::new(name)))?;
+    let beside = own.parent().unwrap_or(Path::new("/"));
+    let directory = if is_deps(beside) { beside.parent().unwrap_or(beside) } else { beside };
+    let file = directory.join(name);
+    if file.is_file() { Ok(file) } else { Err(Error::NotBuilt(file)) }
+}
+
+/// Whether a directory is cargo's `deps/`, where test and benchmark programs are.
+pub(super) fn is_deps(directory: &Path) -> bool {
+    directory.file_name() == Some(OsStr::new("deps"))
+}
+
+fn debian_directories() -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(DEBIAN_POSTGRES) else { return Vec::new() };
+    let mut versions: Vec<(u32, PathBuf)> = entries
+        .flatten()
+        .filter_map(|entry| {
+            Some((entry.file_name().to_str()?.parse().ok()?, entry.path().join("bin")))
+        })
+        .collect();
+    versions.sort_by_key(|(version, _)| std::cmp::Reverse(*version));
+    versions.into_iter().map(|(_, directory)| directory).collect()
+}

@@ -1,0 +1,29 @@
+//! Private Postgres and Redis servers, and child processes, for the demo and the tests.
+//!
+//! Everything here listens on 127.0.0.1 only, keeps its files in the directory it is given, and
+//! ends when its handle is dropped. Nothing of it is used by the relay itself.
+
+mod cluster;
+mod error;
+mod find;
+mod port;
+mod postgres;
+mod program;
+mod python;
+mod redis;
+mod redis_cluster;
+mod redis_sentinel;
+mod user;
+mod wait;
+
+pub use error::Error;
+pub use find::{binary, find};
+pub use nix::sys::signal::Signal;
+pub use port::free_port;
+pub use postgres::{Postgres, PostgresOptions};
+pub use program::Program;
+pub use python::{python_environment, python_tool};
+pub use redis::Redis;
+pub use redis_cluster::RedisCluster;
+pub use redis_sentinel::RedisSentinel;
+pub use wait::{Condition, eventually};

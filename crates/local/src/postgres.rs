@@ -1,0 +1,187 @@
+//! A private Postgres server.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use nix::unistd::User;
+use tokio_postgres::NoTls;
+
+use super::program::Program;
+use super::user::{open_the_way, unprivileged};
+use super::{Error, cluster, find, free_port};
+
+/// Covers crash recovery on a loaded machine.
+const START_LIMIT: Duration = Duration::from_mins(1);
+const STOP_LIMIT: Duration = Duration::from_secs(30);
+/// How long a dropped server may take before it is killed.
+const DROP_LIMIT: Duration = Duration::from_secs(5);
+const CONNECT_LIMIT: Duration = Duration::from_secs(2);
+/// Another process may take a port between choosing and using it.
+const PORT_ATTEMPTS: usize = 3;
+
+/// A running Postgres that only this machine can reach. Superuser `postgres`, no password.
+#[derive(Debug)]
+pub struct Postgres {
+    dir: PathBuf,
+    port: u16,
+    options: PostgresOptions,
+    user: Option<User>,
+    server: Program,
+}
+
+/// What may differ from one private server to another.
+#[derive(Debug, Clone)]
+pub struct PostgresOptions {
+    /// Whether commits wait for the disk. On by default: without it, timings say nothing about real
+    /// servers.
+    pub fsync: bool,
+    /// More settings, as in `postgresql.conf`.
+    pub settings: Vec<(String, String)>,
+}
+
+impl Default for PostgresOptions {
+    fn default() -> Self {
+        Self { fsync: true, settings: Vec::new() }
+    }
+}
+
+impl Postgres {
+    /// Starts a new server with its data in `dir/postgres` and its log in `dir/postgres.log`, and
+    /// waits until it takes connections. One server a directory. Run by root, it becomes the user
+    /// `postgres` or `nobody`, and `dir` is opened to be searched by others.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] when Postgres is not installed; [`Error::Failed`] with its log when it
+    /// does not start.
+    pub async fn start(dir: &Path) -> Result<Self, Error> {
+        Self::start_with(dir, PostgresOptions::default()).await
+    }
+
+    /// As [`Postgres::start`], with other options.
+    ///
+    /// # Errors
+    /// As [`Postgres::start`].
+    pub async fn start_with(dir: &Path, options: PostgresOptions) -> Result<Self, Error> {
+        let dir = std::path::absolute(dir).map_err(Error::io("resolving", dir))?;
+        let user = unprivileged()?;
+        open_the_way(&dir, user.as_ref())?;
+        cluster::create(&data(&dir), &dir, user.as_ref()).await?;
+        let mut attempt = 1;
+        loop {
+            let port = free_port()?;
+            match launch(&dir, port, &options, user.as_ref()).await {
+                Ok(server) => return Ok(Self { dir, port, options, user, server }),
+                Err(Error::Failed { log, .. })
+                    if attempt < PORT_ATTEMPTS && log.contains("could not bind") => {}
+                Err(error) => return Err(error),
+            }
+            attempt += 1;
+        }
+    }
+
+    /// `postgres://postgres@127.0.0.1:PORT/postgres`
+    pub fn url(&self) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
+    }
+
+    /// Its TCP port, the same after a restart.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// What the server has logged.
+    pub fn log(&self) -> String {
+        self.server.log()
+    }
+
+    /// Stops without saving anything (SIGQUIT), as in a crash: the next start recovers from the
+    /// log.
+    ///
+    /// # Errors
+    /// When it still runs after 30 s.
+    pub async fn stop_immediate(&mut self) -> Result<(), Error> {
+        self.stop(Signal::SIGQUIT).await
+    }
+
+    /// Ends all sessions and stops in order (SIGINT).
+    ///
+    /// # Errors
+    /// When it still runs after 30 s.
+    pub async fn stop_fast(&mut self) -> Result<(), Error> {
+        self.stop(Signal::SIGINT).await
+    }
+
+    /// Starts a stopped server again, with the same data on the same port.
+    ///
+    /// # Errors
+    /// As [`Postgres::start`].
+    pub async fn start_again(&mut self) -> Result<(), Error> {
+        self.server = launch(&self.dir, self.port, &self.options, self.user.as_ref()).await?;
+        Ok(())
+    }
+
+    async fn stop(&mut self, signal: Signal) -> Result<(), Error> {
+        self.server.signal(signal);
+        self.server.wait(STOP_LIMIT).await.map(drop)
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        // SIGQUIT first, so that its own children end with it and none outlives the directory.
+        self.server.signal(Signal::SIGQUIT);
+        self.server.signal(Signal::SIGCONT);
+        self.server.wait_blocking(DROP_LIMIT);
+    }
+}
+
+fn data(dir: &Path) -> PathBuf {
+    dir.join("postgres")
+}
+
+async fn launch(
+    dir: &Path,
+    port: u16,
+    options: &PostgresOptions,
+    user: Option<&User>,
+) -> Result<Program, Error> {
+    let mut command = Command::new(find("postgres")?);
+    command.arg("-D").arg(data(dir)).args(["-p", &port.to_string()]);
+    // No socket file: its path would be too long in a deep temporary directory, and TCP is what
+    // everybody uses.
+    let fixed = [
+        ("listen_addresses", "127.0.0.1"),
+        ("unix_socket_directories", ""),
+        ("max_connections", "200"),
+    ];
+    let fsync = ("fsync", if options.fsync { "on" } else { "off" });
+    let extra = options.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    for (name, value) in fixed.into_iter().chain([fsync]).chain(extra) {
+        command.arg("-c").arg(format!("{name}={value}"));
+    }
+    let mut server = Program::spawn("postgres", command, user, dir)?;
+    server.until_ready(START_LIMIT, async || answers(port).await).await?;
+    Ok(server)
+}
+
+/// Whether the server answers a query, and not only "the database system is starting up".
+async fn answers(port: u16) -> bool {
+    let mut config = tokio_postgres::Config::new();
+    config
+        .host("127.0.0.1")
+        .port(port)
+        .user("postgres")
+        .dbname("postgres")
+        .connect_timeout(CONNECT_LIMIT);
+    let Ok((client, connection)) = config.connect(NoTls).await else { return false };
+    let asking = async {
+        let answered = client.simple_query("select 1").await.is_ok();
+        // Ends the connection, and with it the other future.
+        drop(client);
+        answered
+    };
+    let (answered, _closed) = tokio::join!(asking, connection);
+    answered
+}

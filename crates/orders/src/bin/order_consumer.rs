@@ -1,0 +1,336 @@
+//! The order consumer as a program: options, wiring, exit code.
+
+use std::error::Error;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use axum::Router;
+use clap::builder::NonEmptyStringValueParser;
+use clap::{Parser, Subcommand};
+use outflow_consumer::{Consumer, Health, Inbox, Metrics, Settings};
+use outflow_orders::dead::{self, DeadCommand};
+use outflow_orders::environment;
+use outflow_orders::options::{self, BadOption, RedisOptions};
+use outflow_orders::probes;
+use outflow_orders::saga::{INBOX, Rules, Saga, Step};
+use outflow_orders::schema::Schema;
+use outflow_producer::Outbox;
+use outflow_service::http::{self, Purpose};
+use outflow_service::signals;
+use outflow_service::telemetry::{Log, LogFormat};
+use rust_decimal::Decimal;
+use secrecy::SecretString;
+
+/// A step of an order's saga: consumes events from Redis streams, and makes each one's effect once.
+#[derive(Debug, Parser)]
+#[command(
+    name = "order-consumer",
+    version,
+    subcommand_negates_reqs = true,
+    args_conflicts_with_subcommands = true
+)]
+struct Options {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    redis: RedisOptions,
+    /// Postgres, as `postgres://user[:password]@host[:port]/database`.
+    #[arg(
+        long,
+        env = "ORDER_CONSUMER_POSTGRES_URL",
+        hide_env_values = true,
+        required_unless_present = "postgres_url_file"
+    )]
+    postgres_url: Option<SecretString>,
+    /// A file that holds the address of Postgres.
+    #[arg(long, env = "ORDER_CONSUMER_POSTGRES_URL_FILE", conflicts_with = "postgres_url")]
+    postgres_url_file: Option<PathBuf>,
+    /// Which step of the saga this is.
+    #[arg(long, env = "ORDER_CONSUMER_STEP", value_enum, default_value_t = Step::Inventory)]
+    step: Step,
+    /// The consumer group; the step's name unless given.
+    #[arg(long, env = "ORDER_CONSUMER_GROUP", value_parser = NonEmptyStringValueParser::new())]
+    group: Option<String>,
+    /// The outbox table, in Outflow's default form, for what the step has to tell.
+    #[arg(
+        long,
+        env = "ORDER_CONSUMER_OUTBOX_TABLE",
+        value_parser = NonEmptyStringValueParser::new(),
+        default_value = "public.outbox"
+    )]
+    outbox_table: String,
+    /// How much there is of a sku that the inventory does not know yet.
+    #[arg(
+        long,
+        env = "ORDER_CONSUMER_NEW_SKU_ON_HAND",
+        default_value_t = 1_000_000,
+        value_parser = clap::value_parser!(i64).range(0..)
+    )]
+    new_sku_on_hand: i64,
+    /// The highest amount that is paid: this stands in for a bank.
+    #[arg(long, env = "ORDER_CONSUMER_PAYMENT_MAX", default_value = "100000")]
+    payment_max: Decimal,
+    /// The name in the group: unique among those that run, the same after a restart. The host's
+    /// name unless given; two consumers on one host need two names.
+    #[arg(long, env = "ORDER_CONSUMER_CONSUMER", value_parser = NonEmptyStringValueParser::new())]
+    consumer: Option<String>,
+    /// How often an entry is attempted.
+    #[arg(
+        long,
+        env = "ORDER_CONSUMER_ATTEMPTS_MAX",
+        default_value_t = 5,
+        value_parser = clap::value_parser!(u32).range(1..=1000)
+    )]
+    attempts_max: u32,
+    /// The pause before the second attempt; doubles with each.
+    #[arg(
+        long,
+        env = "ORDER_CONSUMER_RETRY_DELAY",
+        default_value = "200ms",
+        value_parser = duration
+    )]
+    retry_delay: Duration,
+    /// How long an entry lies with a consumer that shows no sign of life before it is taken over.
+    #[arg(long, env = "ORDER_CONSUMER_CLAIM_IDLE", default_value = "30s", value_parser = duration)]
+    claim_idle: Duration,
+    /// How many entries, or transactions with several of them, are handled at a time; as many
+    /// connections to Postgres are opened.
+    #[arg(
+        long,
+        env = "ORDER_CONSUMER_WORKERS",
+        default_value_t = 16,
+        value_parser = clap::value_parser!(u16).range(1..=1000)
+    )]
+    workers: u16,
+    /// Entries handled in one transaction, each of another key, while more arrive than one at a
+    /// time can be; 1: always each in its own.
+    #[arg(
+        long,
+        env = "ORDER_CONSUMER_HANDLE_BATCH",
+        default_value_t = 64,
+        value_parser = clap::value_parser!(u16).range(1..=1000)
+    )]
+    handle_batch: u16,
+    /// Entries kept in memory.
+    #[arg(
+        long,
+        env = "ORDER_CONSUMER_PREFETCH",
+        default_value_t = 256,
+        value_parser = clap::value_parser!(u16).range(1..)
+    )]
+    prefetch: u16,
+    /// Bytes of entries kept in memory. What handling them takes comes on top: give the process
+    /// eight times as much, sixteen times the largest entry, and 32 MiB.
+    #[arg(
+        long,
+        env = "ORDER_CONSUMER_PREFETCH_BYTES",
+        default_value = "8MiB",
+        value_parser = bytes
+    )]
+    prefetch_bytes: usize,
+    /// The largest entry that is handled; a larger one goes to the dead letters unseen.
+    #[arg(
+        long,
+        env = "ORDER_CONSUMER_ENTRY_BYTES_MAX",
+        default_value = "8MiB",
+        value_parser = bytes
+    )]
+    entry_bytes_max: usize,
+    /// How long one attempt may take; longer than a statement may (10s). Shorter than the claim
+    /// idle time, or another consumer may take an entry over in the middle of an attempt when Redis
+    /// does not answer.
+    #[arg(
+        long,
+        env = "ORDER_CONSUMER_ATTEMPT_TIMEOUT",
+        default_value = "20s",
+        value_parser = attempt_timeout
+    )]
+    attempt_timeout: Duration,
+    /// How long a stop waits for attempts under way before it breaks them off; ten seconds more are
+    /// for servers that do not answer.
+    #[arg(long, env = "ORDER_CONSUMER_STOP_GRACE", default_value = "10s", value_parser = duration)]
+    stop_grace: Duration,
+    /// Entries read at a time.
+    #[arg(
+        long,
+        env = "ORDER_CONSUMER_BATCH",
+        default_value_t = 64,
+        value_parser = clap::value_parser!(u16).range(1..=1000)
+    )]
+    batch: u16,
+    /// How long the inbox remembers what was handled: longer than an event can come back, by a
+    /// replay of its dead letter or from a stream that was restored.
+    #[arg(long, env = "ORDER_CONSUMER_INBOX_KEEP", default_value = "30d", value_parser = retention)]
+    inbox_keep: Duration,
+    /// Where `/livez`, `/readyz` and `/metrics` are served.
+    #[arg(long, env = "ORDER_CONSUMER_LISTEN", default_value = "127.0.0.1:8081")]
+    listen: SocketAddr,
+    /// error, warn, info, debug, trace, or a filter.
+    #[arg(long, env = "ORDER_CONSUMER_LOG_LEVEL", default_value = "info")]
+    log_level: String,
+    /// How log lines are written.
+    #[arg(long, env = "ORDER_CONSUMER_LOG_FORMAT", value_enum, default_value_t = LogFormat::Auto)]
+    log_format: LogFormat,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Look after the entries that could not be handled.
+    #[command(subcommand)]
+    Dead(DeadCommand),
+}
+
+fn main() -> ExitCode {
+    let options: Options = environment::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return options::exit("order-consumer", None, Err(error.into())),
+    };
+    let code = runtime.block_on(program(options));
+    // Not waiting for what cannot be broken off, such as the resolver of names.
+    runtime.shutdown_background();
+    code
+}
+
+async fn program(mut options: Options) -> ExitCode {
+    if let Some(Command::Dead(command)) = options.command.take() {
+        return options::exit("order-consumer", None, Box::pin(dead::run(command)).await);
+    }
+    match options::log(&options.log_level, options.log_format) {
+        Ok(log) => options::exit("order-consumer", Some(&log), Box::pin(run(options, &log)).await),
+        Err(bad) => options::exit("order-consumer", None, Err(bad.into())),
+    }
+}
+
+async fn run(options: Options, log: &Log) -> Result<(), Box<dyn Error>> {
+    let settings = settings(&options)?;
+    let redis_url = options.redis.url()?;
+    let postgres_url =
+        options::secret("postgres-url", options.postgres_url, options.postgres_url_file)?;
+    let pool = options::pool(&postgres_url, "order-consumer", usize::from(options.workers) + 1)?;
+    let inbox = Inbox::new(INBOX, &settings.group)?;
+    let outbox = Outbox::new(&options.outbox_table)
+        .map_err(|error| BadOption(format!("--outbox-table: {error}")))?;
+    let rules =
+        Rules { new_sku_on_hand: options.new_sku_on_hand, payment_max: options.payment_max };
+    let saga = Saga::new(options.step, rules, pool.clone(), inbox.clone(), outbox);
+    let registry = probes::registry();
+    log.count_dropped("order_consumer_log_lines_dropped_total", &registry)?;
+    let metrics = Metrics::new(&registry, &settings)?;
+    let consumer = Consumer::open(&redis_url, settings, saga, metrics)
+        .map_err(|error| BadOption(format!("--redis-url: {error}")))?;
+    let schema = Schema::default();
+    let router = probes(registry, &consumer.health(), &schema);
+    let stop = signals::stop_token(log)?;
+    let listener = http::listen(options.listen).await?;
+    tracing::info!(address = %options.listen, "listening");
+    let serving = async {
+        let served = http::serve(listener, Purpose::Probes, router, stop.clone()).await;
+        stop.cancel();
+        served
+    };
+    let creating = async {
+        let created = schema.create(&pool, &stop).await;
+        if created.is_err() {
+            stop.cancel();
+        }
+        created
+    };
+    let (served, created, (), ()) = tokio::join!(
+        serving,
+        creating,
+        inbox.keep_clean(&pool, options.inbox_keep, &stop),
+        consumer.run(stop.clone()),
+    );
+    created?;
+    served?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn settings(options: &Options) -> Result<Settings, BadOption> {
+    let consumer = options.consumer.clone().map_or_else(host_name, Ok)?;
+    let (attempt_timeout, claim_idle) = (options.attempt_timeout, options.claim_idle);
+    if attempt_timeout >= claim_idle {
+        tracing::warn!(
+            ?attempt_timeout,
+            ?claim_idle,
+            "an attempt may outlast the time after which others take its entry over: give \
+                --claim-idle more"
+        );
+    }
+    Ok(Settings {
+        streams: options.redis.sources(&options.step.streams())?,
+        workers: options.workers.into(),
+        handle_batch: options.handle_batch.into(),
+        prefetch: options.prefetch.into(),
+        prefetch_bytes: options.prefetch_bytes,
+        entry_bytes_max: options.entry_bytes_max,
+        attempt_timeout,
+        stop_grace: options.stop_grace,
+        attempts_max: options.attempts_max,
+        retry_delay: options.retry_delay,
+        claim_idle,
+        batch: options.batch.into(),
+        ..Settings::new("", options.group.as_deref().unwrap_or(options.step.name()), &consumer)
+    })
+}
+
+fn host_name() -> Result<String, BadOption> {
+    match std::fs::read_to_string("/proc/sys/kernel/hostname") {
+        Ok(name) if !name.trim().is_empty() => Ok(name.trim().to_owned()),
+        Ok(_) | Err(_) => Err(BadOption("--consumer: give one, this host has no name".to_owned())),
+    }
+}
+
+/// Not so short that Redis, which counts milliseconds, would take it for none.
+fn duration(text: &str) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(text)
+        .map_err(|error| format!("{error}; expected such as 200ms or 30s"))?;
+    if duration < Duration::from_millis(10) || duration > Duration::from_hours(24) {
+        return Err("expected 10ms to 24h".to_owned());
+    }
+    Ok(duration)
+}
+
+/// Longer than the servers' own timeouts, which say better what is the matter.
+fn attempt_timeout(text: &str) -> Result<Duration, String> {
+    let timeout = duration(text)?;
+    if timeout < Duration::from_secs(12) {
+        Err("expected 12s to 24h".to_owned())
+    } else {
+        Ok(timeout)
+    }
+}
+
+fn bytes(text: &str) -> Result<usize, String> {
+    let size: bytesize::ByteSize =
+        text.parse().map_err(|error| format!("{error}; expected such as 16MiB"))?;
+    match usize::try_from(size.as_u64()) {
+        Ok(bytes) if (64 << 10..=4 << 30).contains(&bytes) => Ok(bytes),
+        _ => Err("expected 64KiB to 4GiB".to_owned()),
+    }
+}
+
+fn retention(text: &str) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(text)
+        .map_err(|error| format!("{error}; expected such as 30d"))?;
+    if duration < Duration::from_secs(1) {
+        Err("expected at least 1s".to_owned())
+    } else {
+        Ok(duration)
+    }
+}
+
+fn probes(registry: prometheus::Registry, health: &Health, schema: &Schema) -> Router {
+    let (health, schema) = (health.clone(), schema.clone());
+    probes::router(registry, move || {
+        let mut causes = health.causes();
+        // What Postgres said is in the log.
+        let missing = "Postgres: the tables of schema orders are not there yet; the log says why";
+        causes.extend(schema.missing().map(|_in_the_log| missing.to_owned()));
+        Box::pin(std::future::ready(causes))
+    })
+}

@@ -1,0 +1,29 @@
+//! The small order domain that both companions share: an API that produces events, and the steps
+//! that consume them.
+//!
+//! ```text
+//!  POST /orders ─▶ request (checks) ─▶ store: order row + event, one transaction ─▶ outbox ─▶ relay ─▶ stream
+//!                                                                                                       │
+//!                 outbox ◀── saga: inbox row + effect + event, one transaction ◀── outflow_consumer ◀──┘
+//! ```
+
+pub mod api;
+pub mod body;
+pub mod dead;
+pub mod environment;
+pub mod idempotency;
+mod json;
+pub mod listing;
+mod metrics;
+pub mod money;
+mod observe;
+pub mod options;
+pub mod order;
+pub mod probes;
+pub mod problem;
+pub mod request;
+mod retention;
+pub mod saga;
+pub mod schema;
+pub mod store;
+pub mod trace;

@@ -1,0 +1,162 @@
+//! Several events in one transaction: a statement for all of them where one event would take its
+//! own, and one commit.
+//!
+//! Only the ways on which an order goes well, which have the numbers. Whatever does not fit (too
+//! little stock, a statement that fails, a lock that is not got soon) rolls all of it back, and
+//! each event is handled by itself.
+
+use std::collections::BTreeMap;
+
+use deadpool_postgres::Transaction;
+use uuid::Uuid;
+
+use super::super::order::OrderEvent;
+use super::{Failed, Rules, Saga, Step, Told, trace_of};
+use outflow_consumer::{Entry, Handled, HandlerError};
+use outflow_producer::NewEvent;
+
+/// Stock is locked by many for a moment each. Whoever holds a lock for longer than this must not
+/// hold up events that have nothing to do with it.
+const PATIENCE: &str = "set local lock_timeout = '1s'";
+
+/// An event that was read, with its place among the entries.
+pub(super) struct Read<'a> {
+    place: usize,
+    entry: &'a Entry,
+    event_id: Uuid,
+    event: OrderEvent,
+}
+
+/// A transaction that handles several events of one type.
+pub(super) struct Many<'a> {
+    pub(super) transaction: &'a Transaction<'a>,
+    pub(super) events: Vec<&'a OrderEvent>,
+    pub(super) rules: Rules,
+}
+
+impl Many<'_> {
+    pub(super) fn order_ids(&self) -> Vec<Uuid> {
+        self.events.iter().map(|event| event.order_id).collect()
+    }
+}
+
+impl Saga {
+    /// See [`Handler::handle_many`](outflow_consumer::Handler::handle_many).
+    pub(super) async fn handle_entries(
+        &self,
+        entries: &[Entry],
+    ) -> Vec<Option<Result<Handled, HandlerError>>> {
+        let mut outcomes = vec![None; entries.len()];
+        let mut by_type: BTreeMap<&str, Vec<Read<'_>>> = BTreeMap::new();
+        for (place, entry) in entries.iter().enumerate() {
+            match self.read(entry) {
+                Ok(None) => outcomes[place] = Some(Ok(Handled::Ignored)),
+                Ok(Some((event_id, event))) if self.step.is_often(&entry.kind) => {
+                    by_type.entry(&entry.kind).or_default().push(Read {
+                        place,
+                        entry,
+                        event_id,
+                        event,
+                    });
+                }
+                Ok(Some(_)) => {}
+                Err(error) => outcomes[place] = Some(Err(error)),
+            }
+        }
+        for (event_type, reads) in by_type {
+            match self.once_each(event_type, &reads).await {
+                Ok(handled) => {
+                    for (read, handled) in reads.iter().zip(handled) {
+                        outcomes[read.place] = Some(Ok(handled));
+                    }
+                }
+                // Nobody's fault: it would be the same for each.
+                Err(Failed(error @ HandlerError::Unavailable(_))) => {
+                    for read in &reads {
+                        outcomes[read.place] = Some(Err(error.clone()));
+                    }
+                }
+                Err(Failed(error)) => {
+                    tracing::debug!(event_type, count = reads.len(), %error, "not handled \
+                        together; each by itself now");
+                }
+            }
+        }
+        outcomes
+    }
+
+    async fn once_each(
+        &self,
+        event_type: &str,
+        reads: &[Read<'_>],
+    ) -> Result<Vec<Handled>, Failed> {
+        let mut client = self.pool.get().await?;
+        let transaction = client.transaction().await?;
+        let ids: Vec<Uuid> = reads.iter().map(|read| read.event_id).collect();
+        // Sent one behind the other, so that they take one round trip.
+        let (patience, new) = tokio::join!(
+            biased;
+            transaction.batch_execute(PATIENCE),
+            self.inbox.first_times(&*transaction, &ids),
+        );
+        patience?;
+        let mut new = new.map_err(|error| Failed::bookkeeping(&error))?;
+        let fresh: Vec<&Read<'_>> =
+            reads.iter().filter(|read| new.remove(&read.event_id)).collect();
+        let events = fresh.iter().map(|read| &read.event).collect();
+        if !fresh.is_empty() {
+            let many = Many { transaction: &transaction, events, rules: self.rules };
+            self.work(event_type, &many, &fresh).await?;
+        }
+        transaction.commit().await?;
+        let mut done = fresh.iter().map(|read| read.place).peekable();
+        let handled = |read: &Read<'_>| {
+            if done.next_if_eq(&read.place).is_some() { Handled::Done } else { Handled::Duplicate }
+        };
+        Ok(reads.iter().map(handled).collect())
+    }
+
+    async fn work(
+        &self,
+        event_type: &str,
+        many: &Many<'_>,
+        fresh: &[&Read<'_>],
+    ) -> Result<(), Failed> {
+        match self.step {
+            Step::Inventory => {
+                let told = fresh.iter().map(|_| Some(("stock", "StockReserved", None))).collect();
+                let (told, reserved) = tokio::join!(biased; self.tell_all(many.transaction, fresh, told),
+                    many.reserve());
+                told.and(reserved)
+            }
+            Step::Payment => self.tell_all(many.transaction, fresh, many.take().await?).await,
+            Step::Order => {
+                self.tell_all(many.transaction, fresh, many.decide(event_type).await?).await
+            }
+        }
+    }
+
+    async fn tell_all(
+        &self,
+        transaction: &Transaction<'_>,
+        fresh: &[&Read<'_>],
+        told: Vec<Told>,
+    ) -> Result<(), Failed> {
+        let told = fresh.iter().zip(told).filter_map(|(read, told)| Some((read, told?)));
+        let told: Vec<_> = told
+            .map(|(read, (aggregate_type, event_type, reason))| {
+                (aggregate_type, read.event.followed_by(event_type, reason), trace_of(read.entry))
+            })
+            .collect();
+        let events: Vec<_> = told
+            .iter()
+            .map(|(aggregate_type, event, headers)| {
+                let new =
+                    NewEvent::new(aggregate_type, &event.aggregate_id, &event.event_type, event);
+                NewEvent { headers: headers.clone(), ..new.id(event.event_id) }
+            })
+            .collect();
+        self.outbox.write_many(transaction, &events).await?;
+        Ok(())
+    }
+}

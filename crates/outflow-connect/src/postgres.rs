@@ -1,0 +1,260 @@
+//! Connections to Postgres with every limit set: what tokio-postgres and deadpool leave unlimited
+//! by default.
+
+mod address;
+pub mod blockers;
+mod error;
+mod hosts;
+mod parameters;
+mod passfile;
+mod pool;
+mod pooler;
+pub mod scoped;
+mod trouble;
+mod writable;
+
+use std::fmt;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use tokio::time::timeout;
+use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
+use tokio_postgres::tls::MakeTlsConnect;
+use tokio_postgres::{Client, Config, Socket};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use crate::tls::{self, Verify};
+use address::Address;
+use hosts::First;
+
+pub use address::{MODE, Mode, NAMES, files, has_parameter, with_parameter};
+use error::is_read_only;
+
+pub use error::{describe, describe_pool, is_insecure, is_outage, is_refused, is_refused_by_pool};
+pub use pool::{pool, pool_of_own_sessions};
+pub use pooler::{POOLED, UNPOOLED, shares_sessions};
+pub use trouble::{Trouble, classify, classify_state};
+pub use writable::takes_no_writes;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// A dead host is noticed after idle + interval × retries = 25 s without an answer, unsent data
+/// after 15 s.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+const KEEPALIVE_RETRIES: u32 = 3;
+const TCP_USER_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long to wait for a free connection of a pool.
+const WAIT_TIMEOUT: Duration = Duration::from_secs(5);
+const NO_PASSWORD: &str = "the server asks for a password and the address has none: add it \
+    (postgres://user:PASSWORD@host/database, or a file of addresses, or PGPASSWORD, or PGPASSFILE)";
+const DEFAULT_PORT: u16 = 5432;
+
+/// What every session of ours relies on, whatever the database or the role presets. Lines of
+/// `set name = value;`.
+pub const SESSION: &str = include_str!("postgres/session.sql");
+
+/// An address of Postgres that cannot be used. Holds no part of the address: it may be a secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct BadUrl(String);
+
+/// Drives a session; see [`Server::connect`].
+pub type Connection =
+    tokio_postgres::Connection<Socket, <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream>;
+
+/// Where Postgres is and how it is reached: host, user, TLS, limits. Certificates were read when it
+/// was made.
+#[derive(Clone)]
+pub struct Server {
+    config: Config,
+    mode: Mode,
+    is_verified: bool,
+    tls: MakeRustlsConnect,
+    client: rustls::ClientConfig,
+    first: First,
+}
+
+/// Parses a connection string with libpq's parameters for TLS, and sets keepalives and timeouts
+/// where it has none.
+///
+/// `sslmode` is disable, prefer (the default), require, verify-ca or verify-full, with
+/// `sslrootcert`, `sslcert` and `sslkey`. From `require` on, a server without TLS is not connected
+/// to; `prefer` takes what it gets.
+///
+/// # Errors
+/// [`BadUrl`] says what is wrong, without repeating the address.
+pub fn server(url: &SecretString, application_name: &str) -> Result<Server, BadUrl> {
+    const EXPECTED: &str =
+        "expected postgres://user[:password]@host[:port]/database[?sslmode=verify-full]";
+    let address = Address::parse(url.expose_secret()).map_err(BadUrl)?;
+    let mut config: Config =
+        address.rest.parse().map_err(|error| BadUrl(unfit(&error, EXPECTED)))?;
+    if config.get_hosts().is_empty() {
+        return Err(BadUrl(EXPECTED.to_owned()));
+    }
+    // As libpq: a socket of this machine needs no TLS, and Postgres offers none on it.
+    let is_local = config.get_hosts().iter().all(|host| matches!(host, Host::Unix(_)));
+    let mode = if is_local { Mode::Disable } else { address.mode };
+    config.ssl_mode(match mode {
+        Mode::Disable => SslMode::Disable,
+        Mode::Prefer => SslMode::Prefer,
+        Mode::Require | Mode::VerifyCa | Mode::VerifyFull => SslMode::Require,
+    });
+    // What the address says counts.
+    config.connect_timeout(config.get_connect_timeout().copied().unwrap_or(CONNECT_TIMEOUT));
+    config.tcp_user_timeout(config.get_tcp_user_timeout().copied().unwrap_or(TCP_USER_TIMEOUT));
+    config.keepalives_interval(config.get_keepalives_interval().unwrap_or(KEEPALIVE_INTERVAL));
+    config.keepalives_retries(config.get_keepalives_retries().unwrap_or(KEEPALIVE_RETRIES));
+    if config.get_keepalives_idle() == Config::new().get_keepalives_idle() {
+        config.keepalives_idle(KEEPALIVE_IDLE);
+    }
+    config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+    if config.get_application_name().is_none() {
+        config.application_name(application_name);
+    }
+    passfile::add(&mut config, address.passfile.as_deref()).map_err(BadUrl)?;
+    let is_verified = address.verify() != Verify::Nothing;
+    let client = tls::client(address.verify(), &address.files, &NAMES).map_err(BadUrl)?;
+    Ok(Server {
+        config,
+        mode,
+        is_verified,
+        tls: MakeRustlsConnect::new(client.clone()),
+        client,
+        first: First::default(),
+    })
+}
+
+/// Why tokio-postgres does not take an address. Of what it says only the name of a parameter that
+/// it knows is no part of it.
+fn unfit(error: &tokio_postgres::Error, expected: &str) -> String {
+    use std::error::Error as _;
+    let said = error.source().map(ToString::to_string).unwrap_or_default();
+    let said =
+        said.strip_prefix("invalid value for option `").and_then(|rest| rest.strip_suffix('`'));
+    match said {
+        Some(name) => format!("{name} has a value that cannot be used; {expected}"),
+        None => expected.to_owned(),
+    }
+}
+
+impl Server {
+    /// The same, under another name in `pg_stat_activity`.
+    #[must_use]
+    pub fn named(&self, application_name: &str) -> Self {
+        let mut other = self.clone();
+        other.config.application_name(application_name);
+        other
+    }
+
+    /// Opens a session on the first host that gives one which may write. The connection must be
+    /// polled for it to make progress. Each host but the last has `connect_timeout`; the last has
+    /// the time that the caller gives it, for which [`Server::connect_timeout`] is the measure.
+    ///
+    /// # Errors
+    /// The last host's, as tokio-postgres; [`describe`] puts them in words.
+    pub async fn connect(&self) -> Result<(Client, Connection), tokio_postgres::Error> {
+        let mut order = self.first.order(&self.config);
+        let last = order.pop().unwrap_or(0);
+        for host in order {
+            match timeout(self.host_timeout(), self.connect_to(host)).await {
+                Ok(Ok(session)) => return Ok(session),
+                Ok(Err(error)) => {
+                    tracing::debug!(host, reason = describe(&error), "the next host is tried");
+                }
+                Err(_elapsed) => {
+                    tracing::debug!(host, "no session in time: the next host is tried");
+                }
+            }
+        }
+        self.connect_to(last).await
+    }
+
+    async fn connect_to(&self, host: usize) -> Result<(Client, Connection), tokio_postgres::Error> {
+        let attempt = self.first.attempt(host);
+        let mut config = hosts::alone(&self.config, host);
+        // Boxed: what tokio-postgres keeps while it connects is large.
+        let session = match Box::pin(config.connect(self.tls.clone())).await {
+            Err(refused) if is_read_only(&refused) => {
+                // The server, or only a setting of the database or role? Not asked for at first:
+                // some poolers refuse it.
+                let options = config.get_options().unwrap_or_default();
+                let options = format!("{options} -c default_transaction_read_only=off");
+                config.options(options.trim_start());
+                Box::pin(config.connect(self.tls.clone())).await.map_err(|_same| refused)
+            }
+            outcome => outcome,
+        }?;
+        attempt.succeeded();
+        Ok(session)
+    }
+
+    /// The role that connects; without one in the address that of this process's user, as with
+    /// libpq.
+    pub fn user(&self) -> String {
+        let own = || {
+            nix::unistd::User::from_uid(nix::unistd::geteuid()).ok().flatten().map(|user| user.name)
+        };
+        self.config.get_user().map(str::to_owned).or_else(own).unwrap_or_default()
+    }
+
+    /// How long it may take until one of the hosts has given a session.
+    pub fn connect_timeout(&self) -> Duration {
+        self.host_timeout()
+            .saturating_mul(u32::try_from(hosts::number(&self.config)).unwrap_or(u32::MAX))
+    }
+
+    fn host_timeout(&self) -> Duration {
+        self.config.get_connect_timeout().copied().unwrap_or(CONNECT_TIMEOUT)
+    }
+
+    /// How far TLS is asked for.
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// Whether the authority of the server's certificate is verified.
+    pub fn is_verified(&self) -> bool {
+        self.is_verified
+    }
+
+    /// What connections over TLS are made with.
+    pub fn tls(&self) -> &rustls::ClientConfig {
+        &self.client
+    }
+
+    /// The hosts with their ports, in the order in which they are tried. Sockets of this machine
+    /// are left out.
+    pub fn hosts(&self) -> Vec<(String, u16)> {
+        let ports = self.config.get_ports();
+        let port =
+            |index: usize| ports.get(index).or(ports.first()).copied().unwrap_or(DEFAULT_PORT);
+        let name = |(index, host): (usize, &Host)| match host {
+            Host::Tcp(name) => Some((name.clone(), port(index))),
+            Host::Unix(_) => None,
+        };
+        self.config.get_hosts().iter().enumerate().filter_map(name).collect()
+    }
+
+    /// `host:port`, or several of them.
+    pub fn place(&self) -> String {
+        let hosts: Vec<String> =
+            self.hosts().iter().map(|(host, port)| format!("{host}:{port}")).collect();
+        if hosts.is_empty() { "a socket of this machine".to_owned() } else { hosts.join(", ") }
+    }
+}
+
+/// The address may hold a password.
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("place", &self.place())
+            .field("mode", &self.mode)
+            .finish_non_exhaustive()
+    }
+}
+
+/// [`SESSION`], and after it the `set` statements of one kind of session.
+pub fn session(own: &str) -> String {
+    [SESSION, own].concat()
+}

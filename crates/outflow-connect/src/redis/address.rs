@@ -1,0 +1,315 @@
+//! An address of Redis: one server, a cluster, or the master that sentinels name, with the
+//! parameters for TLS that redis-py has, which fred does not know.
+
+use std::path::PathBuf;
+
+use secrecy::{ExposeSecret as _, SecretString};
+use url::Url;
+
+use super::place::Place;
+use super::{BadUrl, Redis};
+use crate::address;
+use crate::tls::{self, Files, Names, Verify};
+
+/// What the certificates' parameters are called.
+pub const NAMES: Names =
+    Names { authorities: "ssl_ca_certs", certificate: "ssl_certfile", key: "ssl_keyfile" };
+pub(super) const EXPECTED: &str = "expected redis://[user:password@]host[:port][/database], or \
+    rediss:// for TLS; \
+    redis-cluster:// or rediss-cluster:// for a cluster, which needs one of its nodes, and more \
+    as ?node=host:port; \
+    redis-sentinel:// or rediss-sentinel:// for the master that sentinels name: one of them, more \
+    as ?node=host:port, and \
+    service_name=NAME";
+const USER_ALONE: &str = "there is a user without a password: a password alone is written with a \
+    colon before it, \
+    redis://:PASSWORD@host, and a user without one as redis://user:@host";
+/// Another node of a cluster, or another sentinel: where to ask when the first one is down.
+const NODE: &str = "node";
+/// What sentinels call their master: redis-py's word for it.
+pub(super) const SERVICE: &str = "service_name";
+/// Who we are to the sentinels, if they ask; user and password of the address are for the master.
+const SENTINEL_USER: &str = "sentinel_username";
+pub(super) const SENTINEL_PASSWORD: &str = "sentinel_password";
+
+/// An address taken apart.
+pub(super) struct Address {
+    /// What is left for fred: without TLS and its parameters.
+    rest: Url,
+    /// What a connection over TLS is made with; `None`: plain text.
+    pub(super) tls: Option<rustls::ClientConfig>,
+    /// The servers that it names: nodes of the cluster, or sentinels. One unless it is of those.
+    pub(super) places: Vec<Place>,
+    pub(super) kind: Kind,
+}
+
+/// What an address leads to.
+pub(super) enum Kind {
+    Server,
+    Cluster,
+    Sentinels(Sentinels),
+}
+
+/// To the master that sentinels know by a name.
+pub(super) struct Sentinels {
+    pub(super) service: String,
+    /// What fred is told of a sentinel, but for its place.
+    rest: Url,
+}
+
+/// What the query of an address says.
+#[derive(Default)]
+struct Parameters {
+    files: Files,
+    nodes: Vec<String>,
+    service: Option<String>,
+    sentinel_user: Option<String>,
+    sentinel_password: Option<String>,
+    /// Names of those that nobody knows.
+    others: Vec<String>,
+}
+
+/// Where servers listen when an address does not say it.
+pub(super) fn default_port(scheme: &str) -> u16 {
+    if scheme.ends_with("-sentinel") { 26_379 } else { 6_379 }
+}
+
+impl Address {
+    /// `rediss://` and its like always verify authority and host name.
+    pub(super) fn parse(url: &SecretString) -> Result<Self, BadUrl> {
+        let text = url.expose_secret();
+        let scheme = text.split("://").next().unwrap_or_default();
+        let (is_tls, of) = match scheme {
+            "redis" => (false, ""),
+            "rediss" => (true, ""),
+            "redis-cluster" => (false, "cluster"),
+            "rediss-cluster" => (true, "cluster"),
+            "redis-sentinel" => (false, "sentinel"),
+            "rediss-sentinel" => (true, "sentinel"),
+            _ => return Err(BadUrl(EXPECTED.to_owned())),
+        };
+        address::check(text).map_err(BadUrl)?;
+        if address::Parts::of(text).is_some_and(|parts| parts.has_user_alone()) {
+            return Err(BadUrl(USER_ALONE.to_owned()));
+        }
+        let url = Url::parse(text).map_err(|_hidden| BadUrl(EXPECTED.to_owned()))?;
+        let given = Parameters::of(&url);
+        given.check(of)?;
+        if !is_tls && given.files != Files::default() {
+            return Err(BadUrl(format!(
+                "{} and the like are used with rediss:// only",
+                NAMES.authorities
+            )));
+        }
+        if of == "cluster" && !matches!(url.path().trim_matches('/'), "" | "0") {
+            return Err(BadUrl(
+                "a cluster has database 0 only; leave the database out of the address".to_owned(),
+            ));
+        }
+        if !matches!(url.path(), "" | "/") && url.path().trim_matches('/').parse::<u32>().is_err() {
+            return Err(BadUrl(format!("the database is no number; {EXPECTED}")));
+        }
+        let mut places = vec![Place::of(&url).ok_or_else(|| BadUrl(EXPECTED.to_owned()))?];
+        for node in &given.nodes {
+            // Not repeated: somebody may have put a password there.
+            let is_fine = |place: &Place| !place.host.contains(['@', '/']);
+            let bad = || {
+                BadUrl(format!(
+                    "a {NODE} cannot be used: expected {NODE}=host:port, without user and password"
+                ))
+            };
+            let place = Place::parse(node, "").filter(is_fine).ok_or_else(bad)?;
+            if !places.contains(&place) {
+                places.push(place);
+            }
+        }
+        let tls = is_tls
+            .then(|| tls::client(Verify::AuthorityAndName, &given.files, &NAMES).map_err(BadUrl))
+            .transpose()?;
+        // Not set_scheme: it takes no other scheme of an unknown kind.
+        let rest = text.replacen(scheme, "redis", 1);
+        let mut rest = Url::parse(&rest).map_err(|_hidden| BadUrl(EXPECTED.to_owned()))?;
+        rest.set_query(None);
+        // The one that a connection begins with: SELECT, which a user may lack, is not needed for
+        // it.
+        if rest.path().trim_matches('/') == "0" {
+            rest.set_path("");
+        }
+        let kind = match (of, given.service) {
+            ("sentinel", Some(service)) => {
+                let mut rest = rest.clone();
+                rest.set_path("");
+                // As in `put`.
+                let _ = rest.set_username(given.sentinel_user.as_deref().unwrap_or_default());
+                let _ = rest.set_password(given.sentinel_password.as_deref());
+                Kind::Sentinels(Sentinels { service, rest })
+            }
+            ("cluster", _) => Kind::Cluster,
+            _ => Kind::Server,
+        };
+        Ok(Self { rest, tls, places, kind })
+    }
+
+    /// What fred is told: the server that the address names, or another one with its user, password
+    /// and database.
+    pub(super) fn at(&self, place: Option<&Place>) -> String {
+        let mut url = self.rest.clone();
+        if let Some(place) = place {
+            put(&mut url, place);
+        }
+        url.to_string()
+    }
+}
+
+impl Sentinels {
+    /// What fred is told of one of them.
+    pub(super) fn at(&self, place: &Place) -> String {
+        let mut url = self.rest.clone();
+        put(&mut url, place);
+        url.to_string()
+    }
+}
+
+impl Parameters {
+    fn of(url: &Url) -> Self {
+        let mut given = Self::default();
+        for (name, value) in url.query_pairs() {
+            let file =
+                Some(PathBuf::from(value.as_ref())).filter(|file| !file.as_os_str().is_empty());
+            let text = Some(value.as_ref().to_owned()).filter(|text| !text.is_empty());
+            match name.as_ref() {
+                name if name == NAMES.authorities => given.files.authorities = file,
+                name if name == NAMES.certificate => given.files.certificate = file,
+                name if name == NAMES.key => given.files.key = file,
+                NODE => given.nodes.push(value.into_owned()),
+                SERVICE => given.service = text,
+                SENTINEL_USER => given.sentinel_user = text,
+                SENTINEL_PASSWORD => given.sentinel_password = text,
+                other => given.others.push(other.to_owned()),
+            }
+        }
+        given
+    }
+
+    /// Whether they make sense for a server (`of` is empty), a cluster, or sentinels.
+    fn check(&self, of: &str) -> Result<(), BadUrl> {
+        if let Some(other) = self.others.first() {
+            let other = shown(other);
+            let Names { authorities, certificate, key } = NAMES;
+            return Err(BadUrl(format!(
+                "unknown parameter{other}; known ones are {authorities}, {certificate}, {key}, \
+                    {NODE} for a cluster or \
+                 sentinels, and for sentinels {SERVICE}, {SENTINEL_USER} and {SENTINEL_PASSWORD}"
+            )));
+        }
+        if of.is_empty() && !self.nodes.is_empty() {
+            return Err(BadUrl(format!(
+                "{NODE} is used with redis-cluster:// and redis-sentinel:// only"
+            )));
+        }
+        let for_sentinels = [
+            (SERVICE, &self.service),
+            (SENTINEL_USER, &self.sentinel_user),
+            (SENTINEL_PASSWORD, &self.sentinel_password),
+        ];
+        match (of, &self.service) {
+            ("sentinel", None) => Err(BadUrl(format!(
+                "redis-sentinel:// needs {SERVICE}=NAME, what the sentinels call their master \
+                    (SENTINEL MASTERS lists them)"
+            ))),
+            ("sentinel", Some(_)) => Ok(()),
+            _ => match for_sentinels.into_iter().find(|(_, given)| given.is_some()) {
+                Some((name, _)) => {
+                    Err(BadUrl(format!("{name} is used with redis-sentinel:// only")))
+                }
+                None => Ok(()),
+            },
+        }
+    }
+}
+
+/// A name that may be repeated. Anything else may be the end of a password.
+fn shown(name: &str) -> String {
+    let is_name = name.len() <= 40 && name.chars().all(|c| c.is_ascii_alphabetic() || c == '_');
+    if is_name { format!(" {name:?}") } else { " (not repeated here)".to_owned() }
+}
+
+fn put(url: &mut Url, place: &Place) {
+    // Both fail only for an address without a host, which `parse` refuses.
+    let _ = url.set_host(Some(&place.bracketed()));
+    let _ = url.set_port(Some(place.port));
+}
+
+impl Redis {
+    /// Checks an address without connecting.
+    ///
+    /// # Errors
+    /// [`BadUrl`] says what is wrong with it, without repeating it.
+    pub fn check_url(url: &SecretString) -> Result<(), BadUrl> {
+        Address::parse(url).map(drop)
+    }
+
+    /// Where an address leads, without user and password: `host:port/database`; `host:port/cluster`
+    /// with the first node that it names, `host:port/service/database` with the first sentinel.
+    pub fn place(url: &SecretString) -> String {
+        let (Some(place), Ok(parsed)) = (Place::of_text(url), Url::parse(url.expose_secret()))
+        else {
+            return String::new();
+        };
+        let database = match parsed.path().trim_matches('/') {
+            "" => "0",
+            database => database,
+        };
+        match Parameters::of(&parsed).service {
+            Some(service) => format!("{place}/{service}/{database}"),
+            None if Self::is_cluster_url(url) => format!("{place}/cluster"),
+            None => format!("{place}/{database}"),
+        }
+    }
+
+    /// Host and port of an address; for a cluster those of the first node that it names.
+    pub fn host(url: &SecretString) -> Option<(String, u16)> {
+        Place::of_text(url).map(|Place { host, port }| (host, port))
+    }
+
+    /// Whether it is the address of a cluster.
+    pub fn is_cluster_url(url: &SecretString) -> bool {
+        ["redis-cluster://", "rediss-cluster://"]
+            .iter()
+            .any(|scheme| url.expose_secret().starts_with(scheme))
+    }
+
+    /// What connections to an address are made with; `None` for plain text.
+    ///
+    /// # Errors
+    /// [`BadUrl`] when the address cannot be used.
+    pub fn tls(url: &SecretString) -> Result<Option<rustls::ClientConfig>, BadUrl> {
+        Address::parse(url).map(|address| address.tls)
+    }
+}
+
+/// The files that an address names.
+pub fn files(url: &SecretString) -> Vec<PathBuf> {
+    Url::parse(url.expose_secret())
+        .map(|url| Parameters::of(&url).files.paths())
+        .unwrap_or_default()
+}
+
+/// Whether an address has a parameter.
+pub fn has_parameter(url: &SecretString, name: &str) -> bool {
+    Url::parse(url.expose_secret())
+        .is_ok_and(|url| url.query_pairs().any(|(known, _)| known == name))
+}
+
+/// An address with one more parameter, which counts if it was there before.
+pub fn with_parameter(url: &SecretString, name: &str, value: &str) -> SecretString {
+    // One that cannot be understood is refused later.
+    let Ok(mut longer) = Url::parse(url.expose_secret()) else {
+        return SecretString::from(url.expose_secret());
+    };
+    longer.query_pairs_mut().append_pair(name, value);
+    SecretString::from(longer.to_string())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,96 @@
+//! Where a server listens, as addresses, nodes of a cluster and sentinels write it. Pure.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use secrecy::{ExposeSecret as _, SecretString};
+use url::Url;
+
+use super::address::default_port;
+
+/// Where one server listens.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Place {
+    pub(super) host: String,
+    pub(super) port: u16,
+}
+
+impl Place {
+    /// `host:port`, also with an IPv6 address in brackets or without. Nothing before the colon, or
+    /// a question mark, stands for `own_host`: a node that does not know its own name.
+    pub(super) fn parse(text: &str, own_host: &str) -> Option<Self> {
+        let (host, port) = text.rsplit_once(':')?;
+        let host = match host.trim_matches(['[', ']']) {
+            "" | "?" => own_host,
+            host => host,
+        };
+        let port = port.parse().ok().filter(|port| *port > 0)?;
+        (!host.is_empty()).then(|| Self { host: host.to_owned(), port })
+    }
+
+    /// The host as addresses have it: an IPv6 address in brackets.
+    pub(super) fn bracketed(&self) -> Cow<'_, str> {
+        if self.host.contains(':') {
+            format!("[{}]", self.host).into()
+        } else {
+            self.host.as_str().into()
+        }
+    }
+
+    pub(super) fn of_text(url: &SecretString) -> Option<Self> {
+        Self::of(&Url::parse(url.expose_secret()).ok()?)
+    }
+
+    pub(super) fn of(url: &Url) -> Option<Self> {
+        let host = url.host_str()?.trim_matches(['[', ']']).to_owned();
+        Some(Self { host, port: url.port().unwrap_or_else(|| default_port(url.scheme())) })
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.bracketed(), self.port)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_is_understood_as_nodes_write_it() {
+        let table = [
+            ("10.0.0.1:6379", Some("10.0.0.1:6379")),
+            ("redis-2.redis:6380", Some("redis-2.redis:6380")),
+            ("::1:6379", Some("[::1]:6379")),
+            (":6381", Some("own:6381")),
+            ("?:6381", Some("own:6381")),
+            ("host", None),
+            ("host:0", None),
+        ];
+        for (text, expected) in table {
+            assert_eq!(
+                Place::parse(text, "own").map(|place| place.to_string()).as_deref(),
+                expected,
+                "{text}"
+            );
+        }
+        assert_eq!(table.len(), 7);
+    }
+
+    #[test]
+    fn a_sentinel_has_a_port_of_its_own() {
+        let table = [
+            ("redis://h", "h:6379"),
+            ("rediss-sentinel://h", "h:26379"),
+            ("redis-sentinel://[::1]:7", "[::1]:7"),
+        ];
+        for (url, expected) in table {
+            assert_eq!(
+                Place::of_text(&SecretString::from(url)).map(|place| place.to_string()).as_deref(),
+                Some(expected)
+            );
+        }
+        assert_eq!(table.len(), 3);
+    }
+}

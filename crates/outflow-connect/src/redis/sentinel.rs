@@ -1,0 +1,313 @@
+//! The master that sentinels name: asks all of them, every second, and goes where the newest answer
+//! says.
+//!
+//! A sentinel knows the number of the fail-over that it heard of last (`config-epoch`). Of several
+//! answers the one with the highest counts, as it does among themselves: one that was cut off from
+//! the others names a master of the past. The sentinels that the address names are asked for ever;
+//! where they say that others listen is not used, because from outside of their network that may
+//! lead nowhere.
+//!
+//! When another master is named, the old one is left at once, even if it still answers: what it
+//! acknowledges from then on will be thrown away. Commands on their way there are their callers'
+//! doubt, as with every connection that is lost; nothing is sent again.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::address::{Address, Kind, SENTINEL_PASSWORD, SERVICE};
+use super::place::Place;
+use super::{Args, BadUrl, Failure, Node, PATIENCE, Patience, Reply};
+
+/// How often the sentinels are asked while all is well, and while there is no master.
+const ROUND: Duration = Duration::from_secs(1);
+const ROUND_WITHOUT_MASTER: Duration = Duration::from_millis(100);
+/// How long one answer may take.
+const ANSWER: Patience = Patience { timeout: Duration::from_secs(1), ..PATIENCE };
+
+/// What a reason ends with that waiting does not help against.
+pub const CORRECTABLE: [&str; 4] = [SERVICE, SENTINEL_PASSWORD, NO_SENTINEL, FORBIDDEN];
+const NO_SENTINEL: &str =
+    "let the address begin with redis://, or name sentinels (usually on port 26379)";
+const FORBIDDEN: &str = "allow +sentinel|master to its user there";
+
+/// A connection to the master, whichever it is.
+pub(super) struct Sentinel {
+    /// The master, or why there is none.
+    master: watch::Receiver<Result<Node, Failure>>,
+    stop: DropGuard,
+}
+
+/// Asks the sentinels and connects to whom they name.
+struct Watcher {
+    address: Address,
+    service: String,
+    name: String,
+    sentinels: Vec<Node>,
+    named: Option<Named>,
+    master: watch::Sender<Result<Node, Failure>>,
+}
+
+/// Whom they named last.
+struct Named {
+    place: Place,
+    node: Node,
+    /// It was asked, and is no replica.
+    is_master: bool,
+}
+
+/// What one of them says.
+#[derive(Debug, PartialEq, Eq)]
+struct Answer {
+    epoch: i64,
+    place: Place,
+}
+
+impl Sentinel {
+    /// Starts to ask in the background.
+    pub(super) fn new(address: Address, name: &str) -> Result<Self, BadUrl> {
+        let Kind::Sentinels(rest) = &address.kind else {
+            return Err(BadUrl("no address of sentinels".to_owned()));
+        };
+        let open = |place: &Place| {
+            Node::open(&rest.at(place), address.tls.clone(), &format!("sentinel {place}"), name)
+        };
+        let sentinels = address.places.iter().map(open).collect::<Result<_, _>>()?;
+        let service = rest.service.clone();
+        let (tell, master) =
+            watch::channel(Err(Failure::NotSent("the sentinels have not answered yet".to_owned())));
+        let stop = CancellationToken::new();
+        let watcher = Watcher {
+            address,
+            service,
+            name: name.to_owned(),
+            sentinels,
+            named: None,
+            master: tell,
+        };
+        tokio::spawn(watcher.run(stop.clone()));
+        Ok(Self { master, stop: stop.drop_guard() })
+    }
+
+    /// The master. Its connection may just have been lost.
+    pub(super) fn master(&self) -> Result<Node, Failure> {
+        self.master.borrow().clone()
+    }
+
+    pub(super) async fn ready(&self, limit: Duration) -> Result<(), Failure> {
+        let mut master = self.master.clone();
+        let connected = async {
+            loop {
+                let named = master.borrow_and_update().clone();
+                let ready = async {
+                    match &named {
+                        Ok(node) => node.ready(limit).await,
+                        Err(_nobody) => std::future::pending().await,
+                    }
+                };
+                tokio::select! {
+                    ready = ready => return ready,
+                    changed = master.changed() => {
+                        if changed.is_err() {
+                            return self.master().map(drop);
+                        }
+                    }
+                }
+            }
+        };
+        match timeout(limit, connected).await {
+            Ok(outcome) => outcome,
+            Err(_elapsed) => self.master().map(drop),
+        }
+    }
+
+    /// Closes all connections.
+    pub(super) async fn close(&self) {
+        self.stop.token().cancel();
+        let mut master = self.master.clone();
+        while master.changed().await.is_ok() {}
+    }
+}
+
+impl Watcher {
+    async fn run(mut self, stop: CancellationToken) {
+        loop {
+            let round = async {
+                match self.ask().await {
+                    Ok(place) => self.follow(place).await,
+                    Err(failure) if self.named.is_none() => self.tell(Err(failure)),
+                    // While they are away the master is where it was.
+                    Err(failure) => {
+                        tracing::debug!(service = self.service, %failure, "no sentinel answers");
+                    }
+                }
+                let is_well = self
+                    .named
+                    .as_ref()
+                    .is_some_and(|named| named.is_master && named.node.is_connected());
+                tokio::time::sleep(if is_well { ROUND } else { ROUND_WITHOUT_MASTER }).await;
+            };
+            tokio::select! {
+                () = round => {}
+                () = stop.cancelled() => break,
+            }
+        }
+        let nodes = self.sentinels.into_iter().chain(self.named.map(|named| named.node));
+        join_all(nodes.map(Node::close)).await;
+    }
+
+    /// Where the newest answer says that the master is.
+    async fn ask(&self) -> Result<Place, Failure> {
+        let answers = join_all(self.sentinels.iter().map(|sentinel| self.answer(sentinel))).await;
+        let (answers, failures): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
+        if let Some(newest) = answers.into_iter().flatten().max_by_key(|answer| answer.epoch) {
+            return Ok(newest.place);
+        }
+        let reasons: Vec<String> = failures.into_iter().filter_map(Result::err).collect();
+        // What can be corrected matters more than who is away.
+        let said =
+            reasons.iter().find(|reason| CORRECTABLE.iter().any(|name| reason.ends_with(name)));
+        Err(Failure::NotSent(said.cloned().unwrap_or_else(|| reasons.join("; "))))
+    }
+
+    async fn answer(&self, sentinel: &Node) -> Result<Answer, String> {
+        let asked = async {
+            if sentinel.is_connecting() {
+                sentinel.ready(ANSWER.timeout).await?;
+            }
+            sentinel.send("SENTINEL", Args::from(["MASTER", &self.service]), ANSWER).await
+        };
+        match asked.await {
+            Ok(reply) => Answer::parse(&reply).ok_or_else(|| {
+                format!("{}: an answer without ip, port and config-epoch", sentinel.place)
+            }),
+            Err(Failure::NotSent(reason)) if reason.contains("NOAUTH") => Err(format!(
+                "{reason}; give sentinel_username, if there are users, and sentinel_password"
+            )),
+            Err(Failure::NotSent(reason)) => Err(reason),
+            Err(Failure::Refused(reason)) if reason.contains("No such master") => Err(format!(
+                "{} knows no master {:?}; correct {SERVICE}",
+                sentinel.place, self.service
+            )),
+            Err(Failure::Refused(reason)) if reason.contains("unknown command") => {
+                Err(format!("{} is no sentinel but a Redis server; {NO_SENTINEL}", sentinel.place))
+            }
+            Err(Failure::Refused(reason)) if reason.starts_with("NOPERM") => {
+                Err(format!("{}: {reason}; {FORBIDDEN}", sentinel.place))
+            }
+            Err(Failure::Refused(reason) | Failure::Unknown(reason)) => {
+                Err(format!("{}: {reason}", sentinel.place))
+            }
+        }
+    }
+
+    /// Connects to whom they name; it is used as soon as it says itself that it is a master.
+    async fn follow(&mut self, place: Place) {
+        if let Some(old) = self.named.take_if(|old| old.place != place) {
+            tracing::warn!(service = self.service, old = %old.place, new = %place, "the sentinels \
+                name another master");
+            self.tell(Err(Failure::NotSent(format!(
+                "{place}: the new master is not connected yet"
+            ))));
+            // What is on its way there may keep it for a while.
+            tokio::spawn(old.node.close());
+        }
+        if self.named.is_none() {
+            let what = format!("{place}/{}", self.service);
+            match Node::open(
+                &self.address.at(Some(&place)),
+                self.address.tls.clone(),
+                &what,
+                &self.name,
+            ) {
+                Ok(node) => self.named = Some(Named { place, node, is_master: false }),
+                Err(error) => return self.tell(Err(Failure::NotSent(error.to_string()))),
+            }
+        }
+        let Some(named) = self.named.as_mut().filter(|named| !named.is_master) else { return };
+        let outcome = named.role().await;
+        named.is_master = outcome.is_ok();
+        let told = outcome.map(|()| named.node.clone());
+        self.tell(told);
+    }
+
+    fn tell(&self, master: Result<Node, Failure>) {
+        drop(self.master.send_replace(master));
+    }
+}
+
+impl Named {
+    /// Whether it is a master: one that was just demoted takes reads and no writes.
+    async fn role(&self) -> Result<(), Failure> {
+        if self.node.is_connecting() {
+            self.node.ready(ANSWER.timeout).await?;
+        }
+        let role = match self.node.send("ROLE", Args::default(), ANSWER).await {
+            Ok(reply) => reply.items().first().and_then(Reply::string).unwrap_or_default(),
+            // Whoever may not ask is told by the first write.
+            Err(Failure::Refused(_)) => return Ok(()),
+            Err(failure) => return Err(failure),
+        };
+        if role == "master" {
+            return Ok(());
+        }
+        Err(Failure::NotSent(format!(
+            "{}: the sentinels name it, but it is a {role}; a fail-over may be under way",
+            self.node.place
+        )))
+    }
+}
+
+impl Answer {
+    /// Field, value, field, value …
+    fn parse(reply: &Reply) -> Option<Self> {
+        let field = |name: &str| {
+            let pair = reply
+                .items()
+                .chunks_exact(2)
+                .find(|pair| pair[0].text().is_some_and(|text| text == name))?;
+            Some(&pair[1])
+        };
+        let (host, port) = (field("ip")?.string()?, u16::try_from(field("port")?.int()?).ok()?);
+        Some(Self { epoch: field("config-epoch")?.int()?, place: Place { host, port } })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_a_place_and_its_epoch() {
+        let of = |words: &[&str]| {
+            Reply::List(words.iter().map(|word| Reply::Text((*word).to_owned().into())).collect())
+        };
+        let whole = of(&[
+            "name",
+            "orders",
+            "ip",
+            "::1",
+            "port",
+            "6379",
+            "flags",
+            "master",
+            "config-epoch",
+            "7",
+        ]);
+        let place = Place { host: "::1".to_owned(), port: 6379 };
+        assert_eq!(Answer::parse(&whole), Some(Answer { epoch: 7, place }));
+        let table = [
+            of(&[]),
+            of(&["ip", "h", "port", "6379"]),
+            of(&["ip", "h", "port", "65536", "config-epoch", "7"]),
+            Reply::Nil,
+        ];
+        for reply in &table {
+            assert_eq!(Answer::parse(reply), None, "{reply:?}");
+        }
+        assert_eq!(table.len(), 4);
+    }
+}

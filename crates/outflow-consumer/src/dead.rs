@@ -1,0 +1,210 @@
+//! The dead letters of a stream: looked at, put back, discarded.
+
+use jiff::Timestamp;
+use secrecy::SecretString;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::EntryId;
+use outflow_connect::redis::{Args, BadUrl, Failure, Redis, Reply, Script};
+
+/// Dead letters read at a time.
+const PAGE: usize = 200;
+/// What was added to an entry begins with this.
+const ADDED: &str = "dead_";
+
+/// A dead-letter stream.
+#[derive(Debug)]
+pub struct DeadLetters {
+    pub(super) redis: Redis,
+    pub(super) stream: String,
+    replay: Script,
+}
+
+/// One entry of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DeadLetter {
+    /// Its id in the dead-letter stream.
+    pub id: String,
+    /// When it died.
+    pub died_at: Option<Timestamp>,
+    /// Where it came from; empty if the entry does not say so (it was not put there by us).
+    pub stream: String,
+    /// Its id there.
+    pub entry_id: String,
+    /// The group that could not handle it.
+    pub group: String,
+    /// How often it was attempted.
+    pub attempts: u32,
+    /// What went wrong.
+    pub error: String,
+    /// The fields that it had in its stream; values that are no text with replacement characters.
+    pub fields: Map<String, Value>,
+}
+
+/// Which dead letters are meant. The default is all of them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DeadFilter {
+    /// Only these.
+    pub ids: Option<Vec<EntryId>>,
+    /// Whose error has these words in it, in any case.
+    pub reason: Option<String>,
+    /// Of this type: the value of the field `type`.
+    pub kind: Option<String>,
+    /// With this key: the value of the field `key`.
+    pub key: Option<String>,
+    /// That this group could not handle.
+    pub group: Option<String>,
+    /// That died then or later.
+    pub since: Option<Timestamp>,
+    /// That died before then.
+    pub until: Option<Timestamp>,
+    /// The oldest so many.
+    pub limit: Option<usize>,
+}
+
+impl DeadFilter {
+    /// Whether it chooses by anything but a number of letters.
+    pub fn is_empty(&self) -> bool {
+        *self == Self { limit: self.limit, ..Self::default() }
+    }
+
+    /// Whether a letter is meant, apart from the limit.
+    fn lets_through(&self, letter: &DeadLetter) -> bool {
+        let field = |name: &str, wanted: &Option<String>| {
+            let found = || letter.fields.get(name).and_then(Value::as_str);
+            wanted.as_deref().is_none_or(|wanted| found() == Some(wanted))
+        };
+        let reason = self.reason.as_ref().map(|reason| reason.to_lowercase());
+        let died = letter.id.parse::<EntryId>().ok().and_then(EntryId::appended_at);
+        self.ids.as_ref().is_none_or(|ids| ids.iter().any(|id| id.to_string() == letter.id))
+            && reason.is_none_or(|reason| letter.error.to_lowercase().contains(&reason))
+            && field("type", &self.kind)
+            && field("key", &self.key)
+            && self.group.as_ref().is_none_or(|group| *group == letter.group)
+            && self.until.is_none_or(|until| died.is_some_and(|died| died < until))
+    }
+}
+
+/// What became of a dead letter that was to be put back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Replayed {
+    /// It is in its stream, under this id.
+    As(String),
+    /// It is not there any more.
+    Gone,
+    /// It was too wide to be kept whole, so that it cannot be put back.
+    NotWhole,
+}
+
+impl DeadLetters {
+    /// Starts to connect.
+    ///
+    /// # Errors
+    /// [`BadUrl`] when the address of Redis cannot be used.
+    pub fn open(url: &SecretString, stream: &str) -> Result<Self, BadUrl> {
+        let redis = Redis::open(url, "outflow-dead-letters")?;
+        Ok(Self {
+            redis,
+            stream: stream.to_owned(),
+            replay: Script::new(include_str!("replay.lua")),
+        })
+    }
+
+    /// Waits until the connection stands, at most `limit`.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub async fn ready(&self, limit: std::time::Duration) -> Result<(), Failure> {
+        self.redis.ready(limit).await
+    }
+
+    /// Those that the filter lets through, the oldest first.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub async fn list(&self, filter: &DeadFilter) -> Result<Vec<DeadLetter>, Failure> {
+        let limit = filter.limit.unwrap_or(usize::MAX);
+        let mut from = filter
+            .since
+            .map_or_else(|| "-".to_owned(), |since| since.as_millisecond().max(0).to_string());
+        let mut found = Vec::new();
+        loop {
+            let mut args = Args::from([self.stream.as_str(), &from, "+", "COUNT"]);
+            args.int(i64::try_from(PAGE).unwrap_or(i64::MAX));
+            let reply = self.redis.call("XRANGE", args).await?;
+            let page = reply.items();
+            for entry in page {
+                let letter = letter(entry).ok_or_else(|| {
+                    Failure::Unknown("a reply to XRANGE of an unexpected form".to_owned())
+                })?;
+                from = format!("({}", letter.id);
+                if filter.lets_through(&letter) && found.len() < limit {
+                    found.push(letter);
+                }
+            }
+            if page.len() < PAGE || found.len() >= limit {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// Puts one back at the end of its stream, where every group of it sees it again: one that has
+    /// handled the event must know that (see [`Inbox`](super::Inbox)). It comes after the later
+    /// entries of its key.
+    ///
+    /// # Errors
+    /// See [`Failure`]; also when the letter does not say where it came from.
+    pub async fn replay(&self, letter: &DeadLetter) -> Result<Replayed, Failure> {
+        if letter.stream.is_empty() {
+            return Err(Failure::Refused(format!(
+                "entry {} does not say where it came from (dead_stream)",
+                letter.id
+            )));
+        }
+        let keys = [self.stream.as_str(), &letter.stream];
+        let reply = self.redis.script(&self.replay, &keys, [letter.id.as_str()].into()).await?;
+        Ok(match reply.string() {
+            None => Replayed::Gone,
+            Some(id) if id.is_empty() => Replayed::NotWhole,
+            Some(id) => Replayed::As(id),
+        })
+    }
+
+    /// Deletes one for good. Returns whether it was there.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub async fn discard(&self, letter: &DeadLetter) -> Result<bool, Failure> {
+        let reply = self.redis.call("XDEL", [self.stream.as_str(), &letter.id].into()).await?;
+        Ok(reply.int() == Some(1))
+    }
+}
+
+fn letter(entry: &Reply) -> Option<DeadLetter> {
+    let [id, fields] = entry.items() else { return None };
+    let mut letter = DeadLetter {
+        id: id.string()?,
+        died_at: None,
+        stream: String::new(),
+        entry_id: String::new(),
+        group: String::new(),
+        attempts: 0,
+        error: String::new(),
+        fields: Map::new(),
+    };
+    for pair in fields.items().chunks_exact(2) {
+        let (name, value) = (pair[0].string()?, pair[1].string()?);
+        match name.strip_prefix(ADDED) {
+            None => drop(letter.fields.insert(name, value.into())),
+            Some("at") => letter.died_at = value.parse().ok(),
+            Some("stream") => letter.stream = value,
+            Some("entry_id") => letter.entry_id = value,
+            Some("group") => letter.group = value,
+            Some("attempts") => letter.attempts = value.parse().unwrap_or_default(),
+            Some("error") => letter.error = value,
+            Some(_) => {}
+        }
+    }
+    Some(letter)
+}

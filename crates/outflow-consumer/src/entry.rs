@@ -1,0 +1,175 @@
+//! One entry of a stream, as the relay wrote it and a handler sees it.
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use super::{EntryId, HandlerError};
+
+/// An event, read from a stream in Outflow's `fields` format.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    /// The stream that it was read from.
+    pub stream: String,
+    /// The entry's id in the stream.
+    pub id: EntryId,
+    /// What repetitions of the event are recognised by.
+    pub event_id: String,
+    /// What happened (the field `type`).
+    pub kind: String,
+    /// The ordering key; empty when the entry has none.
+    pub key: String,
+    /// When the event was written to the outbox, if the entry says so.
+    pub time: Option<Timestamp>,
+    /// The payload's bytes: JSON text, unless the outbox holds something else.
+    pub payload: Bytes,
+    /// Metadata such as `traceparent`; empty when the entry has none.
+    pub headers: Map<String, Value>,
+    /// How often it was attempted, this time included: 1 at first. Counted by Redis, so that it
+    /// survives a crash.
+    pub attempts: u32,
+}
+
+/// Why the fields of an entry are not an event.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Malformed {
+    /// A field that every event has is not there.
+    #[error("the entry has no field {0:?}")]
+    Missing(&'static str),
+    /// A field does not hold what it should.
+    #[error("the entry's field {0:?} is not {1}")]
+    Unreadable(&'static str, &'static str),
+}
+
+impl Entry {
+    /// Reads the fields of an entry: names and values in turn. Unknown fields are left out; of a
+    /// repeated one, the first counts.
+    ///
+    /// # Errors
+    /// See [`Malformed`].
+    pub fn read(
+        stream: &str,
+        id: EntryId,
+        fields: &[Bytes],
+        attempts: u32,
+    ) -> Result<Self, Malformed> {
+        let find = |name: &'static str| {
+            fields.chunks_exact(2).find(|pair| pair[0] == name.as_bytes()).map(|pair| &pair[1])
+        };
+        let text = |name: &'static str| match find(name) {
+            Some(bytes) => String::from_utf8(bytes.to_vec())
+                .map(Some)
+                .or(Err(Malformed::Unreadable(name, "UTF-8"))),
+            None => Ok(None),
+        };
+        let required = |name: &'static str| text(name)?.ok_or(Malformed::Missing(name));
+        let time = match text("time")? {
+            Some(time) => {
+                Some(time.parse().or(Err(Malformed::Unreadable("time", "an RFC 3339 time")))?)
+            }
+            None => None,
+        };
+        let headers = match find("headers") {
+            Some(json) => serde_json::from_slice(json)
+                .or(Err(Malformed::Unreadable("headers", "a JSON object")))?,
+            None => Map::new(),
+        };
+        Ok(Self {
+            stream: stream.to_owned(),
+            id,
+            event_id: required("id")?,
+            kind: required("type")?,
+            key: text("key")?.unwrap_or_default(),
+            time,
+            payload: find("payload").cloned().ok_or(Malformed::Missing("payload"))?,
+            headers,
+            attempts,
+        })
+    }
+
+    /// The trace that the event belongs to, from its `traceparent` (W3C Trace Context): 32
+    /// hexadecimal digits.
+    pub fn trace_id(&self) -> Option<&str> {
+        self.headers.get("traceparent")?.as_str()?.split('-').nth(1).filter(|id| id.len() == 32)
+    }
+
+    /// The payload, read as JSON.
+    ///
+    /// # Errors
+    /// [`HandlerError::Permanent`]: a payload that cannot be read now never can.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T, HandlerError> {
+        serde_json::from_slice(&self.payload)
+            .map_err(|error| HandlerError::Permanent(format!("payload: {error}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use jiff::Timestamp;
+
+    use super::{Entry, EntryId, Malformed};
+
+    fn fields(texts: &[&'static str]) -> Vec<Bytes> {
+        texts.iter().map(|text| Bytes::from_static(text.as_bytes())).collect()
+    }
+
+    #[test]
+    fn an_entry_of_the_relay_is_read() {
+        let fields = fields(&[
+            "id",
+            "e1",
+            "type",
+            "T",
+            "key",
+            "k",
+            "time",
+            "2026-01-02T03:04:05.5Z",
+            "payload",
+            "{\"a\":1}",
+            "headers",
+            "{\"traceparent\":\"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\"}",
+            "later",
+            "field",
+        ]);
+        let entry =
+            Entry::read("s", EntryId { ms: 1, number: 0 }, &fields, 3).expect("a whole entry");
+        assert_eq!(
+            (entry.stream.as_str(), entry.event_id.as_str(), entry.kind.as_str()),
+            ("s", "e1", "T")
+        );
+        assert_eq!(
+            (entry.key.as_str(), &entry.payload[..], entry.attempts),
+            ("k", &b"{\"a\":1}"[..], 3)
+        );
+        assert_eq!(entry.time.map(Timestamp::as_millisecond), Some(1_767_323_045_500));
+        assert_eq!(entry.trace_id(), Some("4bf92f3577b34da6a3ce929d0e0e4736"));
+    }
+
+    #[test]
+    fn anything_else_is_named() {
+        let rows: [(&[&'static str], Malformed); 6] = [
+            (&["type", "T", "payload", "{}"], Malformed::Missing("id")),
+            (&["id", "e", "payload", "{}"], Malformed::Missing("type")),
+            (&["id", "e", "type", "T"], Malformed::Missing("payload")),
+            (&["id", "e", "type", "T", "payload"], Malformed::Missing("payload")),
+            (
+                &["id", "e", "type", "T", "payload", "", "time", "now"],
+                Malformed::Unreadable("time", "an RFC 3339 time"),
+            ),
+            (
+                &["id", "e", "type", "T", "payload", "", "headers", "[]"],
+                Malformed::Unreadable("headers", "a JSON object"),
+            ),
+        ];
+        assert_eq!(rows.len(), 6);
+        for (texts, expected) in rows {
+            assert_eq!(
+                Entry::read("s", EntryId::default(), &fields(texts), 1).err(),
+                Some(expected),
+                "{texts:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! Looks after our place in the group of one stream: signs of life, take-over, tidying, gauges.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+use super::Handler;
+use super::group::{Standing, Swept};
+use super::health::Part;
+use super::patience::{Pauses, is_displaced};
+use super::share::{Share, Stream};
+use outflow_connect::redis::Failure;
+
+/// How often to look for what others left, at the longest: entries that were given back should not
+/// lie around.
+const LOOK_LONGEST: Duration = Duration::from_secs(1);
+/// How often the group's standing is asked for.
+const STANDING_INTERVAL: Duration = Duration::from_secs(5);
+/// How often to look for consumers that can be forgotten.
+const FORGET_INTERVAL: Duration = Duration::from_mins(1);
+
+/// How often to show that we live to whoever asks for our name, and Redis to us.
+const PRESENT_INTERVAL: Duration = Duration::from_millis(500);
+/// How long Redis has to answer. Twice in a row without: it is away.
+const PRESENT_PATIENCE: Duration = Duration::from_secs(3);
+/// Steps of a sweep in one go.
+const SWEEP_STEPS: usize = 50;
+
+/// The keeper of one stream.
+pub(super) struct Keeper<H> {
+    pub(super) share: Arc<Share<H>>,
+    pub(super) stream: usize,
+}
+
+/// When each duty comes next.
+struct Duties {
+    heartbeat: Instant,
+    reclaim: Instant,
+    standing: Instant,
+    forget: Instant,
+    /// Redis does not let us tidy up, or set its counter right: said once.
+    is_denied: bool,
+}
+
+impl<H: Handler> Keeper<H> {
+    /// Keeps on, until it is dropped: signs of life are due for as long as a handler works, after a
+    /// stop too.
+    pub(super) async fn run(self) {
+        tokio::join!(self.keep(), self.stay_present());
+    }
+
+    async fn keep(&self) {
+        let claim_idle = self.share.settings.claim_idle;
+        let now = Instant::now();
+        // Others may have been kept from their signs of life by what kept us from ours (a restart
+        // of Redis).
+        let mut duties = Duties {
+            heartbeat: now,
+            reclaim: now + claim_idle / 3,
+            standing: now,
+            forget: now,
+            is_denied: false,
+        };
+        loop {
+            if let Err(failure) = self.look(&mut duties).await {
+                if is_displaced(&failure) {
+                    self.share.displaced(self.stream);
+                }
+                // The reader says it, if it lasts.
+                tracing::debug!(%failure, "no sign of life");
+                duties.reclaim = Instant::now() + claim_idle;
+                duties.heartbeat = Instant::now();
+            }
+            // With jitter, so that the members of a group do not look all at once.
+            let pause = (claim_idle / 6).min(LOOK_LONGEST);
+            tokio::time::sleep(Pauses::between(pause / 2, pause)).await;
+        }
+    }
+
+    /// Answers who asks for our name, and notices when Redis does not answer: frozen, it closes no
+    /// connection.
+    async fn stay_present(&self) {
+        let (stream, part) = (self.stream(), Part::Presence(self.stream));
+        let mut misses = 0_u32;
+        loop {
+            tokio::time::sleep(PRESENT_INTERVAL).await;
+            if !stream.entered.load(Ordering::SeqCst) && misses == 0 {
+                continue;
+            }
+            let silence = match tokio::time::timeout(PRESENT_PATIENCE, stream.group.present()).await
+            {
+                Ok(Ok(was_challenged)) => {
+                    if was_challenged {
+                        let consumer = &self.share.settings.consumer;
+                        tracing::error!(stream = self.share.name(self.stream), %consumer,
+                            "another process asks for our name; give each one of its own");
+                    }
+                    None
+                }
+                Ok(Err(failure)) if is_displaced(&failure) => {
+                    self.share.displaced(self.stream);
+                    None
+                }
+                // It answers.
+                Ok(Err(Failure::Refused(_))) => None,
+                Ok(Err(failure)) => Some(failure.to_string()),
+                Err(_elapsed) => Some(format!("no answer within {PRESENT_PATIENCE:?}")),
+            };
+            match silence {
+                None => {
+                    if std::mem::take(&mut misses) > 1 {
+                        self.share.health.up(part);
+                    }
+                }
+                Some(cause) => {
+                    misses = misses.saturating_add(1);
+                    if misses > 1 {
+                        self.share.health.down(part, &cause);
+                    }
+                }
+            }
+        }
+    }
+
+    fn stream(&self) -> &Stream {
+        &self.share.streams[self.stream]
+    }
+
+    async fn look(&self, duties: &mut Duties) -> Result<(), Failure> {
+        let (stream, settings) = (self.stream(), &self.share.settings);
+        if !stream.entered.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        if due(&mut duties.heartbeat, settings.claim_idle / 3) {
+            let (pending, gone) = stream.group.heartbeat().await?;
+            self.lose(gone);
+            if stream.misses_any(&pending) {
+                tracing::debug!(
+                    stream = self.share.name(self.stream),
+                    "pending entries that are not in hand: read again"
+                );
+                stream.rescan();
+            }
+        }
+        if duties.reclaim <= Instant::now() && !self.share.stop.is_cancelled() {
+            self.reclaim().await?;
+        }
+        if due(&mut duties.standing, STANDING_INTERVAL) {
+            self.note(stream.group.standing(false).await?, &mut duties.is_denied);
+            stream.metrics.dead_letters(stream.group.dead_letters().await?);
+        }
+        if due(&mut duties.forget, FORGET_INTERVAL) {
+            let gone = stream.group.forget(settings.forget_idle).await?;
+            if !gone.is_empty() {
+                tracing::info!(stream = self.share.name(self.stream), consumers = ?gone,
+                    "gone for long with nothing pending: removed from the group");
+            }
+            self.sweep("keys", &mut duties.is_denied).await?;
+            self.sweep("state", &mut duties.is_denied).await?;
+        }
+        Ok(())
+    }
+
+    async fn reclaim(&self) -> Result<(), Failure> {
+        let stream = self.stream();
+        let _turn = stream.turn.lock().await;
+        let reclaimed = stream.group.reclaim(self.share.settings.claim_idle).await?;
+        let name = self.share.name(self.stream);
+        self.lose(reclaimed.gone);
+        if reclaimed.taken > 0 {
+            let (count, from) = (reclaimed.taken, reclaimed.consumers);
+            tracing::info!(
+                stream = name,
+                count,
+                ?from,
+                "took over the entries of consumers without a sign of life"
+            );
+            stream.metrics.reclaimed.inc_by(count);
+            stream.rescan();
+        }
+        Ok(())
+    }
+
+    /// Counts entries that Redis has dropped from a pending list, and says so.
+    fn lose(&self, count: u64) {
+        if count > 0 {
+            self.stream().metrics.lost_pending.inc_by(count);
+            let stream = self.share.name(self.stream);
+            tracing::warn!(
+                stream,
+                count,
+                "pending, but gone from the stream (deleted or trimmed): dropped"
+            );
+        }
+    }
+
+    /// Removes what points to nothing.
+    async fn sweep(&self, hash: &'static str, is_denied: &mut bool) -> Result<(), Failure> {
+        let mut cursor = "0".to_owned();
+        for _ in 0..SWEEP_STEPS {
+            match self.stream().group.sweep(hash, &cursor).await? {
+                Swept::Denied => {
+                    self.say_denied("HSCAN", is_denied);
+                    return Ok(());
+                }
+                Swept::Fields(removed, next) => {
+                    if removed > 0 {
+                        tracing::debug!(
+                            stream = self.share.name(self.stream),
+                            hash,
+                            removed,
+                            "tidied up"
+                        );
+                    }
+                    let Some(next) = next else { return Ok(()) };
+                    cursor = next;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn say_denied(&self, command: &str, is_denied: &mut bool) {
+        if !std::mem::replace(is_denied, true) {
+            tracing::warn!(
+                stream = self.share.name(self.stream),
+                command,
+                "Redis does not allow us this command: lag may be wrong after losses, and fields \
+                    of acknowledged entries may be \
+                 left behind; ACL SETUSER the consumer's user +hscan +xgroup|setid"
+            );
+        }
+    }
+
+    fn note(&self, standing: Standing, is_denied: &mut bool) {
+        let metrics = &self.stream().metrics;
+        if standing.lost > 0 {
+            let (name, count) = (self.share.name(self.stream), standing.lost);
+            metrics.lost_unread.inc_by(count);
+            tracing::warn!(
+                stream = name,
+                count,
+                "entries left the stream before this group had read them: trimmed (its maximum \
+                    length or age is too small for \
+                 how far the group is behind) or deleted"
+            );
+        }
+        if standing.is_denied {
+            self.say_denied("XGROUP SETID", is_denied);
+        }
+        let age =
+            standing.oldest_pending.and_then(super::EntryId::appended_at).map_or(0.0, |time| {
+                let age = Duration::try_from(Timestamp::now().duration_since(time));
+                age.unwrap_or_default().as_secs_f64()
+            });
+        metrics.pending.set(standing.pending);
+        metrics.oldest_pending_age_seconds.set(age);
+        metrics.lag.set(standing.lag.unwrap_or_default());
+        metrics.lag_known.set(i64::from(standing.lag.is_some()));
+    }
+}
+
+/// Whether a duty is due; if so, it comes again after `interval`.
+fn due(duty: &mut Instant, interval: Duration) -> bool {
+    let now = Instant::now();
+    if *duty > now {
+        return false;
+    }
+    *duty = now + interval;
+    true
+}

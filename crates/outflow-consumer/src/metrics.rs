@@ -1,0 +1,192 @@
+//! A consumer's metrics: each series declared once, with its help text and unit, labelled with its
+//! group and stream.
+
+use prometheus::{
+    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry,
+};
+
+use super::{Handled, Settings};
+
+/// Seconds of one attempt.
+const HANDLING_BUCKETS: [f64; 12] =
+    [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
+/// Seconds from the outbox to the effect; hours after an outage.
+const AGE_BUCKETS: [f64; 13] =
+    [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 300.0, 3600.0];
+/// The values of the label `reason` of `failed`, one a kind of error.
+const REASONS: [&str; 6] = ["retry", "permanent", "conflict", "unavailable", "panic", "timeout"];
+
+/// The series of one consumer. Cloning shares them.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    pub(super) streams: Vec<StreamMetrics>,
+}
+
+/// The series of one of its streams.
+#[derive(Debug, Clone)]
+pub(super) struct StreamMetrics {
+    handled: IntCounter,
+    duplicates: IntCounter,
+    ignored: IntCounter,
+    failed: IntCounterVec,
+    stream: String,
+    pub(super) retried: IntCounter,
+    pub(super) dead_lettered: IntCounter,
+    pub(super) reclaimed: IntCounter,
+    /// Trimmed or deleted before the group had read them.
+    pub(super) lost_unread: IntCounter,
+    /// Trimmed or deleted while they were pending.
+    pub(super) lost_pending: IntCounter,
+    pub(super) handling_seconds: Histogram,
+    pub(super) event_age_seconds: Histogram,
+    pub(super) pending: IntGauge,
+    pub(super) oldest_pending_age_seconds: Gauge,
+    pub(super) lag: IntGauge,
+    pub(super) lag_known: IntGauge,
+    dead_letters: Gauge,
+}
+
+impl StreamMetrics {
+    /// Counts an entry that is done with.
+    pub(super) fn done(&self, handled: Handled) {
+        match handled {
+            Handled::Done => self.handled.inc(),
+            Handled::Duplicate => self.duplicates.inc(),
+            Handled::Ignored => self.ignored.inc(),
+        }
+    }
+
+    /// How many dead letters there are; `None`: not known.
+    pub(super) fn dead_letters(&self, letters: Option<i64>) {
+        #[expect(clippy::cast_precision_loss, reason = "no stream is that long")]
+        self.dead_letters.set(letters.map_or(f64::NAN, |letters| letters as f64));
+    }
+
+    /// Counts an attempt without an effect.
+    pub(super) fn failed(&self, reason: &str) {
+        self.failed.with_label_values(&[self.stream.as_str(), reason]).inc();
+    }
+}
+
+/// Makes and registers series that share a label.
+struct Maker<'a> {
+    registry: &'a Registry,
+    group: &'a str,
+}
+
+impl Maker<'_> {
+    fn opts(&self, name: &str, help: &str) -> Opts {
+        Opts::new(name, help).namespace("outflow_consumer").const_label("group", self.group)
+    }
+
+    fn counters(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+    ) -> Result<IntCounterVec, prometheus::Error> {
+        let counters = IntCounterVec::new(self.opts(name, help), labels)?;
+        self.registry.register(Box::new(counters.clone()))?;
+        Ok(counters)
+    }
+
+    fn gauges(&self, name: &str, help: &str) -> Result<IntGaugeVec, prometheus::Error> {
+        let gauges = IntGaugeVec::new(self.opts(name, help), &["stream"])?;
+        self.registry.register(Box::new(gauges.clone()))?;
+        Ok(gauges)
+    }
+
+    fn seconds(
+        &self,
+        name: &str,
+        help: &str,
+        buckets: &[f64],
+    ) -> Result<HistogramVec, prometheus::Error> {
+        let opts = HistogramOpts { common_opts: self.opts(name, help), buckets: buckets.to_vec() };
+        let seconds = HistogramVec::new(opts, &["stream"])?;
+        self.registry.register(Box::new(seconds.clone()))?;
+        Ok(seconds)
+    }
+}
+
+impl Metrics {
+    /// Registers every series of a consumer with these settings; all exist from the start.
+    ///
+    /// # Errors
+    /// When `registry` has them already.
+    pub fn new(registry: &Registry, settings: &Settings) -> Result<Self, prometheus::Error> {
+        let make = Maker { registry, group: &settings.group };
+        let count = |name: &str, help: &str| make.counters(name, help, &["stream"]);
+        let handled = count("handled_total", "Entries whose effect was committed")?;
+        let duplicates =
+            count("duplicates_total", "Entries whose effect had been committed before")?;
+        let ignored = count("ignored_total", "Entries of types that the handler does not know")?;
+        let retried = count("retried_total", "Attempts after the first one")?;
+        let dead_lettered =
+            count("dead_lettered_total", "Entries moved to the dead-letter stream")?;
+        let reclaimed = count("reclaimed_total", "Entries taken over from other consumers")?;
+        let lost = make.counters(
+            "lost_total",
+            "Entries that left the stream (trimmed or deleted) before the group was done with \
+                them: unread, or read and pending",
+            &["stream", "state"],
+        )?;
+        let failed = make.counters(
+            "failed_total",
+            "Attempts without an effect, by what became of them",
+            &["stream", "reason"],
+        )?;
+        let handling = make.seconds(
+            "handling_seconds",
+            "Time of one attempt, of the whole call where several entries share one",
+            &HANDLING_BUCKETS,
+        )?;
+        let event_age =
+            make.seconds("event_age_seconds", "Time from the outbox to the effect", &AGE_BUCKETS)?;
+        let pending =
+            make.gauges("pending_entries", "Entries that the group has read and not acknowledged")?;
+        let oldest = make.opts(
+            "oldest_pending_age_seconds",
+            "Time since the oldest of those was appended; 0: none",
+        );
+        let oldest = GaugeVec::new(oldest, &["stream"])?;
+        registry.register(Box::new(oldest.clone()))?;
+        let lag = make.gauges(
+            "lag_entries",
+            "Entries that the group has not read; counts only if lag_known is 1",
+        )?;
+        let lag_known = make.gauges("lag_known", "Whether Redis knows the lag (1) or not (0)")?;
+        let letters = make.opts(
+            "dead_letters",
+            "Entries in the dead-letter stream, of all groups; NaN: they may not be counted",
+        );
+        let letters = GaugeVec::new(letters, &["stream"])?;
+        registry.register(Box::new(letters.clone()))?;
+        let of = |stream: &str| {
+            for reason in REASONS {
+                failed.with_label_values(&[stream, reason]);
+            }
+            StreamMetrics {
+                handled: handled.with_label_values(&[stream]),
+                duplicates: duplicates.with_label_values(&[stream]),
+                ignored: ignored.with_label_values(&[stream]),
+                failed: failed.clone(),
+                stream: stream.to_owned(),
+                retried: retried.with_label_values(&[stream]),
+                dead_lettered: dead_lettered.with_label_values(&[stream]),
+                reclaimed: reclaimed.with_label_values(&[stream]),
+                lost_unread: lost.with_label_values(&[stream, "unread"]),
+                lost_pending: lost.with_label_values(&[stream, "pending"]),
+                handling_seconds: handling.with_label_values(&[stream]),
+                event_age_seconds: event_age.with_label_values(&[stream]),
+                pending: pending.with_label_values(&[stream]),
+                oldest_pending_age_seconds: oldest.with_label_values(&[stream]),
+                lag: lag.with_label_values(&[stream]),
+                lag_known: lag_known.with_label_values(&[stream]),
+                dead_letters: letters.with_label_values(&[stream]),
+            }
+        };
+        Ok(Self { streams: settings.streams.iter().map(|source| of(&source.stream)).collect() })
+    }
+}

@@ -1,0 +1,60 @@
+//! How an entry leaves the hands of a worker: tried again later, dead-lettered, acknowledged, or lost.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::Step;
+use crate::Handler;
+use crate::calls::{Item, Job};
+use crate::patience::Interrupted;
+use crate::runner::Runner;
+
+impl<H: Handler> Runner<H> {
+    pub(super) fn retry(&mut self, Job { lane, item }: Job, pause: Duration) {
+        self.schedule.retry(&lane, item.held.id, item, Instant::now() + pause);
+        self.thin_out(&lane);
+    }
+
+    pub(super) fn bury(&mut self, job: Job, error: String) {
+        let share = Arc::clone(&self.share);
+        self.steps.spawn(async move {
+            let outcome = share.bury(job.lane.stream(), &job.item.held, &error).await;
+            Step::Buried(job, outcome)
+        });
+    }
+
+    pub(super) fn acknowledge(&mut self, job: Job) {
+        let Job { lane, item: Item { held, .. } } = job;
+        self.batches[lane.stream()].to_acknowledge.push((held.id, held.key));
+        self.schedule.done(&lane);
+    }
+
+    /// The entry is off our pending list.
+    pub(super) fn let_go(&mut self, job: &Job) {
+        let ours = &self.share.streams[job.lane.stream()];
+        ours.let_go([job.item.held.id]);
+        ours.nudge.notify_one();
+        self.schedule.done(&job.lane);
+    }
+
+    pub(super) fn interrupt(&mut self, job: Job, interrupted: Interrupted) {
+        let stream = job.lane.stream();
+        match interrupted {
+            Interrupted::Stopped => self.schedule.put_back(&job.lane, job.item.held.id, job.item),
+            Interrupted::GroupGone | Interrupted::Displaced => {
+                self.schedule.done(&job.lane);
+                self.lose(stream, interrupted);
+            }
+        }
+    }
+
+    /// What we had of this stream is not ours any more.
+    pub(super) fn lose(&mut self, stream: usize, interrupted: Interrupted) {
+        match interrupted {
+            Interrupted::Stopped => return,
+            Interrupted::GroupGone => self.share.streams[stream].lose_group(),
+            Interrupted::Displaced => self.share.displaced(stream),
+        }
+        self.schedule.forget(stream);
+    }
+}

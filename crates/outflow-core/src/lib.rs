@@ -1,0 +1,9 @@
+//! What the crates of Outflow share.
+//!
+#![doc = include_str!("../README.md")]
+
+pub mod age;
+pub mod escape;
+pub mod table_name;
+pub mod who;
+pub mod words;

@@ -1,0 +1,56 @@
+//! Unix signals: the first SIGTERM or SIGINT asks for a drain, the second ends the process at once;
+//! SIGHUP asks to reload.
+
+use futures_util::StreamExt;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook_tokio::Signals;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::telemetry::Log;
+
+/// What a shell reports for a process that died of SIGINT; used when a second signal cuts a drain
+/// short.
+const EXIT_ABORTED: i32 = 130;
+
+/// Returns a token that is cancelled by the first SIGTERM or SIGINT. A second one exits without
+/// draining.
+///
+/// # Errors
+/// When the handlers cannot be installed.
+pub fn stop_token(log: &Log) -> std::io::Result<CancellationToken> {
+    let mut signals = Signals::new([SIGTERM, SIGINT])?;
+    let stop = CancellationToken::new();
+    let (token, log) = (stop.clone(), log.clone());
+    tokio::spawn(async move {
+        if signals.next().await.is_some() {
+            tracing::info!("stop asked for: draining (a second signal aborts)");
+            token.cancel();
+        }
+        if signals.next().await.is_some() {
+            tracing::error!("second signal: aborting");
+            log.flush();
+            std::process::exit(EXIT_ABORTED);
+        }
+    });
+    Ok(stop)
+}
+
+/// Returns what is heard of SIGHUP from here on. Several that come while nobody looks are one.
+///
+/// # Errors
+/// When the handler cannot be installed.
+pub fn hangups() -> std::io::Result<mpsc::Receiver<()>> {
+    let mut signals = Signals::new([SIGHUP])?;
+    let (heard, hangups) = mpsc::channel(1);
+    tokio::spawn(async move {
+        while signals.next().await.is_some() {
+            // Full: one is waiting to be looked at already, and whoever reloads then reads the
+            // newest file.
+            if let Err(mpsc::error::TrySendError::Closed(())) = heard.try_send(()) {
+                break;
+            }
+        }
+    });
+    Ok(hangups)
+}

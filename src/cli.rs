@@ -1,0 +1,189 @@
+//! The command line of `outflow`: what can be asked, and which exit code says how it went.
+
+mod about;
+mod check;
+mod config;
+mod connect;
+mod dead;
+mod healthcheck;
+mod migrate;
+mod output;
+mod run;
+mod status;
+
+pub(crate) use healthcheck::reachable;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::builder::Resettable;
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+
+use crate::config::{Config, Server, Source, load, without_address};
+use crate::daemon::DaemonError;
+use outflow_service::telemetry::{self, Log};
+use outflow_service::terminal;
+
+/// A server cannot be reached (`EX_UNAVAILABLE`).
+const EXIT_UNAVAILABLE: u8 = 69;
+/// The configuration must be mended (`EX_CONFIG`).
+const EXIT_CONFIGURATION: u8 = 78;
+
+/// The variable that names the configuration file.
+const CONFIG: &str = "OUTFLOW_CONFIG";
+
+/// Moves rows from outbox tables in Postgres to Redis Streams.
+#[derive(Debug, Parser)]
+#[command(
+    name = "outflow",
+    version,
+    about = "Moves rows from outbox tables in Postgres to Redis Streams: in order per key, at \
+        least once by contract and exactly once in practice.",
+    after_help = "Exit codes: 0 done, 1 failed, 2 usage, 69 a server cannot be reached, 78 bad \
+        configuration."
+)]
+struct Cli {
+    /// Configuration file (TOML); without one, the defaults and the environment
+    /// (`OUTFLOW_POSTGRES__URL` …) count.
+    #[arg(long, global = true, env = CONFIG, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Relay until SIGTERM or SIGINT, which drain what is in flight and exit 0. SIGHUP reads the
+    /// configuration again.
+    Run(run::RunArgs),
+    /// Create what the relay needs in Postgres, where it is missing. Can be run any number of
+    /// times.
+    Migrate(migrate::MigrateArgs),
+    /// Check configuration, servers, tables and permissions: one line a finding (✓ fine, ! warning,
+    /// ✗ must be mended).
+    Check(check::CheckArgs),
+    /// Show how things stand: backlog, members, dead letters, streams and their readers. Asks the
+    /// databases only.
+    Status(status::StatusArgs),
+    /// Look after the events that could not be appended: list, show, retry, discard.
+    #[command(subcommand)]
+    Dead(dead::DeadCommand),
+    /// Show the configuration as it counts, without secrets.
+    Config(config::ConfigArgs),
+    /// Ask the relay that runs with this configuration how it is: exit 0 or 1.
+    Healthcheck(healthcheck::HealthcheckArgs),
+    /// Print completions for a shell.
+    Completions(about::CompletionsArgs),
+    /// Print the version.
+    Version(about::VersionArgs),
+    /// Print the manual page.
+    #[command(hide = true)]
+    Man(about::ManArgs),
+}
+
+/// Parses the command line, runs the command, and says how it went.
+pub fn main() -> ExitCode {
+    let Cli { config, command } = parse();
+    let source = Source { file: config };
+    let done =
+        |outcome: Result<(), DaemonError>| exit(outcome.map(|()| ExitCode::SUCCESS), terminal::say);
+    // What needs no valid configuration, or looks at it itself.
+    match &command {
+        Command::Completions(args) => return done(about::completions(args)),
+        Command::Version(args) => return done(about::version(args)),
+        Command::Man(args) => return done(about::man(args)),
+        Command::Config(args) => return done(config::run(args, &source)),
+        _ => {}
+    }
+    let config = load(&source).and_then(|config| {
+        let missing = without_address(&source, needed_servers(&command))?.into_iter().next();
+        missing.map_or(Ok(config), Err)
+    });
+    let config = match config {
+        Ok(config) => config,
+        Err(problem) => {
+            if let Command::Check(args) = &command {
+                return exit(check::unreadable(args, &problem), terminal::say);
+            }
+            return done(Err(DaemonError::Configuration(format!("configuration: {problem}"))));
+        }
+    };
+    match telemetry::start(&config.log_level, config.log_format) {
+        Ok(log) => {
+            exit(in_runtime(command, config, source, log.clone()), |last_words| log.say(last_words))
+        }
+        Err(problem) => {
+            done(Err(DaemonError::Configuration(format!("configuration: log.level: {problem}"))))
+        }
+    }
+}
+
+/// The command line. An empty variable counts as unset, as all of ours do.
+fn parse() -> Cli {
+    let is_empty = std::env::var_os(CONFIG).is_some_and(|file| file.is_empty());
+    let matches = Cli::command()
+        .mut_arg("config", |arg| if is_empty { arg.env(Resettable::Reset) } else { arg })
+        .get_matches();
+    Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+}
+
+/// The servers whose addresses must have been given: the built-in ones are for a try on one
+/// machine.
+fn needed_servers(command: &Command) -> &'static [Server] {
+    match command {
+        Command::Check(args) if args.offline => &[],
+        Command::Migrate(args) if args.print => &[],
+        Command::Run(_) | Command::Status(_) | Command::Check(_) => {
+            &[Server::Postgres, Server::Redis]
+        }
+        Command::Migrate(_) | Command::Dead(_) => &[Server::Postgres],
+        Command::Healthcheck(_)
+        | Command::Config(_)
+        | Command::Completions(_)
+        | Command::Version(_)
+        | Command::Man(_) => &[],
+    }
+}
+
+/// The exit code, and why it is not 0.
+fn exit(outcome: Result<ExitCode, DaemonError>, say: impl Fn(String)) -> ExitCode {
+    outcome.unwrap_or_else(|error| {
+        say(format!("outflow: {error}"));
+        ExitCode::from(match error {
+            DaemonError::Configuration(_) => EXIT_CONFIGURATION,
+            DaemonError::Unavailable(_) => EXIT_UNAVAILABLE,
+            DaemonError::Failed(_) => 1,
+        })
+    })
+}
+
+fn in_runtime(
+    command: Command,
+    config: Config,
+    source: Source,
+    log: Log,
+) -> Result<ExitCode, DaemonError> {
+    // One thread: an outbox is bound by its servers, which want the other processors. Measured with
+    // two threads on two processors, an event costs the relay an eighth more, and each hop between
+    // them is time that an event waits.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| DaemonError::Failed(format!("no runtime: {error}")))?;
+    runtime.block_on(async {
+        match command {
+            Command::Run(args) => run::run(args, config, source, log).await,
+            Command::Migrate(args) => migrate::run(args, config).await,
+            Command::Check(args) => return check::run(args, config).await,
+            Command::Status(args) => status::run(args, config).await,
+            Command::Dead(command) => dead::run(command, config).await,
+            Command::Healthcheck(args) => healthcheck::run(args, config).await,
+            // Done before there was a configuration.
+            Command::Completions(_)
+            | Command::Version(_)
+            | Command::Man(_)
+            | Command::Config(_) => Ok(()),
+        }
+        .map(|()| ExitCode::SUCCESS)
+    })
+}

@@ -1,0 +1,389 @@
+//! A batch's life on one screen (claim → encode → append → settle), and the pipeline that keeps
+//! several in flight.
+
+mod loss;
+mod member;
+mod outage;
+mod parked;
+mod readiness;
+mod records;
+mod relapse;
+mod rest;
+mod session;
+#[cfg(test)]
+mod tests;
+mod trail;
+mod trouble;
+mod turnstile;
+mod witness;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use parking_lot::{Mutex, MutexGuard};
+use tokio_util::sync::CancellationToken;
+
+use crate::encode::{Encoder, Entries};
+use crate::metrics::OutboxMetrics;
+use crate::outbox::{Claim, Outbox, SetAside};
+use crate::sink::{AppendError, Refusal, Sink};
+use parked::Parked;
+use session::{Drain, Session};
+use trouble::Trouble;
+
+pub use member::Mode;
+pub use trouble::Cause;
+
+/// One outbox, relayed by one member.
+pub struct Relay<O, S> {
+    name: String,
+    outbox: O,
+    sink: S,
+    encoder: Encoder,
+    limits: Limits,
+    parked: Mutex<Parked>,
+    metrics: OutboxMetrics,
+    /// Rows are held back, and none was delivered since.
+    grants_nothing: AtomicBool,
+}
+
+/// How much and how long.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Batches under way at once.
+    pub in_flight: usize,
+    /// How soon a row is found that nothing told of.
+    pub poll_interval: Duration,
+    /// How long a claim may be put off under load, at most; zero: never.
+    pub linger: Duration,
+    /// How long a stream may refuse its events before they go to the dead letters; `None`: for
+    /// ever.
+    pub park_max: Option<Duration>,
+}
+
+impl<O: Outbox, S: Sink> Relay<O, S> {
+    /// Puts the parts together; nothing happens before [`Relay::run`].
+    pub fn new(
+        name: &str,
+        outbox: O,
+        sink: S,
+        encoder: Encoder,
+        limits: Limits,
+        metrics: OutboxMetrics,
+    ) -> Self {
+        let parked = Mutex::new(Parked::new(limits.park_max));
+        metrics.unparked();
+        Self {
+            name: name.to_owned(),
+            outbox,
+            sink,
+            encoder,
+            limits,
+            parked,
+            metrics,
+            grants_nothing: AtomicBool::new(false),
+        }
+    }
+
+    /// One batch's life. Returns how many events it delivered; `None` when there is none, or when
+    /// it failed.
+    ///
+    /// Never cancelled: once rows are claimed, they are settled or rolled back. A batch that fails
+    /// breaks the gates for those behind it, which are then rolled back too.
+    async fn deliver(&self, drain: &Drain<'_>, stop: &CancellationToken) -> Option<usize> {
+        let mut turn = drain.claims.lock().await;
+        let claim = match self.next(drain, &mut turn, stop).await {
+            Ok(claim) => claim?,
+            Err(trouble) => {
+                // Rows that a failed batch lets go may come back before it has heard that they are
+                // free. It waits for that, and it is the doubt if the answer does not come.
+                if !(trouble.is_in_flight() && drain.has_failed()) {
+                    drain.fail(trouble);
+                }
+                return None;
+            }
+        };
+        let number = drain.enter();
+        drop(turn);
+        if claim.is_full() {
+            // Postgres gets the next claim before this batch is encoded, and works meanwhile.
+            tokio::task::yield_now().await;
+        }
+
+        let entries = self.encoder.encode(claim.batch(), &self.parked().given_up());
+
+        let delivered = match self.append(drain, number, &claim, &entries).await {
+            Ok(()) => self.settle(drain, number, claim, &entries).await,
+            Err(trouble) => {
+                if let Some(trouble) = trouble {
+                    drain.fail(trouble);
+                }
+                Self::roll_back(drain, claim).await;
+                None
+            }
+        };
+        drain.leave();
+        delivered
+    }
+
+    /// Claims the next rows. Those that are set aside instead may be many: between them it is asked
+    /// to stop.
+    async fn claim(&self, stop: &CancellationToken) -> Result<Option<O::Claim>, Trouble> {
+        loop {
+            let claimed = self.claim_once().await;
+            let aside = self.outbox.set_aside();
+            self.aside(&aside);
+            let claim = claimed?;
+            if claim.is_some() || aside.is_empty() || stop.is_cancelled() {
+                return Ok(claim);
+            }
+        }
+    }
+
+    /// Both servers answer. That an event can be delivered is not known while all that there are
+    /// are held back.
+    fn idle_and_well(&self) {
+        if !self.outbox.holds_back() {
+            self.grants_nothing.store(false, Ordering::Relaxed);
+        }
+        if !self.grants_nothing.load(Ordering::Relaxed) {
+            self.metrics.up();
+        }
+    }
+
+    /// Tells of rows that were set aside.
+    fn aside(&self, aside: &[SetAside]) {
+        for aside in aside {
+            // One that was held back before, when others were delivered, says nothing of these.
+            if let SetAside::Held { words, new: true, alone: true, .. } = aside {
+                self.grants_nothing.store(true, Ordering::Relaxed);
+                self.metrics.down(&format!("Postgres: {words}"));
+            }
+            match aside {
+                SetAside::Dead { reason, event, words, missing } => {
+                    // The log has a line with counts for all of them.
+                    self.metrics.buried(*reason, event, words);
+                    let (reason, missing) = (reason.as_str(), missing.join(", "));
+                    tracing::debug!(
+                        outbox = self.name,
+                        event,
+                        reason,
+                        words,
+                        missing,
+                        "an event is a dead letter"
+                    );
+                }
+                SetAside::Held { event, words, pause, new: true, .. } => tracing::error!(
+                    outbox = self.name,
+                    event,
+                    reason = words,
+                    ?pause,
+                    "Postgres does not let go of an event: it is held back with its key and tried \
+                        again"
+                ),
+                SetAside::Held { event, words, pause, new: false, .. } => {
+                    tracing::debug!(
+                        outbox = self.name,
+                        event,
+                        reason = words,
+                        ?pause,
+                        "still held back"
+                    );
+                }
+            }
+        }
+    }
+
+    async fn claim_once(&self) -> Result<Option<O::Claim>, Trouble> {
+        let (due, parked) = {
+            let mut parked = self.parked();
+            let released = parked.release(Instant::now());
+            if released.rewind {
+                self.outbox.rewind();
+            }
+            for stream in released.given_up {
+                tracing::error!(
+                    outbox = self.name,
+                    stream,
+                    "refused for longer than park_max: its events go to the dead letters"
+                );
+            }
+            (parked.due(), parked.names())
+        };
+        // A parked stream is tried with one event, alone: if it refuses again, nothing was appended
+        // and nothing is in doubt.
+        for stream in due {
+            if let Some(claim) = self.outbox.claim_of(&stream).await? {
+                self.parked().probed(&stream);
+                return Ok(Some(claim));
+            }
+            if self.parked().nothing_waits(&stream) {
+                self.metrics.took(&stream);
+                self.outbox.rewind();
+            }
+        }
+        Ok(self.outbox.claim(&parked).await?)
+    }
+
+    /// Appends in claim order. `Err(None)`: a batch in front has failed, so nothing was tried.
+    async fn append(
+        &self,
+        drain: &Drain<'_>,
+        number: u64,
+        claim: &O::Claim,
+        entries: &Entries,
+    ) -> Result<(), Option<Trouble>> {
+        let turn = drain.appends.wait(number).await.map_err(|_broken| None)?;
+        // A batch whose *settle* fails was appended, and breaks no gate here; but the rows that it
+        // let go may have been claimed again by the claim that was under way. Nobody awaits between
+        // this look and the append.
+        if drain.has_failed() {
+            return Err(None);
+        }
+        if !entries.entries.is_empty() {
+            let started = Instant::now();
+            let position = drain.session.position(number);
+            let refused = self.noticed(self.sink.append(position, claim.batch(), entries)).await;
+            let refused = match refused {
+                Ok(refused) => refused,
+                Err(AppendError::Refused(refused)) => {
+                    drain.session.appended(position);
+                    // Its record has no row in it.
+                    drain.session.settled(number);
+                    return Err(Some(Trouble::Parked(self.park(&refused))));
+                }
+                Err(error) => {
+                    self.metrics.append_failed(&error);
+                    return Err(Some(error.into()));
+                }
+            };
+            drain.session.appended(position);
+            if !refused.is_empty() {
+                let detail = format!("refused by {}", self.park(&refused));
+                return Err(Some(Trouble::Doubt { cause: Cause::PartlyAppended, detail }));
+            }
+            self.metrics.appended(claim.batch(), entries, started.elapsed());
+            trail::appended(&self.name, claim.batch(), entries);
+            self.unpark(entries);
+        }
+        turn.done();
+        Ok(())
+    }
+
+    /// Settles in claim order.
+    async fn settle(
+        &self,
+        drain: &Drain<'_>,
+        number: u64,
+        claim: O::Claim,
+        entries: &Entries,
+    ) -> Option<usize> {
+        let Ok(turn) = drain.settles.wait(number).await else {
+            Self::roll_back(drain, claim).await;
+            return None;
+        };
+        let (started, events) = (Instant::now(), claim.batch().events.len());
+        if let Err(error) = claim.settle(entries).await {
+            drain.fail(error.into());
+            return None;
+        }
+        drain.session.settled(number);
+        turn.done();
+        self.metrics.settled(entries, started.elapsed());
+        self.grants_nothing.store(false, Ordering::Relaxed);
+        self.metrics.up();
+        Some(events)
+    }
+
+    /// A claim of which nobody knows whether it is still open is a doubt, whatever it was rolled
+    /// back for.
+    async fn roll_back(drain: &Drain<'_>, claim: O::Claim) {
+        if let Err(error) = claim.roll_back().await {
+            drain.fail(error.into());
+        }
+    }
+
+    /// Delivers until a stop or trouble, or ([`Mode::Once`]) until there is nothing left. Returns
+    /// how many events it delivered.
+    async fn drain(
+        &self,
+        session: &Session,
+        mode: Mode,
+        stop: &CancellationToken,
+    ) -> Result<usize, Trouble> {
+        self.parked().calm();
+        let drain = Drain::new(session, mode);
+        let lane = async || {
+            let mut delivered = 0;
+            while let Some(events) = self.deliver(&drain, stop).await {
+                delivered += events;
+            }
+            delivered
+        };
+        // Not join_all, which looks after every lane whenever one of them is woken.
+        let lanes: FuturesUnordered<_> = (0..self.limits.in_flight).map(|_| lane()).collect();
+        let delivered = lanes.fold(0, async |sum, delivered| sum + delivered).await;
+        self.end(drain).await?;
+        Ok(delivered)
+    }
+
+    /// Delivers what one claim takes.
+    async fn deliver_once(
+        &self,
+        session: &Session,
+        stop: &CancellationToken,
+    ) -> Result<(), Trouble> {
+        self.parked().calm();
+        let drain = Drain::new(session, Mode::Once);
+        self.deliver(&drain, stop).await;
+        self.end(drain).await
+    }
+
+    async fn end(&self, drain: Drain<'_>) -> Result<(), Trouble> {
+        let (trouble, rest) = drain.finish();
+        let up = if rest.asleep { self.outbox.get_up().await } else { Ok(()) };
+        match trouble {
+            Some(trouble) => Err(trouble),
+            None => Ok(up?),
+        }
+    }
+
+    fn parked(&self) -> MutexGuard<'_, Parked> {
+        self.parked.lock()
+    }
+
+    /// Returns their names.
+    fn park(&self, refused: &[Refusal]) -> String {
+        let mut parked = self.parked();
+        for refusal in refused {
+            let (pause, new) = parked.park(&refusal.stream, Instant::now());
+            self.metrics.refused(refusal, pause);
+            if new {
+                let (stream, reason) = (&refusal.stream, &refusal.message);
+                tracing::error!(
+                    outbox = self.name,
+                    stream,
+                    reason,
+                    ?pause,
+                    "a stream refuses its events: parked"
+                );
+            }
+        }
+        self.metrics.parked(parked.len());
+        let names: Vec<&str> = refused.iter().map(|refusal| refusal.stream.as_str()).collect();
+        names.join(", ")
+    }
+
+    fn unpark(&self, entries: &Entries) {
+        let mut parked = self.parked();
+        for stream in parked.took(entries.filled()) {
+            self.metrics.took(&stream);
+            tracing::info!(outbox = self.name, stream, "the stream takes its events again");
+            // The rest of them is behind the cursor.
+            self.outbox.rewind();
+        }
+        self.metrics.parked(parked.len());
+    }
+}

@@ -1,0 +1,20 @@
+//! A stage for the relay: private servers, its configuration, the real binary, and what came out in
+//! Redis.
+
+mod certificates;
+mod contents;
+mod events;
+mod pgbouncer;
+mod pooler;
+mod programs;
+mod rounds;
+mod stage;
+
+pub(crate) use certificates::{Authority, Identity, Valid};
+pub(crate) use contents::held;
+pub(crate) use events::{Numbered, check_numbered};
+pub(crate) use pgbouncer::PgBouncer;
+pub(crate) use pooler::Pooler;
+pub(crate) use programs::program;
+pub(crate) use rounds::{read_rounds, write_rounds};
+pub(crate) use stage::{Asked, Entry, LIMIT, Stage, outbox};
