@@ -5,13 +5,12 @@ mod check;
 mod config;
 mod connect;
 mod dead;
+mod exit;
 mod healthcheck;
 mod migrate;
 mod output;
 mod run;
 mod status;
-
-pub(crate) use healthcheck::reachable;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -24,10 +23,7 @@ use crate::daemon::DaemonError;
 use outflow_service::telemetry::{self, Log};
 use outflow_service::terminal;
 
-/// A server cannot be reached (`EX_UNAVAILABLE`).
-const EXIT_UNAVAILABLE: u8 = 69;
-/// The configuration must be mended (`EX_CONFIG`).
-const EXIT_CONFIGURATION: u8 = 78;
+use exit::{EXIT_CONFIGURATION, EXIT_UNAVAILABLE};
 
 /// The variable that names the configuration file.
 const CONFIG: &str = "OUTFLOW_CONFIG";
@@ -89,9 +85,9 @@ pub fn main() -> ExitCode {
         |outcome: Result<(), DaemonError>| exit(outcome.map(|()| ExitCode::SUCCESS), terminal::say);
     // What needs no valid configuration, or looks at it itself.
     match &command {
-        Command::Completions(args) => return done(about::completions(args)),
+        Command::Completions(args) => return done(about::completions(args, Cli::command())),
         Command::Version(args) => return done(about::version(args)),
-        Command::Man(args) => return done(about::man(args)),
+        Command::Man(args) => return done(about::man(args, Cli::command())),
         Command::Config(args) => return done(config::run(args, &source)),
         _ => {}
     }

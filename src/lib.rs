@@ -1,16 +1,17 @@
 //! Outflow: a transactional-outbox relay from Postgres to Redis Streams.
 //!
 //! ```text
-//!             Postgres                                Outflow                                    Redis
-//!   app tx ─▶ outbox table ── claim ──▶ route, encode (pure) ── append (one script a batch) ──▶ streams + journal
-//!                ▲    │                                              │
-//!                │    └──────────── settle: COMMIT the delete ◀──────┘ one result per stream
+//!            Postgres                          Outflow                            Redis
+//!  app tx ─▶ outbox table ─ claim ─▶ route, encode ─ append (one script a batch) ─▶ streams
+//!               ▲    │                                     │                        + journal
+//!               │    └─────── settle: COMMIT the delete ◀──┘ one result per stream
 //!        wake: NOTIFY only while asleep, else polling
 //! ```
 //!
 //! A batch's life is one function, `Relay::deliver` in [`relay`]: claim → encode → append → settle.
-//! Everything that can go wrong ends in one of two ways: nothing was appended (wait, try again), or
-//! there is *doubt* (recover first).
+//! Every failure ends in one of two ways. Either nothing was appended, and the relay waits and tries
+//! again. Or the relay is in *doubt*, and recovers first. `docs/protocol.md` has the invariants with
+//! their proofs.
 //!
 //! # The words
 //!
@@ -18,59 +19,39 @@
 //! * *claim*: a transaction that has deleted rows and not yet committed. *append*: one script in
 //!   Redis for the whole batch. *settle*: the commit.
 //! * *member*: one running relay of an outbox. *slot*: one of the 64 hash classes of the ordering
-//!   key; each belongs to one member. *generation*: the number of the current share-out of slots;
-//!   older ones are fenced off.
+//!   key; each belongs to one member. *generation*: the number of the current assignment of slots;
+//!   members of older generations are fenced off.
 //! * *journal*: Redis's own record of what was appended and may not be settled.
-//! * *doubt*: any outcome that the relay does not know. *recovery*: what follows it, start-up
-//!   included.
-//! * *parked*: a stream that refuses its events, left out of the claims until it takes them again.
+//! * *doubt*: any outcome that the relay does not know. *recovery*: what follows it, and every start.
+//! * *parked*: a stream that refuses its events. Claims leave it out until it takes them again.
 //!
 //! # What holds everywhere
 //!
-//! * Rows leave the outbox only in a commit that follows Redis's answer, or because the journal
-//!   says they were appended.
-//! * No command is repeated by a client library; whoever has no answer recovers.
-//! * Nothing is looked up on the hot path: the journal is read in recovery only.
+//! * A row leaves the outbox only in a commit that follows Redis's answer, or because the journal
+//!   says that it was appended.
+//! * No client library repeats a command; whoever has no answer recovers.
+//! * The hot path looks nothing up: only a recovery reads the journal.
 //! * A batch is never cancelled between append and settle.
 //!
-//! Deliberately absent: threads of our own, globals, detached tasks, a second way to settle,
-//! retries of appends.
+//! # The floors
 //!
-//! # The modules, in reading order
+//! A module imports only what is below it; `tests/it/floors.rs` keeps it so.
 //!
-//! [`event`] the nouns · [`relay`] the life of a batch · [`outbox`] the Postgres side, with its
-//! contract · [`sink`] the Redis side, with its contract · [`route`] and [`encode`], pure ·
-//! [`daemon`] wires them together · [`config`], [`cli`], [`admin`] over [`http`], [`health`],
-//! [`metrics`], [`migrate`], [`notify`] (systemd), [`progress`], [`roster`], [`signals`],
-//! [`summary`], [`telemetry`], [`spans`] around it, `terminal` for all commands, `words` for
-//! libraries' errors, `who` runs a command · for operators [`check`], [`status`], [`dead`] letters,
-//! [`backlog`] and the [`gauge`] that follows it, [`age`] of an event · [`postgres`] and [`redis`]
-//! the connections, [`tls`], [`certificates`] and [`secret_file`] for them, `address` for both,
-//! [`columns`] of a table, [`table_name`] · [`producer`], [`consumer`] for applications ·
-//! [`orders`] the companions' small domain · [`local`] private servers for demo and tests.
+//! | floor | what it does |
+//! |---|---|
+//! | [`cli`] | parses a command line, calls a floor below, prints what it answers |
+//! | [`operate`] | what operators ask for: check, status, dead letters, migrations |
+//! | [`daemon`] | wires everything together: supervision, reload, systemd, the admin endpoint |
+//! | [`observe`] | what is seen of a running relay: metrics, health, backlog, spans |
+//! | [`config`] | from a file and the environment to validated options |
+//! | [`relay`] | claims, routes, encodes, appends, settles |
+//!
+//! Below them are packages of their own: `outflow-service` (log, signals, terminal, HTTP),
+//! `outflow-connect` (addresses, TLS, pools, cluster, sentinels) and `outflow-core`.
 
-pub mod admin;
-pub mod backlog;
-pub mod certificates;
-pub mod check;
 pub mod cli;
-pub mod columns;
 pub mod config;
 pub mod daemon;
-pub mod dead;
-pub mod encode;
-pub mod event;
-pub mod gauge;
-pub mod health;
-pub mod metrics;
-pub mod migrate;
-pub mod notify;
-pub mod outbox;
-pub mod progress;
+pub mod observe;
+pub mod operate;
 pub mod relay;
-pub mod roster;
-pub mod route;
-pub mod sink;
-pub mod spans;
-pub mod status;
-pub mod summary;

@@ -1,22 +1,32 @@
 //! A batch's life on one screen (claim → encode → append → settle), and the pipeline that keeps
 //! several in flight.
 
+pub mod encode;
+pub mod event;
+mod event_log;
+mod gate;
 mod loss;
 mod member;
+mod mode;
+pub(crate) mod observer;
+pub mod options;
 mod outage;
+pub mod outbox;
+mod pace;
+mod pacing;
 mod parked;
 mod readiness;
 mod records;
 mod relapse;
-mod rest;
+pub mod route;
 mod session;
+pub mod sink;
 #[cfg(test)]
 mod tests;
-mod trail;
-mod trouble;
-mod turnstile;
+pub(crate) mod trouble;
 mod witness;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -25,15 +35,15 @@ use futures_util::stream::FuturesUnordered;
 use parking_lot::{Mutex, MutexGuard};
 use tokio_util::sync::CancellationToken;
 
-use crate::encode::{Encoder, Entries};
-use crate::metrics::OutboxMetrics;
-use crate::outbox::{Claim, Outbox, SetAside};
-use crate::sink::{AppendError, Refusal, Sink};
+use crate::relay::encode::{Encoder, Entries};
+use crate::relay::outbox::{Claim, Outbox, SetAside};
+use crate::relay::sink::{AppendError, Refusal, Sink};
+use observer::Observer;
 use parked::Parked;
 use session::{Drain, Session};
 use trouble::Trouble;
 
-pub use member::Mode;
+pub use mode::Mode;
 pub use trouble::Cause;
 
 /// One outbox, relayed by one member.
@@ -44,7 +54,7 @@ pub struct Relay<O, S> {
     encoder: Encoder,
     limits: Limits,
     parked: Mutex<Parked>,
-    metrics: OutboxMetrics,
+    observer: Arc<dyn Observer>,
     /// Rows are held back, and none was delivered since.
     grants_nothing: AtomicBool,
 }
@@ -71,10 +81,10 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
         sink: S,
         encoder: Encoder,
         limits: Limits,
-        metrics: OutboxMetrics,
+        observer: Arc<dyn Observer>,
     ) -> Self {
         let parked = Mutex::new(Parked::new(limits.park_max));
-        metrics.unparked();
+        observer.unparked();
         Self {
             name: name.to_owned(),
             outbox,
@@ -82,7 +92,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
             encoder,
             limits,
             parked,
-            metrics,
+            observer,
             grants_nothing: AtomicBool::new(false),
         }
     }
@@ -149,7 +159,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
             self.grants_nothing.store(false, Ordering::Relaxed);
         }
         if !self.grants_nothing.load(Ordering::Relaxed) {
-            self.metrics.up();
+            self.observer.up();
         }
     }
 
@@ -159,12 +169,12 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
             // One that was held back before, when others were delivered, says nothing of these.
             if let SetAside::Held { words, new: true, alone: true, .. } = aside {
                 self.grants_nothing.store(true, Ordering::Relaxed);
-                self.metrics.down(&format!("Postgres: {words}"));
+                self.observer.down(&format!("Postgres: {words}"));
             }
             match aside {
                 SetAside::Dead { reason, event, words, missing } => {
                     // The log has a line with counts for all of them.
-                    self.metrics.buried(*reason, event, words);
+                    self.observer.buried(*reason, event, words);
                     let (reason, missing) = (reason.as_str(), missing.join(", "));
                     tracing::debug!(
                         outbox = self.name,
@@ -220,7 +230,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
                 return Ok(Some(claim));
             }
             if self.parked().nothing_waits(&stream) {
-                self.metrics.took(&stream);
+                self.observer.took(&stream);
                 self.outbox.rewind();
             }
         }
@@ -255,7 +265,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
                     return Err(Some(Trouble::Parked(self.park(&refused))));
                 }
                 Err(error) => {
-                    self.metrics.append_failed(&error);
+                    self.observer.append_failed(&error);
                     return Err(Some(error.into()));
                 }
             };
@@ -264,8 +274,8 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
                 let detail = format!("refused by {}", self.park(&refused));
                 return Err(Some(Trouble::Doubt { cause: Cause::PartlyAppended, detail }));
             }
-            self.metrics.appended(claim.batch(), entries, started.elapsed());
-            trail::appended(&self.name, claim.batch(), entries);
+            self.observer.appended(claim.batch(), entries, started.elapsed());
+            event_log::appended(&self.name, claim.batch(), entries);
             self.unpark(entries);
         }
         turn.done();
@@ -291,9 +301,9 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
         }
         drain.session.settled(number);
         turn.done();
-        self.metrics.settled(entries, started.elapsed());
+        self.observer.settled(entries, started.elapsed());
         self.grants_nothing.store(false, Ordering::Relaxed);
-        self.metrics.up();
+        self.observer.up();
         Some(events)
     }
 
@@ -359,7 +369,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
         let mut parked = self.parked();
         for refusal in refused {
             let (pause, new) = parked.park(&refusal.stream, Instant::now());
-            self.metrics.refused(refusal, pause);
+            self.observer.refused(refusal, pause);
             if new {
                 let (stream, reason) = (&refusal.stream, &refusal.message);
                 tracing::error!(
@@ -371,7 +381,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
                 );
             }
         }
-        self.metrics.parked(parked.len());
+        self.observer.parked(parked.len());
         let names: Vec<&str> = refused.iter().map(|refusal| refusal.stream.as_str()).collect();
         names.join(", ")
     }
@@ -379,11 +389,11 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
     fn unpark(&self, entries: &Entries) {
         let mut parked = self.parked();
         for stream in parked.took(entries.filled()) {
-            self.metrics.took(&stream);
+            self.observer.took(&stream);
             tracing::info!(outbox = self.name, stream, "the stream takes its events again");
             // The rest of them is behind the cursor.
             self.outbox.rewind();
         }
-        self.metrics.parked(parked.len());
+        self.observer.parked(parked.len());
     }
 }

@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory as _};
+use clap::{Args, Command};
 use clap_complete::Shell;
 
-use super::{Cli, output};
+use super::output;
 use crate::daemon::DaemonError;
-use crate::migrate;
+use crate::operate::migrate;
 
 const NAME: &str = "outflow";
 
@@ -43,18 +43,18 @@ pub(super) fn version(args: &VersionArgs) -> Result<(), DaemonError> {
     )
 }
 
-pub(super) fn completions(args: &CompletionsArgs) -> Result<(), DaemonError> {
+pub(super) fn completions(args: &CompletionsArgs, mut command: Command) -> Result<(), DaemonError> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), NAME, &mut script);
+    clap_complete::generate(args.shell, &mut command, NAME, &mut script);
     output::line(String::from_utf8_lossy(&script).trim_end())
 }
 
-pub(super) fn man(args: &ManArgs) -> Result<(), DaemonError> {
+pub(super) fn man(args: &ManArgs, command: Command) -> Result<(), DaemonError> {
     let failed = |error: std::io::Error| DaemonError::Failed(format!("man page: {error}"));
     if let Some(dir) = &args.dir {
-        return clap_mangen::generate_to(Cli::command(), dir).map_err(failed);
+        return clap_mangen::generate_to(command, dir).map_err(failed);
     }
     let mut page = Vec::new();
-    clap_mangen::Man::new(Cli::command()).render(&mut page).map_err(failed)?;
+    clap_mangen::Man::new(command).render(&mut page).map_err(failed)?;
     output::line(String::from_utf8_lossy(&page).trim_end())
 }

@@ -4,10 +4,11 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{EXIT_CONFIGURATION, EXIT_UNAVAILABLE, output};
-use crate::check::{self, Finding, Findings, Level, Remedy};
+use super::exit::{EXIT_CONFIGURATION, EXIT_UNAVAILABLE};
+use super::output;
 use crate::config::{Config, Problem};
 use crate::daemon::DaemonError;
+use crate::operate::check::{self, Finding, Findings, Level, Remedy};
 
 #[derive(Debug, Args)]
 pub(super) struct CheckArgs {

@@ -3,8 +3,9 @@
 use tokio_postgres::Client;
 
 use crate::config::Config;
-use crate::daemon::{ConnectError, DaemonError, connect};
+use crate::daemon::DaemonError;
 use outflow_connect::postgres;
+use outflow_connect::postgres::{ConnectError, connect};
 
 /// Connects; `name` is what `pg_stat_activity` shows.
 pub(super) async fn to_postgres(config: &Config, name: &str) -> Result<Client, DaemonError> {

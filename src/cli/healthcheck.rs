@@ -1,6 +1,5 @@
 //! `outflow healthcheck`: asks the relay next door how it is, for images that have no curl.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use clap::Args;
@@ -21,7 +20,7 @@ pub(super) struct HealthcheckArgs {
 /// Exits 1 unless the answer is 200.
 pub(super) async fn run(args: HealthcheckArgs, config: Config) -> Result<(), DaemonError> {
     let path = if args.ready { "/readyz" } else { "/livez" };
-    let url = format!("http://{}{path}", reachable(config.admin_listen));
+    let url = format!("http://{}{path}", crate::daemon::admin::reachable(config.admin_listen));
     let failed = |error: reqwest::Error| DaemonError::Failed(format!("{url}: {}", causes(&error)));
     // A proxy of the environment has no business here.
     let client = reqwest::Client::builder().timeout(LIMIT).no_proxy().build().map_err(failed)?;
@@ -32,15 +31,6 @@ pub(super) async fn run(args: HealthcheckArgs, config: Config) -> Result<(), Dae
         output::line(text.trim_end())
     } else {
         Err(DaemonError::Failed(format!("{path}: {status}: {}", text.trim_end())))
-    }
-}
-
-/// What listens on every address is asked on loopback.
-pub(crate) fn reachable(listen: SocketAddr) -> SocketAddr {
-    match listen.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => (Ipv4Addr::LOCALHOST, listen.port()).into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => (Ipv6Addr::LOCALHOST, listen.port()).into(),
-        IpAddr::V4(_) | IpAddr::V6(_) => listen,
     }
 }
 

@@ -8,7 +8,7 @@ use super::connect::to_postgres;
 use super::output;
 use crate::config::Config;
 use crate::daemon::DaemonError;
-use crate::migrate::{self, Sessions, Triggers};
+use crate::operate::migrate::{self, Sessions, Triggers};
 
 #[derive(Debug, Args)]
 pub(super) struct MigrateArgs {

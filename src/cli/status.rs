@@ -9,8 +9,8 @@ use jiff::Timestamp;
 use super::output;
 use crate::config::Config;
 use crate::daemon::DaemonError;
-use crate::metrics::ParkedStream;
-use crate::status::{self, Member, OutboxStatus, Parked, Status};
+use crate::observe::metrics::ParkedStream;
+use crate::operate::status::{self, Member, OutboxStatus, Parked, Status};
 use outflow_core::escape::printable;
 
 /// Clears a terminal and goes to its first line.

@@ -8,11 +8,11 @@ use figment::providers::{Format as _, Toml};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::environment::PREFIX;
-use super::file::File;
+use super::file::{File, SERVERS};
+use super::layers::given;
 use super::{Notice, Problem, Source};
 use outflow_connect::{address, postgres, redis, secret_file};
 
-pub(super) const SERVERS: [&str; 2] = ["postgres", "redis"];
 const OTHERS_READ: u32 = 0o004;
 
 /// Puts the addresses that count into `file`, with their parameters. Returns the files that
@@ -80,7 +80,7 @@ impl Server {
 /// # Errors
 /// As [`super::load`].
 pub fn without_address(source: &Source, needed: &[Server]) -> Result<Vec<Problem>, Problem> {
-    let given = super::load::given(source)?;
+    let given = given(source)?;
     let has = |server: &str, key: &str| given.contains(&format!("{server}.{key}"));
     let missing = needed
         .iter()

@@ -7,8 +7,11 @@ use bytesize::ByteSize;
 use secrecy::SecretString;
 use serde::Deserialize;
 
-use crate::encode::Format;
+use crate::relay::encode::Format;
 use outflow_service::telemetry::LogFormat;
+
+/// Sections that name a server.
+pub(super) const SERVERS: [&str; 2] = ["postgres", "redis"];
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

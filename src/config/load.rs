@@ -5,8 +5,8 @@ use figment::Figment;
 use figment::providers::{Format as _, Toml};
 
 use super::file::File;
+use super::layers::given;
 use super::{Config, EXAMPLE, Problem, Source, addresses, environment, validate};
-use outflow_connect::address;
 
 /// Reads and validates the configuration.
 ///
@@ -26,22 +26,4 @@ pub fn load(source: &Source) -> Result<Config, Problem> {
         .collect();
     let config = validate::validate(file, defaults)?;
     Ok(Config { secret_files, notices, ..config })
-}
-
-/// What was given: file and environment, without the defaults.
-pub(super) fn given(source: &Source) -> Result<Figment, Problem> {
-    let mut layers = Figment::new();
-    if let Some(path) = &source.file {
-        if address::is_address(path) {
-            return Err(Problem::new(
-                "",
-                "expected the path of a configuration file, found an address",
-            ));
-        }
-        if !path.is_file() {
-            return Err(Problem::new("", format!("{}: there is no such file", path.display())));
-        }
-        layers = layers.merge(Toml::file_exact(path));
-    }
-    Ok(layers.merge(environment::layer()))
 }

@@ -9,7 +9,7 @@ use figment::providers::{Format as _, Toml};
 use figment::value::{Dict, Value};
 
 use super::EXAMPLE;
-use super::addresses::SERVERS;
+use super::file::SERVERS;
 
 /// One thing to mend in the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]

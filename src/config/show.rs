@@ -7,8 +7,10 @@ use figment::Figment;
 use figment::providers::{Format as _, Toml};
 use figment::value::{Dict, Value};
 
-use super::addresses::{SERVERS, superseded};
-use super::load::{given, load};
+use super::addresses::superseded;
+use super::file::SERVERS;
+use super::layers::given;
+use super::load::load;
 use super::problem::origin;
 use super::{EXAMPLE, Problem, Source};
 use outflow_connect::address;

@@ -5,7 +5,8 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::file::{self, File, SettleKind};
-use super::{Columns, Config, OutboxConfig, Problem, Settle};
+use super::{Config, Problem};
+use crate::relay::options::{Columns, OutboxOptions, Settle};
 use outflow_connect::{postgres, redis};
 
 const BATCH_ROWS: RangeInclusive<usize> = 1..=10_000;
@@ -34,14 +35,14 @@ pub(super) fn validate(file: File, defaults: File) -> Result<Config, Problem> {
         return Err(Problem::new("log.level", message));
     }
     let tracing_endpoint = optional(Some(file.tracing.endpoint));
-    if let Some(Err(message)) = tracing_endpoint.as_deref().map(crate::spans::check_endpoint) {
+    if let Some(Err(message)) = tracing_endpoint.as_deref().map(super::endpoint::check_endpoint) {
         return Err(Problem::new("tracing.endpoint", message));
     }
     let Some(default) = defaults.outbox.into_iter().next() else {
         return Err(Problem::new("outbox", "the example has none"));
     };
     let outboxes = file.outbox.into_iter().enumerate();
-    let outboxes: Vec<OutboxConfig> = outboxes
+    let outboxes: Vec<OutboxOptions> = outboxes
         .map(|(index, given)| {
             outbox(given.or(default.clone())).map_err(|p| p.below(&format!("outbox.{index}")))
         })
@@ -73,7 +74,7 @@ pub(super) fn validate(file: File, defaults: File) -> Result<Config, Problem> {
     })
 }
 
-fn outbox(given: file::Outbox) -> Result<OutboxConfig, Problem> {
+fn outbox(given: file::Outbox) -> Result<OutboxOptions, Problem> {
     let columns = given.columns.ok_or_else(|| missing("columns"))?;
     let settle =
         match (given.settle.ok_or_else(|| missing("settle"))?, optional(columns.settled.clone())) {
@@ -94,7 +95,7 @@ fn outbox(given: file::Outbox) -> Result<OutboxConfig, Problem> {
         };
     let table = required(given.table, "table")?;
     let stream = required(given.stream, "stream")?;
-    Ok(OutboxConfig {
+    Ok(OutboxOptions {
         name: required(given.name, "name").and_then(checked_name)?,
         table: table
             .parse()
@@ -132,11 +133,11 @@ fn mapping(given: file::Columns) -> Result<Columns, Problem> {
 }
 
 /// One script appends a batch with its journal, and on a cluster it reaches one slot.
-fn in_one_slot(outboxes: &[OutboxConfig]) -> Result<(), Problem> {
+fn in_one_slot(outboxes: &[OutboxOptions]) -> Result<(), Problem> {
     let Some(index) = outboxes.iter().position(|outbox| outbox.stream.hash_tag().is_none()) else {
         return Ok(());
     };
-    let OutboxConfig { name, stream, .. } = &outboxes[index];
+    let OutboxOptions { name, stream, .. } = &outboxes[index];
     let message = format!(
         "found {:?}, expected streams in one slot of the Redis cluster: put a hash tag, in \
             doubled braces, before the first \
@@ -146,7 +147,7 @@ fn in_one_slot(outboxes: &[OutboxConfig]) -> Result<(), Problem> {
     Err(Problem::new(format!("outbox.{index}.stream"), message))
 }
 
-fn clashes(outboxes: &[OutboxConfig]) -> Result<(), Problem> {
+fn clashes(outboxes: &[OutboxOptions]) -> Result<(), Problem> {
     let (mut names, mut tables) = (HashSet::new(), HashSet::new());
     for (index, outbox) in outboxes.iter().enumerate() {
         if !names.insert(&outbox.name) {

@@ -3,11 +3,11 @@
 
 use std::collections::BTreeSet;
 
-use super::{ConnectError, DaemonError, connect};
-use crate::config::OutboxConfig;
-use crate::metrics::OutboxMetrics;
-use crate::outbox::left::{self, Waiting};
-use outflow_connect::postgres::{Server, describe};
+use super::error::DaemonError;
+use crate::observe::metrics::OutboxMetrics;
+use crate::relay::options::OutboxOptions;
+use crate::relay::outbox::left::{self, Waiting};
+use outflow_connect::postgres::{ConnectError, Server, connect, describe};
 
 /// The rows that were left the last time.
 #[derive(Default)]
@@ -23,7 +23,7 @@ impl Leftovers {
     pub(super) async fn remain(
         &mut self,
         server: &Server,
-        outbox: &OutboxConfig,
+        outbox: &OutboxOptions,
         metrics: &OutboxMetrics,
     ) -> Result<bool, DaemonError> {
         let client = connect(server).await.map_err(|error| match error {
@@ -52,7 +52,7 @@ impl Leftovers {
     }
 }
 
-fn why(outbox: &OutboxConfig, stay: &[&Waiting], metrics: &OutboxMetrics) -> String {
+fn why(outbox: &OutboxOptions, stay: &[&Waiting], metrics: &OutboxMetrics) -> String {
     let parked = metrics.report().parked;
     let mut reasons: Vec<String> = parked
         .iter()

@@ -9,17 +9,19 @@ use bytes::Bytes;
 use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
+use super::error::DaemonError;
 use super::leftovers::Leftovers;
 use super::watch::Watch;
-use super::{ConnectError, DaemonError, connect};
-use crate::config::{Config, OutboxConfig};
-use crate::encode::Encoder;
-use crate::metrics::OutboxMetrics;
-use crate::outbox::PgOutbox;
-use crate::outbox::table::{Table, TableError};
+use crate::config::Config;
+use crate::observe::metrics::OutboxMetrics;
+use crate::relay::encode::Encoder;
+use crate::relay::observer::Observer as _;
+use crate::relay::options::OutboxOptions;
+use crate::relay::outbox::PgOutbox;
+use crate::relay::outbox::table::{Table, TableError};
+use crate::relay::sink::RedisSink;
 use crate::relay::{Limits, Mode, Relay};
-use crate::sink::RedisSink;
-use outflow_connect::postgres::{self, Server};
+use outflow_connect::postgres::{self, ConnectError, Server, connect};
 use outflow_connect::redis::Redis;
 
 /// Pauses between looks at a server that is down at the start, or at a table that has changed.
@@ -38,7 +40,7 @@ const ONCE_CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// again, and a new relay goes on with what it is then.
 pub(super) async fn relay(
     config: Arc<Config>,
-    outbox: OutboxConfig,
+    outbox: OutboxOptions,
     metrics: OutboxMetrics,
     mode: Mode,
     stop: CancellationToken,
@@ -95,7 +97,7 @@ pub(super) async fn relay(
 }
 
 fn relay_of(
-    outbox: &OutboxConfig,
+    outbox: &OutboxOptions,
     table: Table,
     server: &Server,
     redis: &Redis,
@@ -123,16 +125,16 @@ fn relay_of(
         event_bytes_max: outbox.event_bytes_max,
         source: Bytes::from(format!("/{}", outbox.name)),
     };
-    let OutboxConfig { in_flight, poll_interval, linger, park_max, .. } = *outbox;
+    let OutboxOptions { in_flight, poll_interval, linger, park_max, .. } = *outbox;
     let limits = Limits { in_flight, poll_interval, linger, park_max };
     let source = PgOutbox::new(outbox.clone(), table, server, place);
-    Relay::new(&outbox.name, source, sink, encoder, limits, metrics.clone())
+    Relay::new(&outbox.name, source, sink, encoder, limits, Arc::new(metrics.clone()))
 }
 
 /// Looks at a table, as long as it takes.
 struct Look<'a> {
     server: &'a Server,
-    outbox: &'a OutboxConfig,
+    outbox: &'a OutboxOptions,
     metrics: &'a OutboxMetrics,
     mode: Mode,
     stop: &'a CancellationToken,
@@ -229,7 +231,7 @@ impl Look<'_> {
 }
 
 /// Of a refusal that nobody's change explains.
-fn unchanged(outbox: &OutboxConfig, refusal: &str) -> String {
+fn unchanged(outbox: &OutboxOptions, refusal: &str) -> String {
     format!(
         "outbox {:?}: {refusal}; {} has not changed meanwhile: a rule or what a trigger calls may \
             be the reason; \
@@ -247,7 +249,7 @@ fn pauses() -> ExponentialBackoff {
 pub(super) async fn looked_up(
     server: &Server,
     client: &Client,
-    outbox: &OutboxConfig,
+    outbox: &OutboxOptions,
 ) -> Result<Table, TableError> {
     if postgres::shares_sessions(server, client).await.map_err(TableError::Unreachable)? {
         let message = format!("postgres.url: {}; {}", postgres::POOLED, postgres::UNPOOLED);

@@ -6,11 +6,11 @@ use std::time::Duration;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::outbox::looked_up;
-use super::{ConnectError, connect};
-use crate::config::{Config, OutboxConfig};
-use crate::outbox::table::TableError;
-use crate::sink::journal_key;
-use outflow_connect::postgres;
+use crate::config::Config;
+use crate::relay::options::OutboxOptions;
+use crate::relay::outbox::table::TableError;
+use crate::relay::sink::journal_key;
+use outflow_connect::postgres::{self, ConnectError, connect};
 use outflow_connect::redis::{self, Args, Redis};
 
 /// What connections are made of: addresses, the certificates that they name, and what is waited for
@@ -39,13 +39,13 @@ impl Connections {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Exchange {
     pub(super) stopped: Vec<String>,
-    pub(super) started: Vec<OutboxConfig>,
+    pub(super) started: Vec<OutboxOptions>,
 }
 
 impl Exchange {
     /// `reconnect`: all of them, for the servers are reached in another way.
     pub(super) fn between(old: &Config, new: &Config, reconnect: bool) -> Self {
-        let stays = |outbox: &OutboxConfig| {
+        let stays = |outbox: &OutboxOptions| {
             !reconnect && old.outboxes.contains(outbox) && new.outboxes.contains(outbox)
         };
         let names =
@@ -138,7 +138,7 @@ mod tests {
         let first = config.outboxes.remove(0);
         config.outboxes = outboxes
             .iter()
-            .map(|(name, batch_rows)| OutboxConfig {
+            .map(|(name, batch_rows)| OutboxOptions {
                 name: (*name).to_owned(),
                 batch_rows: *batch_rows,
                 table: name.parse().expect("a table"),

@@ -7,15 +7,29 @@ use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use super::error::DaemonError;
+use super::outbox;
 use super::reload::{self, Connections, Exchange};
-use super::{DaemonError, Start, outbox};
-use crate::config::{Config, OutboxConfig, Source, load};
-use crate::metrics::{Metrics, OutboxMetrics};
-use crate::notify;
+use crate::config::{Config, Source, load};
+use crate::daemon::systemd;
+use crate::observe::metrics::{Metrics, OutboxMetrics};
+use crate::observe::outboxes::Outboxes;
+use crate::observe::traces::Exporter;
 use crate::relay::Mode;
-use crate::roster::Roster;
-use crate::spans::Exporter;
+use crate::relay::options::OutboxOptions;
 use outflow_service::telemetry::Log;
+
+/// What a daemon starts with.
+pub struct Start {
+    /// The configuration.
+    pub config: Config,
+    /// Where it is read from again.
+    pub source: Source,
+    /// When to stop.
+    pub mode: Mode,
+    /// The log, whose level a reload may change.
+    pub log: Log,
+}
 
 pub(super) struct Supervisor {
     config: Arc<Config>,
@@ -25,7 +39,7 @@ pub(super) struct Supervisor {
     log: Log,
     metrics: Metrics,
     exporter: Option<Exporter>,
-    roster: Roster,
+    outboxes: Outboxes,
     stop: CancellationToken,
     running: BTreeMap<String, Running>,
     tasks: JoinSet<(String, Result<(), DaemonError>)>,
@@ -45,7 +59,7 @@ impl Supervisor {
         start: Start,
         metrics: Metrics,
         exporter: Option<Exporter>,
-        roster: Roster,
+        outboxes: Outboxes,
         stop: CancellationToken,
     ) -> Self {
         let Start { config, source, mode, log } = start;
@@ -57,7 +71,7 @@ impl Supervisor {
             log,
             metrics,
             exporter,
-            roster,
+            outboxes,
             stop,
             running: BTreeMap::new(),
             tasks: JoinSet::new(),
@@ -121,7 +135,7 @@ impl Supervisor {
         self.outcome = std::mem::replace(&mut self.outcome, Ok(())).and(Err(error));
     }
 
-    fn start(&mut self, outbox: OutboxConfig, metrics: OutboxMetrics) {
+    fn start(&mut self, outbox: OutboxOptions, metrics: OutboxMetrics) {
         let (name, stop) = (outbox.name.clone(), self.stop.child_token());
         let spans = self
             .exporter
@@ -141,16 +155,16 @@ impl Supervisor {
     }
 
     fn show(&self) {
-        let metrics = |outbox: &OutboxConfig| {
+        let metrics = |outbox: &OutboxOptions| {
             self.running.get(&outbox.name).map(|running| running.metrics.clone())
         };
-        self.roster.set(self.config.outboxes.iter().filter_map(metrics).collect());
+        self.outboxes.set(self.config.outboxes.iter().filter_map(metrics).collect());
     }
 
     /// Reads the configuration again. One that cannot be used changes nothing.
     async fn reload(&mut self) {
         tracing::info!("reload asked for");
-        notify::reloading().await;
+        systemd::reloading().await;
         let outcome = match load(&self.source) {
             Ok(config) => self.change_to(config).await,
             Err(problem) => Err(problem.to_string()),
@@ -163,7 +177,7 @@ impl Supervisor {
             ),
         }
         self.metrics.reloads().ended(outcome.as_ref().map_err(String::as_str).copied());
-        notify::reloaded().await;
+        systemd::reloaded().await;
     }
 
     async fn change_to(&mut self, config: Config) -> Result<(), String> {

@@ -5,10 +5,13 @@ use std::sync::Arc;
 
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::config::{Config, OutboxConfig};
-use crate::metrics::OutboxMetrics;
+use crate::config::Config;
+use crate::observe::backlog_poller;
+use crate::observe::certificates;
+use crate::observe::metrics::OutboxMetrics;
+use crate::observe::progress;
 use crate::relay::Mode;
-use crate::{certificates, gauge, progress};
+use crate::relay::options::OutboxOptions;
 use outflow_connect::postgres::Server;
 
 /// Ends with its value.
@@ -20,7 +23,7 @@ pub(super) struct Watch {
 impl Watch {
     pub(super) fn over(
         config: &Arc<Config>,
-        outbox: &OutboxConfig,
+        outbox: &OutboxOptions,
         server: &Server,
         metrics: &OutboxMetrics,
         mode: Mode,
@@ -41,20 +44,23 @@ impl Drop for Watch {
 async fn watch(
     mode: Mode,
     config: Arc<Config>,
-    outbox: OutboxConfig,
+    outbox: OutboxOptions,
     metrics: OutboxMetrics,
     server: Server,
 ) {
     match mode {
         Mode::Daemon => {
             tokio::join!(
-                gauge::keep(server, outbox, metrics.clone()),
+                backlog_poller::keep(server, outbox, metrics.clone()),
                 certificates::watch(config, metrics)
             );
         }
         Mode::Once => {
             tokio::time::sleep(progress::FIRST / 2).await;
-            tokio::join!(gauge::keep(server, outbox, metrics.clone()), progress::tell(metrics));
+            tokio::join!(
+                backlog_poller::keep(server, outbox, metrics.clone()),
+                progress::tell(metrics)
+            );
         }
     }
 }

@@ -4,8 +4,8 @@
 //! generation by generation. It never says more than Redis did, so that a Redis that knows less has
 //! lost it, whoever finds out, and whether or not the member that had the answer still lives.
 
-use crate::event::Acknowledged;
-use crate::sink::{GENERATIONS_KEPT, Raised};
+use crate::relay::event::Acknowledged;
+use crate::relay::sink::{GENERATIONS_KEPT, Raised};
 
 /// What is missing in the journal, in words.
 pub(super) fn missing(known: i64, raised: &Raised, witness: &[Acknowledged]) -> Option<String> {

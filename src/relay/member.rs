@@ -6,27 +6,19 @@ use tokio_util::sync::CancellationToken;
 
 use super::Relay;
 use super::loss;
+use super::mode::Mode;
 use super::outage::Outage;
 use super::relapse::Relapse;
 use super::session::Session;
 use super::trouble::{Cause, Trouble};
-use crate::outbox::{Outbox, OutboxError, Recovery, Standing};
-use crate::sink::{GENERATIONS_KEPT, Sink};
+use crate::relay::outbox::{Outbox, OutboxError, Recovery, Standing};
+use crate::relay::sink::{GENERATIONS_KEPT, Sink};
 
 /// Pause of a standby before it looks again after a change.
 const STANDBY_PAUSE: Duration = Duration::from_millis(200);
 
 const STANDBY: &str = "standing by: relays with another configuration are at work on this outbox, \
     or there are more relays than slots";
-
-/// When to stop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
-    /// When asked to.
-    Daemon,
-    /// When the outbox is empty.
-    Once,
-}
 
 /// What a member brings along into a recovery.
 #[derive(Default)]
@@ -63,7 +55,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
                 Ended::Doubt(doubt, detail) => {
                     (cause, doubted) = (doubt, Some(session.generation));
                     if let Some(length) = relapse.next_pause(doubt, &detail, began.elapsed()) {
-                        self.metrics.down(&detail);
+                        self.observer.down(&detail);
                         pause(length, stop).await;
                     }
                 }
@@ -125,7 +117,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
             match self.recover(cause, doubted, past).await {
                 Ok(Some(session)) => {
                     outage.over();
-                    self.metrics.stands_by(None);
+                    self.observer.stands_by(None);
                     return Some(session);
                 }
                 Ok(None) => {
@@ -133,14 +125,14 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
                         tracing::info!(outbox = self.name, "{STANDBY}");
                         standing_by = true;
                     }
-                    self.metrics.stands_by(Some(STANDBY));
-                    self.metrics.up();
+                    self.observer.stands_by(Some(STANDBY));
+                    self.observer.up();
                     self.stand_by(&mut outage, stop).await;
                     // A change that is seen at once must not become a busy loop.
                     pause(STANDBY_PAUSE, stop).await;
                 }
                 Err(reason) => {
-                    self.metrics.down(&reason);
+                    self.observer.down(&reason);
                     pause(outage.next_pause(&reason), stop).await;
                 }
             }
@@ -164,7 +156,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
         past: &mut Past,
     ) -> Result<Option<Session>, String> {
         let seat = self.outbox.join().await.map_err(in_words)?;
-        self.metrics.seated(seat);
+        self.observer.seated(seat);
         // Whoever holds the fence keeps all others from claiming: not while it waits for a Redis
         // that is silent.
         self.sink.answers().await?;
@@ -182,7 +174,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
         } else {
             let loss = recovery.loss();
             recovery.adopt().await.map_err(in_words)?;
-            self.metrics.recovered(cause, 0, known);
+            self.observer.recovered(cause, 0, known);
             (loss, known)
         };
         let same = |left: &Session| (left.generation, left.member) == (generation, seat);
@@ -192,7 +184,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
             }
             past.left = None;
         }
-        self.metrics.owns(slots);
+        self.observer.owns(slots);
         tracing::info!(outbox = self.name, generation, slots, "at work");
         if slots == 0 {
             return Ok(None);
@@ -247,7 +239,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
         if let Err(reason) = self.sink.forget(begun.standstill(), &[]).await {
             tracing::debug!(outbox = self.name, reason, "old journal records stay for now");
         }
-        self.metrics.recovered(cause, settled, raised.generation);
+        self.observer.recovered(cause, settled, raised.generation);
         let (cause, generation) = (cause.as_str(), raised.generation);
         tracing::info!(outbox = self.name, cause, generation, settled, "recovered");
         Ok(generation)
@@ -276,7 +268,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
                     self.idle_and_well();
                 }
                 Err(Trouble::Unavailable(reason)) => {
-                    self.metrics.down(&reason);
+                    self.observer.down(&reason);
                     pause(outage.next_pause(&reason), stop).await;
                 }
                 // It was logged when they were parked.
@@ -310,7 +302,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
     }
 
     fn rolled_back(&self, what: &str) {
-        self.metrics.rolled_back();
+        self.observer.rolled_back();
         tracing::error!(
             outbox = self.name,
             what,

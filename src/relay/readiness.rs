@@ -11,8 +11,8 @@ use super::Relay;
 use super::outage::Outage;
 use super::session::Session;
 use super::trouble::Trouble;
-use crate::outbox::Outbox;
-use crate::sink::{AppendError, Sink};
+use crate::relay::outbox::Outbox;
+use crate::relay::sink::{AppendError, Sink};
 
 /// After so long without an append Redis is asked. It costs one small script, and one small write
 /// to its log.
@@ -54,7 +54,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
         match timeout(ANSWER_LIMIT, answer.as_mut()).await {
             Ok(answer) => answer,
             Err(_elapsed) => {
-                self.metrics.down(&silent());
+                self.observer.down(&silent());
                 answer.await
             }
         }
@@ -73,11 +73,11 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
                 {
                     Ok(()) => {
                         outage.over();
-                        self.metrics.up();
+                        self.observer.up();
                     }
                     Err(reason) => {
                         outage.next_pause(&reason);
-                        self.metrics.down(&reason);
+                        self.observer.down(&reason);
                     }
                 }
             }

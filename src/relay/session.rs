@@ -7,13 +7,13 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Mutex as AsyncMutex, Notify};
 use tokio_util::sync::CancellationToken;
 
-use super::Mode;
+use super::gate::Turnstile;
+use super::mode::Mode;
+use super::pace::Pace;
 use super::records::Records;
-use super::rest::Rest;
 use super::trouble::Trouble;
-use super::turnstile::Turnstile;
-use crate::event::Acknowledged;
-use crate::sink::Position;
+use crate::relay::event::Acknowledged;
+use crate::relay::sink::Position;
 
 /// One generation of one member: its numbers.
 pub(super) struct Session {
@@ -124,7 +124,7 @@ pub(super) struct Drain<'a> {
     pub(super) session: &'a Session,
     pub(super) mode: Mode,
     /// Claims are made one at a time; whoever holds this numbers the next batch.
-    pub(super) claims: AsyncMutex<Rest>,
+    pub(super) claims: AsyncMutex<Pace>,
     pub(super) appends: Turnstile,
     pub(super) settles: Turnstile,
     under_way: AtomicU64,
@@ -140,7 +140,7 @@ impl<'a> Drain<'a> {
         Self {
             session,
             mode,
-            claims: AsyncMutex::new(Rest::default()),
+            claims: AsyncMutex::new(Pace::default()),
             appends: Turnstile::new(next),
             settles: Turnstile::new(next),
             under_way: AtomicU64::new(0),
@@ -209,7 +209,7 @@ impl<'a> Drain<'a> {
     }
 
     /// What went wrong, and how the claims were resting.
-    pub(super) fn finish(self) -> (Option<Trouble>, Rest) {
+    pub(super) fn finish(self) -> (Option<Trouble>, Pace) {
         (self.trouble.into_inner(), self.claims.into_inner())
     }
 }

@@ -14,9 +14,9 @@ use tokio_util::sync::CancellationToken;
 use super::session::Session;
 use super::trouble::{Cause, Trouble};
 use super::{Limits, Mode, Relay};
-use crate::encode::{Encoder, Format};
-use crate::metrics::Metrics;
-use crate::sink::Sink;
+use crate::observe::metrics::Metrics;
+use crate::relay::encode::{Encoder, Format};
+use crate::relay::sink::Sink;
 use scripted::{Counting, Full, Scripted};
 
 fn relay<S: Sink>(outbox: &Scripted, sink: S, in_flight: usize) -> Relay<&Scripted, S> {
@@ -26,14 +26,14 @@ fn relay<S: Sink>(outbox: &Scripted, sink: S, in_flight: usize) -> Relay<&Script
         event_bytes_max: 100,
         source: Bytes::new(),
     };
-    let metrics = Metrics::new().expect("metrics").outbox("test");
+    let observer = Arc::new(Metrics::new().expect("metrics").outbox("test"));
     let limits = Limits {
         in_flight,
         poll_interval: Duration::from_secs(1),
         linger: Duration::ZERO,
         park_max: None,
     };
-    Relay::new("test", outbox, sink, encoder, limits, metrics)
+    Relay::new("test", outbox, sink, encoder, limits, observer)
 }
 
 /// A claim that may still be open hides its rows: the next claims would take what follows them, and

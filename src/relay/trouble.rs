@@ -1,7 +1,7 @@
 //! What can go wrong with a batch, by what is to be done about it. Pure.
 
-use crate::outbox::OutboxError;
-use crate::sink::AppendError;
+use crate::relay::outbox::OutboxError;
+use crate::relay::sink::AppendError;
 
 /// Why a batch did not come through.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -8,8 +8,8 @@ use tokio::time::timeout;
 
 use super::Relay;
 use super::session::Session;
-use crate::outbox::Outbox;
-use crate::sink::Sink;
+use crate::relay::outbox::Outbox;
+use crate::relay::sink::Sink;
 
 /// The first batch after a pause is written down at once, those that follow at most this often:
 /// what a member that is killed has not written down yet would not be missed.

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use outflow::config::{self, Source};
-use outflow::outbox::table::Table;
+use outflow::relay::outbox::table::Table;
 use outflow_local::{Program, find};
 
 use super::Outcome;
@@ -12,7 +12,7 @@ use super::fill::payload;
 use super::stage::{LIMIT, Stage};
 
 /// What the relay sets in its sessions; the statement gets the same here.
-const SESSION: &str = include_str!("../../src/outbox/sql/session.sql");
+const SESSION: &str = include_str!("../../src/relay/outbox/sql/session.sql");
 /// As the relay's default.
 const BATCH_ROWS: u64 = 1_000;
 

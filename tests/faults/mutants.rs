@@ -69,7 +69,7 @@ async fn caught(mutant: Mutant, faults: impl AsyncFn(&mut Run, bool)) {
 
 /// In the script, the name that Redis knows it by is replaced with it.
 fn replaced(rewrites: &[(&str, &str)]) -> Vec<Rewrite> {
-    const APPEND: &str = include_str!("../../src/sink/append.lua");
+    const APPEND: &str = include_str!("../../src/relay/sink/append.lua");
     let mutated = rewrites.iter().fold(APPEND.to_owned(), |script, (from, to)| {
         script.replace(from, &format!("{to:width$}", width = from.len()))
     });

@@ -96,7 +96,7 @@ async fn about_itself() {
     let json = stage.asked(&["version", "--json"]).await.json();
     assert_eq!(
         (json[0]["version"].as_str(), json[0]["schema"].as_i64()),
-        (Some(version), Some(i64::from(outflow::migrate::VERSION)))
+        (Some(version), Some(i64::from(outflow::operate::migrate::VERSION)))
     );
     let shells = ["bash", "zsh", "fish", "elvish", "powershell"];
     for shell in shells {

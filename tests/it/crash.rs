@@ -5,8 +5,8 @@ use std::error::Error;
 
 use bytes::BytesMut;
 use outflow::config::{self, Source};
-use outflow::outbox::table::Table;
-use outflow::sink::{GENERATIONS_KEPT, Position, RedisSink, Sink as _};
+use outflow::relay::outbox::table::Table;
+use outflow::relay::sink::{GENERATIONS_KEPT, Position, RedisSink, Sink as _};
 use outflow_connect::redis::{self, Args, Reply};
 use outflow_local::{Redis, Signal, eventually};
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};

@@ -429,7 +429,7 @@ async fn what_stands_in_the_way_is_named() {
     stage.migrate().await;
     assert_eq!(
         stage.number("select max(version) from outflow.migration").await,
-        i64::from(outflow::migrate::VERSION)
+        i64::from(outflow::operate::migrate::VERSION)
     );
     stage.once().await;
 }

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use outflow::sink::GENERATIONS_KEPT;
+use outflow::relay::sink::GENERATIONS_KEPT;
 use outflow_local::{Program, Redis, eventually};
 
 use crate::support::{LIMIT, Stage, outbox, write_rounds};

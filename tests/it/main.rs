@@ -19,6 +19,7 @@ mod deploy;
 mod encodings;
 mod entries;
 mod examples;
+mod floors;
 mod green;
 mod hosts;
 mod http;

@@ -1,6 +1,6 @@
 //! When a table proves that ids are drawn after numbers, and what `check` says when it does not.
 
-use outflow::outbox::proof::{Remedy, gaps, token};
+use outflow::relay::outbox::proof::{Remedy, gaps, token};
 
 use crate::support::{Stage, outbox};
 

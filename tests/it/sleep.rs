@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use outflow::outbox::lock;
+use outflow::relay::outbox::lock;
 use outflow_connect::redis::{Args, Redis, Reply};
 use outflow_local::eventually;
 

@@ -1,6 +1,6 @@
 //! `outflow status` and the metrics of how far behind an outbox is.
 
-use outflow::backlog::{BEGINNING, Backlog};
+use outflow::observe::backlog::{BEGINNING, Backlog};
 use outflow_local::eventually;
 use serde_json::Value;
 
@@ -251,7 +251,10 @@ async fn a_dead_prefix_costs_nothing() {
     .await
     .expect("one event");
     let client = stage.client().await;
-    client.batch_execute(include_str!("../../src/outbox/sql/session.sql")).await.expect("settings");
+    client
+        .batch_execute(include_str!("../../src/relay/outbox/sql/session.sql"))
+        .await
+        .expect("settings");
     let backlog = Backlog::prepare(&client, &config(&stage)).await.expect("a table");
     let look = backlog.look(&client, BEGINNING).await.expect("a look");
     let position = look.position.expect("a position");
@@ -274,7 +277,7 @@ async fn pages(client: &tokio_postgres::Client, backlog: &Backlog, position: i64
     count("Shared Hit Blocks") + count("Shared Read Blocks")
 }
 
-fn config(stage: &Stage) -> outflow::config::OutboxConfig {
+fn config(stage: &Stage) -> outflow::relay::options::OutboxOptions {
     let source = outflow::config::Source { file: Some(stage.path().join("outflow.toml")) };
     outflow::config::load(&source).expect("a configuration").outboxes.remove(0)
 }

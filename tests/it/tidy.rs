@@ -55,11 +55,11 @@ fn fred_and_figment_are_named_where_they_belong() {
 
 #[test]
 fn the_two_sides_do_not_know_each_other() {
-    let outbox = offenders("src/outbox", |_, text| {
-        text.contains("crate::sink") || text.contains("outflow_connect::redis")
+    let outbox = offenders("src/relay/outbox", |_, text| {
+        text.contains("relay::sink") || text.contains("outflow_connect::redis")
     });
-    let sink = offenders("src/sink", |_, text| {
-        text.contains("crate::outbox") || text.contains("outflow_connect::postgres")
+    let sink = offenders("src/relay/sink", |_, text| {
+        text.contains("relay::outbox") || text.contains("outflow_connect::postgres")
     });
     assert!(outbox.is_empty() && sink.is_empty(), "{outbox:?} {sink:?}");
 }

@@ -1,7 +1,7 @@
 //! The model's cursor does what the relay's does: the same claims lead to the same position and the
 //! same list.
 
-use outflow::outbox::cursor as real;
+use outflow::relay::outbox::cursor as real;
 use proptest::prelude::*;
 
 use crate::bounds::{Bounds, Writers};

@@ -6,12 +6,13 @@ use std::collections::BTreeMap;
 use tokio_postgres::{Client, Transaction};
 
 use super::args::ActArgs;
-use super::{SETTINGS, known_reason, looking, missing};
+use super::look::{SETTINGS, known_reason, looking, missing};
 use crate::cli::connect::failed;
 use crate::cli::output;
-use crate::config::{Config, OutboxConfig};
+use crate::config::Config;
 use crate::daemon::DaemonError;
-use crate::dead::{self, Chosen, Filter};
+use crate::operate::dead_letters::{self, Chosen, Filter};
+use crate::relay::options::OutboxOptions;
 use outflow_connect::postgres::{self, scoped};
 use outflow_service::terminal;
 
@@ -55,7 +56,7 @@ pub(super) async fn act(
     }
     known_reason(client, filter.reason.as_deref()).await?;
     let (verb, done) = act.words();
-    let chosen = looking(client, dead::choose(client, &filter)).await?;
+    let chosen = looking(client, dead_letters::choose(client, &filter)).await?;
     missing(&args.ids, chosen.iter().map(|letter| letter.id))?;
     for (outbox, reason, count) in counted(&chosen) {
         terminal::say(format_args!("outflow: {outbox}: {count} × {reason}"));
@@ -99,9 +100,9 @@ async fn done_with(
     for (name, ids) in of_outbox {
         let letters = match act {
             Act::Retry => put_back(&transaction, config, name, &ids).await?,
-            Act::Discard => dead::discard(&transaction, &ids).await.map_err(failed)?,
+            Act::Discard => dead_letters::discard(&transaction, &ids).await.map_err(failed)?,
         };
-        let noted = dead::note(&transaction, act.name(), name, letters, filter).await;
+        let noted = dead_letters::note(&transaction, act.name(), name, letters, filter).await;
         noted.map_err(|error| match error.code() {
             Some(&tokio_postgres::error::SqlState::INSUFFICIENT_PRIVILEGE) => DaemonError::Failed(format!(
                 "nothing was done: {}: the role must leave a trace: grant insert on outflow.audit \
@@ -123,7 +124,7 @@ async fn put_back(
     ids: &[i64],
 ) -> Result<u64, DaemonError> {
     let outbox = config.outboxes.iter().find(|outbox| outbox.name == name);
-    let outbox: &OutboxConfig = outbox.ok_or_else(|| {
+    let outbox: &OutboxOptions = outbox.ok_or_else(|| {
         let known: Vec<&str> = config.outboxes.iter().map(|outbox| outbox.name.as_str()).collect();
         DaemonError::Configuration(format!(
             "outbox {name:?} is not in this configuration, which has {}; give the one that drains \
@@ -132,7 +133,7 @@ async fn put_back(
             known.join(", ")
         ))
     })?;
-    let put = dead::put_back(transaction, outbox, ids).await;
+    let put = dead_letters::put_back(transaction, outbox, ids).await;
     put.map_err(|error| DaemonError::Failed(format!("nothing was put back: {error}")))
 }
 

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 
-use crate::dead::Filter;
+use crate::operate::dead_letters::Filter;
 use outflow_service::terminal::since;
 
 #[derive(Debug, Subcommand)]

@@ -2,7 +2,7 @@
 
 use crate::cli::output;
 use crate::daemon::DaemonError;
-use crate::dead::Letter;
+use crate::operate::dead_letters::Letter;
 use outflow_core::escape::{WHOLE, printable};
 use outflow_service::terminal;
 

@@ -10,10 +10,10 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::encode::Entries;
-use crate::event::{Acknowledged, AppendedRow, Batch, Event};
-use crate::outbox::{Claim, Outbox, OutboxError, Recovery, Standing, Woken};
-use crate::sink::{AppendError, Position, Raised, Refusal, Sink};
+use crate::relay::encode::Entries;
+use crate::relay::event::{Acknowledged, AppendedRow, Batch, Event};
+use crate::relay::outbox::{Claim, Outbox, OutboxError, Recovery, Standing, Woken};
+use crate::relay::sink::{AppendError, Position, Raised, Refusal, Sink};
 
 /// Claims as a script says, and remembers what was done: `0` takes nothing, `R` a row, `F` a row
 /// that cannot be settled, `W` waits until that was tried, or the row rolled back, and gets the

@@ -1,0 +1,12 @@
+//! What is seen of a running relay: metrics, health, backlog, spans, and the lines of its log.
+
+pub mod backlog;
+pub mod backlog_poller;
+pub mod certificates;
+pub mod health;
+pub mod metrics;
+pub mod outboxes;
+pub mod progress;
+pub mod summary;
+pub mod traces;
+pub(crate) mod transport;

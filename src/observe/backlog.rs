@@ -1,0 +1,185 @@
+//! How far behind an outbox is, seen from its table: the oldest event, and how many wait.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use tokio_postgres::Client;
+
+use crate::relay::options::{OutboxOptions, Settle};
+use crate::relay::outbox::columns::{self, Column};
+use outflow_connect::postgres::describe;
+use outflow_core::table_name::quote_identifier;
+
+/// Events are counted up to here: about 50 ms of Postgres's time.
+pub const CAP: i64 = 100_000;
+/// Events without an order value are counted up to here.
+pub const UNORDERED_MAX: i64 = 1_000;
+/// Where to start when nothing is known.
+pub const BEGINNING: i64 = i64::MIN;
+
+/// What one look has seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Look {
+    /// Events that wait, at most [`CAP`].
+    pub events: i64,
+    /// Order value of the first, if that is an integer.
+    pub position: Option<i64>,
+    /// Time of the first, if the table has a column for that.
+    pub oldest: Option<Timestamp>,
+    /// Primary key of the first, as text.
+    pub first: Option<String>,
+}
+
+/// Events without an order value: they wait, and no claim comes to them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Unordered {
+    /// How many, at most [`UNORDERED_MAX`].
+    pub events: i64,
+    /// Primary key of one of them, as text.
+    pub first: Option<String>,
+}
+
+impl Look {
+    /// With those that have no place in the line.
+    #[must_use]
+    pub fn and(self, unordered: &Unordered) -> Self {
+        let first = self.first.or_else(|| unordered.first.clone());
+        Self { events: (self.events + unordered.events).min(CAP), first, ..self }
+    }
+}
+
+/// The statement that looks at one outbox.
+#[derive(Debug, Clone)]
+pub struct Backlog {
+    statement: String,
+    parked: String,
+    /// Only if claims go by position.
+    unordered: Option<String>,
+    /// Whether looks can start from a position: the order column is an integer.
+    pub has_position: bool,
+}
+
+impl Backlog {
+    /// Looks up the columns and makes the statement.
+    ///
+    /// # Errors
+    /// What is missing, or Postgres's own words.
+    pub async fn prepare(client: &Client, config: &OutboxOptions) -> Result<Self, String> {
+        let found = columns::of(client, &config.table).await.map_err(|error| describe(&error))?;
+        if found.is_empty() {
+            return Err(format!("there is no table {}", config.table));
+        }
+        let kind = |name: &str| {
+            let column = found
+                .iter()
+                .find(|column: &&Column| column.name == name)
+                .map(|column| column.kind.as_str());
+            column.ok_or_else(|| format!("{} has no column {name:?}", config.table))
+        };
+        let order = quote_identifier(&config.columns.order);
+        let has_position =
+            matches!(kind(&config.columns.order)?, "smallint" | "integer" | "bigint");
+        let time = match &config.columns.time {
+            Some(name) => match kind(name)? {
+                "timestamp with time zone" => format!("c.{}", quote_identifier(name)),
+                "timestamp without time zone" => {
+                    format!("c.{} at time zone 'UTC'", quote_identifier(name))
+                }
+                _ => "null::timestamptz".to_owned(),
+            },
+            None => "null::timestamptz".to_owned(),
+        };
+        let from = if has_position {
+            format!("c.{order} >= $1::bigint")
+        } else {
+            "$1::bigint is not null".to_owned()
+        };
+        let waiting = match &config.settle {
+            Settle::Delete => from,
+            Settle::Mark(column) => format!("{from} and c.{} is null", quote_identifier(column)),
+        };
+        let position =
+            if has_position { format!("c.{order}::bigint") } else { "null::bigint".to_owned() };
+        let statement = include_str!("backlog.sql")
+            .replace("{table}", &config.table.quoted())
+            .replace("{waiting}", &waiting)
+            .replace("{order}", &order)
+            .replace("{id}", &quote_identifier(&config.columns.id))
+            .replace("{position}", &position)
+            .replace("{time}", &time)
+            .replace("{cap}", &CAP.to_string());
+        let unsettled = match &config.settle {
+            Settle::Delete => "true".to_owned(),
+            Settle::Mark(column) => format!("c.{} is null", quote_identifier(column)),
+        };
+        let parked = include_str!("backlog.parked.sql")
+            .replace(
+                "{stream}",
+                &config.stream.sql(|column| format!("c.{}", quote_identifier(column))),
+            )
+            .replace("{table}", &config.table.quoted())
+            .replace("{unsettled}", &unsettled)
+            .replace("{order}", &order)
+            .replace("{cap}", &CAP.to_string());
+        let id = quote_identifier(&config.columns.id);
+        let unordered = has_position.then(|| {
+            format!(
+                "select count(*) as events, min(row) as first from ( \
+                 select left(c.{id}::text, 200) as row from {} as c where {unsettled} and \
+                 c.{order} is null \
+                 limit {UNORDERED_MAX}) as counted",
+                config.table.quoted()
+            )
+        });
+        Ok(Self { statement, parked, unordered, has_position })
+    }
+
+    /// The statement; `$1` is the position.
+    pub fn statement(&self) -> &str {
+        &self.statement
+    }
+
+    /// Looks at the events from `position` on.
+    ///
+    /// # Errors
+    /// Postgres's own; a look that takes too long is cancelled by the session's
+    /// `statement_timeout`.
+    pub async fn look(
+        &self,
+        client: &Client,
+        position: i64,
+    ) -> Result<Look, tokio_postgres::Error> {
+        let row = client.query_one(&self.statement, &[&position]).await?;
+        // `infinity` is a time that jiff does not have.
+        let oldest = row.try_get("time").unwrap_or(None);
+        Ok(Look {
+            events: row.get("events"),
+            position: row.get("position"),
+            oldest,
+            first: row.get("id"),
+        })
+    }
+
+    /// Looks for events that have no place in the line.
+    ///
+    /// # Errors
+    /// As [`Backlog::look`].
+    pub async fn unordered(&self, client: &Client) -> Result<Unordered, tokio_postgres::Error> {
+        let Some(statement) = &self.unordered else { return Ok(Unordered::default()) };
+        let row = client.query_one(statement, &[]).await?;
+        Ok(Unordered { events: row.get("events"), first: row.get("first") })
+    }
+
+    /// How many of the first [`CAP`] events in line are for each of these streams.
+    ///
+    /// # Errors
+    /// As [`Backlog::look`].
+    pub async fn parked(
+        &self,
+        client: &Client,
+        streams: &[String],
+    ) -> Result<BTreeMap<String, i64>, tokio_postgres::Error> {
+        let rows = client.query(&self.parked, &[&streams]).await?;
+        Ok(rows.iter().map(|row| (row.get("stream"), row.get("events"))).collect())
+    }
+}

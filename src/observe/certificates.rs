@@ -1,0 +1,106 @@
+//! Until when the certificates are valid: the servers', and our own if they ask for one. Nothing
+//! can be delivered from the moment on that one has expired. The servers' are looked at every hour.
+//! Our own is looked at once: connections are made with what was read at the start or reload, also
+//! when the file has been replaced since.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use x509_cert::Certificate;
+use x509_cert::der::Decode as _;
+use x509_cert::ext::pkix::BasicConstraints;
+
+use crate::config::Config;
+use crate::observe::metrics::OutboxMetrics;
+use crate::observe::transport::{Route, expiry, until};
+use outflow_connect::{postgres, redis};
+
+const PAUSE: Duration = Duration::from_hours(1);
+/// While a server with TLS could not be asked.
+const PAUSE_UNKNOWN: Duration = Duration::from_mins(1);
+
+/// What a server's certificate told.
+struct Seen {
+    until: Option<Timestamp>,
+    /// It must have one, so that it is asked again soon.
+    is_awaited: bool,
+}
+
+/// Looks for ever; ends with its task. A server that cannot be reached keeps the date that is
+/// known.
+pub async fn watch(config: Arc<Config>, metrics: OutboxMetrics) {
+    let ours =
+        [("postgres", postgres::files(&config.postgres)), ("redis", redis::files(&config.redis))];
+    for (server, files) in ours {
+        metrics.certificate_expires(server, "client", files.iter().filter_map(own).min());
+        // With these addresses nothing is known yet.
+        metrics.certificate_expires(server, "server", None);
+    }
+    loop {
+        let seen = [("postgres", of_postgres(&config).await), ("redis", of_redis(&config).await)];
+        let mut is_awaited = false;
+        for (server, seen) in seen {
+            match seen {
+                Some(Seen { until: until @ Some(_), .. }) => {
+                    metrics.certificate_expires(server, "server", until);
+                }
+                Some(seen) => is_awaited |= seen.is_awaited,
+                None => {}
+            }
+        }
+        tokio::time::sleep(if is_awaited { PAUSE_UNKNOWN } else { PAUSE }).await;
+    }
+}
+
+/// The first to expire, if there are several hosts.
+async fn of_postgres(config: &Config) -> Option<Seen> {
+    let server = postgres::server(&config.postgres, "outflow").ok()?;
+    let mode = server.mode();
+    let tls = (mode != postgres::Mode::Disable).then(|| server.tls())?;
+    let mut until = None;
+    for (host, port) in server.hosts() {
+        let one = expiry(&route(&host, port, Some(tls), true, postgres::NAMES)).await;
+        until = [until, one].into_iter().flatten().min();
+    }
+    Some(Seen { until, is_awaited: mode != postgres::Mode::Prefer })
+}
+
+async fn of_redis(config: &Config) -> Option<Seen> {
+    let tls = redis::Redis::tls(&config.redis).ok().flatten()?;
+    let (host, port) = redis::Redis::host(&config.redis)?;
+    let until = expiry(&route(&host, port, Some(&tls), false, redis::NAMES)).await;
+    Some(Seen { until, is_awaited: true })
+}
+
+fn route<'a>(
+    host: &'a str,
+    port: u16,
+    tls: Option<&'a rustls::ClientConfig>,
+    asks_first: bool,
+    names: outflow_connect::tls::Names,
+) -> Route<'a> {
+    Route {
+        about: "certificates",
+        host,
+        port,
+        tls,
+        asks_first,
+        is_verified: true,
+        names,
+        remedy: "",
+    }
+}
+
+/// A file with a certificate that is no authority's is our own.
+fn own(file: &PathBuf) -> Option<Timestamp> {
+    let first = CertificateDer::pem_file_iter(Path::new(file)).ok()?.next()?.ok()?;
+    let certificate = Certificate::from_der(&first).ok()?;
+    let constraints = certificate.tbs_certificate.get::<BasicConstraints>().ok().flatten();
+    (!constraints.is_some_and(|(_, constraints)| constraints.ca))
+        .then(|| until(&certificate))
+        .flatten()
+}

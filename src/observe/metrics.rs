@@ -1,0 +1,278 @@
+//! The metrics: each series declared once, with its help text and unit. Steps report; here is where
+//! it is counted.
+
+mod deaths;
+mod declare;
+mod facts;
+mod observer;
+mod outbox;
+mod reloads;
+pub(crate) mod report;
+mod standing;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use parking_lot::Mutex;
+use prometheus::{
+    Encoder as _, GaugeVec, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
+};
+
+use crate::observe::health::Health;
+use crate::observe::traces::Spans;
+use crate::relay::event::DeadReason;
+use crate::relay::trouble::Cause;
+
+use deaths::Deaths;
+use declare::Declare;
+use report::Progress;
+
+pub use reloads::Reloads;
+pub use report::{FirstInLine, ParkedStream, Problem, Report};
+pub use standing::Standing;
+
+/// Streams with a label of their own, for each outbox; events of further ones are counted under
+/// `other`.
+const STREAM_LABELS_MAX: usize = 100;
+/// Seconds; from a tenth of a millisecond to a minute.
+const SECONDS: [f64; 16] = [
+    0.0001, 0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0,
+    15.0, 60.0,
+];
+/// Why an event's time is not measured.
+const IMPLAUSIBLE: [&str; 3] = ["future", "past", "unreadable"];
+const EVENTS: [f64; 10] = [1.0, 2.0, 5.0, 10.0, 50.0, 100.0, 500.0, 1_000.0, 5_000.0, 10_000.0];
+
+/// All series, and where they are registered.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    registry: Registry,
+    published: IntCounterVec,
+    recovered: IntCounterVec,
+    recoveries: IntCounterVec,
+    dead_lettered: IntCounterVec,
+    dead_letters: GaugeVec,
+    certificate_expiry: GaugeVec,
+    implausible_times: IntCounterVec,
+    append_failures: IntCounterVec,
+    claims: IntCounterVec,
+    redis_rollbacks: IntCounterVec,
+    wakeups: IntCounterVec,
+    delivery_seconds: HistogramVec,
+    claim_seconds: HistogramVec,
+    append_seconds: HistogramVec,
+    settle_seconds: HistogramVec,
+    batch_events: HistogramVec,
+    oldest_event_age: GaugeVec,
+    backlog_events: GaugeVec,
+    generation: IntGaugeVec,
+    asleep: IntGaugeVec,
+    slots_owned: IntGaugeVec,
+    streams_parked: IntGaugeVec,
+    up: IntGaugeVec,
+    reloads: Reloads,
+}
+
+/// The series of one outbox.
+#[derive(Debug, Clone)]
+pub struct OutboxMetrics {
+    all: Metrics,
+    outbox: String,
+    streams: Arc<Mutex<HashSet<String>>>,
+    health: Health,
+    delivered: Arc<AtomicU64>,
+    progress: Progress,
+    deaths: Deaths,
+    spans: Option<Spans>,
+}
+
+impl Metrics {
+    /// Declares every series.
+    ///
+    /// # Errors
+    /// If two have one name: a mistake in this file.
+    #[expect(clippy::too_many_lines, reason = "one declaration after another")]
+    pub fn new() -> prometheus::Result<Self> {
+        let registry = Registry::new();
+        let declare = Declare { registry: &registry };
+        let build = IntGaugeVec::new(
+            Opts::new("outflow_build_info", "Always 1; the version is a label"),
+            &["version"],
+        )?;
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        registry.register(Box::new(build))?;
+        registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        let certificate_expiry = declare::certificate_expiry(&registry)?;
+        Ok(Self {
+            reloads: Reloads::new(&registry)?,
+            certificate_expiry,
+            published: declare.counter(
+                "events_published_total",
+                "Events appended to their \
+                streams",
+                &["stream"],
+            )?,
+            recovered: declare.counter(
+                "events_recovered_total",
+                "Events settled by a recovery: they had been appended",
+                &[],
+            )?,
+            recoveries: declare.counter("recoveries_total", "Recoveries by cause", &["cause"])?,
+            dead_lettered: declare.counter(
+                "events_dead_lettered_total",
+                "Events moved to the dead-letter table",
+                &["reason"],
+            )?,
+            dead_letters: declare.real(
+                "dead_letters",
+                "Events in the dead-letter table, counted \
+                up to 100,000",
+            )?,
+            implausible_times: declare.counter(
+                "implausible_times_total",
+                "Event times that delivery_seconds leaves out: in the future, more than a year \
+                    old, or unreadable",
+                &["reason"],
+            )?,
+            append_failures: declare.counter(
+                "append_failures_total",
+                "Appends that failed",
+                &["reason"],
+            )?,
+            claims: declare.counter("claims_total", "Claims that took rows", &[])?,
+            redis_rollbacks: declare.counter(
+                "redis_rollbacks_total",
+                "Times Redis was found to have lost acknowledged data",
+                &[],
+            )?,
+            wakeups: declare.counter("wakeups_total", "What ended a sleep", &["cause"])?,
+            delivery_seconds: declare.histogram(
+                "delivery_seconds",
+                "From the event's time to its append, of the oldest event of each batch",
+                &SECONDS,
+            )?,
+            claim_seconds: declare.histogram(
+                "claim_seconds",
+                "Duration of a claim that took \
+                rows",
+                &SECONDS,
+            )?,
+            append_seconds: declare.histogram(
+                "append_seconds",
+                "Duration of an append",
+                &SECONDS,
+            )?,
+            settle_seconds: declare.histogram(
+                "settle_seconds",
+                "Duration of a settle",
+                &SECONDS,
+            )?,
+            batch_events: declare.histogram("batch_events", "Events of a batch", &EVENTS)?,
+            oldest_event_age: declare.real(
+                "oldest_event_age_seconds",
+                "Age of the event that is next in line, 0 when there is none: how far behind the \
+                    outbox is",
+            )?,
+            backlog_events: declare.real(
+                "backlog_events",
+                "Events in the outbox, counted up to \
+                100,000",
+            )?,
+            generation: declare.gauge("generation", "The generation this member works in", &[])?,
+            asleep: declare.gauge(
+                "asleep",
+                "1 while the relay sleeps and writers notify it",
+                &[],
+            )?,
+            slots_owned: declare.gauge(
+                "slots_owned",
+                "Slots of the ordering key that this member \
+                owns",
+                &[],
+            )?,
+            streams_parked: declare.gauge(
+                "streams_parked",
+                "Streams that refuse their events",
+                &[],
+            )?,
+            up: declare.gauge(
+                "up",
+                "1 while events can be delivered, 0 while a server is down or \
+                refuses",
+                &[],
+            )?,
+            registry,
+        })
+    }
+
+    /// The series of one outbox, each of them there from the start.
+    pub fn outbox(&self, name: &str) -> OutboxMetrics {
+        for cause in Cause::ALL {
+            self.recoveries.with_label_values(&[name, cause.as_str()]);
+        }
+        for reason in DeadReason::ALL {
+            self.dead_lettered.with_label_values(&[name, reason.as_str()]);
+        }
+        for reason in ["unavailable", "fenced", "rolled_back", "unanswered", "refused"] {
+            self.append_failures.with_label_values(&[name, reason]);
+        }
+        for reason in IMPLAUSIBLE {
+            self.implausible_times.with_label_values(&[name, reason]);
+        }
+        for cause in ["notified", "polled", "disconnected"] {
+            self.wakeups.with_label_values(&[name, cause]);
+        }
+        for counter in [&self.recovered, &self.claims, &self.redis_rollbacks] {
+            counter.with_label_values(&[name]);
+        }
+        for histogram in [
+            &self.delivery_seconds,
+            &self.claim_seconds,
+            &self.append_seconds,
+            &self.settle_seconds,
+            &self.batch_events,
+        ] {
+            histogram.with_label_values(&[name]);
+        }
+        for gauge in
+            [&self.generation, &self.asleep, &self.slots_owned, &self.streams_parked, &self.up]
+        {
+            gauge.with_label_values(&[name]);
+        }
+        for unknown in [&self.oldest_event_age, &self.backlog_events, &self.dead_letters] {
+            unknown.with_label_values(&[name]).set(f64::NAN);
+        }
+        self.published.with_label_values(&[name, "other"]);
+        OutboxMetrics {
+            all: self.clone(),
+            outbox: name.to_owned(),
+            streams: Arc::default(),
+            health: Health::starting(),
+            delivered: Arc::default(),
+            progress: Progress::default(),
+            deaths: Deaths::default(),
+            spans: None,
+        }
+    }
+
+    /// How reloads of the configuration went.
+    pub fn reloads(&self) -> &Reloads {
+        &self.reloads
+    }
+
+    /// Where further series can be registered.
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// All series in the text format of Prometheus.
+    ///
+    /// # Errors
+    /// If one cannot be written.
+    pub fn render(&self) -> prometheus::Result<String> {
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        Ok(String::from_utf8_lossy(&text).into_owned())
+    }
+}

@@ -1,0 +1,160 @@
+//! What a member says of itself in its row of `outflow.member`, for `outflow status` to read from
+//! anywhere.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use parking_lot::{Mutex, MutexGuard};
+use serde::{Deserialize, Serialize};
+
+use crate::relay::sink::Refusal;
+
+/// Parked streams that are named; there may be more.
+const PARKED_MAX: usize = 100;
+/// Of what Redis said.
+const REASON_CHARS_MAX: usize = 200;
+/// Of what keeps a member from delivering.
+const PROBLEM_CHARS_MAX: usize = 500;
+
+/// How fast a member is, what keeps it from delivering, and which streams it has parked. What an
+/// older version does not say is not known.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Report {
+    /// Events appended per second, over the last seconds.
+    pub events_per_second: f64,
+    /// Streams that refuse their events, at most 100.
+    pub parked: Vec<ParkedStream>,
+    /// How many more there are.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub parked_unnamed: usize,
+    /// Why it delivers nothing: a server that is down or refuses, a recovery.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<Problem>,
+    /// Why it has no slots.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub standby: Option<Problem>,
+    /// The first event in line, if it has been so for ten seconds or more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_in_line: Option<FirstInLine>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
+}
+
+/// A reason, and since when.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// In words.
+    pub reason: String,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// How long an event has been first in line: what its own time may hide.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FirstInLine {
+    /// Its primary key, as text.
+    pub row: String,
+    /// When this member saw it there for the first time.
+    pub since: Timestamp,
+}
+
+impl Problem {
+    /// From now on. What servers say is cut off after a while.
+    pub fn now(reason: &str) -> Self {
+        Self { reason: reason.chars().take(PROBLEM_CHARS_MAX).collect(), since: Timestamp::now() }
+    }
+}
+
+/// A stream that refuses its events.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParkedStream {
+    /// Its name.
+    pub stream: String,
+    /// What Redis said, the last time.
+    pub reason: String,
+    /// Since when it refuses.
+    pub since: Timestamp,
+    /// When it is tried again; in the past while that is under way.
+    pub next_probe: Timestamp,
+}
+
+/// What a report is made from. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Progress(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    seat: Option<i32>,
+    events_per_second: f64,
+    parked: BTreeMap<String, ParkedStream>,
+    standby: Option<Problem>,
+    first_in_line: Option<FirstInLine>,
+}
+
+impl Progress {
+    pub(super) fn seated(&self, seat: i32) {
+        self.state().seat = Some(seat);
+    }
+
+    pub(super) fn seat(&self) -> Option<i32> {
+        self.state().seat
+    }
+
+    pub(super) fn paced(&self, events_per_second: f64) {
+        // Finer differences would be a write each for nothing that anybody sees.
+        self.state().events_per_second = (events_per_second * 10.0).round() / 10.0;
+    }
+
+    pub(super) fn refused(&self, refusal: &Refusal, pause: Duration) {
+        let now = Timestamp::now();
+        let next_probe = jiff::SignedDuration::try_from(pause).map_or(now, |pause| now + pause);
+        let reason = refusal.message.chars().take(REASON_CHARS_MAX).collect();
+        let mut state = self.state();
+        let since = state.parked.get(&refusal.stream).map_or(now, |known| known.since);
+        let stream = refusal.stream.clone();
+        state.parked.insert(stream.clone(), ParkedStream { stream, reason, since, next_probe });
+    }
+
+    pub(super) fn first_in_line(&self, first: Option<FirstInLine>) {
+        self.state().first_in_line = first;
+    }
+
+    /// `None`: it owns slots.
+    pub(super) fn stands_by(&self, why: Option<&str>) {
+        let mut state = self.state();
+        if state.standby.as_ref().map(|known| known.reason.as_str()) != why {
+            state.standby = why.map(Problem::now);
+        }
+    }
+
+    pub(super) fn took(&self, stream: &str) {
+        self.state().parked.remove(stream);
+    }
+
+    pub(super) fn unparked(&self) {
+        self.state().parked.clear();
+    }
+
+    pub(super) fn report(&self) -> Report {
+        let state = self.state();
+        let parked = state.parked.values().take(PARKED_MAX).cloned().collect();
+        Report {
+            events_per_second: state.events_per_second,
+            parked,
+            parked_unnamed: state.parked.len().saturating_sub(PARKED_MAX),
+            problem: None,
+            standby: state.standby.clone(),
+            first_in_line: state.first_in_line.clone(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock()
+    }
+}

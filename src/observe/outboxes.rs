@@ -1,0 +1,27 @@
+//! The outboxes at work, as probes, systemd and the log see them. A reload changes who they are.
+
+use std::sync::Arc;
+
+use parking_lot::{Mutex, MutexGuard};
+
+use crate::observe::metrics::{OutboxMetrics, Standing};
+
+/// Who is at work, in the order of the configuration. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct Outboxes(Arc<Mutex<Vec<OutboxMetrics>>>);
+
+impl Outboxes {
+    /// How each outbox stands.
+    pub fn standing(&self) -> Vec<Standing> {
+        self.outboxes().iter().map(OutboxMetrics::standing).collect()
+    }
+
+    /// These are at work from here on.
+    pub(crate) fn set(&self, outboxes: Vec<OutboxMetrics>) {
+        *self.outboxes() = outboxes;
+    }
+
+    fn outboxes(&self) -> MutexGuard<'_, Vec<OutboxMetrics>> {
+        self.0.lock()
+    }
+}

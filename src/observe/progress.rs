@@ -1,0 +1,48 @@
+//! What `run --once` tells while it works: nothing about a short drain, then every few seconds how
+//! many events are left and what keeps them.
+
+use std::time::Duration;
+
+use crate::observe::metrics::{OutboxMetrics, Standing};
+
+/// A drain that is over sooner needs no words.
+pub(crate) const FIRST: Duration = Duration::from_secs(2);
+/// Pause between two lines.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// Logs until its task ends.
+pub async fn tell(metrics: OutboxMetrics) {
+    tokio::time::sleep(FIRST).await;
+    loop {
+        // The first look at the backlog may be under way.
+        let Standing {
+            outbox, delivered, backlog_events, problem, problem_seconds, parked, ..
+        } = metrics.standing();
+        let left = backlog_events;
+        let parked: Vec<String> = parked
+            .into_iter()
+            .map(|parked| format!("{}: {}", parked.stream, parked.reason))
+            .collect();
+        if let Some(cause) = problem {
+            tracing::warn!(
+                outbox,
+                delivered,
+                left,
+                cause,
+                seconds = problem_seconds,
+                "nothing is delivered: waiting"
+            );
+        } else if !parked.is_empty() {
+            tracing::warn!(
+                outbox,
+                delivered,
+                left,
+                parked = parked.join("; "),
+                "draining; some streams refuse their events"
+            );
+        } else {
+            tracing::info!(outbox, delivered, left, "draining");
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}

@@ -1,0 +1,7 @@
+//! What an operator asks for: check, status, dead letters, migrations. The commands call it; each
+//! answers with data and prints nothing.
+
+pub mod check;
+pub mod dead_letters;
+pub mod migrate;
+pub mod status;

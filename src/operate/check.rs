@@ -1,0 +1,34 @@
+//! `outflow check`: everything that keeps events from being delivered, or will one day, each with
+//! what to do about it.
+
+mod acl;
+mod connections;
+mod database;
+mod durability;
+mod event_table;
+mod finding;
+mod hazards;
+mod horizon;
+mod journal;
+mod keeps;
+mod listen;
+mod replay;
+mod replication;
+mod session;
+mod speaks;
+mod store;
+mod transport;
+mod trial;
+mod unconnected;
+mod unreached;
+
+use crate::config::Config;
+
+pub use finding::{Finding, Findings, Level, Remedy};
+
+/// Looks at both servers.
+pub async fn servers(config: &Config, findings: &mut Findings) {
+    let known = database::check(config, findings).await;
+    store::check(config, &known, findings).await;
+    listen::check(config, findings).await;
+}

@@ -1,0 +1,143 @@
+//! Postgres as a server: reachable, new enough, set up safely, and reached directly.
+
+use jiff::Timestamp;
+use tokio_postgres::Client;
+
+use super::finding::{Findings, Known, advice};
+use super::session::looking;
+use super::transport;
+use super::{connections, event_table, horizon, trial, unconnected};
+use crate::config::Config;
+use crate::observe::transport::Route;
+use outflow_connect::postgres::connect;
+use outflow_connect::postgres::{self, Mode, describe};
+
+const ABOUT: &str = "postgres";
+/// `idle_session_timeout`, which ends a frozen relay's session, is new in 14.
+const VERSION_MIN: i32 = 140_000;
+/// Clocks that differ by more make the age of events and `delivery_seconds` wrong.
+const CLOCK_DIFFERENCE_MAX: f64 = 2.0;
+/// Checks the server and each table. Returns what Redis must be asked about, one for each outbox.
+pub(super) async fn check(config: &Config, findings: &mut Findings) -> Vec<Known> {
+    let nothing =
+        || config.outboxes.iter().map(|_| Known { journal: None, streams: Vec::new() }).collect();
+    let server = match postgres::server(&config.postgres, "outflow check") {
+        Ok(server) => server,
+        Err(error) => {
+            findings.error(ABOUT, "postgres.url cannot be used", advice(error.to_string()));
+            return nothing();
+        }
+    };
+    for (host, port) in server.hosts() {
+        if !transport::check(&route(&server, &host, port), findings).await {
+            return nothing();
+        }
+    }
+    let client = match connect(&server).await {
+        Ok(client) => client,
+        Err(error) => {
+            unconnected::tell(&server, &error, findings).await;
+            return nothing();
+        }
+    };
+    let is_direct = pooler(&client, &server, findings).await;
+    if let Err(error) = server_itself(&client, findings).await {
+        findings.error(
+            ABOUT,
+            format!("cannot be asked: {}", describe(&error)),
+            advice("see the server's log"),
+        );
+        return nothing();
+    }
+    horizon::check(&client, findings).await;
+    let mut known = Vec::new();
+    for outbox in &config.outboxes {
+        let (of_outbox, table) = event_table::check(&client, outbox, findings).await;
+        known.push(of_outbox);
+        // It sets what the relay sets for its sessions.
+        if let Some(table) = table.filter(|_| is_direct) {
+            trial::check(&server, outbox, table, findings).await;
+        }
+    }
+    if is_direct {
+        connections::check(&client, &server, config, findings).await;
+    }
+    known
+}
+
+fn route<'a>(server: &'a postgres::Server, host: &'a str, port: u16) -> Route<'a> {
+    Route {
+        about: ABOUT,
+        host,
+        port,
+        tls: (server.mode() != Mode::Disable).then(|| server.tls()),
+        asks_first: true,
+        is_verified: server.is_verified(),
+        names: postgres::NAMES,
+        remedy: "set postgres.sslmode to verify-full, and sslrootcert to the file with its \
+            authority",
+    }
+}
+
+async fn server_itself(
+    client: &Client,
+    findings: &mut Findings,
+) -> Result<(), tokio_postgres::Error> {
+    let row = looking(client, client.query_one(include_str!("sql/server.sql"), &[])).await?;
+    let (version, role): (String, String) = (row.get("version"), row.get("role"));
+    if row.get::<_, i32>("version_number") >= VERSION_MIN {
+        findings.ok(ABOUT, format!("version {version}, as role {role}"));
+    } else {
+        findings.error(
+            ABOUT,
+            format!("version {version}"),
+            advice("version 14 or later is needed"),
+        );
+    }
+    if !row.get::<_, bool>("fsync") {
+        let advice = advice(
+            "switch it on where it is set (alter system set fsync = on, then select \
+                pg_reload_conf()): after a crash of the machine, events and business rows may be \
+                gone",
+        );
+        findings.warning(ABOUT, "fsync is off", advice);
+    }
+    let prepared: i32 = row.get("prepared_transactions");
+    if prepared > 0 {
+        let advice = advice(
+            "if writers use it, set outbox.notify = false and run `outflow migrate --triggers` \
+                (poll_interval bounds the wait)",
+        );
+        let what = "two-phase commit is switched on; PREPARE TRANSACTION refuses a transaction \
+            that woke a relay";
+        findings.warning(ABOUT, what, advice);
+    }
+    #[expect(clippy::cast_precision_loss, reason = "milliseconds are enough")]
+    let difference =
+        (row.get::<_, f64>("epoch") - Timestamp::now().as_millisecond() as f64 / 1_000.0).abs();
+    if difference > CLOCK_DIFFERENCE_MAX {
+        let what = format!("its clock and this one differ by {difference:.1} s");
+        findings.warning(
+            ABOUT,
+            what,
+            advice("synchronise them: the age of events is measured across them"),
+        );
+    }
+    Ok(())
+}
+
+/// The control connection (session locks, LISTEN) does not work behind a transaction pooler.
+async fn pooler(client: &Client, server: &postgres::Server, findings: &mut Findings) -> bool {
+    let shared = postgres::shares_sessions(server, client).await;
+    let is_direct = shared == Ok(false);
+    match shared {
+        Ok(false) => findings.ok(ABOUT, "sessions are direct"),
+        Ok(true) => findings.error(ABOUT, postgres::POOLED, advice(postgres::UNPOOLED)),
+        Err(reason) => findings.warning(
+            ABOUT,
+            format!("whether a transaction pooler is in between cannot be told: {reason}"),
+            advice("the relay needs several sessions at once: in_flight + 4 for each outbox"),
+        ),
+    }
+    is_direct
+}

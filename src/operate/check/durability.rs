@@ -1,0 +1,75 @@
+//! How much Redis keeps, and for how long there is room: what `INFO` does not say, or says in
+//! numbers only.
+
+use super::finding::{Findings, advice, redis_line};
+use super::keeps::COMPLETE;
+use outflow_connect::redis::{Args, Redis, Reply};
+
+const ABOUT: &str = "redis";
+/// Of `maxmemory`, in percent: from here on it is soon full.
+const FULL_SOON: u64 = 90;
+pub(super) const ROOM: &str = "raise maxmemory (CONFIG SET maxmemory …, and CONFIG REWRITE or the \
+    server's arguments, so that a \
+    restart does not undo it), remove data, or let max_len trim the streams";
+
+pub(super) fn append_only_file<'a>(value: &impl Fn(&str) -> &'a str, findings: &mut Findings) {
+    if value("aof_enabled") != "1" {
+        let what = "the append-only file is off: a crash loses entries that were acknowledged and \
+            that the outbox has no more";
+        return findings.warning(ABOUT, what, redis_line("CONFIG SET appendonly yes"));
+    }
+    // A new one begins with a rewrite of what is there.
+    let is_begun = value("aof_rewrite_in_progress") == "1" || value("aof_rewrite_scheduled") == "1";
+    if value("aof_last_write_status") == "err" {
+        findings.error(ABOUT, "the append-only file cannot be written", advice("see to its disk"));
+    } else if is_begun && value("aof_base_size") == "0" {
+        let what =
+            "the append-only file was switched on a moment ago and does not hold everything yet";
+        findings.warning(ABOUT, what, advice(format!("{COMPLETE}; then check again")));
+    } else {
+        findings.ok(ABOUT, "the append-only file is on");
+    }
+}
+
+/// Whether the append-only file reaches the disk. A user who may not ask is the rule.
+pub(super) async fn appendfsync(redis: &Redis, findings: &mut Findings) {
+    match setting(redis, "appendfsync").await.as_deref() {
+        None => findings.ok(
+            ABOUT,
+            "whether appendfsync is everysec or always is for an administrator to see (CONFIG GET \
+                appendfsync)",
+        ),
+        Some("no") => findings.warning(
+            ABOUT,
+            "appendfsync is no: a crash of the machine loses what the system has not written yet, \
+                half a minute or more",
+            redis_line("CONFIG SET appendfsync everysec"),
+        ),
+        Some(other) => findings.ok(ABOUT, format!("appendfsync is {other}")),
+    }
+}
+
+/// What the server is set to, if our user may ask.
+pub(super) async fn setting(redis: &Redis, name: &str) -> Option<String> {
+    let reply = redis.call("CONFIG", Args::from(["GET", name])).await.ok()?;
+    reply.items().get(1).and_then(Reply::string)
+}
+
+/// Whether there is room. That there is none is found by the trial of an append.
+pub(super) fn memory<'a>(value: &impl Fn(&str) -> &'a str, findings: &mut Findings) {
+    let number = |name: &str| value(name).parse::<u64>().unwrap_or(0);
+    let (used, limit) = (number("used_memory"), number("maxmemory"));
+    if limit == 0 {
+        return;
+    }
+    let percent = used.saturating_mul(100) / limit;
+    if percent >= FULL_SOON {
+        let what = format!(
+            "{percent} % of maxmemory ({limit} bytes) are used: when it is full, Redis refuses \
+                events"
+        );
+        findings.warning(ABOUT, what, advice(ROOM));
+    } else {
+        findings.ok(ABOUT, format!("{percent} % of maxmemory are used"));
+    }
+}

@@ -1,0 +1,250 @@
+//! One event table: columns, privileges, registration, index, sequence, trigger.
+
+use tokio_postgres::Client;
+
+use super::finding::{Findings, Known, Remedy, about, advice};
+use super::hazards;
+use super::session::{BEGIN, looking};
+use crate::relay::options::{OutboxOptions, Settle};
+use crate::relay::outbox::proof::{self, Gap};
+use crate::relay::outbox::table::{Problem, Table};
+use outflow_connect::postgres::{describe, scoped};
+use outflow_core::table_name::quote_identifier;
+
+/// Rows in line whose streams are looked at.
+const ROWS_MAX: i64 = 1_000;
+
+/// Checks it. Returns what Redis must be asked about.
+pub(super) async fn check(
+    client: &Client,
+    outbox: &OutboxOptions,
+    findings: &mut Findings,
+) -> (Known, Option<Table>) {
+    let about = &about(outbox);
+    let mut known = Known { journal: None, streams: Vec::new() };
+    // Examined as a whole: its reasons are texts already.
+    let examined = scoped::looking(client, BEGIN, Table::examine(client, outbox)).await;
+    let examined = match examined.map_err(|error| describe(&error)).flatten() {
+        Ok(examined) => examined,
+        Err(reason) => {
+            let what = format!("{} cannot be looked at: {reason}", outbox.table);
+            findings.error(about, what, advice("see the server's log"));
+            return (known, None);
+        }
+    };
+    for problem in &examined.problems {
+        match problem {
+            Problem::Hidden(statement) => {
+                let what =
+                    "row security may hide rows from this role: they would never be delivered";
+                findings.error(about, what, Remedy::Sql(statement.clone()));
+            }
+            Problem::Privilege(grant) => {
+                let what = "this role lacks a privilege that the relay needs (if the relay has \
+                    another role, check as that)";
+                findings.error(about, what, Remedy::Sql(grant.clone()));
+            }
+            Problem::Other(message) => match message.split_once("; ") {
+                Some((what, remedy)) => findings.error(about, what, advice(remedy)),
+                None => {
+                    findings.error(
+                        about,
+                        message,
+                        advice("correct the configuration or the table"),
+                    );
+                }
+            },
+        }
+    }
+    let Some(table) = examined.table else { return (known, None) };
+    findings.ok(about, format!("{} has its columns, privileges and registration", outbox.table));
+    let is_disabled = hazards::check(client, table.oid, outbox, about, findings).await;
+    if !is_disabled {
+        trigger(table.has_trigger, outbox, findings, about);
+    }
+    if table.has_cursor {
+        order_proof(client, table.oid, outbox, findings, about).await;
+        order_column(client, outbox, findings, about).await;
+    } else {
+        let what = format!(
+            "the order column {:?} is no integer: every claim starts at the beginning",
+            outbox.columns.order
+        );
+        findings.warning(
+            about,
+            what,
+            advice("let columns.order name an integer from a sequence, with an index"),
+        );
+    }
+    known.journal = Some(table.journal.clone());
+    match waiting(client, outbox).await {
+        Ok(streams) => known.streams = streams,
+        Err(error) => {
+            let what = format!("the events in line cannot be looked at: {}", describe(&error));
+            findings.warning(about, what, advice("check the index on the order column"));
+        }
+    }
+    (known, Some(table))
+}
+
+fn trigger(notifies: bool, outbox: &OutboxOptions, findings: &mut Findings, about: &str) {
+    let migrate = advice("run `outflow migrate --triggers` as the owner of the table");
+    match (notifies, outbox.notify) {
+        (true, true) => findings.ok(about, "the wake-up trigger is there"),
+        (true, false) => {
+            findings.warning(about, "the trigger notifies, although `notify` is false", migrate);
+        }
+        (false, false) => {
+            findings.ok(
+                about,
+                "no trigger notifies (`notify = false`): events are found after poll_interval at \
+                    the latest",
+            );
+        }
+        (false, true) => {
+            let what = "there is no wake-up trigger: events are found by polling, after \
+                poll_interval at the latest";
+            findings.warning(about, what, migrate);
+        }
+    }
+}
+
+/// What a table without a proof costs; order holds with it and without.
+async fn order_proof(
+    client: &Client,
+    oid: u32,
+    outbox: &OutboxOptions,
+    findings: &mut Findings,
+    about: &str,
+) {
+    match looking(client, proof::gaps(client, oid, outbox)).await {
+        Ok(gaps) if gaps.is_empty() => {
+            findings.ok(
+                about,
+                "transactions have their number before their ids: claims start where \
+                    the last one ended",
+            );
+        }
+        Ok(gaps) => {
+            for Gap { what, remedy } in gaps {
+                let what = format!(
+                    "{what}; so that no event is overtaken, claims start at the first row \
+                        whenever somebody has written, \
+                     which is slow while a long transaction keeps Postgres from removing dead rows"
+                );
+                let remedy = match remedy {
+                    proof::Remedy::Sql(statement) => Remedy::Sql(statement),
+                    proof::Remedy::Advice(text) => advice(text),
+                };
+                findings.warning(about, what, remedy);
+            }
+        }
+        Err(error) => {
+            let what =
+                format!("it cannot be told whether ids come after numbers: {}", describe(&error));
+            findings.warning(about, what, advice("ask again as the owner of the table"));
+        }
+    }
+}
+
+async fn order_column(
+    client: &Client,
+    outbox: &OutboxOptions,
+    findings: &mut Findings,
+    about: &str,
+) {
+    let names = [outbox.table.schema(), outbox.table.table(), &outbox.columns.order];
+    let asked = async {
+        client.query_one(include_str!("sql/order.sql"), &[&names[0], &names[1], &names[2]]).await
+    };
+    let row = match looking(client, asked).await {
+        Ok(row) => row,
+        Err(error) => {
+            let what = format!(
+                "index and sequence of the order column cannot be told: {}",
+                describe(&error)
+            );
+            findings.warning(about, what, advice("ask again as the owner of the table"));
+            return;
+        }
+    };
+    index(row.get("has_index"), row.get("has_partial_index"), outbox, findings, about);
+    let (sequence, cache): (Option<String>, Option<i64>) = (row.get("sequence"), row.get("cache"));
+    match (sequence, cache) {
+        (Some(sequence), Some(cache)) if cache > 1 => findings.warning(
+            about,
+            format!(
+                "the sequence {sequence} is cached ({cache}): sessions hand out numbers out \
+                of order, and so the events of one key"
+            ),
+            Remedy::Sql(format!("alter sequence {sequence} cache 1;")),
+        ),
+        (Some(sequence), Some(_)) => findings.ok(
+            about,
+            format!(
+                "the sequence {sequence} is not \
+            cached"
+            ),
+        ),
+        _ => findings.warning(
+            about,
+            format!("the order column {:?} is not numbered by a sequence", outbox.columns.order),
+            advice("see to it that later events of a key have higher numbers"),
+        ),
+    }
+}
+
+fn index(
+    has_index: bool,
+    has_partial: bool,
+    outbox: &OutboxOptions,
+    findings: &mut Findings,
+    about: &str,
+) {
+    let order = quote_identifier(&outbox.columns.order);
+    let (wanted, there) = match &outbox.settle {
+        Settle::Delete => (format!("({order})"), has_index),
+        Settle::Mark(column) => {
+            (format!("({order}) where {} is null", quote_identifier(column)), has_partial)
+        }
+    };
+    let remedy =
+        Remedy::Sql(format!("create index concurrently on {} {wanted};", outbox.table.quoted()));
+    match (there, has_index) {
+        (true, _) => findings.ok(about, "the order column has its index"),
+        (false, true) => {
+            findings.warning(
+                about,
+                "the index on the order column walks over marked rows too",
+                remedy,
+            );
+        }
+        (false, false) => {
+            findings.error(
+                about,
+                "there is no index on the order column: every claim reads the whole table",
+                remedy,
+            );
+        }
+    }
+}
+
+/// The streams of the first rows in line.
+async fn waiting(
+    client: &Client,
+    outbox: &OutboxOptions,
+) -> Result<Vec<String>, tokio_postgres::Error> {
+    let stream = outbox.stream.sql(quote_identifier);
+    let unsettled = match &outbox.settle {
+        Settle::Delete => String::new(),
+        Settle::Mark(column) => format!("where {} is null", quote_identifier(column)),
+    };
+    let order = quote_identifier(&outbox.columns.order);
+    let query = format!(
+        "select distinct stream from (select {stream} as stream from {} {unsettled} order by \
+            {order} limit {ROWS_MAX}) as rows",
+        outbox.table.quoted()
+    );
+    let rows = looking(client, async { client.query(&query, &[]).await }).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}

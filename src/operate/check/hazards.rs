@@ -1,0 +1,101 @@
+//! What lies in the way of taking rows out of a table: triggers, rules, foreign keys, publications.
+//! And what empties it.
+
+use tokio_postgres::Client;
+
+use super::finding::{Findings, Remedy, advice};
+use super::session::looking;
+use crate::relay::options::{OutboxOptions, Settle};
+use outflow_connect::postgres::describe;
+use outflow_core::table_name::quote_identifier;
+
+/// Bits of `pg_trigger.tgtype`, and events of `pg_rewrite`.
+const DELETE: (i32, &str) = (8, "4");
+const UPDATE: (i32, &str) = (16, "2");
+
+/// Returns whether the wake-up trigger is there and disabled.
+pub(super) async fn check(
+    client: &Client,
+    oid: u32,
+    outbox: &OutboxOptions,
+    about: &str,
+    findings: &mut Findings,
+) -> bool {
+    let deletes = matches!(outbox.settle, Settle::Delete);
+    let ((bit, event), verb) = if deletes { (DELETE, "delete") } else { (UPDATE, "update") };
+    let asked = async {
+        client.query_one(include_str!("sql/hazards.sql"), &[&oid, &bit, &event, &deletes]).await
+    };
+    let row = match looking(client, asked).await {
+        Ok(row) => row,
+        Err(error) => {
+            let what = format!(
+                "triggers, rules and foreign keys cannot be looked at: {}",
+                describe(&error)
+            );
+            findings.warning(about, what, advice("ask as the owner of the table"));
+            return false;
+        }
+    };
+    let (name, table) = (&outbox.table, outbox.table.quoted());
+    let list = |column: &str| row.get::<_, Vec<String>>(column);
+    if row.get::<_, String>("persistence") == "u" {
+        let what = format!(
+            "{name} is UNLOGGED: a crash of Postgres empties it, and a standby does not have it"
+        );
+        findings.warning(about, what, Remedy::Sql(format!("alter table {table} set logged;")));
+    }
+    for rule in list("rules") {
+        let what = format!("the rule {rule} runs instead of each {verb}: no row can be taken");
+        findings.error(
+            about,
+            what,
+            Remedy::Sql(format!("drop rule {} on {table};", quote_identifier(&rule))),
+        );
+    }
+    for trigger in list("before_triggers") {
+        let what = format!(
+            "the trigger {trigger} runs before each {verb}: a row for which it returns null or \
+                raises stays"
+        );
+        findings.warning(
+            about,
+            what,
+            advice(format!("see that it returns a row for every {verb}")),
+        );
+    }
+    for reference in list("references_to_it") {
+        let what = format!(
+            "the foreign key {reference} refers to {name}: a row that is referred to cannot be \
+                deleted"
+        );
+        findings.warning(
+            about,
+            what,
+            advice("let it be `on delete cascade` or `on delete set null`, or settle = \"mark\""),
+        );
+    }
+    if let Some(publication) = list("publications").first().filter(|_| row.get("has_no_identity")) {
+        let what = format!(
+            "{name} is published by {publication} and has no replica identity: Postgres refuses \
+                each {verb}"
+        );
+        findings.error(
+            about,
+            what,
+            Remedy::Sql(format!("alter table {table} replica identity full;")),
+        );
+    }
+    let is_disabled =
+        row.get::<_, Option<String>>("wake").is_some_and(|state| state == "D" || state == "R");
+    if is_disabled {
+        let what = "the wake-up trigger is disabled: events are found by polling, after \
+            poll_interval at the latest";
+        findings.warning(
+            about,
+            what,
+            Remedy::Sql(format!("alter table {table} enable always trigger outflow_wake;")),
+        );
+    }
+    is_disabled
+}

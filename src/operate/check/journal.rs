@@ -1,0 +1,77 @@
+//! The last word on Redis: a script that does what an append does, and takes it back.
+
+use super::durability::ROOM;
+use super::finding::{Findings, Known, about, advice};
+use crate::relay::options::OutboxOptions;
+use crate::relay::sink::journal_key;
+use outflow_connect::redis::{Args, Failure, Redis, Script};
+
+/// What a refusal means, by its code, and what to do.
+const REFUSALS: [(&str, &str); 7] = [
+    ("OOM", ROOM),
+    ("NOREPLICAS", "see to the replicas, or lower min-replicas-to-write"),
+    ("READONLY", "let redis.url lead to the primary"),
+    ("MISCONF", "see to the disk of Redis, where snapshots fail (INFO persistence)"),
+    ("MOVED", "let redis.url begin with redis-cluster://"),
+    ("CLUSTERDOWN", "see CLUSTER INFO"),
+    ("BUSY", "a script runs for long: SCRIPT KILL"),
+];
+
+pub(super) async fn check(
+    redis: &Redis,
+    outbox: &OutboxOptions,
+    known: &Known,
+    findings: &mut Findings,
+) {
+    let Some(journal) = &known.journal else { return };
+    let about = &about(outbox);
+    let tag = outbox.stream.hash_tag().filter(|_| redis.is_cluster());
+    let key = journal_key(journal, tag);
+    let streams: Vec<&str> =
+        known.streams.iter().map(String::as_str).filter(|name| !name.is_empty()).collect();
+    let script = Script::new(include_str!("journal.lua"));
+    let args: Args = streams.iter().copied().collect();
+    let keys: Vec<&str> = if tag.is_some() {
+        std::iter::once(key.as_str()).chain(streams.iter().copied()).collect()
+    } else {
+        vec![&key]
+    };
+    match redis.script(&script, &keys, args).await {
+        Ok(reply) => {
+            let kinds = reply.items().iter().map(|kind| kind.string().unwrap_or_default());
+            let wrong: Vec<(&str, String)> = streams
+                .iter()
+                .copied()
+                .zip(kinds)
+                .filter(|(_, kind)| kind != "stream" && kind != "none")
+                .collect();
+            for (stream, kind) in &wrong {
+                let what = format!(
+                    "events wait for {stream}, and that key is of type {kind}: Redis refuses them"
+                );
+                findings.error(
+                    about,
+                    what,
+                    advice(format!("rename that key (RENAME {stream} …), or delete it")),
+                );
+            }
+            if wrong.is_empty() {
+                findings.ok(about, "an append is possible (tried on the journal, and taken back)");
+            }
+        }
+        // Told with the line that mends it.
+        Err(failure) if failure.to_string().contains("NOPERM") || is_forbidden(&failure) => {}
+        Err(failure) => {
+            let remedy = REFUSALS.iter().find(|(code, _)| failure.to_string().contains(code));
+            let remedy = remedy.map_or("see the server's log", |(_, remedy)| remedy);
+            findings.error(about, format!("an append fails: {failure}"), advice(remedy));
+        }
+    }
+}
+
+/// As Redis says it of a command inside a script.
+fn is_forbidden(failure: &Failure) -> bool {
+    let text = failure.to_string();
+    text.contains("can't run this command")
+        || text.contains("can't access at least one of the keys")
+}

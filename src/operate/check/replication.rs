@@ -1,0 +1,52 @@
+//! Whether a fail-over of Redis may lose what it acknowledged.
+
+use super::finding::{Findings, advice, redis_line};
+use outflow_connect::redis::{Args, Redis};
+
+/// What `wait_replicas` needs: the command, and the rule that allows it.
+const NEEDED: [(&str, &[&str], &str); 2] =
+    [("WAIT", &["0", "1"], "+wait"), ("CLIENT", &["GETNAME"], "+client|getname")];
+
+/// `replicas` are connected to this server; so many must have an event before its row is settled.
+pub(super) async fn check(
+    redis: &Redis,
+    about: &str,
+    user: &str,
+    (replicas, wait_replicas): (usize, usize),
+    findings: &mut Findings,
+) {
+    if wait_replicas == 0 {
+        if replicas > 0 {
+            let remedy = advice("set redis.wait_replicas to 1 or more");
+            findings.warning(about, "a fail-over may lose what was acknowledged last", remedy);
+        }
+        return;
+    }
+    if wait_replicas > replicas {
+        let what = format!(
+            "redis.wait_replicas is {wait_replicas}, replicas connected: {replicas}; nothing is \
+                delivered"
+        );
+        findings.error(about, what, advice("see to the replicas, or set it lower"));
+    } else {
+        findings.ok(
+            about,
+            format!("replicas connected: {replicas}; an event must be on {wait_replicas} of them"),
+        );
+    }
+    let mut missing = Vec::new();
+    for (command, words, rule) in NEEDED {
+        let args: Args = words.iter().copied().collect();
+        if redis.call(command, args).await.is_err_and(|failure| failure.code() == Some("NOPERM")) {
+            missing.push(rule);
+        }
+    }
+    if !missing.is_empty() {
+        let line = redis_line(format!("ACL SETUSER {user} {}", missing.join(" ")));
+        findings.error(
+            about,
+            format!("user {user} lacks permissions for redis.wait_replicas"),
+            line,
+        );
+    }
+}

@@ -1,0 +1,184 @@
+//! Redis as a server: reachable, new enough, writable, and keeping what it acknowledges.
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+
+use super::finding::{Findings, Known, advice, redis_line};
+use super::keeps::Keeps;
+use super::transport;
+use super::unreached::allow;
+use super::{acl, durability, journal, replay, replication, unreached};
+use crate::config::Config;
+use crate::observe::transport::Route;
+use outflow_connect::redis::{self, Args, Redis};
+
+const ABOUT: &str = "redis";
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+
+pub(super) async fn check(config: &Config, known: &[Known], findings: &mut Findings) {
+    let redis = match Redis::open(&config.redis, "outflow check") {
+        Ok(redis) => redis,
+        Err(error) => {
+            return findings.error(ABOUT, "redis.url cannot be used", advice(error.to_string()));
+        }
+    };
+    if !is_reached_as_asked(&config.redis, findings).await {
+        return;
+    }
+    if let Err(failure) = redis.ready(CONNECT_LIMIT).await {
+        return unreached::tell(&config.redis, &user(&config.redis), &failure, findings).await;
+    }
+    let tags = config.outboxes.iter().map(|outbox| outbox.stream.hash_tag().unwrap_or_default());
+    for tag in tags.collect::<BTreeSet<_>>() {
+        match redis.server_of(tag).await {
+            Ok(node) => server(&node, redis.is_cluster(), config, findings).await,
+            Err(failure) if failure.to_string().contains("cluster support disabled") => {
+                return findings.error(
+                    ABOUT,
+                    "is no cluster",
+                    advice("let redis.url begin with redis://"),
+                );
+            }
+            Err(failure) => {
+                let what = format!("the cluster's nodes cannot be told: {failure}");
+                return findings.error(
+                    ABOUT,
+                    what,
+                    allow(&failure, &user(&config.redis), "see CLUSTER INFO"),
+                );
+            }
+        }
+    }
+    acl::check(&redis, &user(&config.redis), &config.outboxes, known, findings).await;
+    for (outbox, known) in config.outboxes.iter().zip(known) {
+        journal::check(&redis, outbox, known, findings).await;
+    }
+    redis.close().await;
+}
+
+async fn is_reached_as_asked(url: &SecretString, findings: &mut Findings) -> bool {
+    let (Ok(tls), Some((host, port))) = (Redis::tls(url), Redis::host(url)) else { return true };
+    let route = Route {
+        about: ABOUT,
+        host: &host,
+        port,
+        tls: tls.as_ref(),
+        asks_first: false,
+        is_verified: true,
+        names: redis::NAMES,
+        remedy: "let redis.url begin with rediss://, and the server have a tls-port",
+    };
+    transport::check(&route, findings).await
+}
+
+/// Checks what `INFO` tells.
+async fn server(redis: &Redis, expects_cluster: bool, config: &Config, findings: &mut Findings) {
+    let info = match redis.call("INFO", Args::default()).await {
+        Ok(reply) => reply.string().unwrap_or_default(),
+        Err(failure) => {
+            let what = format!("version, persistence and eviction cannot be told: {failure}");
+            return findings.warning(
+                ABOUT,
+                what,
+                allow(&failure, &user(&config.redis), "see to them yourself"),
+            );
+        }
+    };
+    let info: HashMap<&str, &str> =
+        info.lines().filter_map(|line| line.trim().split_once(':')).collect();
+    let value = |name: &str| info.get(name).copied().unwrap_or_default();
+    let replicas = value("connected_slaves").parse().unwrap_or(0);
+    findings.keeps = Keeps {
+        config_file: info.get("config_file").map(|file| !file.is_empty()),
+        acl_file: durability::setting(redis, "aclfile").await.map(|file| !file.is_empty()),
+        is_one_of_some: replicas > 0 || value("cluster_enabled") == "1",
+    };
+    let version = value("redis_version");
+    let major: u32 = version.split('.').next().and_then(|major| major.parse().ok()).unwrap_or(0);
+    if major >= 6 {
+        findings.ok(ABOUT, format!("version {version}"));
+    } else {
+        findings.error(
+            ABOUT,
+            format!("version {version}"),
+            advice("version 6.2 or later is needed"),
+        );
+    }
+    if value("redis_mode") == "sentinel" {
+        let remedy =
+            "let redis.url begin with redis-sentinel:// and name its master: ?service_name=NAME";
+        return findings.error(ABOUT, "is a sentinel, which keeps no streams", advice(remedy));
+    }
+    if value("role") == "slave" {
+        findings.error(
+            ABOUT,
+            "is a replica and takes no writes",
+            advice("let redis.url lead to the primary"),
+        );
+    }
+    if value("cluster_enabled") == "1" {
+        if expects_cluster {
+            findings.ok(ABOUT, "is a cluster; each outbox is in one slot of it");
+        } else {
+            findings.error(
+                ABOUT,
+                "is a node of a cluster",
+                advice("let redis.url begin with redis-cluster://"),
+            );
+        }
+    }
+    durability::append_only_file(&value, findings);
+    if value("aof_enabled") == "1" {
+        durability::appendfsync(redis, findings).await;
+    }
+    durability::memory(&value, findings);
+    replay::check(
+        redis,
+        ABOUT,
+        (&config.redis, &user(&config.redis)),
+        value("aof_enabled") == "1",
+        findings,
+    )
+    .await;
+    eviction(&value, findings);
+    replication::check(
+        redis,
+        ABOUT,
+        &user(&config.redis),
+        (replicas, config.wait_replicas),
+        findings,
+    )
+    .await;
+}
+
+fn eviction<'a>(value: &impl Fn(&str) -> &'a str, findings: &mut Findings) {
+    let (policy, limit) = (value("maxmemory_policy"), value("maxmemory"));
+    let remedy = redis_line("CONFIG SET maxmemory-policy noeviction");
+    match (policy, limit) {
+        // Neither streams nor journal have a time to live: these policies leave them alone.
+        ("noeviction" | "", _) => findings.ok(ABOUT, "nothing is evicted"),
+        (policy, _) if policy.starts_with("volatile-") => {
+            findings.ok(ABOUT, format!("eviction policy {policy} leaves the streams alone"));
+        }
+        (policy, "0") => {
+            findings.warning(
+                ABOUT,
+                format!("eviction policy {policy}, as soon as maxmemory is set"),
+                remedy,
+            );
+        }
+        (policy, _) => {
+            findings.error(ABOUT, format!("eviction policy {policy} throws streams away"), remedy);
+        }
+    }
+}
+
+/// The user's name, which is no secret.
+fn user(url: &SecretString) -> String {
+    let name = url::Url::parse(url.expose_secret())
+        .map(|url| url.username().to_owned())
+        .unwrap_or_default();
+    if name.is_empty() { "default".to_owned() } else { name }
+}

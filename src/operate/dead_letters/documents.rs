@@ -1,0 +1,39 @@
+//! Payload and headers that were moved to the dead letters as jsonb, without being printed: shown
+//! if they can be.
+
+use tokio_postgres::Client;
+
+use super::letter::Letter;
+
+/// What is printed of one. It may be much longer as text than it is stored: `[1e131000]`.
+const TEXT_MAX: i32 = 64 * 1024 * 1024;
+
+/// Only the server knows how long it is as text, and even it may have no room to find out.
+const TEXTS: &str = "select \
+    case when octet_length(jsonb_send(documents -> 'payload')) <= $2 then (documents -> \
+    'payload')::text end, \
+    case when octet_length(jsonb_send(documents -> 'headers')) <= $2 then (documents -> \
+    'headers')::text end \
+    from outflow.dead_letter where id = $1 and documents is not null";
+
+/// Adds to `letter` what can be printed.
+///
+/// # Errors
+/// Postgres is gone.
+pub(super) async fn fill(
+    client: &Client,
+    letter: &mut Letter,
+) -> Result<(), tokio_postgres::Error> {
+    let texts = match client.query_opt(TEXTS, &[&letter.id, &TEXT_MAX]).await {
+        Ok(texts) => texts,
+        // Too long for the server, too: it is told where it is.
+        Err(error) if error.as_db_error().is_some() => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let Some(texts) = texts else { return Ok(()) };
+    letter.payload = texts
+        .get::<_, Option<String>>(0)
+        .or(letter.payload.take().filter(|payload| !payload.is_empty()));
+    letter.headers = texts.get::<_, Option<String>>(1).or(letter.headers.take());
+    Ok(())
+}

@@ -1,0 +1,313 @@
+//! Dead letters back into their event table: the insert by the column mapping, under new order
+//! numbers.
+
+use tokio_postgres::Transaction;
+use tokio_postgres::error::SqlState;
+
+use crate::relay::options::{OutboxOptions, Settle};
+use crate::relay::outbox::columns::{self, Column};
+use outflow_connect::postgres::describe;
+use outflow_core::table_name::{quote_identifier, quote_literal};
+
+/// Why dead letters cannot go back; nothing was changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("outbox {outbox:?}: {message}")]
+pub struct PutBackError {
+    /// Name of the outbox.
+    pub outbox: String,
+    /// What is wrong and what to do.
+    pub message: String,
+}
+
+/// Columns to insert and the expression for each.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Insert {
+    columns: Vec<String>,
+    values: Vec<String>,
+}
+
+/// Puts these dead letters of one outbox back into its table: the same event (id, key, type,
+/// payload, headers, time, columns of the stream's name) under a new order number, in the order of
+/// `ids`, which is their original one. A marked row that is still there is unmarked instead.
+/// Returns how many; those that somebody else took are not there.
+///
+/// # Errors
+/// [`PutBackError`] says what to do; the transaction is to be rolled back.
+pub async fn put_back(
+    transaction: &Transaction<'_>,
+    config: &OutboxOptions,
+    ids: &[i64],
+) -> Result<u64, PutBackError> {
+    let failed = |message: String| PutBackError { outbox: config.name.clone(), message };
+    let found =
+        columns::of(transaction, &config.table).await.map_err(|error| failed(describe(&error)))?;
+    if found.is_empty() {
+        return Err(failed(format!("there is no table {}; correct outbox.table", config.table)));
+    }
+    let insert = insert(config, &found).map_err(failed)?;
+    if let Some(message) = incomplete(transaction, config, ids).await.map_err(failed)? {
+        return Err(failed(message));
+    }
+    let explain = |error: tokio_postgres::Error| failed(explained(&error, config, &insert));
+    match &config.settle {
+        Settle::Delete => {
+            let statement = insert.statement(config);
+            transaction.execute(&statement, &[&config.name, &ids]).await.map_err(explain)
+        }
+        Settle::Mark(mark) => {
+            let statement = transaction
+                .prepare(&insert.or_unmark(config, &found, mark))
+                .await
+                .map_err(&explain)?;
+            let mut back = 0;
+            // One by one: an update has no order in which it hands out numbers.
+            for id in ids {
+                let row =
+                    transaction.query_one(&statement, &[&config.name, &[*id].as_slice()]).await;
+                back += u64::try_from(row.map_err(&explain)?.get::<_, i64>(0)).unwrap_or(0);
+            }
+            Ok(back)
+        }
+    }
+}
+
+/// Letters that lack something would go back as other events than they were.
+async fn incomplete(
+    transaction: &Transaction<'_>,
+    config: &OutboxOptions,
+    ids: &[i64],
+) -> Result<Option<String>, String> {
+    let found = transaction.query(INCOMPLETE, &[&config.name, &ids]).await;
+    let found = match found {
+        Ok(found) => found,
+        Err(error) if error.code() == Some(&SqlState::UNDEFINED_COLUMN) => {
+            return Err(format!(
+                "{}: run `outflow migrate` with this configuration",
+                describe(&error)
+            ));
+        }
+        Err(error) => return Err(describe(&error)),
+    };
+    let letter = |row: &tokio_postgres::Row| {
+        let (id, missing): (i64, String) = (row.get(0), row.get(1));
+        format!("{id} lacks {missing}")
+    };
+    let letters: Vec<String> = found.iter().take(INCOMPLETE_TOLD).map(letter).collect();
+    Ok((!letters.is_empty()).then(|| {
+        format!(
+            "{} dead letters are incomplete, because Postgres could not hand out all of the row \
+                ({}{}): `outflow dead show ID` \
+             says why; insert such an event by hand, then `outflow dead discard` it, and leave it \
+             out of this command \
+             (by numbers, or with --reason)",
+            found.len(),
+            letters.join("; "),
+            if found.len() > letters.len() { "; …" } else { "" }
+        )
+    }))
+}
+
+/// Which columns get which values. What is not kept gets its default; so does the order column, if
+/// it has one.
+fn insert(config: &OutboxOptions, found: &[Column]) -> Result<Insert, String> {
+    let names = &config.columns;
+    let mut insert = Insert::default();
+    let of = |name: &str| {
+        let column = found.iter().find(|column| column.name == name);
+        column.ok_or_else(|| {
+            format!("the configuration names the column {name:?}, but {} has none", config.table)
+        })
+    };
+    let id = of(&names.id)?;
+    let event_id = of(&names.event_id)?;
+    insert.add(event_id, identity("event_id", event_id));
+    let payload = of(&names.payload)?;
+    insert.add(payload, payload_of(payload));
+    insert.add(of(&names.kind)?, kept("type", "bytes ->> 'type'", of(&names.kind)?));
+    if let Some(name) = &names.key {
+        insert.add(of(name)?, kept("key", "bytes ->> 'key'", of(name)?));
+    }
+    if let Some(name) = &names.time {
+        insert.add(of(name)?, text(include_str!("sql/time.sql"), of(name)?));
+    }
+    if let Some(name) = &names.headers {
+        let column = of(name)?;
+        insert.add(column, headers_of(column));
+    }
+    for name in config.stream.columns() {
+        let name_in_sql = quote_literal(name);
+        let (source, bytes) =
+            (format!("(route ->> {name_in_sql})"), format!("bytes -> 'route' ->> {name_in_sql}"));
+        insert.add(of(name)?, kept(&source, &bytes, of(name)?));
+    }
+    if !id.has_default {
+        insert.add(id, identity("\"row\"", id));
+    }
+    let order = of(&names.order)?;
+    if order.has_default || order.is_generated || insert.has(order) {
+        return Ok(insert);
+    }
+    Err(format!(
+        "the order column {:?} of {} has no default, so that there is no new number to be had; \
+            give it one: \
+         alter table {} alter column {} set default …",
+        order.name,
+        config.table,
+        config.table.quoted(),
+        quote_identifier(&order.name)
+    ))
+}
+
+impl Insert {
+    /// The first value for a column counts.
+    fn add(&mut self, column: &Column, value: String) {
+        if !self.has(column) && !column.is_generated {
+            self.columns.push(quote_identifier(&column.name));
+            self.values.push(value);
+        }
+    }
+
+    fn has(&self, column: &Column) -> bool {
+        self.columns.contains(&quote_identifier(&column.name))
+    }
+
+    /// `overriding`: an event id that is an identity column is kept. The sort comes before the
+    /// defaults are taken.
+    fn insert_where(&self, config: &OutboxOptions, condition: &str) -> String {
+        format!(
+            "insert into {} ({}) overriding system value select {} from gone {condition} order by \
+                gone.id",
+            config.table.quoted(),
+            self.columns.join(", "),
+            self.values.join(", ")
+        )
+    }
+
+    /// `$1` name of the outbox, `$2` numbers of the letters.
+    fn statement(&self, config: &OutboxOptions) -> String {
+        format!("{GONE} {}", self.insert_where(config, ""))
+    }
+
+    /// For one letter: unmarks its row if that is still there, else inserts it. Parameters as
+    /// above.
+    fn or_unmark(&self, config: &OutboxOptions, found: &[Column], mark: &str) -> String {
+        let names = &config.columns;
+        let kind = |name: &str| found.iter().find(|column| column.name == name);
+        let id_type = kind(&names.id).map_or("text", |column| column.sql_type());
+        let renumber =
+            kind(&names.order).filter(|order| order.has_default && names.order != names.event_id);
+        let renumber =
+            renumber.map(|order| format!(", {} = default", quote_identifier(&order.name)));
+        format!(
+            "{GONE}, back as (update {} as t set {} = null{} from gone \
+             where t.{} = gone.\"row\"::{id_type} and t.{}::text collate \"C\" = gone.event_id \
+             returning 1), \
+             put as ({} returning 1) select (select count(*) from back) + (select count(*) from \
+             put)",
+            config.table.quoted(),
+            quote_identifier(mark),
+            renumber.unwrap_or_default(),
+            quote_identifier(&names.id),
+            quote_identifier(&names.event_id),
+            self.insert_where(config, "where not exists (select from back)"),
+        )
+    }
+}
+
+/// Taking them here and there is one statement: of two that retry at once, one gets each letter.
+const GONE: &str = "with gone as (delete from outflow.dead_letter where outbox = $1 and id = any \
+    ($2) returning *)";
+
+const INCOMPLETE: &str = "select id, array_to_string(missing, ', ') from outflow.dead_letter \
+     where outbox = $1 and id = any ($2) and cardinality(missing) > 0 order by id";
+const INCOMPLETE_TOLD: usize = 10;
+
+/// A value that was kept as text.
+fn text(source: &str, column: &Column) -> String {
+    match column.kind.as_str() {
+        "bytea" => format!("convert_to({source}, 'UTF8')"),
+        "timestamp without time zone" => format!("({source}::timestamptz at time zone 'UTC')"),
+        _ => format!("{source}::{}", column.sql_type()),
+    }
+}
+
+/// A value that was kept as text, and if it is none, as hexadecimal digits beside it.
+fn kept(source: &str, bytes: &str, column: &Column) -> String {
+    match column.kind.as_str() {
+        "bytea" => format!("coalesce(decode({bytes}, 'hex'), {})", text(source, column)),
+        _ => text(source, column),
+    }
+}
+
+/// An empty object was not kept; jsonb may have been kept as it is.
+fn headers_of(column: &Column) -> String {
+    let printed = kept("headers", "bytes ->> 'headers'", column);
+    let headers = match column.kind.as_str() {
+        kind @ ("json" | "jsonb") => {
+            format!("coalesce((documents -> 'headers')::{kind}, headers::{kind})")
+        }
+        "bytea" => {
+            format!("coalesce(convert_to((documents -> 'headers')::text, 'UTF8'), {printed})")
+        }
+        _ => format!("coalesce((documents -> 'headers')::text, headers)::{}", column.sql_type()),
+    };
+    match (column.not_null, column.kind.as_str()) {
+        (false, _) => headers,
+        (true, "bytea") => format!("coalesce({headers}, '{{}}'::bytea)"),
+        (true, _) => format!("coalesce({headers}, '{{}}'::{})", column.sql_type()),
+    }
+}
+
+/// A primary key or event id: kept as Postgres prints it, bytes too.
+fn identity(source: &str, column: &Column) -> String {
+    match column.kind.as_str() {
+        "bytea" => format!("{source}::bytea"),
+        _ => text(source, column),
+    }
+}
+
+fn payload_of(column: &Column) -> String {
+    let document = "documents -> 'payload'";
+    match column.kind.as_str() {
+        "bytea" => format!("coalesce(convert_to(({document})::text, 'UTF8'), payload)"),
+        // A null payload was kept as no bytes, which is no JSON.
+        "json" => {
+            format!("coalesce(({document})::json, nullif(convert_from(payload, 'UTF8'), '')::json)")
+        }
+        "jsonb" => {
+            format!("coalesce({document}, nullif(convert_from(payload, 'UTF8'), '')::jsonb)")
+        }
+        _ => format!(
+            "coalesce(({document})::text, convert_from(payload, 'UTF8'))::{}",
+            column.sql_type()
+        ),
+    }
+}
+
+fn explained(error: &tokio_postgres::Error, config: &OutboxOptions, insert: &Insert) -> String {
+    let reason = describe(error);
+    let remedy = match error.code() {
+        Some(code) if *code == SqlState::INSUFFICIENT_PRIVILEGE => format!(
+            "the role needs: grant select, delete on outflow.dead_letter; grant insert ({}) on {}; \
+             or use another one for this command (OUTFLOW_POSTGRES__URL)",
+            insert.columns.join(", "),
+            config.table.quoted()
+        ),
+        Some(code) if *code == SqlState::NOT_NULL_VIOLATION => {
+            "dead letters keep the mapped columns and those of the stream's name only; give the \
+                column a default, or \
+             insert the event by hand (`outflow dead show ID --json`) and `outflow dead discard` it"
+                .to_owned()
+        }
+        Some(code) if *code == SqlState::UNIQUE_VIOLATION => {
+            "that event is in the table already; `outflow dead discard` the letter if it is the \
+                same"
+                .to_owned()
+        }
+        Some(code) if *code == SqlState::UNDEFINED_COLUMN => "run `outflow migrate` with this \
+            configuration"
+            .to_owned(),
+        _ => return reason,
+    };
+    format!("{reason}: {remedy}")
+}

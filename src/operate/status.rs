@@ -1,0 +1,55 @@
+//! How things stand, from the two databases alone: it can be asked from anywhere, and while no
+//! relay runs.
+
+mod causes;
+mod database;
+mod report;
+mod streams;
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::config::Config;
+use crate::relay::route::Template;
+use outflow_connect::redis::{Failure, Redis};
+use report::empty;
+
+pub use report::{DeadLetters, Group, Member, OutboxStatus, Parked, Status, Stream};
+
+/// How long to wait for Redis.
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+
+/// Asks both databases. What cannot be found out is said in the answer.
+pub async fn ask(config: &Config) -> Status {
+    let outboxes = config.outboxes.iter().map(empty).collect();
+    let mut status =
+        Status { at: Timestamp::now(), postgres_problem: None, redis_problem: None, outboxes };
+    let postgres = database::ask(config, &mut status.outboxes).await;
+    status.postgres_problem = postgres.err();
+    status.redis_problem = ask_redis(config, &mut status.outboxes).await.err();
+    status
+}
+
+/// The streams in Redis whose names fit a template: those that are found in a bounded time.
+///
+/// # Errors
+/// `SCAN` has no answer or is forbidden.
+pub async fn streams_of(redis: &Redis, template: &Template) -> Result<Vec<String>, Failure> {
+    streams::find(redis, template).await.map(|(names, _complete)| names)
+}
+
+async fn ask_redis(config: &Config, outboxes: &mut [OutboxStatus]) -> Result<(), String> {
+    let redis = Redis::open(&config.redis, "outflow status")
+        .map_err(|error| format!("redis.url: {error}"))?;
+    redis.ready(CONNECT_LIMIT).await.map_err(|failure| failure.to_string())?;
+    for (outbox, status) in config.outboxes.iter().zip(outboxes) {
+        // On a cluster all streams of an outbox are in one slot.
+        match redis.server_of(outbox.stream.hash_tag().unwrap_or_default()).await {
+            Ok(server) => streams::ask(&server, &outbox.stream, status).await,
+            Err(failure) => status.problems.push(format!("streams: CLUSTER SLOTS: {failure}")),
+        }
+    }
+    redis.close().await;
+    Ok(())
+}

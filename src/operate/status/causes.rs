@@ -1,0 +1,54 @@
+//! Why nothing is delivered: what the members say, and what can be seen from here. Pure.
+
+use super::report::{Member, OutboxStatus};
+
+/// Everything that keeps events of this outbox waiting; none if nothing does that is known.
+pub(super) fn of(outbox: &OutboxStatus) -> Vec<String> {
+    let mut causes = Vec::new();
+    let waits = outbox.backlog_events.is_some_and(|events| events > 0);
+    let (standbys, active): (Vec<&Member>, Vec<&Member>) =
+        outbox.members.iter().partition(|member| member.standby.is_some());
+    if waits && outbox.generation.is_some() && outbox.members.is_empty() {
+        causes.push("no relay is at work".to_owned());
+    }
+    for member in &active {
+        if let Some(problem) = &member.problem {
+            causes.push(format!(
+                "{}: {} (since {:.0})",
+                named(member),
+                problem.reason,
+                problem.since
+            ));
+        }
+    }
+    if let (true, Some(standby)) =
+        (active.is_empty(), standbys.first().and_then(|first| first.standby.as_ref()))
+    {
+        causes.push(format!(
+            "every relay is on standby: {} (since {:.0})",
+            standby.reason, standby.since
+        ));
+    }
+    match outbox.parked_events {
+        Some(parked) if parked > 0 => {
+            let (least, all) = if outbox.parked_unnamed > 0 {
+                ("at least ", "not all of these streams are named")
+            } else if outbox.backlog_events == Some(parked) {
+                ("", "all of them")
+            } else {
+                ("", "the others are not held up")
+            };
+            causes.push(format!(
+                "{least}{parked} events wait for streams that refuse them ({all}); see the parked \
+                    streams"
+            ));
+        }
+        _ => {}
+    }
+    causes
+}
+
+/// How a relay is called.
+fn named(member: &Member) -> String {
+    format!("relay #{} on {}", member.number, member.host)
+}

@@ -1,0 +1,153 @@
+//! What a status tells.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::observe::metrics::{ParkedStream, Problem};
+use crate::relay::options::OutboxOptions;
+
+/// All outboxes of a configuration.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Status {
+    /// When it was asked.
+    pub at: Timestamp,
+    /// Why Postgres cannot be asked.
+    pub postgres_problem: Option<String>,
+    /// Why Redis cannot be asked.
+    pub redis_problem: Option<String>,
+    /// One by one, in the order of the configuration.
+    pub outboxes: Vec<OutboxStatus>,
+}
+
+/// One outbox.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct OutboxStatus {
+    /// Its name.
+    pub name: String,
+    /// Its table.
+    pub table: String,
+    /// Template of its streams' names.
+    pub stream: String,
+    /// Events that wait.
+    pub backlog_events: Option<i64>,
+    /// Whether there are more than were counted.
+    pub backlog_is_capped: bool,
+    /// How many of them are for parked streams, which the relay leaves alone for now; among the
+    /// first 100,000.
+    pub parked_events: Option<i64>,
+    /// How many more streams are parked than are named and counted.
+    pub parked_unnamed: usize,
+    /// Age of the first of them, 0 when there is none; unknown if neither its own time nor a relay
+    /// tells it.
+    pub oldest_event_age_seconds: Option<f64>,
+    /// The share-out of slots in force.
+    pub generation: Option<i64>,
+    /// Events appended per second, by all members together; unknown without a member that has said
+    /// so lately.
+    pub events_per_second: Option<f64>,
+    /// Who works on it.
+    pub members: Vec<Member>,
+    /// Why events wait: a server that is down or refuses, no relay, parked streams, somebody's
+    /// locks.
+    pub causes: Vec<String>,
+    /// Streams that refuse their events, as the members say.
+    pub parked: Vec<Parked>,
+    /// Events that could not be appended.
+    pub dead_letters: Vec<DeadLetters>,
+    /// The streams in Redis whose names fit.
+    pub streams: Vec<Stream>,
+    /// Whether there may be more streams than were looked for.
+    pub streams_are_incomplete: bool,
+    /// What could not be found out, and why.
+    pub problems: Vec<String>,
+}
+
+/// A relay at work.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Member {
+    /// Its number.
+    pub number: i32,
+    /// How many of the 64 slots it owns.
+    pub slots: i64,
+    /// Where it runs.
+    pub host: String,
+    /// Its process there.
+    pub pid: i32,
+    /// Its version.
+    pub version: String,
+    /// Since when it is a member.
+    pub started_at: Timestamp,
+    /// Events that it appends per second; unknown if it has not said so lately.
+    pub events_per_second: Option<f64>,
+    /// What keeps it from delivering, as it says itself.
+    pub problem: Option<Problem>,
+    /// Why it owns no slots, as it says itself.
+    pub standby: Option<Problem>,
+}
+
+/// A stream that refuses its events.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Parked {
+    /// Which, why, since when, until when.
+    #[serde(flatten)]
+    pub stream: ParkedStream,
+    /// Events that wait for it, among the first 100,000.
+    pub events: Option<i64>,
+}
+
+/// Dead letters with one reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DeadLetters {
+    /// Why.
+    pub reason: String,
+    /// How many.
+    pub letters: i64,
+    /// When the last one died.
+    pub last_died_at: Timestamp,
+}
+
+/// A stream and who reads it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Stream {
+    /// Its name.
+    pub name: String,
+    /// Its entries.
+    pub length: i64,
+    /// Its consumer groups.
+    pub groups: Vec<Group>,
+}
+
+/// A consumer group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Group {
+    /// Its name.
+    pub name: String,
+    /// Consumers that it has seen.
+    pub consumers: i64,
+    /// Entries that were read and not acknowledged.
+    pub pending: i64,
+    /// Entries that were not read yet; Redis does not always know, and before version 7 never.
+    pub lag: Option<i64>,
+}
+
+pub(super) fn empty(outbox: &OutboxOptions) -> OutboxStatus {
+    OutboxStatus {
+        name: outbox.name.clone(),
+        table: outbox.table.to_string(),
+        stream: outbox.stream.to_string(),
+        backlog_events: None,
+        backlog_is_capped: false,
+        parked_events: None,
+        parked_unnamed: 0,
+        oldest_event_age_seconds: None,
+        generation: None,
+        events_per_second: None,
+        members: Vec::new(),
+        causes: Vec::new(),
+        parked: Vec::new(),
+        dead_letters: Vec::new(),
+        streams: Vec::new(),
+        streams_are_incomplete: false,
+        problems: Vec::new(),
+    }
+}

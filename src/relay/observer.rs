@@ -1,0 +1,67 @@
+//! What a relay tells of its work, for metrics, health and traces.
+
+use std::time::Duration;
+
+use super::encode::Entries;
+use super::event::{Batch, DeadReason};
+use super::outbox::Woken;
+use super::sink::{AppendError, Refusal};
+use super::trouble::Cause;
+
+/// Told of each step of a relay. No method waits or fails: who counts does not hold up the work.
+pub trait Observer: Send + Sync {
+    /// A claim took `events` rows.
+    fn claimed(&self, events: usize, took: Duration);
+
+    /// A batch was appended.
+    fn appended(&self, batch: &Batch, entries: &Entries, took: Duration);
+
+    /// A batch was settled.
+    fn settled(&self, entries: &Entries, took: Duration);
+
+    /// A batch could not be appended.
+    fn append_failed(&self, error: &AppendError);
+
+    /// A stream refused its events, and is tried again after `pause`.
+    fn refused(&self, refusal: &Refusal, pause: Duration);
+
+    /// How many streams are parked.
+    fn parked(&self, streams: usize);
+
+    /// Another relay begins, which finds out anew.
+    fn unparked(&self);
+
+    /// A stream that was parked takes its events again.
+    fn took(&self, stream: &str);
+
+    /// An event was moved to the dead letters on the server, and why in words.
+    fn buried(&self, reason: DeadReason, event: &str, words: &str);
+
+    /// A recovery has ended: why it began, how many events it settled, and the generation.
+    fn recovered(&self, cause: Cause, events: u64, generation: i64);
+
+    /// Redis has lost what it had acknowledged.
+    fn rolled_back(&self);
+
+    /// This member has a row of its own in Postgres.
+    fn seated(&self, seat: i32);
+
+    /// How many slots this member owns.
+    fn owns(&self, slots: usize);
+
+    /// This member has no slots, and why.
+    fn stands_by(&self, why: Option<&str>);
+
+    /// Whether writers must notify this member.
+    fn asleep(&self, asleep: bool);
+
+    /// What ended a sleep.
+    fn woken(&self, woken: Woken);
+
+    /// Events can be delivered, or this is a healthy standby: it serves nobody, and takes over when
+    /// it must.
+    fn up(&self);
+
+    /// Events cannot be delivered: why.
+    fn down(&self, reason: &str);
+}

@@ -1,0 +1,130 @@
+//! The contract of an [`Outbox`], kept by an event table in Postgres.
+
+use std::time::Duration;
+
+use super::claim::PgClaim;
+use super::control::Control;
+use super::pg_outbox::{PgOutbox, lost};
+use super::recovery::PgRecovery;
+use super::refusal::within;
+use super::state::{locked, noted};
+use super::{Outbox, OutboxError, SetAside, Woken};
+use crate::relay::event::Acknowledged;
+
+/// How long a member that stops may take to say so.
+const LEAVE_LIMIT: Duration = Duration::from_secs(2);
+/// How often the members are looked at when nothing is heard.
+const LOOK_PAUSE: Duration = Duration::from_secs(1);
+impl Outbox for PgOutbox {
+    type Claim = PgClaim;
+    type Recovery = PgRecovery;
+
+    async fn join(&self) -> Result<i32, OutboxError> {
+        let mut control = self.control.lock().await;
+        if let Some(open) = control.as_ref().filter(|open| open.is_alive()) {
+            return Ok(open.seat());
+        }
+        *control = None;
+        let open = noted(
+            &self.state,
+            Control::connect(&self.server, self.table.oid, &self.mapping).await,
+        )?;
+        let seat = open.seat();
+        locked(&self.state).waiter = Some(open.waiter());
+        *control = Some(open);
+        drop(control);
+        self.warm_up().await;
+        Ok(seat)
+    }
+
+    async fn changed(&self) {
+        let Some(waiter) = self.waiter() else { return };
+        loop {
+            match waiter.members(LOOK_PAUSE).await {
+                Woken::Disconnected => return,
+                Woken::Notified | Woken::Elapsed => {}
+            }
+            match self.with_control(Control::look).await {
+                Ok(seen) if self.is_in_force(&seen) => {}
+                Ok(_) | Err(_) => return,
+            }
+        }
+    }
+
+    async fn leave(&self) {
+        let Some(control) = self.control.lock().await.take() else { return };
+        // Unsaid, the others see it when the session is gone.
+        let said = tokio::time::timeout(LEAVE_LIMIT, control.leave()).await;
+        tracing::debug!(outbox = self.config.name, ?said, "left");
+    }
+
+    async fn sweep(&self, parked: &[String]) -> Duration {
+        self.sweep_once(parked).await
+    }
+
+    async fn testify(&self, seen: Acknowledged) -> Result<(), OutboxError> {
+        self.write_down(seen).await
+    }
+
+    async fn claim(&self, parked: &[String]) -> Result<Option<PgClaim>, OutboxError> {
+        if !self.waiter().is_some_and(|waiter| waiter.is_alive()) {
+            return Err(lost());
+        }
+        noted(&self.state, self.take(parked).await)
+    }
+
+    async fn claim_of(&self, stream: &str) -> Result<Option<PgClaim>, OutboxError> {
+        if !self.waiter().is_some_and(|waiter| waiter.is_alive()) {
+            return Err(lost());
+        }
+        noted(&self.state, self.take_of(stream).await)
+    }
+
+    fn holds_back(&self) -> bool {
+        locked(&self.state).held.names().is_some()
+    }
+
+    fn set_aside(&self) -> Vec<SetAside> {
+        std::mem::take(&mut locked(&self.state).aside)
+    }
+
+    async fn recover(&self) -> Result<PgRecovery, OutboxError> {
+        let recovery = noted(&self.state, within(self.begin_recovery()).await)?;
+        // After the members were read: whoever goes from here on is missed, and there is another
+        // recovery.
+        self.with_control(Control::learn_who_sleeps).await?;
+        Ok(recovery)
+    }
+
+    fn outdated(&self) -> Option<String> {
+        locked(&self.state).outdated.clone()
+    }
+
+    fn rewind(&self) {
+        locked(&self.state).look_again_from(super::cursor::BEGINNING);
+    }
+
+    async fn fall_asleep(&self) -> Result<bool, OutboxError> {
+        let (keeps_lock, others) = locked(&self.state).sleep_role();
+        self.with_control(async |control| {
+            if keeps_lock {
+                control.fall_asleep(others).await
+            } else {
+                Ok(control.sleeper_sleeps())
+            }
+        })
+        .await
+    }
+
+    async fn woken(&self, limit: Duration) -> Woken {
+        match self.waiter() {
+            Some(waiter) => waiter.inserted(limit).await,
+            None => Woken::Disconnected,
+        }
+    }
+
+    async fn get_up(&self) -> Result<(), OutboxError> {
+        let (_, others) = locked(&self.state).sleep_role();
+        self.with_control(async |control| control.get_up(others).await).await
+    }
+}

@@ -1,0 +1,135 @@
+//! One event table in Postgres that is drained by one member: its connections and its state.
+
+use std::sync::Arc;
+
+use deadpool_postgres::{Object, Pool};
+use parking_lot::Mutex;
+use tokio::sync::Mutex as AsyncMutex;
+
+use super::OutboxError;
+use super::control::{Control, Seen, Waiter};
+use super::cursor::Cursor;
+use super::held::Held;
+use super::in_flight::InFlight;
+use super::state::{State, locked};
+use super::table::Table;
+use super::unsettled::LeftOut;
+use crate::relay::options::OutboxOptions;
+use outflow_connect::postgres::{Server, describe_pool, pool};
+
+/// What each session of the pool relies on.
+pub(crate) const SESSION: &str = include_str!("sql/session.sql");
+/// Connections beyond those of the batches in flight: recovery and sweep have their own.
+pub(super) const SPARE_CONNECTIONS: usize = 2;
+/// The same with those that are not of the pool: the control session, and the one that watches the
+/// backlog.
+pub const CONNECTIONS_BEYOND: usize = SPARE_CONNECTIONS + 2;
+
+/// An event table, drained by one member.
+pub struct PgOutbox {
+    pub(super) config: OutboxOptions,
+    pub(super) table: Table,
+    pub(super) pool: Pool,
+    pub(super) state: Arc<Mutex<State>>,
+    /// How this member reads the table and where it appends: members of one share-out agree on it.
+    pub(super) mapping: String,
+    /// Stands for what is too long, in the answers of claims.
+    pub(super) marker: String,
+    pub(super) server: Server,
+    pub(super) control: AsyncMutex<Option<Control>>,
+}
+
+impl PgOutbox {
+    /// Prepares to drain `table`; connects when first used. `sink` names where it appends to.
+    pub fn new(config: OutboxOptions, table: Table, server: &Server, sink: &str) -> Self {
+        let mapping = mapping(&config, sink) + &table.manner;
+        let size = config.in_flight + SPARE_CONNECTIONS;
+        let state = State {
+            cursor: Cursor::default(),
+            in_flight: InFlight::default(),
+            look_again: None,
+            proven: None,
+            start_over: false,
+            suspicion: None,
+            generation: 0,
+            mask: 0,
+            live: Vec::new(),
+            limit: config.batch_rows,
+            held: Held::default(),
+            left_out: LeftOut::default(),
+            aside: Vec::new(),
+            waiter: None,
+            outdated: None,
+        };
+        Self {
+            pool: pool(server.clone(), size, SESSION),
+            state: Arc::new(Mutex::new(state)),
+            server: server.clone(),
+            control: AsyncMutex::new(None),
+            mapping,
+            marker: format!("\"{}\"", uuid::Uuid::new_v4()),
+            config,
+            table,
+        }
+    }
+
+    /// How many transactions the cursor watches.
+    pub fn watched(&self) -> usize {
+        locked(&self.state).cursor.watched_len()
+    }
+
+    pub(super) async fn connection(&self) -> Result<Object, OutboxError> {
+        self.pool.get().await.map_err(|error| OutboxError::Postgres(describe_pool(&error)))
+    }
+
+    pub(super) async fn seat(&self) -> Result<i32, OutboxError> {
+        self.with_control(async |control| Ok(control.seat())).await
+    }
+
+    /// Gives up the control session: the next join takes a new seat.
+    pub(super) async fn lose_control(&self) {
+        *self.control.lock().await = None;
+    }
+
+    pub(super) fn waiter(&self) -> Option<Waiter> {
+        locked(&self.state).waiter.clone()
+    }
+
+    /// Whether the generation is still ours, and nobody has come or gone.
+    pub(super) fn is_in_force(&self, seen: &Seen) -> bool {
+        let state = locked(&self.state);
+        seen.generation == state.generation && seen.live == state.live
+    }
+
+    pub(super) async fn with_control<T>(
+        &self,
+        step: impl AsyncFnOnce(&Control) -> Result<T, OutboxError>,
+    ) -> Result<T, OutboxError> {
+        let mut control = self.control.lock().await;
+        let Some(open) = control.as_ref().filter(|open| open.is_alive()) else {
+            return Err(lost());
+        };
+        // A session that no longer answers is given up when the ping says so, not when the step's
+        // own time is over.
+        let outcome = tokio::select! {
+            outcome = step(open) => outcome,
+            () = open.closed().cancelled_owned() => Err(lost()),
+        };
+        if outcome.is_err() {
+            // Locks count re-entries: after an uncertain answer only a new session knows where it
+            // stands.
+            *control = None;
+        }
+        outcome
+    }
+}
+
+/// What the members of one share-out must agree on, readable: it is shown when they do not.
+fn mapping(config: &OutboxOptions, sink: &str) -> String {
+    let OutboxOptions { stream, format, settle, columns, .. } = config;
+    format!("stream {stream}; {format:?}; {settle:?}; {columns:?}; sink {sink}")
+}
+
+pub(super) fn lost() -> OutboxError {
+    OutboxError::Postgres("the control connection is lost".to_owned())
+}

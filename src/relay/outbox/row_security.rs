@@ -1,0 +1,29 @@
+//! Row security: rows that are hidden from the relay's role look like none.
+
+use tokio_postgres::Client;
+
+use crate::relay::options::{OutboxOptions, Settle};
+use outflow_core::table_name::quote_identifier;
+
+/// The statement that lets the role see and take every row, if some may be hidden from it.
+pub(super) async fn remedy(
+    client: &Client,
+    oid: u32,
+    config: &OutboxOptions,
+) -> Result<Option<String>, tokio_postgres::Error> {
+    // Of a policy's commands: select, update (rows are locked), delete.
+    let commands: &[&str] = match &config.settle {
+        Settle::Delete => &["r", "w", "d"],
+        Settle::Mark(_) => &["r", "w"],
+    };
+    let row = client.query_one(include_str!("sql/row_security.sql"), &[&oid, &commands]).await?;
+    if !row.get::<_, bool>("may_hide") {
+        return Ok(None);
+    }
+    let role = quote_identifier(row.get("role"));
+    Ok(Some(if row.get("is_restricted") {
+        format!("alter role {role} bypassrls;")
+    } else {
+        format!("create policy outflow_relay on {} to {role} using (true);", config.table.quoted())
+    }))
+}

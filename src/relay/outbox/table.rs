@@ -1,0 +1,250 @@
+//! The event table as it is: looked up once at start-up, with every privilege that the relay needs.
+
+use tokio_postgres::Client;
+
+use super::identity::mapped;
+use super::naming::Naming;
+use super::row::Layout;
+use super::statements::{Statements, layout, needs_version, statements};
+use super::types;
+use super::{named, privileges, row_security};
+use crate::relay::options::{OutboxOptions, Settle};
+use crate::relay::outbox::columns::{self, Column};
+use outflow_connect::postgres::describe;
+
+/// What keeps an outbox from being drained, and what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TableError {
+    /// Postgres cannot be asked now.
+    #[error("{0}")]
+    Unreachable(String),
+    /// The table, a column, a privilege or the registration is missing: nothing changes until
+    /// somebody mends it.
+    #[error("outbox {outbox:?}: {message}")]
+    Unfit {
+        /// Name of the outbox.
+        outbox: String,
+        /// What is missing and what to do.
+        message: String,
+    },
+}
+
+/// An event table, ready to be drained.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Table {
+    /// Its identity.
+    pub oid: u32,
+    /// Names its journal in Redis.
+    pub journal: String,
+    /// Whether the insert trigger is there, enabled, and notifies.
+    pub has_trigger: bool,
+    /// Whether the order column is an integer, so that there is a cursor.
+    pub has_cursor: bool,
+    /// By which columns its rows are named in the journal.
+    pub names: String,
+    /// Whether it is without children.
+    pub(super) plain: bool,
+    /// What differs in how it is drained from what an earlier version did: such a one must not be a
+    /// member beside this one.
+    pub manner: String,
+    /// Mapped columns of bytes, where the database's encoding has no word for every text that they
+    /// may hold.
+    pub(super) ascii: Vec<String>,
+    /// How a claimed row is read.
+    pub layout: Layout,
+    /// The statements.
+    pub sql: Statements,
+}
+
+/// What an examination has found: everything that is to be mended, and the table if there is
+/// nothing.
+#[derive(Debug, Clone)]
+pub struct Examined {
+    /// What must be mended before the table can be drained.
+    pub problems: Vec<Problem>,
+    /// The table, ready to be drained.
+    pub table: Option<Table>,
+}
+
+/// One thing to mend.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Problem {
+    /// A privilege is missing: the statement to run.
+    Privilege(String),
+    /// Row security may hide rows from the role: the statement to run.
+    Hidden(String),
+    /// Something else is missing: what, and what to do.
+    Other(String),
+}
+
+impl Table {
+    /// Looks the table up.
+    ///
+    /// # Errors
+    /// See [`TableError`].
+    pub async fn inspect(client: &Client, config: &OutboxOptions) -> Result<Self, TableError> {
+        let examined = Self::examine(client, config).await.map_err(TableError::Unreachable)?;
+        let (mut grants, mut messages) = (Vec::new(), Vec::new());
+        for problem in examined.problems {
+            match problem {
+                Problem::Privilege(grant) => grants.push(grant),
+                Problem::Hidden(statement) => messages.push(format!(
+                    "row security may hide rows from this role; if the relay shall deliver them \
+                        all, run: {statement}"
+                )),
+                Problem::Other(message) => messages.push(message),
+            }
+        }
+        if !grants.is_empty() {
+            messages.push(format!("privileges are missing; run: {}", grants.join(" ")));
+        }
+        match examined.table {
+            Some(table) if messages.is_empty() => Ok(table),
+            _ => {
+                Err(TableError::Unfit { outbox: config.name.clone(), message: messages.join("; ") })
+            }
+        }
+    }
+
+    /// Looks the table up and lists all that is to be mended.
+    ///
+    /// # Errors
+    /// Postgres cannot be asked now.
+    pub async fn examine(client: &Client, config: &OutboxOptions) -> Result<Examined, String> {
+        let failed = |error: tokio_postgres::Error| describe(&error);
+        let mut problems: Vec<Problem> = privileges::missing(client, config)
+            .await
+            .map_err(failed)?
+            .into_iter()
+            .map(Problem::Privilege)
+            .collect();
+        let names = [config.table.schema(), config.table.table()];
+        let found = client
+            .query_opt(include_str!("sql/table.sql"), &[&names[0], &names[1]])
+            .await
+            .map_err(failed)?;
+        let Some(found) = found else {
+            problems
+                .push(Problem::Other(named::missing(client, &config.table).await.map_err(failed)?));
+            return Ok(Examined { problems, table: None });
+        };
+        let oid: u32 = found.get("oid");
+        let columns = columns::of_oid(client, oid).await.map_err(failed)?;
+        problems.extend(missing_columns(config, &columns).into_iter().map(Problem::Other));
+        problems.extend(types::unfit(config, &columns).into_iter().map(Problem::Other));
+        problems.extend(
+            row_security::remedy(client, oid, config).await.map_err(failed)?.map(Problem::Hidden),
+        );
+        // Whoever may not look would be told of that instead.
+        let mut journal = None;
+        if !problems.iter().any(|problem| matches!(problem, Problem::Privilege(_))) {
+            match registration(client, oid, config).await? {
+                Ok(registered) => journal = Some(registered),
+                Err(message) => problems.push(Problem::Other(message)),
+            }
+        }
+        let Some(journal) = journal.filter(|_| problems.is_empty()) else {
+            return Ok(Examined { problems, table: None });
+        };
+        let plain = found.get::<_, String>("kind") == "r" && !found.get::<_, bool>("has_children");
+        let (layout, list) = match layout(config, &columns, plain) {
+            Ok(made) => made,
+            Err(message) => {
+                return Ok(Examined { problems: vec![Problem::Other(message)], table: None });
+            }
+        };
+        let has_cursor = layout.order.is_some();
+        let sql = statements(config, &columns, &list, oid, plain, has_cursor);
+        let has_trigger = found.get("has_trigger");
+        let (names, manner) = (Naming::of(config).to_text(), manner(config, &columns));
+        let ascii =
+            if found.get("takes_all_text") { Vec::new() } else { of_bytes(config, &columns) };
+        Ok(Examined {
+            problems,
+            table: Some(Self {
+                oid,
+                journal,
+                has_trigger,
+                has_cursor,
+                names,
+                plain,
+                manner,
+                ascii,
+                layout,
+                sql,
+            }),
+        })
+    }
+}
+
+fn of_bytes(config: &OutboxOptions, columns: &[Column]) -> Vec<String> {
+    let mapped = mapped(config, columns).into_iter();
+    mapped.filter(|column| column.kind == "bytea").map(|column| column.name.clone()).collect()
+}
+
+/// See [`Table::manner`].
+fn manner(config: &OutboxOptions, columns: &[Column]) -> String {
+    let names = &config.columns;
+    let key = names.key.iter().chain([&names.id]);
+    let mut differs = key.filter_map(|name| {
+        columns.iter().find(|column| column.name == *name && !column.is_deterministic)
+    });
+    // Their hash was that of what the collation takes for equal.
+    let keys = if differs.next().is_some() { "; keys as bytes" } else { "" };
+    // An earlier version cannot read those of its journal.
+    let rows = if needs_version(config, columns) { "; rows by version" } else { "" };
+    format!("{keys}{rows}")
+}
+
+const MIGRATE: &str = "run `outflow migrate` with this configuration";
+
+/// The name of the journal, or what is wrong with how the table is registered.
+async fn registration(
+    client: &Client,
+    oid: u32,
+    config: &OutboxOptions,
+) -> Result<Result<String, String>, String> {
+    let exists = client.query_one("select to_regclass('outflow.outbox') is not null", &[]).await;
+    if !exists.map_err(|error| describe(&error))?.get::<_, bool>(0) {
+        return Ok(Err(format!("schema outflow is not there; {MIGRATE}")));
+    }
+    let row = client.query_opt(include_str!("sql/registration.sql"), &[&oid]).await;
+    let Some(row) = row.map_err(|error| describe(&error))? else {
+        return Ok(Err(format!("{} is not registered; {MIGRATE}", config.table)));
+    };
+    if row.get("is_current") {
+        Ok(Ok(row.get("journal")))
+    } else {
+        Ok(Err(format!("schema outflow is of an older version; {MIGRATE}")))
+    }
+}
+
+/// Every key that names a column which is not there.
+fn missing_columns(config: &OutboxOptions, columns: &[Column]) -> Vec<String> {
+    let names = &config.columns;
+    let optional = |name: &Option<String>| name.clone();
+    let mut wanted = vec![
+        ("columns.id", Some(names.id.clone())),
+        ("columns.order", (names.order != names.id).then(|| names.order.clone())),
+        ("columns.event_id", Some(names.event_id.clone())),
+        ("columns.key", optional(&names.key)),
+        ("columns.type", Some(names.kind.clone())),
+        ("columns.payload", Some(names.payload.clone())),
+        ("columns.headers", optional(&names.headers)),
+        ("columns.time", optional(&names.time)),
+    ];
+    if let Settle::Mark(column) = &config.settle {
+        wanted.push(("columns.settled", Some(column.clone())));
+    }
+    wanted.extend(config.stream.columns().map(|column| ("stream", Some(column.to_owned()))));
+    let known = columns.iter().map(|column| column.name.as_str()).collect::<Vec<_>>().join(", ");
+    let missing = |(key, name): (&str, Option<String>)| {
+        let name = name.filter(|name| !columns.iter().any(|column| column.name == *name))?;
+        let meant = named::did_you_mean(&name, columns.iter().map(|column| column.name.as_str()));
+        Some(format!(
+            "{key} names {name:?}{meant}, but {} has only the columns {known}",
+            config.table
+        ))
+    };
+    wanted.into_iter().filter_map(missing).collect()
+}
