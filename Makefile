@@ -44,6 +44,8 @@ lint:
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
+	@if command -v cargo-deny >/dev/null; then cargo deny check; \
+	  else echo "cargo-deny is not installed: deny.toml is not checked"; fi
 
 # Postgres and Redis, installed when missing. The demo and the tests start private ones; no service is needed.
 servers:
