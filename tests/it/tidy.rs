@@ -105,8 +105,8 @@ fn links_between_documents_lead_somewhere() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let docs =
         fs::read_dir(root.join("docs")).expect("docs").map(|entry| entry.expect("an entry").path());
-    let named = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "deploy/README.md"]
-        .map(|name| root.join(name));
+    let named = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "deploy/README.md"];
+    let named = named.map(|name| root.join(name));
     let (mut links, mut broken) = (0, Vec::new());
     for document in named.into_iter().chain(docs) {
         let text = fs::read_to_string(&document).expect("a text");
