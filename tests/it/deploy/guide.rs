@@ -1,5 +1,5 @@
-//! The operator's guide, followed: its command blocks are run as they stand, in their order, or
-//! listed with the reason why they cannot be run here.
+//! The operator's pages, followed: their command blocks are run as they stand, in their order, or listed with the reason why
+//! they cannot be run here.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -19,18 +19,21 @@ struct Block {
 }
 
 /// Blocks that no test runs, by their first line, and why.
-const NOT_RUN: [(&str, &str); 9] = [
+const NOT_RUN: [(&str, &str); 16] = [
     (
         "redis/users.sh redis/users.acl -h REDIS_HOST",
-        "is run by users.rs, with passwords in the file",
+        "is run by users.rs, with passwords in the \
+        file",
     ),
     (
         r"sudo -u postgres psql -d app -c '\password outflow_migrator'",
-        "asks for a password on a terminal",
+        "asks for a password on a \
+        terminal",
     ),
     (
         "docker build -f deploy/Dockerfile -t registry.example.com/outflow:0.1.0 .",
-        "needs docker and a registry",
+        "needs docker \
+        and a registry",
     ),
     ("kubectl create namespace outflow", "needs a cluster"),
     (
@@ -44,13 +47,49 @@ const NOT_RUN: [(&str, &str); 9] = [
             --stream events.order --since 2d",
         "needs a cluster",
     ),
+    ("kubectl -n outflow get pods", "needs a cluster"),
+    ("docker compose -f deploy/compose.yaml up --build", "needs docker"),
+    (
+        "cargo build --locked --profile dist --bin outflow",
+        "builds for minutes, and installs on \
+        this machine",
+    ),
+    ("outflow status --watch", "ends with Ctrl-C"),
+    ("outflow dead show 1", "needs dead letters with these numbers"),
+    (
+        "update YOUR_TABLE set settled_at = null where settled_at > 'TIME OF THE BACK-UP';",
+        "is for a table that is marked",
+    ),
+    (
+        "order-consumer dead replay --redis-url-file ./admin-url --since 2d --rate 100 --dry-run",
+        "needs the address of an administrator",
+    ),
     ("[Service]", "is a drop-in of systemd"),
     ("global:", "is a part of prometheus.yml"),
 ];
 
-fn blocks(guide: &str) -> Vec<Block> {
+/// The pages in the order in which they are followed. The end of the first one removes everything, so it comes last.
+fn parts() -> Vec<String> {
+    let pages = [
+        "install",
+        "kubernetes",
+        "configuration",
+        "tls",
+        "redis-topologies",
+        "operating",
+        "upgrading",
+    ];
+    let mut parts = pages.map(|page| read(&format!("../docs/{page}.md"))).to_vec();
+    let (install, uninstall) = parts[0].split_once("\n## Uninstall\n").expect("how to uninstall");
+    let (install, uninstall) = (install.to_owned(), uninstall.to_owned());
+    parts[0] = install;
+    parts.push(uninstall);
+    parts
+}
+
+fn blocks(page: &str) -> Vec<Block> {
     let mut blocks = Vec::new();
-    let mut lines = guide.lines();
+    let mut lines = page.lines();
     while let Some(line) = lines.next() {
         let Some(language) = line.trim_start().strip_prefix("```") else { continue };
         let indent = line.len() - line.trim_start().len();
@@ -85,7 +124,9 @@ impl Machine {
         machine.program("sudo", "if [ \"$1\" = -u ]; then shift 2; fi; exec \"$@\"");
         machine.program("apt", "exit 0");
         machine.program("systemctl", "exit 0");
+        machine.program("journalctl", "exit 0");
         machine.program("outflow", concat!("exec ", env!("CARGO_BIN_EXE_outflow"), " \"$@\""));
+        machine.program("order-consumer", &format!("exec {} \"$@\"", program("order-consumer")));
         let config =
             read("debian/config.toml").replace("9464", &free_port().expect("a port").to_string());
         std::fs::create_dir_all(machine.etc()).expect("a directory");
@@ -156,6 +197,20 @@ impl Machine {
         self.sh(&format!("psql -d app -qAt -v ON_ERROR_STOP=1 -f {}", file.display()))
     }
 
+    /// A block of configuration is a valid one, together with the addresses that it does not give.
+    fn configures(&self, text: &str) {
+        let file = self.dir.path().join("block.toml");
+        std::fs::write(&file, text).expect("a file");
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).expect("a mode");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_outflow"));
+        command.args(["check", "--offline", "--config"]).arg(&file);
+        command.env("OUTFLOW_POSTGRES__URL", "postgres://u@h/d");
+        if !text.contains("url = \"redis-") {
+            command.env("OUTFLOW_REDIS__URL", "redis://h");
+        }
+        run(&mut command);
+    }
+
     /// What systemd would start.
     fn relay(&self) -> Program {
         let (etc, file) = (self.etc(), |name: &str| self.etc().join(name).display().to_string());
@@ -180,45 +235,60 @@ impl Machine {
 /// Outflow.
 #[tokio::test]
 async fn its_commands_work_as_they_stand() {
-    let guide = read("README.md");
     let machine = Machine::new().await;
     let mut relay: Option<Program> = None;
     let (mut listed, mut done) = (Vec::new(), 0);
-    for Block { language, text } in blocks(&guide) {
-        let first = text.lines().next().unwrap_or_default();
-        if let Some((line, _reason)) = NOT_RUN.iter().find(|(line, _)| *line == first) {
-            listed.push(*line);
-            continue;
-        }
-        if relay.is_none() && text.contains("systemctl stop outflow") {
-            let started = machine.relay();
-            machine.sql(
-                "insert into outbox (aggregate_type, aggregate_id, event_type, payload) values \
-                    ('order', 'a', 'T', '{}')",
-            );
-            eventually(LIMIT, "it to be delivered", async || {
-                machine.sql("select count(*) from outbox").trim() == "0"
-            })
-            .await
-            .unwrap_or_else(|error| panic!("{error}: {}", started.log_tail()));
-            relay = Some(started);
-        }
-        match language.as_str() {
-            "sh" => drop(machine.sh(&text)),
-            "sql" => drop(machine.sql(&text)),
-            "yaml" => kustomizes(&text),
-            other => panic!("a block in {other:?} is neither run nor listed in NOT_RUN:\n{text}"),
-        }
-        done += 1;
-        if text.contains("systemctl stop outflow")
-            && let Some(relay) = &mut relay
-        {
-            relay.terminate();
-            assert!(relay.wait(LIMIT).await.expect("an end").success(), "{}", relay.log_tail());
+    for part in parts() {
+        // What a reader exports at the top of a page counts for the rest of it.
+        let mut exports = String::new();
+        for Block { language, text } in blocks(&part) {
+            let first = text.lines().next().unwrap_or_default();
+            if let Some((line, _reason)) = NOT_RUN.iter().find(|(line, _)| *line == first) {
+                listed.push(*line);
+                continue;
+            }
+            if relay.is_none()
+                && ["systemctl stop outflow", "healthcheck"].iter().any(|word| text.contains(word))
+            {
+                let started = machine.relay();
+                machine.sql(
+                    "insert into outbox (aggregate_type, aggregate_id, event_type, payload) \
+                        values ('order', 'a', 'T', '{}')",
+                );
+                eventually(LIMIT, "it to be delivered", async || {
+                    machine.sql("select count(*) from outbox").trim() == "0"
+                })
+                .await
+                .unwrap_or_else(|error| panic!("{error}: {}", started.log_tail()));
+                relay = Some(started);
+            }
+            match language.as_str() {
+                "sh" if text.lines().all(|line| line.starts_with("export ")) => {
+                    exports.push_str(&text);
+                    exports.push('\n');
+                }
+                "sh" => drop(machine.sh(&(exports.clone() + &text))),
+                "sql" => drop(machine.sql(&text)),
+                "yaml" => kustomizes(&text),
+                "toml" => machine.configures(&text),
+                // What a command prints.
+                "text" => continue,
+                other => panic!(
+                    "a block in {other:?} is neither run nor listed in \
+                    NOT_RUN:\n{text}"
+                ),
+            }
+            done += 1;
+            if text.contains("systemctl stop outflow")
+                && let Some(relay) = &mut relay
+            {
+                relay.terminate();
+                assert!(relay.wait(LIMIT).await.expect("an end").success(), "{}", relay.log_tail());
+            }
         }
     }
-    assert_eq!(listed.len(), NOT_RUN.len(), "listed, but not in the guide any more: {listed:?}");
-    assert!(done >= 11, "only {done} blocks were run");
+    assert_eq!(listed.len(), NOT_RUN.len(), "listed, but not in the pages any more: {listed:?}");
+    assert!(done >= 30, "only {done} blocks were run");
     assert!(relay.is_some(), "no relay was started");
     let left = machine.sql(
         "select count(*) from pg_class where relnamespace = to_regnamespace('outflow') or relname \

@@ -8,6 +8,8 @@ use crate::support::{Numbered, Stage, outbox};
 /// Words that look like series and are none: roles, a label, a trigger.
 const NO_SERIES: [&str; 5] =
     ["outflow_migrator", "outflow_operator", "outflow_relay", "outflow_runbooks", "outflow_wake"];
+/// The page that explains series and alerts, from `deploy/`.
+const OPERATING: &str = "../docs/operating.md";
 /// Named already, not exported yet. A name is taken off as soon as the relay exports it.
 pub(super) const PLANNED: [&str; 0] = [];
 
@@ -52,7 +54,7 @@ async fn every_series_that_is_named_is_exported_and_the_other_way_round() {
 
     let mut everywhere = BTreeSet::new();
     for file in
-        ["prometheus/rules.yml", "prometheus/rules_test.yml", "grafana/outflow.json", "README.md"]
+        ["prometheus/rules.yml", "prometheus/rules_test.yml", "grafana/outflow.json", OPERATING]
     {
         let named = named(&read(file));
         assert!(named.len() >= 5, "{file} names only {named:?}");
@@ -69,7 +71,8 @@ async fn every_series_that_is_named_is_exported_and_the_other_way_round() {
     for name in exported.keys().filter(|name| !name.starts_with("outflow_consumer_")) {
         assert!(
             everywhere.contains(*name),
-            "neither rules nor dashboard nor deploy/README.md names {name}"
+            "neither rules nor dashboard nor docs/operating.md \
+            names {name}"
         );
     }
     for name in PLANNED {
@@ -81,14 +84,15 @@ async fn every_series_that_is_named_is_exported_and_the_other_way_round() {
 /// there.
 #[test]
 fn every_alert_is_explained() {
-    let (rules, guide) = (read("prometheus/rules.yml"), read("README.md"));
+    let (rules, guide) = (read("prometheus/rules.yml"), read(OPERATING));
     let alerts: BTreeSet<&str> =
         rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
     assert_eq!(alerts.len(), 17);
     for alert in alerts {
         assert!(
             guide.contains(&format!("### {alert}\n")),
-            "deploy/README.md does not explain {alert}"
+            "docs/operating.md does not explain \
+            {alert}"
         );
         let anchor = format!(
             "runbook_url: '{{{{ with $externalLabels.outflow_runbooks }}}}{{{{ . }}}}{{{{ else \

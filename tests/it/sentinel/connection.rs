@@ -122,7 +122,7 @@ async fn sentinels_may_want_to_know_who_asks() {
         let sentinel = open(&format!("redis://{place}"));
         sentinel.ready(LIMIT).await.expect("a connection");
         let rules = [
-            // What deploy/README.md asks for.
+            // What docs/redis-topologies.md asks for.
             "SETUSER outflow on >p%w -@all +sentinel|master +ping +info +client|id +client|setname",
             "SETUSER default off",
         ];
