@@ -153,7 +153,7 @@ fn files_that_others_take_are_there() {
     // What cargo builds is not there yet.
     let assets = assets.filter(|name| !name.starts_with("target/"));
     let assets: Vec<_> = assets.map(|name| root.join(name)).collect();
-    assert_eq!(assets.len(), 8);
+    assert!(assets.len() > 8, "{assets:?}");
     for file in mounts.iter().chain(&assets) {
         assert!(file.exists(), "{} is missing", file.display());
     }

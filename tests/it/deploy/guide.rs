@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::install::{path, read};
 use super::tools::{run, tool};
-use crate::support::LIMIT;
+use crate::support::{LIMIT, program};
 
 /// A fenced block: its language and its lines, without the indentation of the list that it is in.
 struct Block {
