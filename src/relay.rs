@@ -174,7 +174,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
             match aside {
                 SetAside::Dead { reason, event, words, missing } => {
                     // The log has a line with counts for all of them.
-                    self.observer.buried(*reason, event, words);
+                    self.observer.dead_lettered(*reason, event, words);
                     let (reason, missing) = (reason.as_str(), missing.join(", "));
                     tracing::debug!(
                         outbox = self.name,

@@ -11,7 +11,7 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::observe::metrics::{Metrics, Standing};
+use crate::observe::metrics::{Metrics, OutboxState};
 use crate::observe::outboxes::Outboxes;
 use outflow_core::escape;
 use outflow_service::http::{self, Purpose};
@@ -52,11 +52,11 @@ pub async fn serve(listener: TcpListener, admin: Admin, closed: CancellationToke
 /// Alive as long as every loop makes progress. Never asks the databases: a relay that waits for one
 /// is alive, and starting it again would not help.
 async fn livez(State(admin): State<Admin>) -> Response {
-    let stalled = |standing: &Standing| {
-        let seconds = standing.stalled_seconds?;
-        Some(format!("{}: no progress for {seconds} s\n", standing.outbox))
+    let stalled = |state: &OutboxState| {
+        let seconds = state.stalled_seconds?;
+        Some(format!("{}: no progress for {seconds} s\n", state.outbox))
     };
-    answer(&admin.outboxes.standing().iter().filter_map(stalled).collect::<String>())
+    answer(&admin.outboxes.state().iter().filter_map(stalled).collect::<String>())
 }
 
 /// Ready when every outbox can deliver or stands by; else the causes, one a line. `?verbose` has a
@@ -65,18 +65,18 @@ async fn readyz(State(admin): State<Admin>, uri: Uri) -> Response {
     if admin.stop.is_cancelled() {
         return (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response();
     }
-    let standing = admin.outboxes.standing();
-    let problem = |standing: &Standing| {
-        let (problem, seconds) = (standing.problem.as_ref()?, standing.problem_seconds?);
-        Some(format!("{}: {problem} (for {seconds} s)\n", standing.outbox))
+    let standing = admin.outboxes.state();
+    let problem = |state: &OutboxState| {
+        let (problem, seconds) = (state.problem.as_ref()?, state.problem_seconds?);
+        Some(format!("{}: {problem} (for {seconds} s)\n", state.outbox))
     };
-    let problems: String = standing.iter().filter_map(problem).collect();
+    let problems: String = state.iter().filter_map(problem).collect();
     if uri.query().is_none_or(|query| !query.starts_with("verbose")) {
         return answer(&problems);
     }
     let lines = standing
         .iter()
-        .map(|standing| problem(standing).unwrap_or_else(|| format!("{}: ok\n", standing.outbox)));
+        .map(|standing| problem(state).unwrap_or_else(|| format!("{}: ok\n", state.outbox)));
     let code = if problems.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (code, escape::lines(&lines.collect::<String>())).into_response()
 }
@@ -96,7 +96,7 @@ async fn status(State(admin): State<Admin>) -> Response {
         "uptime_seconds": admin.started.elapsed().as_secs(),
         "draining": admin.stop.is_cancelled(),
         "config_problem": admin.metrics.reloads().problem(),
-        "outboxes": admin.outboxes.standing(),
+        "outboxes": admin.outboxes.state(),
     });
     ([(header::CONTENT_TYPE, "application/json")], escape::json(&status.to_string()))
         .into_response()

@@ -15,7 +15,7 @@ use tokio::net::UnixDatagram;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::observe::metrics::Standing;
+use crate::observe::metrics::OutboxState;
 use crate::observe::outboxes::Outboxes;
 
 /// A server that is away must not hold up the boot: ready then, with the cause in STATUS.
@@ -39,17 +39,17 @@ pub async fn keep(outboxes: Outboxes, stop: CancellationToken) {
     let started = Instant::now();
     let (mut is_ready, mut last) = (false, Seen { at: started, delivered: 0 });
     loop {
-        let standing = outboxes.standing();
+        let standing = outboxes.state();
         let mut states = Vec::new();
-        let line = last.status(&standing, stop.is_cancelled());
+        let line = last.status(&state, stop.is_cancelled());
         states.push(NotifyState::Status(&line));
         let becomes_ready = !is_ready
-            && (standing.iter().all(|one| one.problem.is_none())
+            && (state.iter().all(|one| one.problem.is_none())
                 || started.elapsed() > READY_LATEST);
         if becomes_ready {
             states.push(NotifyState::Ready);
         }
-        if watchdog.is_some() && all_alive(&standing) {
+        if watchdog.is_some() && all_alive(&state) {
             states.push(NotifyState::Watchdog);
         }
         if stop.is_cancelled() {
@@ -111,8 +111,8 @@ async fn send(message: &str) -> io::Result<()> {
 }
 
 /// A timer alone would prove only that the timer works.
-fn all_alive(standing: &[Standing]) -> bool {
-    standing.iter().all(|one| one.stalled_seconds.is_none())
+fn all_alive(state: &[OutboxState]) -> bool {
+    state.iter().all(|one| one.stalled_seconds.is_none())
 }
 
 /// What the last STATUS was made from.
@@ -123,8 +123,8 @@ struct Seen {
 
 impl Seen {
     /// `oldest 0.4 s · 412/s`, or what is wrong.
-    fn status(&mut self, standing: &[Standing], is_draining: bool) -> String {
-        let delivered = standing.iter().map(|one| one.delivered).sum();
+    fn status(&mut self, state: &[OutboxState], is_draining: bool) -> String {
+        let delivered = state.iter().map(|one| one.delivered).sum();
         let (before, now) = (std::mem::replace(&mut self.delivered, delivered), Instant::now());
         let elapsed =
             now.duration_since(std::mem::replace(&mut self.at, now)).as_secs_f64().max(0.001);
@@ -132,13 +132,13 @@ impl Seen {
             return "draining what is in flight".to_owned();
         }
         if let Some((name, problem)) =
-            standing.iter().find_map(|one| Some((&one.outbox, one.problem.as_ref()?)))
+            state.iter().find_map(|one| Some((&one.outbox, one.problem.as_ref()?)))
         {
             return format!("{name}: {problem}");
         }
         #[expect(clippy::cast_precision_loss, reason = "for people to read")]
         let rate = delivered.saturating_sub(before) as f64 / elapsed;
-        let ages = standing.iter().filter_map(|one| one.oldest_event_age_seconds);
+        let ages = state.iter().filter_map(|one| one.oldest_event_age_seconds);
         format!("oldest {:.1} s · {rate:.0}/s", ages.fold(0.0, f64::max))
     }
 }
@@ -148,32 +148,32 @@ mod tests {
     use super::*;
     use crate::observe::metrics::Metrics;
 
-    fn standing() -> Vec<Standing> {
+    fn state() -> Vec<OutboxState> {
         let metrics = Metrics::new().expect("metrics");
-        ["orders", "audit"].map(|name| metrics.outbox(name).standing()).into()
+        ["orders", "audit"].map(|name| metrics.outbox(name).state()).into()
     }
 
     #[test]
     fn one_loop_that_hangs_is_enough_for_the_watchdog() {
-        let mut standing = standing();
-        assert!(all_alive(&standing));
+        let mut standing = state();
+        assert!(all_alive(&state));
         standing[1].stalled_seconds = Some(200);
-        assert!(!all_alive(&standing));
+        assert!(!all_alive(&state));
     }
 
     #[test]
     fn the_status_line_says_what_matters() {
         let mut seen = Seen { at: Instant::now(), delivered: 0 };
-        let mut standing = standing();
-        assert_eq!(seen.status(&standing, false), "orders: starting");
+        let mut standing = state();
+        assert_eq!(seen.status(&state, false), "orders: starting");
         for one in &mut standing {
             one.problem = None;
         }
         standing[1].oldest_event_age_seconds = Some(0.44);
-        assert_eq!(seen.status(&standing, false), "oldest 0.4 s · 0/s");
+        assert_eq!(seen.status(&state, false), "oldest 0.4 s · 0/s");
         seen.at -= Duration::from_secs(2);
         standing[0].delivered = 824;
-        assert_eq!(seen.status(&standing, false), "oldest 0.4 s · 412/s");
-        assert_eq!(seen.status(&standing, true), "draining what is in flight");
+        assert_eq!(seen.status(&state, false), "oldest 0.4 s · 412/s");
+        assert_eq!(seen.status(&state, true), "draining what is in flight");
     }
 }

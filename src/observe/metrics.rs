@@ -8,7 +8,7 @@ mod observer;
 mod outbox;
 mod reloads;
 pub(crate) mod report;
-mod standing;
+mod outbox_state;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ use report::Progress;
 
 pub use reloads::Reloads;
 pub use report::{FirstInLine, ParkedStream, Problem, Report};
-pub use standing::Standing;
+pub use outbox_state::OutboxState;
 
 /// Streams with a label of their own, for each outbox; events of further ones are counted under
 /// `other`.

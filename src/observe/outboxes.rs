@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::observe::metrics::{OutboxMetrics, Standing};
+use crate::observe::metrics::{OutboxMetrics, OutboxState};
 
 /// Who is at work, in the order of the configuration. Clones share it.
 #[derive(Debug, Clone, Default)]
@@ -12,8 +12,8 @@ pub struct Outboxes(Arc<Mutex<Vec<OutboxMetrics>>>);
 
 impl Outboxes {
     /// How each outbox stands.
-    pub fn standing(&self) -> Vec<Standing> {
-        self.outboxes().iter().map(OutboxMetrics::standing).collect()
+    pub fn state(&self) -> Vec<OutboxState> {
+        self.outboxes().iter().map(OutboxMetrics::state).collect()
     }
 
     /// These are at work from here on.

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::observe::metrics::{OutboxMetrics, Standing};
+use crate::observe::metrics::{OutboxMetrics, OutboxState};
 
 /// A drain that is over sooner needs no words.
 pub(crate) const FIRST: Duration = Duration::from_secs(2);
@@ -15,9 +15,9 @@ pub async fn tell(metrics: OutboxMetrics) {
     tokio::time::sleep(FIRST).await;
     loop {
         // The first look at the backlog may be under way.
-        let Standing {
+        let OutboxState {
             outbox, delivered, backlog_events, problem, problem_seconds, parked, ..
-        } = metrics.standing();
+        } = metrics.state();
         let left = backlog_events;
         let parked: Vec<String> = parked
             .into_iter()

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::observe::metrics::Standing;
+use crate::observe::metrics::OutboxState;
 use crate::observe::outboxes::Outboxes;
 
 const PAUSE: Duration = Duration::from_mins(1);
@@ -14,9 +14,9 @@ pub async fn keep(outboxes: Outboxes) {
     let mut before: HashMap<String, u64> = HashMap::new();
     loop {
         tokio::time::sleep(PAUSE).await;
-        for Standing {
+        for OutboxState {
             outbox, delivered, backlog_events, oldest_event_age_seconds, problem, ..
-        } in outboxes.standing()
+        } in outboxes.state()
         {
             let since_last =
                 delivered.saturating_sub(before.insert(outbox.clone(), delivered).unwrap_or(0));

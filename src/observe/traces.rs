@@ -13,12 +13,12 @@ mod export;
 #[cfg(feature = "otlp")]
 mod link;
 #[cfg(not(feature = "otlp"))]
-mod nothing;
+mod disabled;
 
 #[cfg(feature = "otlp")]
 pub use export::{Exporter, Spans};
 #[cfg(not(feature = "otlp"))]
-pub use nothing::{Exporter, Spans};
+pub use disabled::{Exporter, Spans};
 
 /// Where the collector is, for both signals and for traces alone.
 const ENDPOINT_VARIABLES: [&str; 2] =

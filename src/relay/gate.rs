@@ -6,7 +6,7 @@ use tokio::sync::watch;
 ///
 /// A batch that does not come out at the other end ([`Turn`] dropped instead of [`Turn::done`])
 /// breaks the gate for all behind it; those in front are through already.
-pub(super) struct Turnstile {
+pub(super) struct OrderedGate {
     state: watch::Sender<State>,
 }
 
@@ -21,10 +21,10 @@ pub(super) struct Broken;
 
 /// The right to pass; ends with [`Turn::done`].
 pub(super) struct Turn<'a> {
-    gate: &'a Turnstile,
+    gate: &'a OrderedGate,
 }
 
-impl Turnstile {
+impl OrderedGate {
     /// A gate whose first number is `first`.
     pub(super) fn new(first: u64) -> Self {
         Self { state: watch::Sender::new(State { next: first, broken: false }) }
@@ -64,7 +64,7 @@ mod tests {
 
     #[tokio::test]
     async fn batches_pass_in_order_and_none_behind_one_that_failed() {
-        let gate = Turnstile::new(7);
+        let gate = OrderedGate::new(7);
         let passed = Mutex::new(Vec::new());
         let pass = async |number: u64| {
             let Ok(turn) = gate.wait(number).await else { return false };

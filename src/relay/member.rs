@@ -11,7 +11,7 @@ use super::outage::Outage;
 use super::relapse::Relapse;
 use super::session::Session;
 use super::trouble::{Cause, Trouble};
-use crate::relay::outbox::{Outbox, OutboxError, Recovery, Standing};
+use crate::relay::outbox::{Outbox, OutboxError, Recovery, Assignment};
 use crate::relay::sink::{GENERATIONS_KEPT, Sink};
 
 /// Pause of a standby before it looks again after a change.
@@ -162,12 +162,12 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
         self.sink.answers().await?;
         let recovery = self.outbox.recover().await.map_err(in_words)?;
         let known = recovery.generation();
-        let (raise, slots) = match recovery.standing() {
-            Standing::StandBy => (false, 0),
-            Standing::InForce => {
+        let (raise, slots) = match recovery.assignment() {
+            Assignment::StandBy => (false, 0),
+            Assignment::InForce => {
                 (doubted.is_some_and(|doubted| doubted >= known), recovery.slots_owned())
             }
-            Standing::Changes => (true, recovery.slots_owned()),
+            Assignment::Changes => (true, recovery.slots_owned()),
         };
         let (loss, generation) = if raise {
             (known, self.raise(cause, recovery, seat, past).await?)

@@ -35,7 +35,7 @@ pub trait Observer: Send + Sync {
     fn took(&self, stream: &str);
 
     /// An event was moved to the dead letters on the server, and why in words.
-    fn buried(&self, reason: DeadReason, event: &str, words: &str);
+    fn dead_lettered(&self, reason: DeadReason, event: &str, words: &str);
 
     /// A recovery has ended: why it began, how many events it settled, and the generation.
     fn recovered(&self, cause: Cause, events: u64, generation: i64);

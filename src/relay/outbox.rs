@@ -103,7 +103,7 @@ pub enum SetAside {
 
 /// What a recovery finds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
+pub enum Assignment {
     /// Members with another configuration are at work; this one waits until none of them lives.
     StandBy,
     /// The share-out in force is the right one.
@@ -260,7 +260,7 @@ pub trait Recovery: Send {
     fn generation(&self) -> i64;
 
     /// What it found.
-    fn standing(&self) -> Standing;
+    fn assignment(&self) -> Assignment;
 
     /// How many slots this member owns in the share-out that is right.
     fn slots_owned(&self) -> usize;

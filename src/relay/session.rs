@@ -7,7 +7,7 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Mutex as AsyncMutex, Notify};
 use tokio_util::sync::CancellationToken;
 
-use super::gate::Turnstile;
+use super::gate::OrderedGate;
 use super::mode::Mode;
 use super::pace::Pace;
 use super::records::Records;
@@ -125,8 +125,8 @@ pub(super) struct Drain<'a> {
     pub(super) mode: Mode,
     /// Claims are made one at a time; whoever holds this numbers the next batch.
     pub(super) claims: AsyncMutex<Pace>,
-    pub(super) appends: Turnstile,
-    pub(super) settles: Turnstile,
+    pub(super) appends: OrderedGate,
+    pub(super) settles: OrderedGate,
     under_way: AtomicU64,
     /// The last batch under way has ended.
     idle: Notify,
@@ -141,8 +141,8 @@ impl<'a> Drain<'a> {
             session,
             mode,
             claims: AsyncMutex::new(Pace::default()),
-            appends: Turnstile::new(next),
-            settles: Turnstile::new(next),
+            appends: OrderedGate::new(next),
+            settles: OrderedGate::new(next),
             under_way: AtomicU64::new(0),
             idle: Notify::new(),
             ended: CancellationToken::new(),

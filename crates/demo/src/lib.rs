@@ -15,15 +15,18 @@
 mod board;
 mod effects;
 mod feed;
+mod http;
 mod interrupt;
 mod ledger;
+mod plan;
 mod session;
 mod shop;
 mod stack;
 
 pub use interrupt::Interrupts;
 pub use ledger::Tally;
-pub use session::{Outcome, Plan, run};
+pub use plan::Plan;
+pub use session::{Outcome, run};
 
 /// The stream that the relay's template `events.{aggregate_type}` makes for orders.
 const STREAM: &str = "events.order";

@@ -14,6 +14,7 @@ use super::effects::Effects;
 use super::feed::Feed;
 use super::interrupt::Interrupts;
 use super::ledger::{Ledger, Tally};
+use super::plan::Plan;
 use super::shop::Shop;
 use super::stack::Stack;
 use outflow_local::Error;
@@ -25,19 +26,6 @@ const WAIT_INTERVAL: Duration = Duration::from_millis(100);
 const KILL_INTERVAL: Duration = Duration::from_secs(1);
 /// How long nothing may move before the rest counts as lost.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// How much to order, and how fast.
-#[derive(Debug, Clone, Copy)]
-pub struct Plan {
-    /// Orders to place; without end when `None`.
-    pub orders: Option<u64>,
-    /// Orders a second, at least 1; fewer when the API is slower.
-    pub rate: u32,
-    /// Orders that may be in the making at once, at least 1.
-    pub clients: u32,
-    /// Kills one of the programs every second while orders are placed, and starts it again.
-    pub chaos: bool,
-}
 
 /// How a run ended.
 #[derive(Debug, Default)]

@@ -14,10 +14,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::ledger::Ledger;
-use super::session::Plan;
+use super::http::http;
+use super::plan::Plan;
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 const CANCEL_EVERY: u64 = 5;
 const CUSTOMERS: u64 = 100;
@@ -132,16 +131,6 @@ impl Shop {
             }
         }
     }
-}
-
-/// A client without proxies (everything is on this machine) and with limits.
-pub(super) fn http() -> Client {
-    Client::builder()
-        .no_proxy()
-        .connect_timeout(CONNECT_TIMEOUT)
-        .timeout(REQUEST_TIMEOUT)
-        .build()
-        .expect("no TLS, so that nothing can be missing")
 }
 
 /// One to three different items, the same for the same number.

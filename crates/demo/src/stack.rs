@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::board::say;
-use super::shop::http;
+use super::http::http;
 use super::{GROUP, STREAM};
 use outflow_local::{Error, Postgres, Program, Redis, binary, free_port};
 

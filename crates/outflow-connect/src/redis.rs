@@ -27,11 +27,11 @@ mod cluster;
 mod failure;
 mod keys;
 mod link;
-mod place;
+mod endpoint;
 mod replicas;
 mod reply;
 mod sentinel;
-mod way;
+mod topology;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,7 +52,7 @@ use cluster::Cluster;
 use link::Link;
 use outflow_core::words::plain;
 use sentinel::Sentinel;
-use way::Way;
+use topology::Topology;
 
 pub use address::{NAMES, files, has_parameter, with_parameter};
 pub use args::Args;
@@ -81,7 +81,7 @@ const QUEUE_MAX: usize = 64;
 /// that is needed; with sentinels, one to each of them and one to the master.
 #[derive(Clone)]
 pub struct Redis {
-    way: Way,
+    topology: Topology,
     /// How many replicas must have what a script writes.
     replicas: usize,
 }
@@ -132,14 +132,14 @@ impl Redis {
     /// [`BadUrl`] when the address cannot be parsed.
     pub fn open(url: &SecretString, name: &str) -> Result<Self, BadUrl> {
         let address = Address::parse(url)?;
-        let way = match address.kind {
+        let topology = match address.kind {
             Kind::Server => {
-                Way::Server(Node::open(&address.at(None), address.tls, &Self::place(url), name)?)
+                Topology::Server(Node::open(&address.at(None), address.tls, &Self::place(url), name)?)
             }
-            Kind::Cluster => Way::Cluster(Arc::new(Cluster::new(address, name)?)),
-            Kind::Sentinels(_) => Way::Sentinel(Arc::new(Sentinel::new(address, name)?)),
+            Kind::Cluster => Topology::Cluster(Arc::new(Cluster::new(address, name)?)),
+            Kind::Sentinels(_) => Topology::Sentinel(Arc::new(Sentinel::new(address, name)?)),
         };
-        Ok(Self { way, replicas: 0 })
+        Ok(Self { topology, replicas: 0 })
     }
 
     /// The same connection, on which what a script has written counts only when so many replicas
@@ -224,10 +224,10 @@ impl Redis {
         args: Args,
         patience: Patience,
     ) -> Result<Reply, Failure> {
-        match &self.way {
-            Way::Server(node) => node.send(command, args, patience).await,
-            Way::Cluster(cluster) => cluster.send(command, args, patience).await,
-            Way::Sentinel(sentinel) => sentinel.master()?.send(command, args, patience).await,
+        match &self.topology {
+            Topology::Server(node) => node.send(command, args, patience).await,
+            Topology::Cluster(cluster) => cluster.send(command, args, patience).await,
+            Topology::Sentinel(sentinel) => sentinel.master()?.send(command, args, patience).await,
         }
     }
 }

@@ -85,7 +85,7 @@ impl Observer for OutboxMetrics {
         self.progress.took(stream);
     }
 
-    fn buried(&self, reason: DeadReason, event: &str, words: &str) {
+    fn dead_lettered(&self, reason: DeadReason, event: &str, words: &str) {
         self.health.beat();
         self.died(reason, None);
         self.deaths.example(event, words);

@@ -2,16 +2,16 @@
 
 use prometheus::{Gauge, GaugeVec, IntGauge, IntGaugeVec};
 
-use super::{OutboxMetrics, Report, STREAM_LABELS_MAX, Standing};
+use super::{OutboxMetrics, Report, STREAM_LABELS_MAX, OutboxState};
 use crate::observe::traces::Spans;
 
 impl OutboxMetrics {
     /// How this outbox stands.
-    pub fn standing(&self) -> Standing {
+    pub fn state(&self) -> OutboxState {
         let problem = self.health.problem();
         let Report { events_per_second, parked, .. } = self.progress.report();
         let known = |of: &GaugeVec| Some(self.real(of).get()).filter(|value| !value.is_nan());
-        Standing {
+        OutboxState {
             outbox: self.outbox.clone(),
             problem_seconds: problem.as_ref().map(|(_, since)| since.as_secs()),
             problem: problem.map(|(problem, _)| problem),

@@ -131,7 +131,7 @@ impl PgOutbox {
                     return Ok(if aside.is_empty() { Found::Fine } else { Found::SetAside });
                 }
                 Verdict::Dead(reason, words) => {
-                    match self.bury_row(desk, &place, reason, words).await? {
+                    match self.dead_letter_row(desk, &place, reason, words).await? {
                         Ok(dead) => aside.extend(dead),
                         Err(words) => suspects.push(Suspect { place, words, is_of_row: true }),
                     }
@@ -284,7 +284,7 @@ impl PgOutbox {
 
     /// Moves a row to the dead letters, as much of it as the server can hand out. `Err`: it cannot
     /// be moved.
-    async fn bury_row(
+    async fn dead_letter_row(
         &self,
         desk: &Desk<'_>,
         place: &str,

@@ -20,7 +20,7 @@ use super::slots::{ShareOut, share_out};
 use super::state::{State, locked, noted};
 use super::unsettled::{self, LeftOut, Unsettled};
 use super::witness::Witness;
-use super::{OutboxError, Recovery, Standing, lock};
+use super::{OutboxError, Recovery, Assignment, lock};
 use crate::relay::event::{Acknowledged, AppendedRow};
 use crate::relay::options::OutboxOptions;
 
@@ -47,7 +47,7 @@ pub struct PgRecovery {
     seat: i32,
     generation: i64,
     slots: ShareOut,
-    standing: Standing,
+    assignment: Assignment,
     live: Vec<i32>,
     mapping: String,
     pub(super) config: OutboxOptions,
@@ -140,12 +140,12 @@ impl PgOutbox {
         let live =
             found.live.iter().filter(|(_, mapping)| *mapping == mine).map(|(number, _)| *number);
         let shares = share_out(&found.slots, &live.collect::<Vec<_>>());
-        let standing = if stand_by {
-            Standing::StandBy
+        let assignment = if stand_by {
+            Assignment::StandBy
         } else if shares == found.slots && found.mapping == mine {
-            Standing::InForce
+            Assignment::InForce
         } else {
-            Standing::Changes
+            Assignment::Changes
         };
         PgRecovery {
             client: Some(client),
@@ -153,7 +153,7 @@ impl PgOutbox {
             seat,
             generation: found.generation,
             slots: shares,
-            standing,
+            assignment,
             live: found.live.into_iter().map(|(number, _)| number).collect(),
             mapping: mine,
             config: self.config.clone(),
@@ -201,8 +201,8 @@ impl Recovery for PgRecovery {
         self.generation
     }
 
-    fn standing(&self) -> Standing {
-        self.standing
+    fn assignment(&self) -> Assignment {
+        self.assignment
     }
 
     fn slots_owned(&self) -> usize {
@@ -241,7 +241,7 @@ impl Recovery for PgRecovery {
             if client.execute(&self.raise, &params).await? == 0 {
                 return Ok(false);
             }
-            client.execute(include_str!("sql/bury_members.sql"), &[&self.oid, &lock::SEAT]).await?;
+            client.execute(include_str!("sql/remove_members.sql"), &[&self.oid, &lock::SEAT]).await?;
             Witness::close(&client, self.oid, generation, oldest, lost).await?;
             client.execute(NOTIFY, &[&self.oid]).await?;
             client.batch_execute("commit").await?;

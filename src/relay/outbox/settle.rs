@@ -77,14 +77,14 @@ impl PgClaim {
 
 async fn commit(client: &Object, claim: &PgClaim, dead: &[DeadLetter]) -> Result<(), OutboxError> {
     if !dead.is_empty() {
-        bury(client, claim, dead).await?;
+        dead_letter(client, claim, dead).await?;
     }
     // A commit of a failed transaction answers ROLLBACK without an error; every statement before it
     // was checked.
     client.batch_execute("commit").await.map_err(|error| failed(&error))
 }
 
-async fn bury(client: &Object, claim: &PgClaim, dead: &[DeadLetter]) -> Result<(), OutboxError> {
+async fn dead_letter(client: &Object, claim: &PgClaim, dead: &[DeadLetter]) -> Result<(), OutboxError> {
     let batch = &claim.batch;
     let text = |is_ascii: bool,
                 of: &dyn Fn(&Event) -> Option<bytes::Bytes>|

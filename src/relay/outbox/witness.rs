@@ -76,7 +76,7 @@ impl Witness {
             client.execute_typed(include_str!("sql/note_loss.sql"), &note).await?;
         }
         let old = [(&oid as _, Type::OID), (&oldest as _, Type::INT8)];
-        client.execute_typed(include_str!("sql/bury_witness.sql"), &old).await?;
+        client.execute_typed(include_str!("sql/remove_witness.sql"), &old).await?;
         Ok(())
     }
 }

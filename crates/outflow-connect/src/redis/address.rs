@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
-use super::place::Place;
+use super::endpoint::Endpoint;
 use super::{BadUrl, Redis};
 use crate::address;
 use crate::tls::{self, Files, Names, Verify};
@@ -39,7 +39,7 @@ pub(super) struct Address {
     /// What a connection over TLS is made with; `None`: plain text.
     pub(super) tls: Option<rustls::ClientConfig>,
     /// The servers that it names: nodes of the cluster, or sentinels. One unless it is of those.
-    pub(super) places: Vec<Place>,
+    pub(super) places: Vec<Endpoint>,
     pub(super) kind: Kind,
 }
 
@@ -67,11 +67,6 @@ struct Parameters {
     sentinel_password: Option<String>,
     /// Names of those that nobody knows.
     others: Vec<String>,
-}
-
-/// Where servers listen when an address does not say it.
-pub(super) fn default_port(scheme: &str) -> u16 {
-    if scheme.ends_with("-sentinel") { 26_379 } else { 6_379 }
 }
 
 impl Address {
@@ -109,16 +104,16 @@ impl Address {
         if !matches!(url.path(), "" | "/") && url.path().trim_matches('/').parse::<u32>().is_err() {
             return Err(BadUrl(format!("the database is no number; {EXPECTED}")));
         }
-        let mut places = vec![Place::of(&url).ok_or_else(|| BadUrl(EXPECTED.to_owned()))?];
+        let mut places = vec![Endpoint::of(&url).ok_or_else(|| BadUrl(EXPECTED.to_owned()))?];
         for node in &given.nodes {
             // Not repeated: somebody may have put a password there.
-            let is_fine = |place: &Place| !place.host.contains(['@', '/']);
+            let is_fine = |place: &Endpoint| !place.host.contains(['@', '/']);
             let bad = || {
                 BadUrl(format!(
                     "a {NODE} cannot be used: expected {NODE}=host:port, without user and password"
                 ))
             };
-            let place = Place::parse(node, "").filter(is_fine).ok_or_else(bad)?;
+            let place = Endpoint::parse(node, "").filter(is_fine).ok_or_else(bad)?;
             if !places.contains(&place) {
                 places.push(place);
             }
@@ -152,7 +147,7 @@ impl Address {
 
     /// What fred is told: the server that the address names, or another one with its user, password
     /// and database.
-    pub(super) fn at(&self, place: Option<&Place>) -> String {
+    pub(super) fn at(&self, place: Option<&Endpoint>) -> String {
         let mut url = self.rest.clone();
         if let Some(place) = place {
             put(&mut url, place);
@@ -163,7 +158,7 @@ impl Address {
 
 impl Sentinels {
     /// What fred is told of one of them.
-    pub(super) fn at(&self, place: &Place) -> String {
+    pub(super) fn at(&self, place: &Endpoint) -> String {
         let mut url = self.rest.clone();
         put(&mut url, place);
         url.to_string()
@@ -234,7 +229,7 @@ fn shown(name: &str) -> String {
     if is_name { format!(" {name:?}") } else { " (not repeated here)".to_owned() }
 }
 
-fn put(url: &mut Url, place: &Place) {
+fn put(url: &mut Url, place: &Endpoint) {
     // Both fail only for an address without a host, which `parse` refuses.
     let _ = url.set_host(Some(&place.bracketed()));
     let _ = url.set_port(Some(place.port));
@@ -252,7 +247,7 @@ impl Redis {
     /// Where an address leads, without user and password: `host:port/database`; `host:port/cluster`
     /// with the first node that it names, `host:port/service/database` with the first sentinel.
     pub fn place(url: &SecretString) -> String {
-        let (Some(place), Ok(parsed)) = (Place::of_text(url), Url::parse(url.expose_secret()))
+        let (Some(place), Ok(parsed)) = (Endpoint::of_text(url), Url::parse(url.expose_secret()))
         else {
             return String::new();
         };
@@ -269,7 +264,7 @@ impl Redis {
 
     /// Host and port of an address; for a cluster those of the first node that it names.
     pub fn host(url: &SecretString) -> Option<(String, u16)> {
-        Place::of_text(url).map(|Place { host, port }| (host, port))
+        Endpoint::of_text(url).map(|Endpoint { host, port }| (host, port))
     }
 
     /// Whether it is the address of a cluster.

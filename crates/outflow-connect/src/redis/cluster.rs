@@ -20,7 +20,7 @@ use tokio::sync::Mutex as AsyncMutex;
 
 use super::address::Address;
 use super::keys::{self, slot_of_command};
-use super::place::Place;
+use super::endpoint::Endpoint;
 use super::{Args, BadUrl, CONNECT_TIMEOUT, Failure, Node, PATIENCE, Patience, Reply};
 
 /// How often one command is sent on: more than a cluster that knows what it is doing ever needs.
@@ -33,24 +33,24 @@ pub(super) struct Cluster {
     known: Mutex<Known>,
     /// Connections for commands that were sent on by ASK. One at a time: ASKING holds for whatever
     /// comes next.
-    asking: AsyncMutex<HashMap<Place, Node>>,
+    asking: AsyncMutex<HashMap<Endpoint, Node>>,
 }
 
 #[derive(Default)]
 struct Known {
-    nodes: HashMap<Place, Node>,
-    owners: HashMap<u16, Place>,
+    nodes: HashMap<Endpoint, Node>,
+    owners: HashMap<u16, Endpoint>,
     /// Who failed last. A frozen node looks connected.
-    suspect: Option<Place>,
+    suspect: Option<Endpoint>,
 }
 
 /// Where a command is to be sent instead.
 #[derive(Debug, PartialEq, Eq)]
 enum Redirection {
     /// The slot is there.
-    Moved(Place),
+    Moved(Endpoint),
     /// The slot is on its way there, and so was the key: only this command, behind ASKING.
-    Ask(Place),
+    Ask(Endpoint),
 }
 
 impl Cluster {
@@ -137,7 +137,7 @@ impl Cluster {
             let [host, port, ..] = master.items() else { return None };
             let host = host.string().unwrap_or_default();
             let is_it = first.int()? <= wanted && wanted <= last.int()?;
-            is_it.then(|| Place::parse(&format!("{host}:{}", port.int()?), &asked.host)).flatten()
+            is_it.then(|| Endpoint::parse(&format!("{host}:{}", port.int()?), &asked.host)).flatten()
         });
         let owner = owner
             .ok_or_else(|| Failure::Refused(format!("CLUSTERDOWN no node has slot {wanted}")))?;
@@ -154,7 +154,7 @@ impl Cluster {
 
     async fn send_to(
         &self,
-        place: &Place,
+        place: &Endpoint,
         command: &'static str,
         args: Args,
         patience: Patience,
@@ -168,7 +168,7 @@ impl Cluster {
 
     async fn ask(
         &self,
-        place: &Place,
+        place: &Endpoint,
         command: &'static str,
         args: Args,
         patience: Patience,
@@ -192,7 +192,7 @@ impl Cluster {
 
     /// The node to try first: the slot's owner, else any, better one with a connection that has not
     /// just failed.
-    fn owner(&self, slot: Option<u16>) -> Place {
+    fn owner(&self, slot: Option<u16>) -> Endpoint {
         let known = self.known();
         if let Some(owner) = slot.and_then(|slot| known.owners.get(&slot)) {
             return owner.clone();
@@ -205,7 +205,7 @@ impl Cluster {
 
     /// A node did not answer: the next command of the slot asks another one. If nothing needs it
     /// any more, its connection is closed: nodes come back under other addresses.
-    async fn doubt(&self, slot: Option<u16>, place: &Place) {
+    async fn doubt(&self, slot: Option<u16>, place: &Endpoint) {
         let gone = {
             let mut known = self.known();
             if let Some(slot) = slot
@@ -224,7 +224,7 @@ impl Cluster {
         }
     }
 
-    fn node(&self, place: &Place) -> Result<Node, Failure> {
+    fn node(&self, place: &Endpoint) -> Result<Node, Failure> {
         if let Some(node) = self.known().nodes.get(place) {
             return Ok(node.clone());
         }
@@ -232,7 +232,7 @@ impl Cluster {
         Ok(self.known().nodes.entry(place.clone()).or_insert(node).clone())
     }
 
-    fn open(&self, place: &Place) -> Result<Node, BadUrl> {
+    fn open(&self, place: &Endpoint) -> Result<Node, BadUrl> {
         Node::open(
             &self.address.at(Some(place)),
             self.address.tls.clone(),
@@ -248,10 +248,10 @@ impl Cluster {
 
 impl Redirection {
     /// `MOVED 3999 host:port` or `ASK 3999 host:port`, as `from` says it.
-    fn parse(message: &str, from: &Place) -> Option<Self> {
+    fn parse(message: &str, from: &Endpoint) -> Option<Self> {
         let mut words = message.split_whitespace();
         let (kind, _slot, place) = (words.next()?, words.next()?, words.next()?);
-        let place = Place::parse(place, &from.host)?;
+        let place = Endpoint::parse(place, &from.host)?;
         match kind {
             "MOVED" => Some(Self::Moved(place)),
             "ASK" => Some(Self::Ask(place)),
@@ -266,8 +266,8 @@ mod tests {
 
     #[test]
     fn redirections_are_told_from_other_refusals() {
-        let from = Place { host: "own".to_owned(), port: 1 };
-        let place = |host: &str| Place { host: host.to_owned(), port: 7001 };
+        let from = Endpoint { host: "own".to_owned(), port: 1 };
+        let place = |host: &str| Endpoint { host: host.to_owned(), port: 7001 };
         let table = [
             ("MOVED 3999 10.0.0.2:7001", Some(Redirection::Moved(place("10.0.0.2")))),
             ("ASK 3999 node-2:7001", Some(Redirection::Ask(place("node-2")))),

@@ -19,7 +19,7 @@ use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::address::{Address, Kind, SENTINEL_PASSWORD, SERVICE};
-use super::place::Place;
+use super::endpoint::Endpoint;
 use super::{Args, BadUrl, Failure, Node, PATIENCE, Patience, Reply};
 
 /// How often the sentinels are asked while all is well, and while there is no master.
@@ -53,7 +53,7 @@ struct Watcher {
 
 /// Whom they named last.
 struct Named {
-    place: Place,
+    place: Endpoint,
     node: Node,
     /// It was asked, and is no replica.
     is_master: bool,
@@ -63,7 +63,7 @@ struct Named {
 #[derive(Debug, PartialEq, Eq)]
 struct Answer {
     epoch: i64,
-    place: Place,
+    place: Endpoint,
 }
 
 impl Sentinel {
@@ -72,7 +72,7 @@ impl Sentinel {
         let Kind::Sentinels(rest) = &address.kind else {
             return Err(BadUrl("no address of sentinels".to_owned()));
         };
-        let open = |place: &Place| {
+        let open = |place: &Endpoint| {
             Node::open(&rest.at(place), address.tls.clone(), &format!("sentinel {place}"), name)
         };
         let sentinels = address.places.iter().map(open).collect::<Result<_, _>>()?;
@@ -160,7 +160,7 @@ impl Watcher {
     }
 
     /// Where the newest answer says that the master is.
-    async fn ask(&self) -> Result<Place, Failure> {
+    async fn ask(&self) -> Result<Endpoint, Failure> {
         let answers = join_all(self.sentinels.iter().map(|sentinel| self.answer(sentinel))).await;
         let (answers, failures): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
         if let Some(newest) = answers.into_iter().flatten().max_by_key(|answer| answer.epoch) {
@@ -205,7 +205,7 @@ impl Watcher {
     }
 
     /// Connects to whom they name; it is used as soon as it says itself that it is a master.
-    async fn follow(&mut self, place: Place) {
+    async fn follow(&mut self, place: Endpoint) {
         if let Some(old) = self.named.take_if(|old| old.place != place) {
             tracing::warn!(service = self.service, old = %old.place, new = %place, "the sentinels \
                 name another master");
@@ -272,7 +272,7 @@ impl Answer {
             Some(&pair[1])
         };
         let (host, port) = (field("ip")?.string()?, u16::try_from(field("port")?.int()?).ok()?);
-        Some(Self { epoch: field("config-epoch")?.int()?, place: Place { host, port } })
+        Some(Self { epoch: field("config-epoch")?.int()?, place: Endpoint { host, port } })
     }
 }
 
@@ -297,7 +297,7 @@ mod tests {
             "config-epoch",
             "7",
         ]);
-        let place = Place { host: "::1".to_owned(), port: 6379 };
+        let place = Endpoint { host: "::1".to_owned(), port: 6379 };
         assert_eq!(Answer::parse(&whole), Some(Answer { epoch: 7, place }));
         let table = [
             of(&[]),

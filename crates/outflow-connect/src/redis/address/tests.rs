@@ -29,7 +29,7 @@ fn what_fred_gets_has_neither_tls_nor_its_parameters() {
 fn a_cluster_is_reached_at_any_of_its_nodes() {
     let url = "redis-cluster://u:p%40@one:7?node=two:8&node=[::3]:9&node=one:7";
     let address = Address::parse(&SecretString::from(url)).expect("an address");
-    let places: Vec<String> = address.places.iter().map(Place::to_string).collect();
+    let places: Vec<String> = address.places.iter().map(Endpoint::to_string).collect();
     assert_eq!(places, ["one:7", "two:8", "[::3]:9"]);
     let told: Vec<String> = address.places.iter().map(|place| address.at(Some(place))).collect();
     assert_eq!(told, ["redis://u:p%40@one:7", "redis://u:p%40@two:8", "redis://u:p%40@[::3]:9"]);
@@ -44,7 +44,7 @@ fn sentinels_have_their_own_user_and_no_database() {
     assert_eq!(sentinels.service, "orders");
     let told: Vec<String> = address.places.iter().map(|place| sentinels.at(place)).collect();
     assert_eq!(told, ["redis://s:q%40@one:26379", "redis://s:q%40@two:8"]);
-    let master = Place { host: "10.0.0.1".to_owned(), port: 6379 };
+    let master = Endpoint { host: "10.0.0.1".to_owned(), port: 6379 };
     assert_eq!(address.at(Some(&master)), "redis://u:p%40@10.0.0.1:6379/3");
     assert_eq!(Redis::place(&SecretString::from(url)), "one:26379/orders/3");
     let without =

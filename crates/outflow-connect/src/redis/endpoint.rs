@@ -6,16 +6,14 @@ use std::fmt;
 use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
-use super::address::default_port;
-
 /// Where one server listens.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Place {
+pub(super) struct Endpoint {
     pub(super) host: String,
     pub(super) port: u16,
 }
 
-impl Place {
+impl Endpoint {
     /// `host:port`, also with an IPv6 address in brackets or without. Nothing before the colon, or
     /// a question mark, stands for `own_host`: a node that does not know its own name.
     pub(super) fn parse(text: &str, own_host: &str) -> Option<Self> {
@@ -47,10 +45,15 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.bracketed(), self.port)
     }
+}
+
+/// Where servers listen when an address does not say it.
+pub(super) fn default_port(scheme: &str) -> u16 {
+    if scheme.ends_with("-sentinel") { 26_379 } else { 6_379 }
 }
 
 #[cfg(test)]
@@ -70,7 +73,7 @@ mod tests {
         ];
         for (text, expected) in table {
             assert_eq!(
-                Place::parse(text, "own").map(|place| place.to_string()).as_deref(),
+                Endpoint::parse(text, "own").map(|place| place.to_string()).as_deref(),
                 expected,
                 "{text}"
             );
@@ -87,7 +90,7 @@ mod tests {
         ];
         for (url, expected) in table {
             assert_eq!(
-                Place::of_text(&SecretString::from(url)).map(|place| place.to_string()).as_deref(),
+                Endpoint::of_text(&SecretString::from(url)).map(|place| place.to_string()).as_deref(),
                 Some(expected)
             );
         }

@@ -6,7 +6,7 @@ use super::ParkedStream;
 
 /// How an outbox stands: what the probes, systemd and the log are told.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Standing {
+pub struct OutboxState {
     /// Its name.
     pub outbox: String,
     /// What keeps events from being delivered.

@@ -9,7 +9,7 @@ use super::sentinel::Sentinel;
 use super::{Failure, Node, Redis};
 
 #[derive(Clone)]
-pub(super) enum Way {
+pub(super) enum Topology {
     Server(Node),
     Cluster(Arc<Cluster>),
     Sentinel(Arc<Sentinel>),
@@ -21,25 +21,25 @@ impl Redis {
     /// # Errors
     /// [`Failure::NotSent`] with the last reason for which connecting failed.
     pub async fn ready(&self, limit: Duration) -> Result<(), Failure> {
-        match &self.way {
-            Way::Server(node) => node.ready(limit).await,
-            Way::Cluster(cluster) => cluster.ready(limit).await,
-            Way::Sentinel(sentinel) => sentinel.ready(limit).await,
+        match &self.topology {
+            Topology::Server(node) => node.ready(limit).await,
+            Topology::Cluster(cluster) => cluster.ready(limit).await,
+            Topology::Sentinel(sentinel) => sentinel.ready(limit).await,
         }
     }
 
     /// Whether a connection stands.
     pub fn is_connected(&self) -> bool {
-        match &self.way {
-            Way::Server(node) => node.is_connected(),
-            Way::Cluster(cluster) => cluster.is_connected(),
-            Way::Sentinel(sentinel) => sentinel.master().is_ok_and(|master| master.is_connected()),
+        match &self.topology {
+            Topology::Server(node) => node.is_connected(),
+            Topology::Cluster(cluster) => cluster.is_connected(),
+            Topology::Sentinel(sentinel) => sentinel.master().is_ok_and(|master| master.is_connected()),
         }
     }
 
     /// Whether the keys of one command must be in one slot.
     pub fn is_cluster(&self) -> bool {
-        matches!(self.way, Way::Cluster(_))
+        matches!(self.topology, Topology::Cluster(_))
     }
 
     /// The server that has this key, for commands that name none, such as INFO or SCAN.
@@ -47,21 +47,21 @@ impl Redis {
     /// # Errors
     /// As [`Redis::call`]; a cluster is asked by `CLUSTER SLOTS`.
     pub async fn server_of(&self, key: &str) -> Result<Self, Failure> {
-        match &self.way {
-            Way::Server(_) => Ok(self.clone()),
-            Way::Cluster(cluster) => {
-                Ok(Self { way: Way::Server(cluster.server_of(key).await?), ..*self })
+        match &self.topology {
+            Topology::Server(_) => Ok(self.clone()),
+            Topology::Cluster(cluster) => {
+                Ok(Self { topology: Topology::Server(cluster.server_of(key).await?), ..*self })
             }
-            Way::Sentinel(sentinel) => Ok(Self { way: Way::Server(sentinel.master()?), ..*self }),
+            Topology::Sentinel(sentinel) => Ok(Self { topology: Topology::Server(sentinel.master()?), ..*self }),
         }
     }
 
     /// Closes the connection.
     pub async fn close(self) {
-        match self.way {
-            Way::Server(node) => node.close().await,
-            Way::Cluster(cluster) => cluster.close().await,
-            Way::Sentinel(sentinel) => sentinel.close().await,
+        match self.topology {
+            Topology::Server(node) => node.close().await,
+            Topology::Cluster(cluster) => cluster.close().await,
+            Topology::Sentinel(sentinel) => sentinel.close().await,
         }
     }
 }
