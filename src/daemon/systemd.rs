@@ -44,8 +44,7 @@ pub async fn keep(outboxes: Outboxes, stop: CancellationToken) {
         let line = last.status(&state, stop.is_cancelled());
         states.push(NotifyState::Status(&line));
         let becomes_ready = !is_ready
-            && (state.iter().all(|one| one.problem.is_none())
-                || started.elapsed() > READY_LATEST);
+            && (state.iter().all(|one| one.problem.is_none()) || started.elapsed() > READY_LATEST);
         if becomes_ready {
             states.push(NotifyState::Ready);
         }

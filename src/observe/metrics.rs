@@ -6,9 +6,9 @@ mod declare;
 mod facts;
 mod observer;
 mod outbox;
+mod outbox_state;
 mod reloads;
 pub(crate) mod report;
-mod outbox_state;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -28,9 +28,9 @@ use deaths::Deaths;
 use declare::Declare;
 use report::Progress;
 
+pub use outbox_state::OutboxState;
 pub use reloads::Reloads;
 pub use report::{FirstInLine, ParkedStream, Problem, Report};
-pub use outbox_state::OutboxState;
 
 /// Streams with a label of their own, for each outbox; events of further ones are counted under
 /// `other`.

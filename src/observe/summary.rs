@@ -15,7 +15,12 @@ pub async fn keep(outboxes: Outboxes) {
     loop {
         tokio::time::sleep(PAUSE).await;
         for OutboxState {
-            outbox, delivered, backlog_events, oldest_event_age_seconds, problem, ..
+            outbox,
+            delivered,
+            backlog_events,
+            oldest_event_age_seconds,
+            problem,
+            ..
         } in outboxes.state()
         {
             let since_last =

@@ -8,17 +8,17 @@
 //!
 //! Without the cargo feature `otlp` there is nothing behind it.
 
+#[cfg(not(feature = "otlp"))]
+mod disabled;
 #[cfg(feature = "otlp")]
 mod export;
 #[cfg(feature = "otlp")]
 mod link;
-#[cfg(not(feature = "otlp"))]
-mod disabled;
 
-#[cfg(feature = "otlp")]
-pub use export::{Exporter, Spans};
 #[cfg(not(feature = "otlp"))]
 pub use disabled::{Exporter, Spans};
+#[cfg(feature = "otlp")]
+pub use export::{Exporter, Spans};
 
 /// Where the collector is, for both signals and for traces alone.
 const ENDPOINT_VARIABLES: [&str; 2] =

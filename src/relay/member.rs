@@ -11,7 +11,7 @@ use super::outage::Outage;
 use super::relapse::Relapse;
 use super::session::Session;
 use super::trouble::{Cause, Trouble};
-use crate::relay::outbox::{Outbox, OutboxError, Recovery, Assignment};
+use crate::relay::outbox::{Assignment, Outbox, OutboxError, Recovery};
 use crate::relay::sink::{GENERATIONS_KEPT, Sink};
 
 /// Pause of a standby before it looks again after a change.

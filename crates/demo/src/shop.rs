@@ -13,8 +13,8 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::ledger::Ledger;
 use super::http::http;
+use super::ledger::Ledger;
 use super::plan::Plan;
 
 const RETRY_PAUSE: Duration = Duration::from_millis(200);

@@ -47,8 +47,6 @@ const KEEPALIVE_RETRIES: u32 = 3;
 const TCP_USER_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long to wait for a free connection of a pool.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(5);
-const NO_PASSWORD: &str = "the server asks for a password and the address has none: add it \
-    (postgres://user:PASSWORD@host/database, or a file of addresses, or PGPASSWORD, or PGPASSFILE)";
 const DEFAULT_PORT: u16 = 5432;
 
 /// What every session of ours relies on, whatever the database or the role presets. Lines of

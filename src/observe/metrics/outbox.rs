@@ -2,7 +2,7 @@
 
 use prometheus::{Gauge, GaugeVec, IntGauge, IntGaugeVec};
 
-use super::{OutboxMetrics, Report, STREAM_LABELS_MAX, OutboxState};
+use super::{OutboxMetrics, OutboxState, Report, STREAM_LABELS_MAX};
 use crate::observe::traces::Spans;
 
 impl OutboxMetrics {

@@ -20,7 +20,7 @@ use super::slots::{ShareOut, share_out};
 use super::state::{State, locked, noted};
 use super::unsettled::{self, LeftOut, Unsettled};
 use super::witness::Witness;
-use super::{OutboxError, Recovery, Assignment, lock};
+use super::{Assignment, OutboxError, Recovery, lock};
 use crate::relay::event::{Acknowledged, AppendedRow};
 use crate::relay::options::OutboxOptions;
 
@@ -241,7 +241,9 @@ impl Recovery for PgRecovery {
             if client.execute(&self.raise, &params).await? == 0 {
                 return Ok(false);
             }
-            client.execute(include_str!("sql/remove_members.sql"), &[&self.oid, &lock::SEAT]).await?;
+            client
+                .execute(include_str!("sql/remove_members.sql"), &[&self.oid, &lock::SEAT])
+                .await?;
             Witness::close(&client, self.oid, generation, oldest, lost).await?;
             client.execute(NOTIFY, &[&self.oid]).await?;
             client.batch_execute("commit").await?;

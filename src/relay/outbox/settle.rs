@@ -84,7 +84,11 @@ async fn commit(client: &Object, claim: &PgClaim, dead: &[DeadLetter]) -> Result
     client.batch_execute("commit").await.map_err(|error| failed(&error))
 }
 
-async fn dead_letter(client: &Object, claim: &PgClaim, dead: &[DeadLetter]) -> Result<(), OutboxError> {
+async fn dead_letter(
+    client: &Object,
+    claim: &PgClaim,
+    dead: &[DeadLetter],
+) -> Result<(), OutboxError> {
     let batch = &claim.batch;
     let text = |is_ascii: bool,
                 of: &dyn Fn(&Event) -> Option<bytes::Bytes>|

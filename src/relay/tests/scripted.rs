@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::relay::encode::Entries;
 use crate::relay::event::{Acknowledged, AppendedRow, Batch, Event};
-use crate::relay::outbox::{Claim, Outbox, OutboxError, Recovery, Assignment, Woken};
+use crate::relay::outbox::{Assignment, Claim, Outbox, OutboxError, Recovery, Woken};
 use crate::relay::sink::{AppendError, Position, Raised, Refusal, Sink};
 
 /// Claims as a script says, and remembers what was done: `0` takes nothing, `R` a row, `F` a row

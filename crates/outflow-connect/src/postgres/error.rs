@@ -3,9 +3,12 @@
 use deadpool_postgres::{HookError, TimeoutType};
 use tokio_postgres::error::{DbError, SqlState};
 
-use super::{NAMES, NO_PASSWORD};
+use super::NAMES;
 use crate::tls;
 use outflow_core::words::plain_end;
+
+const NO_PASSWORD: &str = "the server asks for a password and the address has none: add it \
+    (postgres://user:PASSWORD@host/database, or a file of addresses, or PGPASSWORD, or PGPASSFILE)";
 
 /// What tokio-postgres says of a server that takes no writes.
 pub(super) fn is_read_only(error: &tokio_postgres::Error) -> bool {

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
+use super::BadUrl;
 use super::endpoint::Endpoint;
-use super::{BadUrl, Redis};
 use crate::address;
 use crate::tls::{self, Files, Names, Verify};
 
@@ -235,52 +235,29 @@ fn put(url: &mut Url, place: &Endpoint) {
     let _ = url.set_port(Some(place.port));
 }
 
-impl Redis {
-    /// Checks an address without connecting.
-    ///
-    /// # Errors
-    /// [`BadUrl`] says what is wrong with it, without repeating it.
-    pub fn check_url(url: &SecretString) -> Result<(), BadUrl> {
-        Address::parse(url).map(drop)
+/// Where an address leads, without user and password: `host:port/database`; `host:port/cluster`
+/// with the first node that it names, `host:port/service/database` with the first sentinel.
+pub(super) fn place(url: &SecretString) -> String {
+    let (Some(place), Ok(parsed)) = (Endpoint::of_text(url), Url::parse(url.expose_secret()))
+    else {
+        return String::new();
+    };
+    let database = match parsed.path().trim_matches('/') {
+        "" => "0",
+        database => database,
+    };
+    match Parameters::of(&parsed).service {
+        Some(service) => format!("{place}/{service}/{database}"),
+        None if is_cluster(url) => format!("{place}/cluster"),
+        None => format!("{place}/{database}"),
     }
+}
 
-    /// Where an address leads, without user and password: `host:port/database`; `host:port/cluster`
-    /// with the first node that it names, `host:port/service/database` with the first sentinel.
-    pub fn place(url: &SecretString) -> String {
-        let (Some(place), Ok(parsed)) = (Endpoint::of_text(url), Url::parse(url.expose_secret()))
-        else {
-            return String::new();
-        };
-        let database = match parsed.path().trim_matches('/') {
-            "" => "0",
-            database => database,
-        };
-        match Parameters::of(&parsed).service {
-            Some(service) => format!("{place}/{service}/{database}"),
-            None if Self::is_cluster_url(url) => format!("{place}/cluster"),
-            None => format!("{place}/{database}"),
-        }
-    }
-
-    /// Host and port of an address; for a cluster those of the first node that it names.
-    pub fn host(url: &SecretString) -> Option<(String, u16)> {
-        Endpoint::of_text(url).map(|Endpoint { host, port }| (host, port))
-    }
-
-    /// Whether it is the address of a cluster.
-    pub fn is_cluster_url(url: &SecretString) -> bool {
-        ["redis-cluster://", "rediss-cluster://"]
-            .iter()
-            .any(|scheme| url.expose_secret().starts_with(scheme))
-    }
-
-    /// What connections to an address are made with; `None` for plain text.
-    ///
-    /// # Errors
-    /// [`BadUrl`] when the address cannot be used.
-    pub fn tls(url: &SecretString) -> Result<Option<rustls::ClientConfig>, BadUrl> {
-        Address::parse(url).map(|address| address.tls)
-    }
+/// Whether it is the address of a cluster.
+pub(super) fn is_cluster(url: &SecretString) -> bool {
+    ["redis-cluster://", "rediss-cluster://"]
+        .iter()
+        .any(|scheme| url.expose_secret().starts_with(scheme))
 }
 
 /// The files that an address names.

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::Value;
+use fred::types::Value;
 
 /// The arguments of a command, in order. Strings of bytes are shared, not copied.
 #[derive(Debug, Default, Clone)]

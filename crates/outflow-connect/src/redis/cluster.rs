@@ -19,9 +19,10 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Mutex as AsyncMutex;
 
 use super::address::Address;
-use super::keys::{self, slot_of_command};
 use super::endpoint::Endpoint;
-use super::{Args, BadUrl, CONNECT_TIMEOUT, Failure, Node, PATIENCE, Patience, Reply};
+use super::keys::{self, slot_of_command};
+use super::node::{CONNECT_TIMEOUT, Node, PATIENCE, Patience};
+use super::{Args, BadUrl, Failure, Reply};
 
 /// How often one command is sent on: more than a cluster that knows what it is doing ever needs.
 const REDIRECTIONS_MAX: usize = 5;
@@ -137,7 +138,9 @@ impl Cluster {
             let [host, port, ..] = master.items() else { return None };
             let host = host.string().unwrap_or_default();
             let is_it = first.int()? <= wanted && wanted <= last.int()?;
-            is_it.then(|| Endpoint::parse(&format!("{host}:{}", port.int()?), &asked.host)).flatten()
+            is_it
+                .then(|| Endpoint::parse(&format!("{host}:{}", port.int()?), &asked.host))
+                .flatten()
         });
         let owner = owner
             .ok_or_else(|| Failure::Refused(format!("CLUSTERDOWN no node has slot {wanted}")))?;

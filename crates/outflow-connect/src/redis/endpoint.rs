@@ -90,7 +90,9 @@ mod tests {
         ];
         for (url, expected) in table {
             assert_eq!(
-                Endpoint::of_text(&SecretString::from(url)).map(|place| place.to_string()).as_deref(),
+                Endpoint::of_text(&SecretString::from(url))
+                    .map(|place| place.to_string())
+                    .as_deref(),
                 Some(expected)
             );
         }

@@ -1,6 +1,6 @@
 //! Which slot of a cluster a command belongs to. Pure.
 
-use super::Args;
+use super::args::Args;
 
 /// Commands that name no key: any node can answer them.
 const WITHOUT_KEY: [&str; 14] = [
@@ -11,7 +11,7 @@ const WITHOUT_KEY: [&str; 14] = [
 /// The slot of a key. Keys with the same hash tag (`{tag}`, the first one in the name) have the
 /// same slot, and so has the key that is called like the tag.
 pub fn slot(key: &str) -> u16 {
-    super::slot_of(key.as_bytes())
+    slot_of(key.as_bytes())
 }
 
 /// The slot of a command's first key; the others must be in the same one. `None`: it has no key.
@@ -31,7 +31,11 @@ pub(super) fn slot_of_command(command: &str, args: &Args) -> Option<u16> {
     if position == 2 && args.number(1) == Some(0) {
         return None;
     }
-    args.bytes(position).map(super::slot_of)
+    args.bytes(position).map(slot_of)
+}
+
+fn slot_of(key: &[u8]) -> u16 {
+    fred::util::redis_keyslot(key)
 }
 
 #[cfg(test)]

@@ -10,7 +10,8 @@ use std::time::Duration;
 use futures_util::future::join;
 use uuid::Uuid;
 
-use super::{Args, BLOCKING_SLACK, Failure, Node, PATIENCE, Patience, Reply};
+use super::node::{BLOCKING_SLACK, Node, PATIENCE, Patience};
+use super::{Args, Failure, Reply};
 
 /// How long replicas may take before the outcome counts as unknown.
 const LIMIT: Duration = Duration::from_secs(5);

@@ -20,7 +20,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::address::{Address, Kind, SENTINEL_PASSWORD, SERVICE};
 use super::endpoint::Endpoint;
-use super::{Args, BadUrl, Failure, Node, PATIENCE, Patience, Reply};
+use super::node::{Node, PATIENCE, Patience};
+use super::{Args, BadUrl, Failure, Reply};
 
 /// How often the sentinels are asked while all is well, and while there is no master.
 const ROUND: Duration = Duration::from_secs(1);
