@@ -22,8 +22,8 @@ pub(super) async fn run(
     log: Log,
 ) -> Result<(), DaemonError> {
     let failed = |error: std::io::Error| DaemonError::Failed(format!("signals: {error}"));
-    let (stop, hangups) =
-        (signals::stop_token(&log).map_err(failed)?, signals::hangups().map_err(failed)?);
+    let (stop, _stops) = signals::stop_token(&log).map_err(failed)?;
+    let (hangups, _reloads) = signals::hangups().map_err(failed)?;
     let mode = if args.once { Mode::Once } else { Mode::Daemon };
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),

@@ -65,7 +65,7 @@ async fn readyz(State(admin): State<Admin>, uri: Uri) -> Response {
     if admin.stop.is_cancelled() {
         return (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response();
     }
-    let standing = admin.outboxes.state();
+    let state = admin.outboxes.state();
     let problem = |state: &OutboxState| {
         let (problem, seconds) = (state.problem.as_ref()?, state.problem_seconds?);
         Some(format!("{}: {problem} (for {seconds} s)\n", state.outbox))
@@ -74,9 +74,9 @@ async fn readyz(State(admin): State<Admin>, uri: Uri) -> Response {
     if uri.query().is_none_or(|query| !query.starts_with("verbose")) {
         return answer(&problems);
     }
-    let lines = standing
+    let lines = state
         .iter()
-        .map(|standing| problem(state).unwrap_or_else(|| format!("{}: ok\n", state.outbox)));
+        .map(|state| problem(state).unwrap_or_else(|| format!("{}: ok\n", state.outbox)));
     let code = if problems.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (code, escape::lines(&lines.collect::<String>())).into_response()
 }

@@ -39,7 +39,7 @@ pub async fn keep(outboxes: Outboxes, stop: CancellationToken) {
     let started = Instant::now();
     let (mut is_ready, mut last) = (false, Seen { at: started, delivered: 0 });
     loop {
-        let standing = outboxes.state();
+        let state = outboxes.state();
         let mut states = Vec::new();
         let line = last.status(&state, stop.is_cancelled());
         states.push(NotifyState::Status(&line));
@@ -154,24 +154,24 @@ mod tests {
 
     #[test]
     fn one_loop_that_hangs_is_enough_for_the_watchdog() {
-        let mut standing = state();
+        let mut state = state();
         assert!(all_alive(&state));
-        standing[1].stalled_seconds = Some(200);
+        state[1].stalled_seconds = Some(200);
         assert!(!all_alive(&state));
     }
 
     #[test]
     fn the_status_line_says_what_matters() {
         let mut seen = Seen { at: Instant::now(), delivered: 0 };
-        let mut standing = state();
+        let mut state = state();
         assert_eq!(seen.status(&state, false), "orders: starting");
-        for one in &mut standing {
+        for one in &mut state {
             one.problem = None;
         }
-        standing[1].oldest_event_age_seconds = Some(0.44);
+        state[1].oldest_event_age_seconds = Some(0.44);
         assert_eq!(seen.status(&state, false), "oldest 0.4 s · 0/s");
         seen.at -= Duration::from_secs(2);
-        standing[0].delivered = 824;
+        state[0].delivered = 824;
         assert_eq!(seen.status(&state, false), "oldest 0.4 s · 412/s");
         assert_eq!(seen.status(&state, true), "draining what is in flight");
     }

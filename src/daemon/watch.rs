@@ -30,7 +30,7 @@ impl Watch {
     ) -> Self {
         let watching =
             watch(mode, Arc::clone(config), outbox.clone(), metrics.clone(), server.clone());
-        Self { metrics: metrics.clone(), _task: AbortOnDropHandle::new(tokio::spawn(watching)) }
+        Self { metrics: metrics.clone(), _task: outflow_core::task::owned(watching) }
     }
 }
 

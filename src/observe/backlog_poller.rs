@@ -212,7 +212,7 @@ impl Gauge {
     }
 }
 
-async fn open(server: &postgres::Server) -> Result<Client, String> {
+async fn open(server: &postgres::Server) -> Result<postgres::Session, String> {
     let client = connect(server).await.map_err(|error| error.reason().to_owned())?;
     client
         .batch_execute(&[postgres::SESSION, crate::relay::outbox::SESSION, SESSION].concat())

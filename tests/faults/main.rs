@@ -3,6 +3,8 @@
 //!
 //! `make faults` makes a long run: `SEED=42 MINUTES=30 MEMBERS=3 ONLY=freeze,pg-cut make faults`.
 
+#![allow(clippy::disallowed_methods, reason = "their tasks end with their runtime")]
+
 mod checker;
 mod ddl;
 mod deck;

@@ -1,5 +1,7 @@
 //! The integration tests: one binary, one file a property.
 
+#![allow(clippy::disallowed_methods, reason = "their tasks end with their runtime")]
+
 mod addresses;
 mod admin;
 mod ages;

@@ -7,8 +7,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use secrecy::SecretString;
-use tokio::task::JoinHandle;
 use tokio_postgres::Client;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::GROUP;
 use super::ledger::Ledger;
@@ -56,13 +56,7 @@ pub(super) struct Effects {
 
 struct Session {
     client: Client,
-    connection: JoinHandle<Result<(), tokio_postgres::Error>>,
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        self.connection.abort();
-    }
+    _driver: AbortOnDropHandle<Result<(), tokio_postgres::Error>>,
 }
 
 impl Effects {
@@ -141,5 +135,5 @@ async fn connect(url: &str) -> Result<Session, String> {
         .map_err(|error| error.to_string())?;
     let (client, connection) =
         server.connect().await.map_err(|error| postgres::describe(&error))?;
-    Ok(Session { client, connection: tokio::spawn(connection) })
+    Ok(Session { client, _driver: outflow_core::task::owned(connection) })
 }

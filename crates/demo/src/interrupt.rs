@@ -2,10 +2,15 @@
 //! Either way the directory is removed, which is why this is not `signals::stop_token`: that one
 //! exits on the spot.
 
+use std::sync::Arc;
+
 use futures_util::StreamExt;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_tokio::Signals;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use outflow_core::task::owned;
 
 use super::board::say;
 
@@ -16,6 +21,7 @@ pub struct Interrupts {
     pub stop: CancellationToken,
     /// Drop everything.
     pub abort: CancellationToken,
+    _watcher: Option<Arc<AbortOnDropHandle<()>>>,
 }
 
 impl Interrupts {
@@ -27,7 +33,7 @@ impl Interrupts {
         let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
         let interrupts = Self::default();
         let tokens = interrupts.clone();
-        tokio::spawn(async move {
+        let watcher = owned(async move {
             if signals.next().await.is_some() {
                 say("stopping in order; once more ends it at once");
                 tokens.stop.cancel();
@@ -36,6 +42,6 @@ impl Interrupts {
                 tokens.abort.cancel();
             }
         });
-        Ok(interrupts)
+        Ok(Self { _watcher: Some(Arc::new(watcher)), ..interrupts })
     }
 }

@@ -13,6 +13,8 @@
 //!
 //! `ONLY=api` or `ONLY=consumer`: that half alone.
 
+#![allow(clippy::disallowed_methods, reason = "their tasks end with their runtime")]
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -5,5 +5,6 @@
 pub mod age;
 pub mod escape;
 pub mod table_name;
+pub mod task;
 pub mod who;
 pub mod words;

@@ -6,23 +6,28 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_tokio::Signals;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::telemetry::Log;
+use outflow_core::task::owned;
 
 /// What a shell reports for a process that died of SIGINT; used when a second signal cuts a drain
 /// short.
 const EXIT_ABORTED: i32 = 130;
+
+/// Listens for signals while it is held.
+pub type Listener = AbortOnDropHandle<()>;
 
 /// Returns a token that is cancelled by the first SIGTERM or SIGINT. A second one exits without
 /// draining.
 ///
 /// # Errors
 /// When the handlers cannot be installed.
-pub fn stop_token(log: &Log) -> std::io::Result<CancellationToken> {
+pub fn stop_token(log: &Log) -> std::io::Result<(CancellationToken, Listener)> {
     let mut signals = Signals::new([SIGTERM, SIGINT])?;
     let stop = CancellationToken::new();
     let (token, log) = (stop.clone(), log.clone());
-    tokio::spawn(async move {
+    let listener = owned(async move {
         if signals.next().await.is_some() {
             tracing::info!("stop asked for: draining (a second signal aborts)");
             token.cancel();
@@ -33,17 +38,17 @@ pub fn stop_token(log: &Log) -> std::io::Result<CancellationToken> {
             std::process::exit(EXIT_ABORTED);
         }
     });
-    Ok(stop)
+    Ok((stop, listener))
 }
 
 /// Returns what is heard of SIGHUP from here on. Several that come while nobody looks are one.
 ///
 /// # Errors
 /// When the handler cannot be installed.
-pub fn hangups() -> std::io::Result<mpsc::Receiver<()>> {
+pub fn hangups() -> std::io::Result<(mpsc::Receiver<()>, Listener)> {
     let mut signals = Signals::new([SIGHUP])?;
     let (heard, hangups) = mpsc::channel(1);
-    tokio::spawn(async move {
+    let listener = owned(async move {
         while signals.next().await.is_some() {
             // Full: one is waiting to be looked at already, and whoever reloads then reads the
             // newest file.
@@ -52,5 +57,5 @@ pub fn hangups() -> std::io::Result<mpsc::Receiver<()>> {
             }
         }
     });
-    Ok(hangups)
+    Ok((hangups, listener))
 }

@@ -96,13 +96,8 @@ impl Control {
             closed: CancellationToken::new(),
         };
         let members = members_channel(oid);
-        let driver = AbortOnDropHandle::new(tokio::spawn(drive(
-            connection,
-            waiter.clone(),
-            members.clone(),
-        )));
-        let pinger =
-            AbortOnDropHandle::new(tokio::spawn(ping(Arc::clone(&client), waiter.closed.clone())));
+        let driver = outflow_core::task::owned(drive(connection, waiter.clone(), members.clone()));
+        let pinger = outflow_core::task::owned(ping(Arc::clone(&client), waiter.closed.clone()));
         // LISTEN is committed before the first claim looks at the table.
         let set_up =
             format!("{}; listen outflow_{oid}; listen {members}", postgres::session(SESSION));

@@ -95,7 +95,7 @@ async fn run(options: Options, log: &Log) -> Result<(), Box<dyn Error>> {
     let pool = options::pool(&url, "order-api", options.postgres_connections.into())?;
     let outbox = Outbox::new(&options.outbox_table)
         .map_err(|error| BadOption(format!("--outbox-table: {error}")))?;
-    let stop = signals::stop_token(log)?;
+    let (stop, _signals) = signals::stop_token(log)?;
     let schema = Schema::default();
     let store = Store::new(pool.clone(), outbox, options.idempotency_keep);
     let registry = probes::registry();

@@ -223,7 +223,7 @@ async fn run(options: Options, log: &Log) -> Result<(), Box<dyn Error>> {
         .map_err(|error| BadOption(format!("--redis-url: {error}")))?;
     let schema = Schema::default();
     let router = probes(registry, &consumer.health(), &schema);
-    let stop = signals::stop_token(log)?;
+    let (stop, _signals) = signals::stop_token(log)?;
     let listener = http::listen(options.listen).await?;
     tracing::info!(address = %options.listen, "listening");
     let serving = async {

@@ -1,13 +1,38 @@
 //! One session outside of a pool, and why there is none.
 
+use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use tokio_postgres::Client;
+use tokio_util::task::AbortOnDropHandle;
+
+use outflow_core::task;
 
 use super::{Server, describe, is_insecure, is_refused, takes_no_writes};
 
 /// How long a session may take to begin, with TLS and password, once there is a connection.
 const SESSION_LIMIT: Duration = Duration::from_secs(5);
+
+/// A client with the task that drives its connection: both end together.
+#[derive(Debug)]
+pub struct Session {
+    client: Client,
+    _driver: AbortOnDropHandle<()>,
+}
+
+impl Deref for Session {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
+
+impl DerefMut for Session {
+    fn deref_mut(&mut self) -> &mut Client {
+        &mut self.client
+    }
+}
 
 /// Why there is no connection.
 #[derive(Debug)]
@@ -40,7 +65,7 @@ impl ConnectError {
 ///
 /// # Errors
 /// See [`ConnectError`].
-pub async fn connect(server: &Server) -> Result<Client, ConnectError> {
+pub async fn connect(server: &Server) -> Result<Session, ConnectError> {
     // tokio-postgres's own limit ends with the TCP connection: somebody who takes it and says
     // nothing would be waited for.
     let limit = server.connect_timeout() + SESSION_LIMIT;
@@ -55,9 +80,8 @@ pub async fn connect(server: &Server) -> Result<Client, ConnectError> {
             )));
         }
     };
-    // Ends with the client.
-    tokio::spawn(async move { drop(connection.await) });
-    Ok(client)
+    let driver = task::owned(async move { drop(connection.await) });
+    Ok(Session { client, _driver: driver })
 }
 
 async fn why(server: &Server, error: &tokio_postgres::Error) -> ConnectError {

@@ -68,7 +68,9 @@ impl Connect for Server {
         Box::pin(async move {
             let (client, connection) = Server::connect(self).await?;
             // Ends with the client.
-            Ok((client, tokio::spawn(async move { drop(connection.await) })))
+            #[expect(clippy::disallowed_methods, reason = "the pool aborts it with the client")]
+            let driver = tokio::spawn(async move { drop(connection.await) });
+            Ok((client, driver))
         })
     }
 }

@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 use tokio_postgres::{Client, SimpleQueryMessage};
-use tokio_util::task::AbortOnDropHandle;
 
 use super::{Server, describe};
 
@@ -38,7 +37,7 @@ const ROUNDS: usize = 4;
 pub async fn shares_sessions(server: &Server, client: &Client) -> Result<bool, String> {
     let connecting = async { server.connect().await.map_err(|error| describe(&error)) };
     let (other, connection) = answered_in(server.connect_timeout() + LIMIT, connecting).await?;
-    let driver = AbortOnDropHandle::new(tokio::spawn(connection));
+    let driver = outflow_core::task::owned(connection);
     let outcome = match compared(client, &other).await {
         // PgBouncer's words for a pool that hands out connections for single statements.
         Err(reason) if reason.contains("statement pooling") => Ok(true),

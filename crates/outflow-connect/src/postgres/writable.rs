@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 use tokio_postgres::config::TargetSessionAttrs;
-use tokio_util::task::AbortOnDropHandle;
 
 use super::Server;
 
@@ -42,6 +41,6 @@ async fn is_standby(server: &Server) -> Result<bool, tokio_postgres::Error> {
     let mut to_any = server.clone();
     to_any.config.target_session_attrs(TargetSessionAttrs::Any);
     let (client, connection) = to_any.connect().await?;
-    let _driver = AbortOnDropHandle::new(tokio::spawn(connection));
+    let _driver = outflow_core::task::owned(connection);
     Ok(client.query_typed_one(LOOK, &[]).await?.get(0))
 }

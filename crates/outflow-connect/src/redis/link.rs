@@ -12,10 +12,20 @@ use fred::interfaces::EventInterface as _;
 use parking_lot::Mutex;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
+use tokio_util::task::AbortOnDropHandle;
+
+use outflow_core::task;
 
 /// One connection, followed by its events.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Link {
+    state: Arc<State>,
+    _follower: AbortOnDropHandle<()>,
+}
+
+/// What is known of it.
+#[derive(Debug, Default)]
+struct State {
     is_lost: watch::Sender<bool>,
     last_error: Mutex<Option<String>>,
     /// The name that the server knows this connection by, for as long as it lasts.
@@ -23,15 +33,15 @@ pub(super) struct Link {
 }
 
 impl Link {
-    /// Follows `client` until that is gone.
+    /// Follows `client` until nobody asks any more.
     ///
     /// One task for both kinds of events, the losses first: a connection that stands must never
     /// pass for lost, since no further event would say otherwise.
-    pub(super) fn follow(client: &Client) -> Arc<Self> {
-        let link = Arc::new(Self::default());
-        let known = Arc::clone(&link);
+    pub(super) fn follow(client: &Client) -> Self {
+        let state = Arc::new(State::default());
+        let known = Arc::clone(&state);
         let (mut errors, mut connections) = (client.error_rx(), client.reconnect_rx());
-        tokio::spawn(async move {
+        let follower = task::owned(async move {
             loop {
                 tokio::select! {
                     biased;
@@ -47,29 +57,35 @@ impl Link {
                 }
             }
         });
-        link
+        Self { state, _follower: follower }
     }
 
     pub(super) fn is_lost(&self) -> bool {
-        *self.is_lost.borrow()
+        *self.state.is_lost.borrow()
     }
 
     /// Waits until it is not lost, which is heard of a moment after the client calls itself
     /// connected.
     pub(super) async fn stands(&self) {
         // Fails only without a sender, which `self` has.
-        let _ = self.is_lost.subscribe().wait_for(|is_lost| !is_lost).await;
+        let _ = self.state.is_lost.subscribe().wait_for(|is_lost| !is_lost).await;
     }
 
     pub(super) fn last_error(&self) -> Option<String> {
-        self.last_error.lock().clone()
+        self.state.last_error.lock().clone()
     }
 
     pub(super) fn mark(&self) -> Option<String> {
-        self.mark.lock().clone()
+        self.state.mark.lock().clone()
     }
 
     pub(super) fn set_mark(&self, mark: Option<String>) {
+        self.state.set_mark(mark);
+    }
+}
+
+impl State {
+    fn set_mark(&self, mark: Option<String>) {
         *self.mark.lock() = mark;
     }
 
@@ -92,13 +108,15 @@ mod tests {
 
     #[test]
     fn a_new_connection_is_not_lost_and_has_no_name_yet() {
-        let link = Link::default();
-        assert!(!link.is_lost(), "a first connection is on its way");
+        let link = State::default();
+        assert!(!*link.is_lost.borrow(), "a first connection is on its way");
         link.lost(Some("closed".to_owned()));
         link.lost(None);
-        assert_eq!((link.is_lost(), link.last_error().as_deref()), (true, Some("closed")));
+        assert!(*link.is_lost.borrow());
+        assert_eq!(link.last_error.lock().as_deref(), Some("closed"));
         link.set_mark(Some("outflow-1".to_owned()));
         link.connected();
-        assert_eq!((link.is_lost(), link.mark()), (false, None));
+        assert!(!*link.is_lost.borrow());
+        assert_eq!(*link.mark.lock(), None);
     }
 }

@@ -91,7 +91,7 @@ impl Node {
         config.fail_fast = false;
         let client = Client::new(config, Some(performance), Some(connection), Some(reconnect));
         tracing::debug!(id = %client.id(), name, "opening a connection to Redis");
-        let link = Link::follow(&client);
+        let link = Arc::new(Link::follow(&client));
         client.connect();
         Ok(Self { client, place: place.into(), is_tls, link })
     }

@@ -15,8 +15,12 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::AbortOnDropHandle;
+
+use outflow_core::task;
 
 use super::address::{Address, Kind, SENTINEL_PASSWORD, SERVICE};
 use super::endpoint::Endpoint;
@@ -40,6 +44,7 @@ pub(super) struct Sentinel {
     /// The master, or why there is none.
     master: watch::Receiver<Result<Node, Failure>>,
     stop: DropGuard,
+    _watcher: AbortOnDropHandle<()>,
 }
 
 /// Asks the sentinels and connects to whom they name.
@@ -50,6 +55,8 @@ struct Watcher {
     sentinels: Vec<Node>,
     named: Option<Named>,
     master: watch::Sender<Result<Node, Failure>>,
+    /// Connections to masters that were replaced.
+    closing: JoinSet<()>,
 }
 
 /// Whom they named last.
@@ -88,9 +95,10 @@ impl Sentinel {
             sentinels,
             named: None,
             master: tell,
+            closing: JoinSet::new(),
         };
-        tokio::spawn(watcher.run(stop.clone()));
-        Ok(Self { master, stop: stop.drop_guard() })
+        let watcher = task::owned(watcher.run(stop.clone()));
+        Ok(Self { master, stop: stop.drop_guard(), _watcher: watcher })
     }
 
     /// The master. Its connection may just have been lost.
@@ -158,6 +166,7 @@ impl Watcher {
         }
         let nodes = self.sentinels.into_iter().chain(self.named.map(|named| named.node));
         join_all(nodes.map(Node::close)).await;
+        self.closing.join_all().await;
     }
 
     /// Where the newest answer says that the master is.
@@ -214,7 +223,7 @@ impl Watcher {
                 "{place}: the new master is not connected yet"
             ))));
             // What is on its way there may keep it for a while.
-            tokio::spawn(old.node.close());
+            self.closing.spawn(old.node.close());
         }
         if self.named.is_none() {
             let what = format!("{place}/{}", self.service);
