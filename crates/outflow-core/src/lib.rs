@@ -6,5 +6,6 @@ pub mod age;
 pub mod escape;
 pub mod table_name;
 pub mod task;
+pub mod trace_parent;
 pub mod who;
 pub mod words;
