@@ -1,14 +1,16 @@
 # One command a task; CI (.ci/run) runs the same ones.
 
-.PHONY: demo test faults bench bench-companions consumer-faults deb lint servers
+.PHONY: demo test faults bench bench-companions bench-producer consumer-faults deb lint servers
 
 # Places ORDERS orders and checks them all; without ORDERS it runs until Ctrl-C.
 demo: servers
 	cargo build --locked --bins
 	cargo run --locked --quiet --bin demo -- $(if $(ORDERS),--orders $(ORDERS))
 
+# The second command is for the drivers that no program of ours uses: sqlx and sea-orm take minutes to build.
 test: servers
 	cargo test --locked
+	cargo test --locked --package outflow-producer --all-features
 
 # Members, servers and the network between them fail in every way there is, and a checker reads the streams afterwards.
 # SEED=42 MINUTES=30 MEMBERS=3; ONLY=freeze,pg-cut: those alone (tests/faults/kind.rs).
@@ -27,6 +29,10 @@ bench: servers
 bench-companions: servers
 	cargo bench --locked --quiet --package outflow-orders --bench companions
 
+# What an event costs its writer, with a prepared statement and without; a minute.
+bench-producer: servers
+	cargo bench --locked --quiet --package outflow-producer --bench write
+
 # Ten minutes over 100,000 entries with three consumers that are killed, frozen, stopped, started and doubled at random, and a
 # Postgres that freezes and ends sessions. SEED repeats what is drawn; `make test` has a run of ten seconds.
 consumer-faults: servers
@@ -43,7 +49,9 @@ deb:
 lint:
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo clippy --locked --package outflow-producer --all-features --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --package outflow-producer --all-features --no-deps
 	@if command -v cargo-deny >/dev/null; then cargo deny check; \
 	  else echo "cargo-deny is not installed: deny.toml is not checked"; fi
 

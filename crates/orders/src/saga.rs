@@ -31,7 +31,8 @@ use uuid::Uuid;
 use super::order::{Item, OrderEvent};
 use outflow_connect::postgres::{describe, describe_pool};
 use outflow_consumer::{Entry, Handled, Handler, HandlerError, Inbox};
-use outflow_producer::{NewEvent, Outbox, WriteError};
+use outflow_producer::NewEvent;
+use outflow_producer::tokio_postgres::{Outbox, WriteError};
 
 /// The inbox table.
 pub const INBOX: &str = "orders.inbox";
@@ -174,10 +175,12 @@ impl Saga {
         event: &OrderEvent,
         headers: Map<String, Value>,
     ) -> Result<(), Failed> {
-        let mut new = NewEvent::new(aggregate_type, &event.aggregate_id, &event.event_type, event)
-            .id(event.event_id);
-        new.headers = headers;
-        self.outbox.write(transaction, &new).await?;
+        let event_id = event.event_id;
+        let event = NewEvent::new(aggregate_type, &event.aggregate_id, &event.event_type, event)
+            .id(event_id)
+            .headers(headers);
+        let insert = transaction.prepare_cached(self.outbox.insert_sql()).await?;
+        self.outbox.prepared(insert).write(transaction, &event).await?;
         Ok(())
     }
 }
@@ -258,11 +261,15 @@ impl From<WriteError> for Failed {
     fn from(error: WriteError) -> Self {
         match error {
             // A column that we do not know and that must not be null: no event could be written.
-            WriteError::Postgres(error) if error.code() == Some(&SqlState::NOT_NULL_VIOLATION) => {
-                Self::bookkeeping(&error)
+            WriteError::Database { source, .. }
+                if source.code() == Some(&SqlState::NOT_NULL_VIOLATION) =>
+            {
+                Self::bookkeeping(&source)
             }
-            WriteError::Postgres(error) => error.into(),
-            WriteError::Payload(error) => Self(HandlerError::Permanent(error.to_string())),
+            WriteError::Database { source, .. } => source.into(),
+            // No event could be written.
+            WriteError::Discarded { .. } => Self(HandlerError::Unavailable(error.to_string())),
+            other => Self(HandlerError::Permanent(other.to_string())),
         }
     }
 }

@@ -17,7 +17,8 @@ use super::order::{
     AGGREGATE_TYPE, NewOrder, ORDER_CANCELLED, ORDER_CREATED, Order, OrderEvent, Status,
 };
 use outflow_connect::postgres::{describe, describe_pool, is_outage};
-use outflow_producer::{NewEvent, Outbox, WriteError};
+use outflow_producer::NewEvent;
+use outflow_producer::tokio_postgres::{Outbox, WriteError};
 
 const INSERT: &str = include_str!("sql/insert_order.sql");
 const LIST: &str = include_str!("sql/list_orders.sql");
@@ -213,14 +214,13 @@ impl Store {
         event: &OrderEvent,
         headers: Map<String, Value>,
     ) -> Result<(), StoreError> {
-        let mut new = NewEvent::new(AGGREGATE_TYPE, &event.aggregate_id, &event.event_type, event)
-            .id(event.event_id);
-        new.headers = headers;
-        match self.outbox.write(transaction, &new).await {
-            Ok(_id) => Ok(()),
-            Err(WriteError::Payload(error)) => Err(StoreError::Broken(error.to_string())),
-            Err(WriteError::Postgres(error)) => Err(error.into()),
-        }
+        let event_id = event.event_id;
+        let event = NewEvent::new(AGGREGATE_TYPE, &event.aggregate_id, &event.event_type, event)
+            .id(event_id)
+            .headers(headers);
+        let insert = transaction.prepare_cached(self.outbox.insert_sql()).await?;
+        self.outbox.prepared(insert).write(transaction, &event).await?;
+        Ok(())
     }
 }
 
@@ -256,6 +256,15 @@ impl From<tokio_postgres::Error> for StoreError {
             Self::Unavailable(describe(&error))
         } else {
             Self::Broken(describe(&error))
+        }
+    }
+}
+
+impl From<WriteError> for StoreError {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::Database { source, .. } => source.into(),
+            other => Self::Broken(other.to_string()),
         }
     }
 }

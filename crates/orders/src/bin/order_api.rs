@@ -12,7 +12,7 @@ use outflow_orders::options::{self, BadOption};
 use outflow_orders::schema::Schema;
 use outflow_orders::store::Store;
 use outflow_orders::{api, environment, idempotency, probes};
-use outflow_producer::Outbox;
+use outflow_producer::tokio_postgres::Outbox;
 use outflow_service::http::{self, Purpose};
 use outflow_service::signals;
 use outflow_service::telemetry::{Log, LogFormat};

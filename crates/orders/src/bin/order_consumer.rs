@@ -16,7 +16,7 @@ use outflow_orders::options::{self, BadOption, RedisOptions};
 use outflow_orders::probes;
 use outflow_orders::saga::{INBOX, Rules, Saga, Step};
 use outflow_orders::schema::Schema;
-use outflow_producer::Outbox;
+use outflow_producer::tokio_postgres::Outbox;
 use outflow_service::http::{self, Purpose};
 use outflow_service::signals;
 use outflow_service::telemetry::{Log, LogFormat};

@@ -151,9 +151,9 @@ impl Saga {
         let events: Vec<_> = told
             .iter()
             .map(|(aggregate_type, event, headers)| {
-                let new =
-                    NewEvent::new(aggregate_type, &event.aggregate_id, &event.event_type, event);
-                NewEvent { headers: headers.clone(), ..new.id(event.event_id) }
+                NewEvent::new(*aggregate_type, &event.aggregate_id, &event.event_type, event)
+                    .id(event.event_id)
+                    .headers(headers.clone())
             })
             .collect();
         self.outbox.write_many(transaction, &events).await?;
