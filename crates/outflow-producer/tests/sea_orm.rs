@@ -35,7 +35,7 @@ impl Driver for SeaOrm {
         match call {
             Call::Write => {
                 for event in events {
-                    outbox.write(&transaction, event).await?;
+                    support::sendable(outbox.write(&transaction, event)).await?;
                 }
             }
             Call::WriteMany => outbox.write_many(&transaction, events).await?,

@@ -34,7 +34,7 @@ impl Driver for Sqlx {
         match call {
             Call::Write => {
                 for event in events {
-                    outbox.write(&mut transaction, event).await?;
+                    support::sendable(outbox.write(&mut transaction, event)).await?;
                 }
             }
             Call::WriteMany => outbox.write_many(&mut transaction, events).await?,

@@ -119,6 +119,11 @@ impl<D: Driver> Bed<D> {
     }
 }
 
+/// Services write in tasks that move between threads.
+pub(crate) fn sendable<F: Future + Send>(future: F) -> F {
+    future
+}
+
 fn json(text: &str) -> Box<RawValue> {
     RawValue::from_string(text.to_owned()).expect("it is JSON")
 }

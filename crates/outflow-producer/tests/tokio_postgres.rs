@@ -2,11 +2,13 @@
 
 mod support;
 
+use std::collections::BTreeMap;
+use std::error::Error;
 use std::future::Future;
 
 use outflow_local::Postgres;
-use outflow_producer::NewEvent;
 use outflow_producer::tokio_postgres::Outbox;
+use outflow_producer::{NewEvent, WriteErrorKind};
 use support::{Call, Driver, End, Events, Failure};
 use tokio_postgres::{Client, NoTls, Transaction};
 
@@ -101,7 +103,7 @@ async fn write(
     match call {
         Call::Write => {
             for event in events {
-                outbox.write(transaction, event).await?;
+                support::sendable(outbox.write(transaction, event)).await?;
             }
         }
         Call::WriteMany => outbox.write_many(transaction, events).await?,
@@ -156,4 +158,21 @@ async fn a_statement_of_another_connection_is_refused() {
     let error = outbox("outbox").prepared(insert).write(&transaction, &event).await;
     let error = error.expect_err("it is unknown here");
     assert!(error.to_string().ends_with("on the connection of the transaction"), "{error}");
+}
+
+#[tokio::test]
+async fn a_payload_that_is_no_json_leaves_the_transaction_usable() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let server = Postgres::start(dir.path()).await.expect("Postgres starts");
+    let mut client = TokioPostgres::connect(&server.url()).await.0;
+    let transaction = client.transaction().await.expect("it begins");
+    let payload = BTreeMap::from([((1, 2), 3)]);
+    let event = NewEvent::new("order", "1", "OrderCreated", &payload);
+    let error = outbox("outbox").write(&transaction, &event).await.expect_err("no JSON");
+    let text = "cannot serialize the payload of the event: key must be a string";
+    assert_eq!(error.to_string(), text);
+    assert_eq!(error.kind(), WriteErrorKind::Event);
+    assert!(error.source().is_some_and(<dyn Error + 'static>::is::<serde_json::Error>));
+    let one: i32 = transaction.query_one("select 1", &[]).await.expect("it goes on").get(0);
+    assert_eq!(one, 1);
 }
