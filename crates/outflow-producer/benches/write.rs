@@ -13,7 +13,7 @@ use outflow_producer::tokio_postgres::Outbox;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-const TABLE: &str = include_str!("../../../src/migrate/event_table.sql");
+const TABLE: &str = include_str!("../../../src/operate/migrate/event_table.sql");
 const ROUNDS: usize = 5;
 const TRANSACTIONS: usize = 500;
 const EVENTS: usize = 10;

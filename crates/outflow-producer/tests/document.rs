@@ -3,7 +3,7 @@
 use outflow_local::{Postgres, PostgresOptions};
 use tokio_postgres::NoTls;
 
-const TABLE: &str = include_str!("../../../src/migrate/event_table.sql");
+const TABLE: &str = include_str!("../../../src/operate/migrate/event_table.sql");
 const DOCUMENT: &str = include_str!("../../../docs/producing.md");
 
 #[tokio::test]

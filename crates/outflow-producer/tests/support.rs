@@ -10,7 +10,7 @@ use tokio_postgres::{Client, NoTls};
 use uuid::Uuid;
 
 /// The relay's own default table.
-const TABLE: &str = include_str!("../../../src/migrate/event_table.sql");
+const TABLE: &str = include_str!("../../../src/operate/migrate/event_table.sql");
 /// Numbers that a float would change.
 const DIGITS: &str = r#"{"b": 12345678901234567890.123, "a": 0.1, "tenths": 1.50, "huge": 1e400}"#;
 const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";

@@ -42,7 +42,7 @@ mod tests {
     #[test]
     fn no_path_of_the_build_machine_is_shown() {
         let table = [
-            ("src/relay.rs", "src/relay/mod.rs"),
+            ("src/relay.rs", "src/relay.rs"),
             (
                 "/home/me/.cargo/registry/src/index.crates.io-1949/tokio-1.54.0/src/lib.rs",
                 "tokio-1.54.0/src/lib.rs",
