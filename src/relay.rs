@@ -23,6 +23,7 @@ mod session;
 pub mod sink;
 #[cfg(test)]
 mod tests;
+pub(crate) mod trace;
 pub(crate) mod trouble;
 mod witness;
 

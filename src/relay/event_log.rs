@@ -1,19 +1,12 @@
 //! A log line for each event that was appended, for whoever follows one by its trace id. Off unless
 //! it is asked for, with `level = "info,outflow::events=trace"`: it is a line an event.
 
-use serde::Deserialize;
-
+use super::trace::trace_parent;
 use crate::relay::encode::Entries;
 use crate::relay::event::Batch;
+use outflow_core::trace_parent::TraceParent;
 
 const TARGET: &str = "outflow::events";
-
-/// What of an event's headers matters here. A `traceparent` with a backslash is none.
-#[derive(Deserialize)]
-struct Headers<'a> {
-    #[serde(borrow)]
-    traceparent: &'a str,
-}
 
 /// Says which events were appended, and where.
 pub(super) fn appended(outbox: &str, batch: &Batch, entries: &Entries) {
@@ -23,9 +16,8 @@ pub(super) fn appended(outbox: &str, batch: &Batch, entries: &Entries) {
     for entry in &entries.entries {
         let (event, stream) = (&batch.events[entry.event], &entries.streams[entry.stream]);
         let headers = event.headers.as_deref().unwrap_or_default();
-        let headers: Option<Headers<'_>> = serde_json::from_slice(headers).ok();
-        let trace_id =
-            headers.and_then(|headers| headers.traceparent.split('-').nth(1)).unwrap_or_default();
+        let parent = trace_parent(headers);
+        let trace_id = parent.as_ref().map(TraceParent::trace_id).unwrap_or_default();
         let (event_id, event_type) =
             (String::from_utf8_lossy(&event.id), String::from_utf8_lossy(&event.kind));
         tracing::trace!(target: TARGET, outbox, stream, %event_id, %event_type, trace_id,

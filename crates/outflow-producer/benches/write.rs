@@ -1,6 +1,8 @@
 //! What `Outbox::write` costs, beside a statement that was prepared once: `make bench-producer`.
 //! Each way writes the same events in turn, in transactions of ten, over one connection.
 
+#![allow(clippy::disallowed_methods, reason = "their tasks end with their runtime")]
+
 use std::error::Error;
 use std::fs;
 use std::io::Write;

@@ -1,5 +1,7 @@
 //! Every SQL statement of docs/producing.md runs, in its order.
 
+#![allow(clippy::disallowed_methods, reason = "their tasks end with their runtime")]
+
 use outflow_local::{Postgres, PostgresOptions};
 use tokio_postgres::NoTls;
 

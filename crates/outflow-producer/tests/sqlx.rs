@@ -1,5 +1,7 @@
 //! With sqlx.
 
+#![allow(clippy::disallowed_methods, reason = "their tasks end with their runtime")]
+
 mod support;
 
 use std::future::Future;

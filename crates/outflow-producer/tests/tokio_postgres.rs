@@ -1,5 +1,7 @@
 //! With tokio-postgres and deadpool-postgres.
 
+#![allow(clippy::disallowed_methods, reason = "their tasks end with their runtime")]
+
 mod support;
 
 use std::collections::BTreeMap;

@@ -1,38 +1,16 @@
-//! The trace that an event belongs to, from its headers. Pure.
-
-use std::borrow::Cow;
+//! A link to the trace that an event belongs to. Pure.
 
 use opentelemetry::trace::{Link, SpanContext, SpanId, TraceFlags, TraceId, TraceState};
-use serde::Deserialize;
 
-/// What of an event's headers matters here.
-#[derive(Deserialize)]
-struct Headers<'a> {
-    #[serde(borrow)]
-    traceparent: Cow<'a, str>,
-}
+use crate::relay::trace::trace_parent;
 
 /// A link to the trace of an event; `None` if its headers name none, or not as W3C has it. An event
 /// is never refused for that.
 pub(super) fn link(headers: &[u8]) -> Option<Link> {
-    let Headers { traceparent } = serde_json::from_slice(headers).ok()?;
-    let mut parts = traceparent.split('-');
-    let (version, trace, span, flags) =
-        (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-    let is_hex = |text: &str| text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    let lengths = (version.len(), trace.len(), span.len(), flags.len());
-    if lengths != (2, 32, 16, 2)
-        || version == "ff"
-        || ![version, trace, span, flags].into_iter().all(is_hex)
-    {
-        return None;
-    }
-    // Later versions may have more parts behind these.
-    if version == "00" && parts.next().is_some() {
-        return None;
-    }
-    let flags = TraceFlags::new(u8::from_str_radix(flags, 16).ok()?);
-    let (trace, span) = (TraceId::from_hex(trace).ok()?, SpanId::from_hex(span).ok()?);
+    let parent = trace_parent(headers)?;
+    let flags = TraceFlags::new(u8::from_str_radix(parent.flags(), 16).ok()?);
+    let trace = TraceId::from_hex(parent.trace_id()).ok()?;
+    let span = SpanId::from_hex(parent.span_id()).ok()?;
     let context = SpanContext::new(trace, span, flags, true, TraceState::default());
     context.is_valid().then(|| Link::with_context(context))
 }
