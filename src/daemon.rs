@@ -39,8 +39,9 @@ pub async fn run(
     let metrics = Metrics::new().map_err(|error| DaemonError::Failed(error.to_string()))?;
     let counted = start.log.count_dropped("outflow_log_lines_dropped_total", metrics.registry());
     counted.map_err(|error| DaemonError::Failed(error.to_string()))?;
-    let (outboxes, closed, mut background) =
-        (Outboxes::default(), CancellationToken::new(), JoinSet::new());
+    let outboxes = Outboxes::default();
+    let closed = CancellationToken::new();
+    let mut background = JoinSet::new();
     let listen = start.config.admin_listen;
     let listener = match start.mode {
         Mode::Daemon => Some(admin::bind(listen).await.map_err(DaemonError::Failed)?),

@@ -9,9 +9,9 @@
 //! ```
 //!
 //! A batch's life is one function, `Relay::deliver` in [`relay`]: claim → encode → append → settle.
-//! Every failure ends in one of two ways. Either nothing was appended, and the relay waits and tries
-//! again. Or the relay is in *doubt*, and recovers first. `docs/protocol.md` has the invariants with
-//! their proofs.
+//! Every failure ends in one of two ways. Either nothing was appended, and the relay waits and
+//! tries again. Or the relay is in *doubt*, and recovers first. `docs/protocol.md` has the
+//! invariants with their proofs.
 //!
 //! # The words
 //!
@@ -22,7 +22,8 @@
 //!   key; each belongs to one member. *generation*: the number of the current assignment of slots;
 //!   members of older generations are fenced off.
 //! * *journal*: Redis's own record of what was appended and may not be settled.
-//! * *doubt*: any outcome that the relay does not know. *recovery*: what follows it, and every start.
+//! * *doubt*: any outcome that the relay does not know. *recovery*: what follows it, and every
+//!   start.
 //! * *parked*: a stream that refuses its events. Claims leave it out until it takes them again.
 //!
 //! # What holds everywhere

@@ -36,10 +36,7 @@ const SILENCE_MAX: Duration = Duration::from_secs(12);
 /// A report that says the same is written again after this, as long as events are delivered: who
 /// reads it sees that it is not an old one. An idle member writes nothing.
 const REPORT_AGE_MAX: Duration = Duration::from_secs(10);
-/// The row is the member's own: nobody waits for it. Not durable at once, since the next one
-/// follows.
-const REPORT: &str = "update outflow.member set report = $2::jsonb || jsonb_build_object('at', \
-    clock_timestamp()) where number = $1";
+const REPORT: &str = include_str!("backlog_poller/report.sql");
 /// Counted up to a limit, by the index. Needs to read the one column only.
 const DEAD_LETTERS: &str =
     "select count(*) from (select from outflow.dead_letter where outbox = $1 limit $2) as counted";

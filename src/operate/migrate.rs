@@ -22,10 +22,7 @@ pub use turns::Sessions;
 
 /// The table that is created where it is missing. Others are somebody else's.
 const DEFAULT_TABLE: (&str, &str) = ("public", "outbox");
-const DISABLED: &str = "select 'alter table ' || tgrelid::regclass || ' enable always trigger \
-    outflow_wake;' \
-    from pg_catalog.pg_trigger where tgname = 'outflow_wake' and tgenabled = 'D' \
-    and tgrelid in (select to_regclass(name) from unnest($1::text[]) as name)";
+const DISABLED: &str = include_str!("migrate/disabled.sql");
 /// Version of [`schema.sql`](self): what `outflow.migration` says when it is up to date.
 pub const VERSION: i32 = 4;
 

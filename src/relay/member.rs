@@ -41,7 +41,9 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
     /// Relays until `stop`, or until the outbox is empty ([`Mode::Once`]). No outage ends it. What
     /// is returned says why the outbox must be examined again, and another relay made for it.
     pub async fn run(&self, mode: Mode, stop: &CancellationToken) -> Option<String> {
-        let (mut cause, mut doubted, mut past) = (Cause::Start, None, Past::default());
+        let mut cause = Cause::Start;
+        let mut doubted = None;
+        let mut past = Past::default();
         let mut relapse = Relapse::new(&self.name);
         while let Some(session) = self.recovered(cause, doubted, &mut past, stop).await {
             let began = Instant::now();

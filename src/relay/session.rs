@@ -45,7 +45,9 @@ impl Session {
     }
 
     pub(super) fn position(&self, batch: u64) -> Position {
-        let (generation, member, record) = (self.generation, self.member, self.records().next());
+        let generation = self.generation;
+        let member = self.member;
+        let record = self.records().next();
         Position { generation, member, batch, previous: self.acknowledged(), record }
     }
 

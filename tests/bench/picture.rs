@@ -16,8 +16,10 @@ const CAPTION: f64 = 18.0;
 /// Colours of a light page, and of a dark one where the reader prefers that.
 const STYLE: &str = "text{font:13px system-ui,sans-serif;fill:#24292f}.title{\
     font-weight:600;font-size:15px}\
-    .small{fill:#57606a;font-size:12px}.ours{fill:#0969da}.ceiling{fill:#afb8c1}.range{stroke:#24292f;stroke-width:1.5}\
-    @media(prefers-color-scheme:dark){text{fill:#e6edf3}.small{fill:#8d96a0}.ours{fill:#4493f8}.ceiling{fill:#656c76}\
+    .small{fill:#57606a;font-size:12px}.ours{fill:#0969da}.ceiling{fill:#afb8c1}\
+    .range{stroke:#24292f;stroke-width:1.5}\
+    @media(prefers-color-scheme:dark){text{fill:#e6edf3}.small{fill:#8d96a0}.ours{fill:#4493f8}\
+    .ceiling{fill:#656c76}\
     .range{stroke:#e6edf3}}";
 
 const PANELS: [(Panel, &str); 3] = [

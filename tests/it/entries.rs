@@ -14,7 +14,8 @@ async fn every_field_is_passed_on_exactly() {
     let large = "é".repeat(500_000);
     stage
         .sql(&format!(
-            r#"insert into outbox (event_id, aggregate_type, aggregate_id, event_type, payload, headers, created_at) values
+            r#"insert into outbox (event_id, aggregate_type, aggregate_id, event_type, payload,
+               headers, created_at) values
             ('{ID}01', 'order', 'o-1', 'OrderCreated', '{{"a": 1, "text": "Grüße 🎉 \"q\""}}',
                 '{{}}', '2026-11-21 10:00:00+02'),
             ('{ID}02', 'order', 'schlüssel ✓', 'Ünïcode', '[]',

@@ -1,8 +1,8 @@
 //! The house has floors: a module imports what is below it, and nobody imports, directly or through
 //! others, who imports him.
 //!
-//! A name counts where it is defined, not where it is handed on: `use super::Relay` in a room of the
-//! relay is an import of the file that defines `Relay`.
+//! A name counts where it is defined, not where it is handed on: `use super::Relay` in a room of
+//! the relay is an import of the file that defines `Relay`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -109,7 +109,10 @@ impl Trial {
 
 fn stop(mut relay: Program) -> impl Future<Output = ()> {
     relay.terminate();
-    async move { assert!(relay.wait(LIMIT).await.expect("an end").success(), "{}", relay.log_tail()) }
+    async move {
+        let end = relay.wait(LIMIT).await.expect("an end");
+        assert!(end.success(), "{}", relay.log_tail());
+    }
 }
 
 /// Stopped or killed, once and again; what was told is not told again.

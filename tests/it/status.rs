@@ -65,7 +65,11 @@ async fn it_needs_no_relay_and_says_who_is_at_work() {
     assert_eq!(reasons, [("no_stream", 1), ("too_large", 1)]);
     let expected = serde_json::json!([
         {"name": "events.bill", "length": 1, "groups": []},
-        {"name": "events.order", "length": 2, "groups": [{"name": "billing", "consumers": 1, "pending": 1, "lag": 1}]},
+        {
+            "name": "events.order",
+            "length": 2,
+            "groups": [{"name": "billing", "consumers": 1, "pending": 1, "lag": 1}],
+        },
     ]);
     assert_eq!(orders["streams"], expected);
     let text = stage.asked(&["status"]).await.data();

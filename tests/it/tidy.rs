@@ -86,6 +86,15 @@ fn files_stay_small() {
 }
 
 #[test]
+fn lines_have_at_most_100_columns() {
+    for folder in ["src", "crates", "tests"] {
+        let wide = |text: &str| text.lines().any(|line| line.chars().count() > 100);
+        let offending = offenders(folder, |_, text| wide(text));
+        assert!(offending.is_empty(), "{offending:?}");
+    }
+}
+
+#[test]
 fn tests_wait_for_conditions() {
     let word = ["sleep", "("].concat();
     let sleeping = offenders("tests/it", |_, text| {

@@ -1,7 +1,10 @@
 //! Configurations in which every property holds, and delivery can always be completed.
 //!
 //! Those that are ignored are too large for an unoptimised build. All of them:
-//! `cargo test --config 'profile.dev.package.outflow.opt-level=2' --test model -- --include-ignored --nocapture`
+//! ```sh
+//! cargo test --config 'profile.dev.package.outflow.opt-level=2' --test model -- \
+//!   --include-ignored --nocapture
+//! ```
 
 use crate::bounds::{Bounds, Claims, Fault, Writers};
 use crate::check::{delivers, holds};

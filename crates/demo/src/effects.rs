@@ -20,31 +20,10 @@ const OVERLAP: Duration = Duration::from_secs(5);
 /// Counting further would slow down the servers that are watched.
 const BACKLOG_MAX: i64 = 100_000;
 
-const HANDLED: &str = "select event_id::text, handled_at from orders.inbox
-    where consumer_group = $1 and handled_at > $2 order by handled_at";
+const HANDLED: &str = include_str!("sql/handled.sql");
 const BACKLOG: &str = "select count(*) from (select from public.outbox limit $1) as rows";
-/// Orders whose state does not go with that of their stock and their payment: on the way at first,
-/// wrong at the end.
-const UNSETTLED: &str = "select order_id::text || ': order ' || o.status || ', stock ' || \
-    coalesce(r.state, 'none')
-      || ', payment ' || coalesce(p.state, 'none')
-    from orders.orders o left join orders.reservations r using (order_id) left join \
-    orders.payments p using (order_id)
-    where case o.status
-      when 'confirmed' then r.state = 'held' and p.state = 'taken'
-      when 'rejected' then r.state = 'rejected' and p.state is null
-      when 'cancelled' then r.state = 'released' and p.state in ('failed', 'void', 'refunded')
-        or r.state = 'rejected' and p.state = 'void'
-      else false end is not true
-    limit 20";
-/// Skus that have more or less reserved than the reservations say.
-const UNBALANCED: &str = "select i.sku || ': ' || i.reserved || ' reserved, reservations say ' || \
-    coalesce(r.held, 0)
-    from orders.inventory i left join (
-      select sku, sum(quantity) held from orders.reservations, unnest(skus, quantities) as item \
-      (sku, quantity)
-      where state = 'held' group by sku) r using (sku)
-    where i.reserved <> coalesce(r.held, 0)";
+const UNSETTLED: &str = include_str!("sql/unsettled.sql");
+const UNBALANCED: &str = include_str!("sql/unbalanced.sql");
 const INVENTORY: &str = "select sku, reserved from orders.inventory where reserved <> 0";
 
 /// A reader of the consumer's tables, which connects anew after an outage.

@@ -2,11 +2,11 @@
 //! arrives.
 //!
 //! ```text
-//!                                     ┌────────────────── what each step tells ─────────────────┐
-//!                                     ▼                                                          │
-//! Shop ─ POST /orders ─▶ order-api ─▶ outbox ─▶ outflow ─▶ events.* ─▶ order-consumer: inventory, payment, order
-//!   │                                                          │                         │
-//!   └──────────── placed ──────────▶ Ledger ◀──── relayed ─── Feed     Effects ── consumed, stock, payments, orders
+//!                                     ┌──────────── what each step tells ───────────┐
+//!                                     ▼                                             │
+//! Shop ─ POST /orders ─▶ order-api ─▶ outbox ─▶ outflow ─▶ events.* ─▶ order-consumer × 3
+//!   │                                                          │                  │
+//!   └──────────── placed ──────────▶ Ledger ◀──── relayed ─── Feed     Effects: what they did
 //! ```
 //!
 //! The ledger compares what the API promised with what the stream and the consumer's tables hold;

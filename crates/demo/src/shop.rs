@@ -48,7 +48,9 @@ impl Shop {
         closing: CancellationToken,
     ) -> (Arc<Self>, JoinSet<()>) {
         let next = AtomicU64::new(0);
-        let (http, api, trouble) = (http(), api.to_owned(), Mutex::new(None));
+        let http = http();
+        let api = api.to_owned();
+        let trouble = Mutex::new(None);
         let shop = Arc::new(Self {
             http,
             api,

@@ -137,7 +137,8 @@ impl Stack {
     /// What a curious person can try in another terminal.
     pub(super) fn hints(&self) -> String {
         format!(
-            "try             psql {} -c 'select status, count(*) from orders.orders group by 1'\n                \
+            "try             psql {} -c 'select status, count(*) from orders.orders group by 1'\n\
+\x20               \
              redis-cli -p {} xrevrange {STREAM} + - count 1",
             self.postgres.url(),
             self.redis.port()

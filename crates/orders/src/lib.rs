@@ -2,9 +2,10 @@
 //! that consume them.
 //!
 //! ```text
-//!  POST /orders ─▶ request (checks) ─▶ store: order row + event, one transaction ─▶ outbox ─▶ relay ─▶ stream
-//!                                                                                                       │
-//!                 outbox ◀── saga: inbox row + effect + event, one transaction ◀── outflow_consumer ◀──┘
+//!  POST /orders ─▶ request (checks) ─▶ store: order row + event, one transaction ─▶ outbox
+//!                                                                                       │
+//!                      saga: inbox row + effect + event, ◀─ outflow_consumer ◀─ stream ◀─ relay
+//!                      one transaction ─▶ outbox
 //! ```
 
 pub mod api;

@@ -2,10 +2,12 @@
 //! changes its own tables, and tells what it did through the outbox, all in one transaction.
 //!
 //! ```text
-//!  OrderCreated ─▶ inventory ─▶ StockReserved ─▶ payment ─▶ PaymentTaken  ─▶ order: confirmed (OrderConfirmed)
-//!                      │                            └─────▶ PaymentFailed ─▶ inventory ─▶ StockReleased ─▶ order: cancelled
-//!                      └──────▶ StockRejected ─▶ order: rejected (OrderRejected)              (OrderCancelled)
-//!  OrderCancelled (by the customer, at any time) ─▶ inventory: StockReleased · payment: not taken, or PaymentRefunded
+//!  OrderCreated ─▶ inventory ─▶ StockReserved ─▶ payment ─▶ PaymentTaken ─▶ order: confirmed
+//!                     │                            └─────▶ PaymentFailed ─▶ inventory
+//!                     │                                      ─▶ StockReleased ─▶ order: cancelled
+//!                     └──────▶ StockRejected ─▶ order: rejected
+//!  OrderCancelled (by the customer, at any time) ─▶ inventory: StockReleased
+//!                                                ─▶ payment: not taken, or PaymentRefunded
 //! ```
 //!
 //! Every transition is made once: the inbox knows each event, and each update says from which state

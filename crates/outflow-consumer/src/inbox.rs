@@ -18,7 +18,8 @@ const CLEAN_INTERVAL: Duration = Duration::from_mins(1);
 const CLEAN_PATIENCE: Duration = Duration::from_secs(30);
 
 /// An inbox table:
-/// `(consumer_group text, event_id uuid, handled_at timestamptz default now(), primary key (consumer_group, event_id))`,
+/// `(consumer_group text, event_id uuid, handled_at timestamptz default now(), primary key
+/// (consumer_group, event_id))`,
 /// with a B-tree index on `(consumer_group, handled_at)` for its retention. A BRIN index reads well
 /// at first and decays: once deleted rows have made room, new ones land on old pages, every range
 /// of pages has old and new times in it, and each look reads the whole table.

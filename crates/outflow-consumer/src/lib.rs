@@ -20,7 +20,9 @@
 //!     }
 //! }
 //!
-//! async fn consume(stop: tokio_util::sync::CancellationToken) -> Result<(), Box<dyn std::error::Error>> {
+//! # use std::error::Error;
+//! # use tokio_util::sync::CancellationToken;
+//! async fn consume(stop: CancellationToken) -> Result<(), Box<dyn Error>> {
 //!     let settings = Settings::new("events.customer", "mailer", "mailer-0");
 //!     let metrics = Metrics::new(&prometheus::Registry::new(), &settings)?;
 //!     let consumer = Consumer::open(&"redis://127.0.0.1:6379".into(), settings, Mailer, metrics)?;

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Transaction};
 
 use super::args::ActArgs;
@@ -104,7 +105,7 @@ async fn done_with(
         };
         let noted = dead_letters::note(&transaction, act.name(), name, letters, filter).await;
         noted.map_err(|error| match error.code() {
-            Some(&tokio_postgres::error::SqlState::INSUFFICIENT_PRIVILEGE) => DaemonError::Failed(format!(
+            Some(&SqlState::INSUFFICIENT_PRIVILEGE) => DaemonError::Failed(format!(
                 "nothing was done: {}: the role must leave a trace: grant insert on outflow.audit \
                     to it, or run grants.sql again",
                 postgres::describe(&error)

@@ -8,13 +8,7 @@ use super::letter::Letter;
 /// What is printed of one. It may be much longer as text than it is stored: `[1e131000]`.
 const TEXT_MAX: i32 = 64 * 1024 * 1024;
 
-/// Only the server knows how long it is as text, and even it may have no room to find out.
-const TEXTS: &str = "select \
-    case when octet_length(jsonb_send(documents -> 'payload')) <= $2 then (documents -> \
-    'payload')::text end, \
-    case when octet_length(jsonb_send(documents -> 'headers')) <= $2 then (documents -> \
-    'headers')::text end \
-    from outflow.dead_letter where id = $1 and documents is not null";
+const TEXTS: &str = include_str!("sql/texts.sql");
 
 /// Adds to `letter` what can be printed.
 ///

@@ -214,12 +214,9 @@ impl Insert {
     }
 }
 
-/// Taking them here and there is one statement: of two that retry at once, one gets each letter.
-const GONE: &str = "with gone as (delete from outflow.dead_letter where outbox = $1 and id = any \
-    ($2) returning *)";
+const GONE: &str = include_str!("sql/gone.sql");
 
-const INCOMPLETE: &str = "select id, array_to_string(missing, ', ') from outflow.dead_letter \
-     where outbox = $1 and id = any ($2) and cardinality(missing) > 0 order by id";
+const INCOMPLETE: &str = include_str!("sql/incomplete.sql");
 const INCOMPLETE_TOLD: usize = 10;
 
 /// A value that was kept as text.

@@ -156,8 +156,9 @@ async fn holder(
     let rows = client.query(include_str!("sql/holder.sql"), &[&names[0], &names[1]]).await;
     let rows = rows.map_err(|error| describe(&error))?;
     Ok(rows.first().map(|row| {
-        let (pid, application, state): (i32, Option<String>, Option<String>) =
-            (row.get("pid"), row.get("application"), row.get("state"));
+        let pid: i32 = row.get("pid");
+        let application: Option<String> = row.get("application");
+        let state: Option<String> = row.get("state");
         let age = row.get::<_, Option<f64>>("seconds").map(|seconds| {
             format!(
                 ", for {seconds:.0} \

@@ -25,12 +25,7 @@ const SESSION: &str =
     "set statement_timeout = '10s'; set lock_timeout = '5s'; set idle_session_timeout = '10s'";
 /// Well below `idle_session_timeout`.
 const PING_PAUSE: Duration = Duration::from_secs(3);
-/// One statement, so that the seat is taken before the member's row can be seen: whoever sees it
-/// without its lock takes the member for dead.
-const TAKE_SEAT: &str = "with joined as (insert into outflow.member (relation, host, pid, \
-    version, mapping) \
-    select $1::oid, $2, $3, $4, $5 from outflow.outbox where relation = $1::oid returning number) \
-    select number, pg_try_advisory_lock($6, number) from joined";
+const TAKE_SEAT: &str = include_str!("sql/take_seat.sql");
 const TRY_LOCK: &str = "select pg_try_advisory_lock($1, $2)";
 const UNLOCK: &str = "select pg_advisory_unlock($1, $2)";
 const IN_FORCE: &str = "select generation from outflow.outbox where relation = $1::oid";
@@ -40,10 +35,7 @@ const ASLEEP: &str = "asleep";
 const AWAKE: &str = "awake";
 /// Of [`Waiter::sleeper`]: the rest counts what was heard.
 const ASLEEP_BIT: u64 = 1;
-const IS_HELD: &str = "select exists (select from pg_locks where locktype = 'advisory' and granted \
-    and mode = 'ExclusiveLock' and database = (select oid from pg_database where datname = \
-    current_database()) \
-    and classid = $1::integer::oid and objid = $2::integer::oid and objsubid = 2)";
+const IS_HELD: &str = include_str!("sql/is_held.sql");
 
 /// An open control session.
 pub(super) struct Control {

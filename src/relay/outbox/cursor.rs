@@ -76,7 +76,9 @@ impl Snapshot {
     /// Parses `xmin:xmax:xip,xip`.
     pub fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split(':');
-        let (_xmin, xmax, open) = (parts.next()?, parts.next()?.parse().ok()?, parts.next()?);
+        let _xmin = parts.next()?;
+        let xmax = parts.next()?.parse().ok()?;
+        let open = parts.next()?;
         let open = open
             .split(',')
             .filter(|id| !id.is_empty())

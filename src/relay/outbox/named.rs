@@ -6,11 +6,7 @@ use outflow_core::table_name::TableName;
 
 /// Names that differ in more letters are others.
 const DISTANCE_MAX: usize = 3;
-const TABLES: &str = "select n.nspname::text, c.relname::text, c.relkind::text from \
-    pg_catalog.pg_class c \
-    join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
-    where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S', 'i', 'I', 'c') \
-      and n.nspname not in ('pg_catalog', 'information_schema', 'pg_toast', 'outflow')";
+const TABLES: &str = include_str!("sql/tables.sql");
 
 /// In words, with what to do.
 pub(super) async fn missing(

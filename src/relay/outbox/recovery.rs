@@ -32,8 +32,7 @@ const BEGIN: &str = "begin isolation level read committed read write; set constr
     set local lock_timeout = '2s'; \
     set local idle_in_transaction_session_timeout = '12s'";
 const FENCE: &str = "select pg_advisory_xact_lock($1, $2)";
-const IN_FORCE: &str = "select generation, slots, mapping, unsettled::text from outflow.outbox \
-    where relation = $1::oid for update";
+const IN_FORCE: &str = include_str!("sql/in_force.sql");
 /// Whoever still holds the fence shared is frozen or cut off: its claim must not end later than
 /// this recovery.
 const TERMINATE: &str = include_str!("sql/terminate.sql");
@@ -183,7 +182,10 @@ async fn fence(
     let live = live.iter().map(|row: &Row| (row.get(0), row.get(1))).collect();
     // Before Redis is asked: it may know more than this by then, never less.
     let witness = Witness::read(client, oid).await?;
-    let (generation, slots, mapping, unsettled) = (row.get(0), row.get(1), row.get(2), row.get(3));
+    let generation = row.get(0);
+    let slots = row.get(1);
+    let mapping = row.get(2);
+    let unsettled = row.get(3);
     Ok(Some(Found { generation, slots, mapping, live, is_as_it_was, witness, unsettled }))
 }
 

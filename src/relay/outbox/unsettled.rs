@@ -98,7 +98,9 @@ pub(super) async fn settle(
     if rows.len() == 1 {
         return Ok((0, left(client, settling, rows, &reason).await?));
     }
-    let (started, mut settled, mut stay) = (Instant::now(), 0, Vec::new());
+    let started = Instant::now();
+    let mut settled = 0;
+    let mut stay = Vec::new();
     for row in rows {
         let row = std::slice::from_ref(row);
         match attempt(client, settling, row).await? {

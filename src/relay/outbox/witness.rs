@@ -45,7 +45,9 @@ impl Witness {
             client.query_typed(include_str!("sql/witness.sql"), &[(&oid, Type::OID)]).await?;
         let mut witness = Self::default();
         for row in rows {
-            let (generation, member, batch): (i64, i32, i64) = (row.get(0), row.get(1), row.get(2));
+            let generation: i64 = row.get(0);
+            let member: i32 = row.get(1);
+            let batch: i64 = row.get(2);
             if member == NOBODY {
                 witness.loss = witness.loss.max(generation);
             } else {

@@ -38,15 +38,42 @@ fn bad_bodies() -> Vec<(&'static str, String, u16, Vec<&'static str>)> {
         ("items as an object", order_with(&json!({})), 422, vec!["/items"]),
         ("101 items", order_with(&json!(vec![one.clone(); 101])), 422, vec!["/items"]),
         ("an item as a text", order_with(&json!(["a", one])), 422, vec!["/items/0"]),
-        ("an empty item", order_with(&json!([{}])), 422,
-            vec!["/items/0/sku", "/items/0/quantity", "/items/0/unit_price"]),
-        ("everything wrong at once", json!({ "customer_id": 7, "currency": "eur", "items": [{ "sku": "", "quantity": 0, "unit_price": -1 }], "x": 1 }).to_string(), 422, vec!["/x", "/customer_id", "/items/0/sku", "/items/0/quantity", "/items/0/unit_price", "/currency"]),
+        (
+            "an empty item",
+            order_with(&json!([{}])),
+            422,
+            vec!["/items/0/sku", "/items/0/quantity", "/items/0/unit_price"],
+        ),
+        (
+            "everything wrong at once",
+            json!({
+                "customer_id": 7,
+                "currency": "eur",
+                "items": [{ "sku": "", "quantity": 0, "unit_price": -1 }],
+                "x": 1,
+            })
+            .to_string(),
+            422,
+            vec![
+                "/x",
+                "/customer_id",
+                "/items/0/sku",
+                "/items/0/quantity",
+                "/items/0/unit_price",
+                "/currency",
+            ],
+        ),
         ("an empty customer", customer(json!("")), 422, vec!["/customer_id"]),
         ("a blank customer", customer(json!("  ")), 422, vec!["/customer_id"]),
         ("a long customer", customer(json!("é".repeat(101))), 422, vec!["/customer_id"]),
         ("NUL in a customer", customer(json!("a\u{0}b")), 422, vec!["/customer_id"]),
         ("a line break in a customer", customer(json!("a\nb")), 422, vec!["/customer_id"]),
-        ("half a surrogate pair", r#"{"customer_id":"\ud800","items":[]}"#.to_owned(), 422, vec!["/customer_id", "/items"]),
+        (
+            "half a surrogate pair",
+            r#"{"customer_id":"\ud800","items":[]}"#.to_owned(),
+            422,
+            vec!["/customer_id", "/items"],
+        ),
         ("a customer as null", customer(json!(null)), 422, vec!["/customer_id"]),
         ("NUL in a sku", item(json!("\u{0}"), json!(1), json!(1)), 422, vec!["/items/0/sku"]),
         ("a long sku", item(json!("s".repeat(65)), json!(1), json!(1)), 422, vec!["/items/0/sku"]),
@@ -67,15 +94,33 @@ fn bad_bodies() -> Vec<(&'static str, String, u16, Vec<&'static str>)> {
         ("a currency in small letters", currency(json!("eur")), 422, vec!["/currency"]),
         ("a currency of four letters", currency(json!("EURO")), 422, vec!["/currency"]),
         ("a currency as a number", currency(json!(978)), 422, vec!["/currency"]),
-        ("a field twice", r#"{"customer_id":"a","customer_id":"b","items":[{"sku":"a","quantity":1,"unit_price":1}]}"#.to_owned(), 422, vec!["/customer_id"]),
-        ("an unknown field with a slash",
+        (
+            "a field twice",
+            r#"{
+                "customer_id": "a",
+                "customer_id": "b",
+                "items": [{ "sku": "a", "quantity": 1, "unit_price": 1 }]
+            }"#
+            .to_owned(),
+            422,
+            vec!["/customer_id"],
+        ),
+        (
+            "an unknown field with a slash",
             json!({ "customer_id": "c",
                 "items": [{ "sku": "a", "quantity": 1, "unit_price": 1,
-                "a/b~": 1 }] }).to_string(), 422, vec!["/items/0/a~1b~0"]),
+                "a/b~": 1 }] })
+            .to_string(),
+            422,
+            vec!["/items/0/a~1b~0"],
+        ),
         ("100,000 brackets", "[".repeat(60_000), 400, vec![]),
-        ("a body too large",
+        (
+            "a body too large",
             order_with(&json!([{ "sku": "s".repeat(70_000), "quantity": 1, "unit_price": 1 }])),
-            413, vec![]),
+            413,
+            vec![],
+        ),
     ]
 }
 

@@ -1,5 +1,5 @@
-//! The operator's pages, followed: their command blocks are run as they stand, in their order, or listed with the reason why
-//! they cannot be run here.
+//! The operator's pages, followed: their command blocks are run as they stand, in their order, or
+//! listed with the reason why they cannot be run here.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -68,7 +68,8 @@ const NOT_RUN: [(&str, &str); 16] = [
     ("global:", "is a part of prometheus.yml"),
 ];
 
-/// The pages in the order in which they are followed. The end of the first one removes everything, so it comes last.
+/// The pages in the order in which they are followed. The end of the first one removes everything,
+/// so it comes last.
 fn parts() -> Vec<String> {
     let pages = [
         "install",

@@ -125,8 +125,8 @@ impl Saga {
         match self.step {
             Step::Inventory => {
                 let told = fresh.iter().map(|_| Some(("stock", "StockReserved", None))).collect();
-                let (told, reserved) = tokio::join!(biased; self.tell_all(many.transaction, fresh, told),
-                    many.reserve());
+                let telling = self.tell_all(many.transaction, fresh, told);
+                let (told, reserved) = tokio::join!(biased; telling, many.reserve());
                 told.and(reserved)
             }
             Step::Payment => self.tell_all(many.transaction, fresh, many.take().await?).await,

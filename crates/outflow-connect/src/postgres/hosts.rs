@@ -62,8 +62,9 @@ pub(super) fn number(config: &Config) -> usize {
 /// The same with one of its hosts alone; as it is if it has one, or if hosts, addresses and ports
 /// do not match, which tokio-postgres then says.
 pub(super) fn alone(config: &Config, host: usize) -> Config {
-    let (hosts, addresses, ports) =
-        (config.get_hosts(), config.get_hostaddrs(), config.get_ports());
+    let hosts = config.get_hosts();
+    let addresses = config.get_hostaddrs();
+    let ports = config.get_ports();
     let all = number(config);
     let is_whole = |count: usize| count == 0 || count == all;
     if all == 1

@@ -253,7 +253,9 @@ impl Redirection {
     /// `MOVED 3999 host:port` or `ASK 3999 host:port`, as `from` says it.
     fn parse(message: &str, from: &Endpoint) -> Option<Self> {
         let mut words = message.split_whitespace();
-        let (kind, _slot, place) = (words.next()?, words.next()?, words.next()?);
+        let kind = words.next()?;
+        let _slot = words.next()?;
+        let place = words.next()?;
         let place = Endpoint::parse(place, &from.host)?;
         match kind {
             "MOVED" => Some(Self::Moved(place)),

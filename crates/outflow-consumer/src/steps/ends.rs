@@ -1,4 +1,5 @@
-//! How an entry leaves the hands of a worker: tried again later, dead-lettered, acknowledged, or lost.
+//! How an entry leaves the hands of a worker: tried again later, dead-lettered, acknowledged, or
+//! lost.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
