@@ -1,5 +1,5 @@
-//! `make bench`: every figure of DESIGN §11, measured with private servers, the real binary, and
-//! the servers' own benchmarks beside it as ceilings.
+//! `make bench`: every figure of `docs/benchmarks.md`, measured with private servers, the real
+//! binary, and the servers' own benchmarks beside it as ceilings.
 //!
 //! What is compared is measured in turns, so that whatever else the machine does hits both.
 

@@ -24,7 +24,7 @@ pub(crate) struct Drained {
     cpu: [f64; 3],
 }
 
-/// The drain of DESIGN §11, and what it costs.
+/// The drain of `docs/benchmarks.md`, and what it costs.
 pub(crate) async fn drain(run: &mut Run) -> Outcome {
     let rows = Rows::usual(run.options.rows);
     let (mut deletes, mut by_hand, mut appends, mut ours) =

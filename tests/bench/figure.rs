@@ -1,5 +1,5 @@
-//! One measured figure: its samples, its unit, and the target of DESIGN §11 where there is one.
-//! Pure.
+//! One measured figure: its samples, its unit, and its target (`docs/benchmarks.md`) where there is
+//! one. Pure.
 
 use super::options::Group;
 

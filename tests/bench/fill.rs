@@ -17,7 +17,7 @@ pub(crate) struct Rows {
 }
 
 impl Rows {
-    /// Of 260 bytes, into one stream: as in DESIGN §11.
+    /// Of 260 bytes, into one stream: as in `docs/benchmarks.md`.
     pub(crate) fn usual(count: u64) -> Self {
         Self { count, payload: 260, streams: 1 }
     }

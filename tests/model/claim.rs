@@ -1,5 +1,5 @@
-//! Claiming (DESIGN §1 "Claim", `src/outbox/claim.rs`): the fence lock shared, the generation, the
-//! next rows.
+//! Claiming (`docs/protocol.md` §4, `src/relay/outbox/claim.rs`): the fence lock shared, the
+//! generation, the next rows.
 
 use crate::bounds::{Bounds, Claims, Mutant};
 use crate::cursor::{Look, Snapshot};

@@ -1,4 +1,5 @@
-//! The cursor and its watch list, as in `src/outbox/cursor.rs` (DESIGN §3), with small numbers.
+//! The cursor and its watch list, as in `src/relay/outbox/cursor.rs` (`docs/protocol.md` §9), with
+//! small numbers.
 
 use crate::bounds::{Bounds, Mutant};
 

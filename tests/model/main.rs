@@ -1,4 +1,4 @@
-//! The model of the protocol (DESIGN §12, item 1): exhaustively checked, and each of its parts
+//! The model of the protocol (`docs/protocol.md` §14): exhaustively checked, and each of its parts
 //! shown to be needed.
 //!
 //! States and seconds, measured at `opt-level=2` on two cores that others were using as well:

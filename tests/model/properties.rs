@@ -1,4 +1,4 @@
-//! What must hold in every state: DESIGN's promises.
+//! What must hold in every state: the invariants of `docs/protocol.md`.
 
 use stateright::Property;
 

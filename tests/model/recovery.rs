@@ -1,4 +1,4 @@
-//! Joining, recovery, another share-out (DESIGN §1 "Recovery", §2; `src/outbox/recovery.rs`,
+//! Joining, recovery, another share-out (`docs/protocol.md` §7, §8; `src/relay/outbox/recovery.rs`,
 //! `src/relay/member.rs`).
 
 use crate::bounds::{Bounds, Fault, KEYS, Mutant};

@@ -1,4 +1,4 @@
-//! The three scripts, each in one step: `src/sink/append.lua`, `raise.lua`, `forget.lua`.
+//! The three scripts, each in one step: `src/relay/sink/append.lua`, `raise.lua`, `forget.lua`.
 
 use crate::bounds::{Bounds, Mutant};
 use crate::state::{Append, Record, Redis, Reply, Row, Rows, ids};

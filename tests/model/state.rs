@@ -24,7 +24,8 @@ pub(crate) struct State {
     pub(crate) fail_over: FailOver,
 }
 
-/// The application's writer of one key: one transaction after another, as DESIGN §2 asks of it.
+/// The application's writer of one key: one transaction after another, as `docs/protocol.md` §9
+/// asks of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub(crate) struct Writer {
     pub(crate) committed: u8,
@@ -225,7 +226,7 @@ pub(crate) struct Batch {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Stage {
-    /// The claim is sent (DESIGN §1, step 1).
+    /// The claim is sent (`docs/protocol.md` §4).
     Asking,
     /// Its generation statement has run (step 3).
     Checked {

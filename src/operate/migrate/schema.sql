@@ -118,7 +118,7 @@ begin
   end if;
 end
 $witness$;
--- Version 4: rows that were appended, but that Postgres does not let go of: see src/outbox/unsettled.rs.
+-- Version 4: rows that were appended, but that Postgres does not let go of: see src/relay/outbox/unsettled.rs.
 do $unsettled$
 begin
   if not exists (
@@ -143,7 +143,7 @@ end
 $wake$;
 
 -- Version 4: the same, and the transaction has its number before any default of the insert is evaluated. So an id that the
--- column draws is drawn after the number, which the order of events rests on (src/outbox/cursor.rs). Functions with names
+-- column draws is drawn after the number, which the order of events rests on (src/relay/outbox/cursor.rs). Functions with names
 -- of their own: a trigger that calls them is known to do so. Change what they do, and they need new names.
 create or replace function outflow.number_and_wake() returns trigger language plpgsql as $wake$
 begin

@@ -1,4 +1,4 @@
--- What the relay relies on in each of its sessions, beyond src/postgres/session.sql.
+-- What the relay relies on in each of its sessions, beyond outflow-connect's session.sql.
 -- A settled batch is durable before the journal may forget it.
 set synchronous_commit = on;
 set statement_timeout = '30s';
