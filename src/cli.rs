@@ -11,6 +11,7 @@ mod migrate;
 mod output;
 mod run;
 mod status;
+mod stream;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -64,6 +65,9 @@ enum Command {
     /// Look after the events that could not be appended: list, show, retry, discard.
     #[command(subcommand)]
     Dead(dead::DeadCommand),
+    /// Work with the streams: the entries that consumers could not handle
+    #[command(subcommand)]
+    Stream(stream::StreamCommand),
     /// Show the configuration as it counts, without secrets.
     Config(config::ConfigArgs),
     /// Ask the relay that runs with this configuration how it is: exit 0 or 1.
@@ -133,6 +137,7 @@ fn needed_servers(command: &Command) -> &'static [Server] {
             &[Server::Postgres, Server::Redis]
         }
         Command::Migrate(_) | Command::Dead(_) => &[Server::Postgres],
+        Command::Stream(command) => command.needed_servers(),
         Command::Healthcheck(_)
         | Command::Config(_)
         | Command::Completions(_)
@@ -173,6 +178,7 @@ fn in_runtime(
             Command::Check(args) => return check::run(args, config).await,
             Command::Status(args) => status::run(args, config).await,
             Command::Dead(command) => dead::run(command, config).await,
+            Command::Stream(command) => stream::run(command, config).await,
             Command::Healthcheck(args) => healthcheck::run(args, config).await,
             // Done before there was a configuration.
             Command::Completions(_)

@@ -3,8 +3,10 @@
 mod blame;
 mod crashes;
 mod dead;
+mod ends;
 mod faults;
 mod hangs;
+mod inbox;
 mod large;
 mod library;
 mod lost;

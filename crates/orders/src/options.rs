@@ -9,7 +9,7 @@ use deadpool_postgres::Pool;
 use secrecy::SecretString;
 
 use outflow_connect::{postgres, secret_file};
-use outflow_consumer::Source;
+use outflow_consumer::{BadSetting, OpenError, Source};
 use outflow_service::telemetry::{self, Log, LogFormat};
 use outflow_service::terminal;
 
@@ -67,11 +67,10 @@ pub struct RedisOptions {
         required_unless_present = "redis_url_file"
     )]
     redis_url: Option<SecretString>,
-    /// A file that holds the address of Redis.
+    /// File that holds the address of Redis
     #[arg(long, env = "ORDER_CONSUMER_REDIS_URL_FILE", conflicts_with = "redis_url")]
     redis_url_file: Option<PathBuf>,
-    /// The streams to read, with commas in between; those of the step unless given. `dead` looks at
-    /// one: `events.order` unless given.
+    /// Streams to read, separated by commas. Default: those of the step.
     #[arg(
         long,
         env = "ORDER_CONSUMER_STREAM",
@@ -79,8 +78,8 @@ pub struct RedisOptions {
         value_delimiter = ','
     )]
     stream: Vec<String>,
-    /// Where entries go that cannot be handled; `<stream>.dead` unless given (on a cluster
-    /// `{<stream>}.dead`).
+    /// Stream for entries that cannot be handled. Default: `<stream>.dead`; on a cluster
+    /// `{<stream>}.dead`
     #[arg(
         long,
         env = "ORDER_CONSUMER_DEAD_LETTER_STREAM",
@@ -99,30 +98,30 @@ impl RedisOptions {
     }
 
     /// The streams with their dead letters; `otherwise` if none is named.
-    ///
-    /// # Errors
-    /// [`BadOption`] when a stream is its own dead-letter stream, or is named twice.
-    pub fn sources(&self, otherwise: &[&str]) -> Result<Vec<Source>, BadOption> {
+    pub fn sources(&self, otherwise: &[&str]) -> Vec<Source> {
         let named: Vec<&str> = self.stream.iter().map(String::as_str).collect();
         let streams = if named.is_empty() { otherwise } else { &named };
-        let url = self.url()?;
-        let mut sources: Vec<Source> = Vec::with_capacity(streams.len());
-        for stream in streams {
-            let mut source = Source::at(&url, stream);
-            if let Some(dead_letter_stream) = &self.dead_letter_stream {
-                source.dead_letter_stream.clone_from(dead_letter_stream);
-            }
-            if streams.contains(&source.dead_letter_stream.as_str()) {
-                return Err(BadOption(
-                    "--dead-letter-stream: expected another stream than --stream".to_owned(),
-                ));
-            }
-            if stream.is_empty() || sources.contains(&source) {
-                return Err(BadOption(format!("--stream: {stream:?} is empty or named twice")));
-            }
-            sources.push(source);
+        let source = |stream: &&str| match &self.dead_letter_stream {
+            Some(dead) => Source::new(*stream).dead_letters_to(dead),
+            None => Source::new(*stream),
+        };
+        streams.iter().map(source).collect()
+    }
+}
+
+/// A setting of the library, as the option of that name.
+impl From<BadSetting> for BadOption {
+    fn from(BadSetting { name, value, expected, .. }: BadSetting) -> Self {
+        Self(format!("--{} is {value}; expected {expected}", name.replace('_', "-")))
+    }
+}
+
+impl From<OpenError> for BadOption {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Setting(bad) => bad.into(),
+            other => Self(format!("--redis-url: {other}")),
         }
-        Ok(sources)
     }
 }
 

@@ -22,17 +22,15 @@ mod payment;
 
 use std::collections::BTreeMap;
 
-use deadpool_postgres::{Pool, PoolError, Transaction};
+use deadpool_postgres::{Pool, Transaction};
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 use serde_json::{Map, Value};
-use tokio_postgres::Error;
 use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
 use super::order::{Item, OrderEvent};
-use outflow_connect::postgres::{describe, describe_pool};
-use outflow_consumer::{Entry, Handled, Handler, HandlerError, Inbox};
+use outflow_consumer::{BoxError, Entry, Handled, Handler, HandlerError, Inbox};
 use outflow_producer::NewEvent;
 use outflow_producer::tokio_postgres::{Outbox, WriteError};
 
@@ -125,32 +123,24 @@ impl Saga {
     }
 
     /// The event of an entry; `None` when it is none of this step's business.
-    fn read(&self, entry: &Entry) -> Result<Option<(Uuid, OrderEvent)>, HandlerError> {
-        if !self.step.handles(&entry.kind) {
+    fn read(&self, entry: &Entry) -> Result<Option<OrderEvent>, HandlerError> {
+        if !self.step.handles(&entry.event_type) {
             return Ok(None);
         }
-        let not_uuid =
-            |_| HandlerError::Permanent(format!("event id {:?} is no UUID", entry.event_id));
-        Ok(Some((entry.event_id.parse().map_err(not_uuid)?, entry.json()?)))
+        entry.json().map(Some)
     }
 
-    async fn once(
-        &self,
-        event_id: Uuid,
-        entry: &Entry,
-        event: &OrderEvent,
-    ) -> Result<Handled, Failed> {
+    async fn once(&self, entry: &Entry, event: &OrderEvent) -> Result<Handled, HandlerError> {
         let mut client = self.pool.get().await?;
         let transaction = client.transaction().await?;
-        let first = self.inbox.first_time_prepared(&transaction, event_id).await;
-        if !first.map_err(|error| Failed::bookkeeping(&error))? {
+        if !self.inbox.first_time(&transaction, &entry.event_id).await? {
             return Ok(Handled::Duplicate);
         }
         let work = Work { transaction: &transaction, event, rules: self.rules };
         let told = match self.step {
-            Step::Inventory => work.stock(&entry.kind).await?,
-            Step::Payment => Some(work.pay(&entry.kind).await?),
-            Step::Order => Some(work.decide(&entry.kind).await?),
+            Step::Inventory => work.stock(&entry.event_type).await?,
+            Step::Payment => Some(work.pay(&entry.event_type).await?),
+            Step::Order => Some(work.decide(&entry.event_type).await?),
         };
         let Some(told) = told else {
             // The inbox knows it again from here on.
@@ -162,7 +152,7 @@ impl Saga {
                 &transaction,
                 aggregate_type,
                 &event.followed_by(event_type, reason),
-                trace_of(entry),
+                entry.trace_headers(),
             )
             .await?;
         }
@@ -176,30 +166,27 @@ impl Saga {
         aggregate_type: &str,
         event: &OrderEvent,
         headers: Map<String, Value>,
-    ) -> Result<(), Failed> {
+    ) -> Result<(), HandlerError> {
         let event_id = event.event_id;
         let event = NewEvent::new(aggregate_type, &event.aggregate_id, &event.event_type, event)
             .id(event_id)
             .headers(headers);
         let insert = transaction.prepare_cached(self.outbox.insert_sql()).await?;
-        self.outbox.prepared(insert).write(transaction, &event).await?;
-        Ok(())
+        self.outbox.prepared(insert).write(transaction, &event).await.map(drop).map_err(unwritten)
     }
 }
 
 impl Handler for Saga {
     async fn handle(&self, entry: &Entry) -> Result<Handled, HandlerError> {
         match self.read(entry)? {
-            Some((event_id, event)) => {
-                self.once(event_id, entry, &event).await.map_err(HandlerError::from)
-            }
+            Some(event) => self.once(entry, &event).await,
             None => Ok(Handled::Ignored),
         }
     }
 
-    async fn probe(&self) -> Result<(), String> {
-        let client = self.pool.get().await.map_err(|error| describe_pool(&error))?;
-        client.batch_execute("select 1").await.map_err(|error| describe(&error))
+    async fn probe(&self) -> Result<(), BoxError> {
+        self.pool.get().await?.batch_execute("select 1").await?;
+        Ok(())
     }
 
     async fn handle_many(&self, entries: &[Entry]) -> Vec<Option<Result<Handled, HandlerError>>> {
@@ -215,15 +202,6 @@ impl OrderEvent {
     }
 }
 
-/// The trace goes on in what follows.
-fn trace_of(entry: &Entry) -> Map<String, Value> {
-    let carried = entry
-        .headers
-        .iter()
-        .filter(|(name, _)| matches!(name.as_str(), "traceparent" | "tracestate"));
-    carried.map(|(name, value)| (name.clone(), value.clone())).collect()
-}
-
 /// How many of each sku, in the order of the skus.
 fn quantities(items: &[Item]) -> (Vec<&str>, Vec<i64>) {
     let mut wanted: BTreeMap<&str, i64> = BTreeMap::new();
@@ -233,52 +211,18 @@ fn quantities(items: &[Item]) -> (Vec<&str>, Vec<i64>) {
     wanted.into_iter().unzip()
 }
 
-/// Why an event was not handled.
-struct Failed(HandlerError);
-
-impl Failed {
-    /// Events cannot be handled together, for a reason that is no fault.
-    fn undone(why: &str) -> Self {
-        Self(HandlerError::Retry(why.to_owned()))
-    }
-
-    fn bookkeeping(error: &Error) -> Self {
-        Self(HandlerError::of_bookkeeping(error))
-    }
-}
-
-impl From<Failed> for HandlerError {
-    fn from(Failed(error): Failed) -> Self {
-        error
-    }
-}
-
-impl From<PoolError> for Failed {
-    fn from(error: PoolError) -> Self {
-        Self(HandlerError::Unavailable(describe_pool(&error)))
-    }
-}
-
-impl From<WriteError> for Failed {
-    fn from(error: WriteError) -> Self {
-        match error {
-            // A column that we do not know and that must not be null: no event could be written.
-            WriteError::Database { source, .. }
-                if source.code() == Some(&SqlState::NOT_NULL_VIOLATION) =>
-            {
-                Self::bookkeeping(&source)
-            }
-            WriteError::Database { source, .. } => source.into(),
-            // No event could be written.
-            WriteError::Discarded { .. } => Self(HandlerError::Unavailable(error.to_string())),
-            other => Self(HandlerError::Permanent(other.to_string())),
+/// What an error of the outbox means for the event that met it.
+fn unwritten(error: WriteError) -> HandlerError {
+    match error {
+        // A column that we do not know and that must not be null: no event could be written.
+        WriteError::Database { source, .. }
+            if source.code() == Some(&SqlState::NOT_NULL_VIOLATION) =>
+        {
+            HandlerError::bookkeeping(source)
         }
-    }
-}
-
-/// Decided by SQLSTATE: what the server could not do is not the entry's fault.
-impl From<Error> for Failed {
-    fn from(error: Error) -> Self {
-        Self(HandlerError::of_postgres(&error))
+        WriteError::Database { source, .. } => source.into(),
+        // No event could be written.
+        WriteError::Discarded { .. } => HandlerError::unavailable(error),
+        other => HandlerError::permanent(other),
     }
 }

@@ -11,7 +11,9 @@ use tokio_postgres::types::Type;
 use tokio_util::sync::CancellationToken;
 
 use super::options::BadOption;
+use super::saga::INBOX;
 use outflow_connect::postgres::{blockers, describe, describe_pool, is_refused_by_pool};
+use outflow_consumer::Inbox;
 
 const SCHEMA: &str = include_str!("schema.sql");
 /// Only who holds this lock creates tables: `create … if not exists` fails when two sessions do it
@@ -111,6 +113,8 @@ async fn apply(pool: &Pool) -> Result<(), Failure> {
     let observer = pool.get().await.ok();
     let pid = client.query_typed_one("select pg_catalog.pg_backend_pid()", &[]).await;
     let pid = pid.map_err(PoolError::from)?.get(0);
+    // Its table is the same for every group.
+    let inbox = Inbox::new(INBOX, "").expect("the name of a table");
     let work = async {
         let transaction = client.transaction().await?;
         transaction
@@ -118,6 +122,7 @@ async fn apply(pool: &Pool) -> Result<(), Failure> {
             .await?;
         transaction.batch_execute(LOCK_TIMEOUT).await?;
         transaction.batch_execute(SCHEMA).await?;
+        transaction.batch_execute(inbox.ddl()).await?;
         transaction.commit().await
     };
     let (outcome, wait) =

@@ -59,22 +59,10 @@ create table if not exists orders.payments (
   changed_at timestamptz not null default now()
 );
 
--- What was handled already: one row per event and consumer group, written in the transaction of the effect.
-create table if not exists orders.inbox (
-  consumer_group text not null,
-  event_id uuid not null,
-  handled_at timestamptz not null default now(),
-  primary key (consumer_group, event_id)
-);
-
--- For retention, of the inbox and of the idempotency keys. B-trees: a BRIN index on the inbox's times decays to reading the
--- whole table once deleted rows have made room for new ones on old pages. Here only while the tables are empty; those that
--- were filled under an earlier version get theirs without a lock that writers would wait for (retention.rs).
+-- For the retention of the keys; the inbox has its own (schema.rs). Here only while the table is empty; one that was filled
+-- under an earlier version gets its index without a lock that writers would wait for (retention.rs).
 -- Not `create index if not exists`: that one asks for the table's owner also when there is nothing to create.
 do $index$ begin
-  if to_regclass('orders.inbox_expiry') is null and not exists (select from orders.inbox) then
-    create index inbox_expiry on orders.inbox (consumer_group, handled_at);
-  end if;
   if to_regclass('orders.idempotency_expiry') is null and not exists (select from orders.idempotency) then
     create index idempotency_expiry on orders.idempotency (created_at);
   end if;

@@ -1,8 +1,8 @@
-//! Who put dead letters back or discarded them: an entry in the stream beside the dead letters.
+//! Who retried or discarded dead letters: an entry in the stream beside the dead letters.
 
 use serde_json::{Value, json};
 
-use super::{DeadFilter, DeadLetters};
+use super::dead_letters::{DeadFilter, DeadLetters};
 use outflow_connect::redis::{Args, Failure};
 use outflow_core::who::{host, os_user};
 
@@ -45,12 +45,12 @@ impl DeadLetters {
 
 /// What was asked for; nothing else.
 fn shown(filter: &DeadFilter) -> Value {
-    let DeadFilter { ids, reason, kind, key, group, since, until, limit } = filter;
+    let DeadFilter { ids, reason, event_type, key, group, since, until, limit } = filter;
     let ids = ids
         .as_ref()
         .map(|ids| ids.iter().take(IDS_MAX).map(ToString::to_string).collect::<Vec<_>>());
     let mut shown = json!({
-        "ids": ids, "reason": reason, "type": kind, "key": key, "group": group, "since": since,
+        "ids": ids, "reason": reason, "type": event_type, "key": key, "group": group, "since": since,
         "until": until,
         "limit": limit,
     });

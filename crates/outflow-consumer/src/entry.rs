@@ -5,19 +5,23 @@ use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::{EntryId, HandlerError};
+use super::error::HandlerError;
+use super::event_id::EventId;
+use super::id::EntryId;
 
 /// An event, read from a stream in Outflow's `fields` format.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Entry {
     /// The stream that it was read from.
     pub stream: String,
     /// The entry's id in the stream.
     pub id: EntryId,
-    /// What repetitions of the event are recognised by.
-    pub event_id: String,
-    /// What happened (the field `type`).
-    pub kind: String,
+    /// The event's id, by which repetitions of it are recognized: what an
+    /// [`Inbox`](super::Inbox) takes. The field `id`.
+    pub event_id: EventId,
+    /// The type of the event, such as `OrderCreated`. The field `type`.
+    pub event_type: String,
     /// The ordering key; empty when the entry has none.
     pub key: String,
     /// When the event was written to the outbox, if the entry says so.
@@ -26,13 +30,13 @@ pub struct Entry {
     pub payload: Bytes,
     /// Metadata such as `traceparent`; empty when the entry has none.
     pub headers: Map<String, Value>,
-    /// How often it was attempted, this time included: 1 at first. Counted by Redis, so that it
-    /// survives a crash.
+    /// Number of the attempt: 1 at first. Redis counts them, so that the number survives a crash.
     pub attempts: u32,
 }
 
 /// Why the fields of an entry are not an event.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Malformed {
     /// A field that every event has is not there.
     #[error("the entry has no field {0:?}")]
@@ -42,7 +46,32 @@ pub enum Malformed {
     Unreadable(&'static str, &'static str),
 }
 
+/// The payload is not what the handler expects.
+#[derive(Debug, thiserror::Error)]
+#[error("payload: {0}")]
+struct UnreadablePayload(#[source] serde_json::Error);
+
 impl Entry {
+    /// An entry with this event, without a key, for tests of a handler. Set the other fields as
+    /// you need them.
+    pub fn new(
+        event_id: impl Into<EventId>,
+        event_type: impl Into<String>,
+        payload: impl Into<Bytes>,
+    ) -> Self {
+        Self {
+            stream: String::new(),
+            id: EntryId::default(),
+            event_id: event_id.into(),
+            event_type: event_type.into(),
+            key: String::new(),
+            time: None,
+            payload: payload.into(),
+            headers: Map::new(),
+            attempts: 1,
+        }
+    }
+
     /// Reads the fields of an entry: names and values in turn. Unknown fields are left out; of a
     /// repeated one, the first counts.
     ///
@@ -78,8 +107,8 @@ impl Entry {
         Ok(Self {
             stream: stream.to_owned(),
             id,
-            event_id: required("id")?,
-            kind: required("type")?,
+            event_id: required("id")?.into(),
+            event_type: required("type")?,
             key: text("key")?.unwrap_or_default(),
             time,
             payload: find("payload").cloned().ok_or(Malformed::Missing("payload"))?,
@@ -94,13 +123,23 @@ impl Entry {
         self.headers.get("traceparent")?.as_str()?.split('-').nth(1).filter(|id| id.len() == 32)
     }
 
-    /// The payload, read as JSON.
+    /// The headers that carry the trace on (`traceparent`, `tracestate`), for an event that follows
+    /// from this one.
+    pub fn trace_headers(&self) -> Map<String, Value> {
+        ["traceparent", "tracestate"]
+            .into_iter()
+            .filter_map(|name| Some((name.to_owned(), self.headers.get(name)?.clone())))
+            .collect()
+    }
+
+    /// Reads the payload as JSON.
     ///
     /// # Errors
-    /// [`HandlerError::Permanent`]: a payload that cannot be read now never can.
+    /// [`ErrorKind::Permanent`](super::ErrorKind::Permanent), because a payload that cannot be read
+    /// now never can.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, HandlerError> {
         serde_json::from_slice(&self.payload)
-            .map_err(|error| HandlerError::Permanent(format!("payload: {error}")))
+            .map_err(|error| HandlerError::permanent(UnreadablePayload(error)))
     }
 }
 
@@ -136,7 +175,7 @@ mod tests {
         let entry =
             Entry::read("s", EntryId { ms: 1, number: 0 }, &fields, 3).expect("a whole entry");
         assert_eq!(
-            (entry.stream.as_str(), entry.event_id.as_str(), entry.kind.as_str()),
+            (entry.stream.as_str(), entry.event_id.as_str(), entry.event_type.as_str()),
             ("s", "e1", "T")
         );
         assert_eq!(
@@ -145,6 +184,9 @@ mod tests {
         );
         assert_eq!(entry.time.map(Timestamp::as_millisecond), Some(1_767_323_045_500));
         assert_eq!(entry.trace_id(), Some("4bf92f3577b34da6a3ce929d0e0e4736"));
+        let carried: Vec<String> =
+            entry.trace_headers().into_iter().map(|(name, _)| name).collect();
+        assert_eq!(carried, ["traceparent"]);
     }
 
     #[test]
@@ -163,7 +205,6 @@ mod tests {
                 Malformed::Unreadable("headers", "a JSON object"),
             ),
         ];
-        assert_eq!(rows.len(), 6);
         for (texts, expected) in rows {
             assert_eq!(
                 Entry::read("s", EntryId::default(), &fields(texts), 1).err(),

@@ -1,6 +1,6 @@
 //! One consumer's place in its group on one stream: every command that it sends to Redis.
 
-mod place;
+mod membership;
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::id::EntryId;
-use super::{Settings, Source};
+use super::settings::{Settings, Source};
 use outflow_connect::redis::{Args, Failure, Redis, Reply, Script};
 
-pub(super) use place::{Entry, Standing, Swept};
+pub(super) use membership::{Entered, GroupInfo, Swept};
 
 /// The group's member that we are, over two connections: a blocking read holds up whatever else its
 /// connection is asked.
@@ -19,20 +19,21 @@ pub(super) use place::{Entry, Standing, Swept};
 pub(super) struct Group {
     commands: Redis,
     waits: Redis,
-    pub(super) source: Source,
+    pub(super) stream: String,
+    pub(super) dead_letter_stream: String,
     /// The group's name.
     name: String,
     consumer: String,
     /// The hash of the keys that are being worked on (read.lua).
     keys: String,
     /// The hash of the group's state: who has which name (enter.lua), attempts that do not count
-    /// (attempts.lua), reads (standing.lua).
+    /// (attempts.lua), reads (group_info.lua).
     state: String,
     /// What tells this process from another one of the same name.
     token: String,
     enter: Script,
     present: Script,
-    standing: Script,
+    group_info: Script,
     sweep: Script,
     read: Script,
     attempts: Script,
@@ -112,7 +113,7 @@ pub(super) struct Reclaimed {
 
 /// What became of an entry that was to be dead-lettered.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Buried {
+pub(super) enum DeadLettered {
     /// It is in the dead-letter stream, under this id.
     As(String),
     /// The message is gone from the stream: there was nothing to move, and it is acknowledged.
@@ -127,13 +128,14 @@ const STEP: i64 = 500;
 const GIVEN_BACK: Duration = Duration::from_hours(24 * 365);
 
 impl Group {
-    pub(super) fn new(commands: Redis, waits: Redis, source: Source, settings: &Settings) -> Self {
+    pub(super) fn new(commands: Redis, waits: Redis, source: &Source, settings: &Settings) -> Self {
         let keys = source.beside(&settings.group, "keys", commands.is_cluster());
         let state = source.beside(&settings.group, "state", commands.is_cluster());
         Self {
+            stream: source.stream.clone(),
+            dead_letter_stream: source.dead_letter_stream(commands.is_cluster()),
             commands,
             waits,
-            source,
             name: settings.group.clone(),
             consumer: settings.consumer.clone(),
             keys,
@@ -141,7 +143,7 @@ impl Group {
             token: Uuid::new_v4().to_string(),
             enter: Script::new(include_str!("enter.lua")),
             present: Script::new(include_str!("present.lua")),
-            standing: Script::new(include_str!("standing.lua")),
+            group_info: Script::new(include_str!("group_info.lua")),
             sweep: Script::new(include_str!("sweep.lua")),
             read: Script::new(include_str!("read.lua")),
             attempts: Script::new(include_str!("attempts.lua")),
@@ -167,7 +169,7 @@ impl Group {
     /// Creates the group, from the beginning of the stream (`$` would skip what came before), and
     /// the stream with it. Returns whether it was missing.
     pub(super) async fn create(&self) -> Result<bool, Failure> {
-        let args = ["CREATE", &self.source.stream, &self.name, "0", "MKSTREAM"].into();
+        let args = ["CREATE", &self.stream, &self.name, "0", "MKSTREAM"].into();
         match self.commands.call("XGROUP", args).await {
             Ok(_) => Ok(true),
             Err(failure) if failure.code() == Some("BUSYGROUP") => Ok(false),
@@ -191,7 +193,7 @@ impl Group {
             .int(integer(bytes));
         let reply = self
             .commands
-            .script(&self.read, &[&self.source.stream, &self.keys, &self.state], args)
+            .script(&self.read, &[&self.stream, &self.keys, &self.state], args)
             .await?;
         found(&reply).ok_or_else(|| unexpected("the read script"))
     }
@@ -199,7 +201,7 @@ impl Group {
     /// Waits until there is an entry behind `last`, at most `block`. Hands nothing out.
     pub(super) async fn wait(&self, last: &str, block: Duration) -> Result<(), Failure> {
         let mut args = Args::from(["COUNT", "1", "BLOCK"]);
-        args.int(millis(block).max(1)).word("STREAMS").text(self.source.stream.as_str()).text(last);
+        args.int(millis(block).max(1)).word("STREAMS").text(self.stream.as_str()).text(last);
         self.waits.call_blocking("XREAD", args, block).await.map(drop)
     }
 
@@ -218,7 +220,7 @@ impl Group {
             });
         }
         let reply =
-            self.commands.script(&self.attempts, &[&self.source.stream, &self.state], args).await?;
+            self.commands.script(&self.attempts, &[&self.stream, &self.state], args).await?;
         let begun: Option<Vec<Begun>> = reply.items().iter().map(begun).collect();
         begun
             .filter(|begun| begun.len() == entries.len())
@@ -232,7 +234,7 @@ impl Group {
         for (id, key) in entries {
             args.text(id.to_string()).push(key.clone());
         }
-        let keys = [self.source.stream.as_str(), &self.keys, &self.state];
+        let keys = [self.stream.as_str(), &self.keys, &self.state];
         self.commands.script(&self.acknowledge, &keys, args).await.map(|reply| number(&reply))
     }
 
@@ -241,10 +243,8 @@ impl Group {
     pub(super) async fn heartbeat(&self) -> Result<(Vec<EntryId>, u64), Failure> {
         let mut args = self.member();
         args.int(STEP);
-        let reply = self
-            .commands
-            .script(&self.heartbeat, &[&self.source.stream, &self.state], args)
-            .await?;
+        let reply =
+            self.commands.script(&self.heartbeat, &[&self.stream, &self.state], args).await?;
         let [ours, gone] = reply.items() else { return Err(unexpected("the heartbeat script")) };
         let ours: Option<Vec<EntryId>> = ours.items().iter().map(id).collect();
         Ok((ours.ok_or_else(|| unexpected("the heartbeat script"))?, number(gone)))
@@ -255,8 +255,7 @@ impl Group {
     pub(super) async fn reclaim(&self, claim_idle: Duration) -> Result<Reclaimed, Failure> {
         let mut args = self.member();
         args.int(millis(claim_idle)).int(STEP);
-        let reply =
-            self.commands.script(&self.reclaim, &[&self.source.stream, &self.state], args).await?;
+        let reply = self.commands.script(&self.reclaim, &[&self.stream, &self.state], args).await?;
         let [taken, gone, consumers] = reply.items() else {
             return Err(unexpected("the reclaim script"));
         };
@@ -268,10 +267,8 @@ impl Group {
     pub(super) async fn give_back(&self) -> Result<i64, Failure> {
         let mut args = self.member();
         args.int(millis(GIVEN_BACK)).int(STEP);
-        let reply = self
-            .commands
-            .script(&self.give_back, &[&self.source.stream, &self.state], args)
-            .await?;
+        let reply =
+            self.commands.script(&self.give_back, &[&self.stream, &self.state], args).await?;
         reply.int().ok_or_else(|| unexpected("the give-back script"))
     }
 
@@ -280,46 +277,39 @@ impl Group {
     pub(super) async fn forget(&self, forget_idle: Duration) -> Result<Vec<String>, Failure> {
         let mut args = self.member();
         args.int(millis(forget_idle));
-        let reply =
-            self.commands.script(&self.forget, &[&self.source.stream, &self.state], args).await?;
+        let reply = self.commands.script(&self.forget, &[&self.stream, &self.state], args).await?;
         Ok(reply.items().iter().filter_map(Reply::string).collect())
     }
 
     /// How many dead letters there are, of all groups; `None` if Redis does not let us count them.
-    pub(super) async fn dead_letters(&self) -> Result<Option<i64>, Failure> {
-        match self.commands.call("XLEN", [self.source.dead_letter_stream.as_str()].into()).await {
-            Ok(reply) => Ok(reply.int()),
+    pub(super) async fn dead_letters(&self) -> Result<Option<u64>, Failure> {
+        match self.commands.call("XLEN", [self.dead_letter_stream.as_str()].into()).await {
+            Ok(reply) => Ok(reply.int().and_then(|count| u64::try_from(count).ok())),
             Err(Failure::Refused(_)) => Ok(None),
             Err(failure) => Err(failure),
         }
     }
 
     /// Moves an entry to the dead-letter stream and acknowledges it, in one step.
-    pub(super) async fn bury(
+    pub(super) async fn dead_letter(
         &self,
         id: EntryId,
         key: &Bytes,
         about: &[(&'static str, String)],
-    ) -> Result<Buried, Failure> {
+    ) -> Result<DeadLettered, Failure> {
         let mut args = self.member();
         args.text(id.to_string()).push(key.clone());
         for (name, value) in about {
             args.word(name).text(value.as_str());
         }
-        let keys =
-            [self.source.stream.as_str(), &self.source.dead_letter_stream, &self.keys, &self.state];
+        let keys = [self.stream.as_str(), &self.dead_letter_stream, &self.keys, &self.state];
         let reply = self.commands.script(&self.dead_letter, &keys, args).await?;
         match (&reply, reply.string()) {
-            (Reply::Nil, _) => Ok(Buried::NotOurs),
-            (_, Some(id)) if id.is_empty() => Ok(Buried::Gone),
-            (_, Some(id)) => Ok(Buried::As(id)),
+            (Reply::Nil, _) => Ok(DeadLettered::NotOurs),
+            (_, Some(id)) if id.is_empty() => Ok(DeadLettered::Gone),
+            (_, Some(id)) => Ok(DeadLettered::As(id)),
             (_, None) => Err(unexpected("the dead-letter script")),
         }
-    }
-
-    /// Closes the connection for commands. The one that waits is dropped: QUIT would wait with it.
-    pub(super) async fn close(&self) {
-        self.commands.clone().close().await;
     }
 
     /// What every script is told first.

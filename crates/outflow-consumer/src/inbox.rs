@@ -1,176 +1,157 @@
-//! Effects once: a table of the events that were handled, written in the transaction of the effect.
+//! Effects once: a table of the events that a group has handled, written in the transaction of the
+//! effect.
+
+mod cleaning;
 
 use std::collections::HashSet;
-use std::time::Duration;
 
-use deadpool_postgres::Pool;
-use tokio_postgres::GenericClient;
-use tokio_postgres::types::Type;
-use tokio_util::sync::CancellationToken;
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Client, Transaction};
 use uuid::Uuid;
 
-use outflow_connect::postgres::{describe, describe_pool};
-use outflow_core::table_name::{BadTableName, TableName};
+use super::event_id::EventId;
+use outflow_connect::postgres::describe;
+use outflow_core::table_name::{BadTableName, TableName, quote_identifier, quote_literal};
 
-/// Rows that are deleted in one statement: short enough to be in nobody's way.
-const CLEAN_BATCH: i64 = 5_000;
-const CLEAN_INTERVAL: Duration = Duration::from_mins(1);
-const CLEAN_PATIENCE: Duration = Duration::from_secs(30);
+const DDL: &str = include_str!("inbox/ddl.sql");
+const INSERT: &str = include_str!("inbox/insert.sql");
+const INSERT_MANY: &str = include_str!("inbox/insert_many.sql");
+const CLEAN: &str = include_str!("inbox/clean.sql");
+/// Only the session with this lock creates an inbox: `create … if not exists` fails if two sessions
+/// do it at once. Any number that never changes will do.
+const LOCK: &str = "select pg_catalog.pg_advisory_xact_lock(482931776)";
 
-/// An inbox table:
-/// `(consumer_group text, event_id uuid, handled_at timestamptz default now(), primary key
-/// (consumer_group, event_id))`,
-/// with a B-tree index on `(consumer_group, handled_at)` for its retention. A BRIN index reads well
-/// at first and decays: once deleted rows have made room, new ones land on old pages, every range
-/// of pages has old and new times in it, and each look reads the whole table.
+/// A table of the events that consumer groups have handled. [`Inbox::ddl`] is its definition.
 ///
-/// Its rows must be kept for as long as an event can come back: the retention of the stream, and of
-/// whatever may be replayed into it. They are deleted by batch ([`Inbox::keep_clean`]), not by
-/// dropping partitions: a table partitioned by time can have no unique index without the time in
-/// it, and so would take an event a second time in the next partition.
+/// Its rows must be kept for as long as an event can come back: the retention of the stream, and
+/// that of whatever may be put back into it. Old rows are deleted in batches
+/// ([`Inbox::keep_clean`]), not by dropping partitions. A table that is partitioned by time cannot
+/// have a unique index without the time in it, and would take an event a second time in the next
+/// partition.
 #[derive(Debug, Clone)]
 pub struct Inbox {
+    ddl: String,
     insert: String,
     insert_many: String,
     clean: String,
     group: String,
 }
 
+/// A statement of an inbox failed. The transaction can only be rolled back.
+///
+/// A [`HandlerError`](super::HandlerError) made of it never blames the entry: the statement writes
+/// nothing of the entry but its id.
+#[derive(Debug, thiserror::Error)]
+#[error("the inbox: {}", describe(.0))]
+pub struct InboxError(#[source] tokio_postgres::Error);
+
+impl InboxError {
+    /// What Postgres, or the connection to it, said.
+    pub fn postgres(&self) -> &tokio_postgres::Error {
+        &self.0
+    }
+}
+
 impl Inbox {
-    /// The inbox of a consumer group. Each group handles each event once.
+    /// The inbox of a consumer group in a table such as `public.inbox`. Several groups may share a
+    /// table: each handles each event once.
     ///
     /// # Errors
-    /// [`BadTableName`] when `table` is no table's name.
-    pub fn new(table: &str, group: &str) -> Result<Self, BadTableName> {
-        let table = table.parse::<TableName>()?.quoted();
-        let insert = format!(
-            "insert into {table} (consumer_group, event_id) values ($1, $2) on conflict do nothing"
-        );
-        // In the order of the ids: two transactions with some of the same ones wait for each other,
-        // and do not deadlock.
-        let insert_many = format!(
-            "insert into {table} (consumer_group, event_id) select $1, event_id from unnest($2) \
-                as given (event_id) \
-             order by event_id on conflict do nothing returning event_id"
-        );
-        // By primary key, not by ctid: a table that is partitioned (by hash of the event id, say)
-        // has the same ctid more than once.
-        let clean = format!(
-            "delete from {table} where (consumer_group, event_id) in (select consumer_group, \
-                event_id from {table} \
-             where handled_at < now() - make_interval(secs => $2) and consumer_group = $1 limit $3)"
-        );
-        Ok(Self { insert, insert_many, clean, group: group.to_owned() })
+    /// [`BadTableName`] when `table` is not a table's name.
+    pub fn new(table: &str, group: impl Into<String>) -> Result<Self, BadTableName> {
+        let name = table.parse::<TableName>()?;
+        let quoted = name.quoted();
+        let index = quote_identifier(&format!("{}_expiry", name.table()));
+        let literal = quote_literal(&quoted);
+        let with_table = |sql: &str| {
+            sql.replace("{table}", &quoted)
+                .replace("{index}", &index)
+                .replace("{literal}", &literal)
+        };
+        Ok(Self {
+            ddl: with_table(DDL),
+            insert: with_table(INSERT),
+            insert_many: with_table(INSERT_MANY),
+            clean: with_table(CLEAN),
+            group: group.into(),
+        })
     }
 
-    /// Notes the event as handled, and says whether it was not before. Call it first in the
-    /// transaction of the effect; on `false`, make no effect. Another transaction that handles the
-    /// same event at the same time is waited for.
+    /// The statement that creates the table with its index if the table does not exist, for your
+    /// own migrations. It does not create the schema.
+    pub fn ddl(&self) -> &str {
+        &self.ddl
+    }
+
+    /// Creates the table with its index if the table does not exist, in one transaction. Several
+    /// sessions may do so at once. Needs the right to create in the schema only if it creates.
     ///
     /// # Errors
-    /// When Postgres refuses or cannot be reached.
-    pub async fn first_time<C: GenericClient + Sync>(
+    /// [`InboxError`] if Postgres refuses or cannot be reached.
+    pub async fn migrate(&self, client: &Client) -> Result<(), InboxError> {
+        // One message is one transaction.
+        let all = format!("begin;\n{LOCK};\n{}\ncommit", self.ddl);
+        let migrated = client.batch_execute(&all).await;
+        if migrated.is_err() {
+            // Fails if the connection is gone, and the transaction with it.
+            let _ = client.batch_execute("rollback").await;
+        }
+        migrated.map_err(InboxError)
+    }
+
+    /// Notes the event as handled, and returns whether it was not before. Call it first in the
+    /// transaction of the effect; on `false`, make no effect. If another transaction is handling
+    /// the same event, this waits for its end.
+    ///
+    /// One round trip; nothing is prepared, so that it works through a transaction pooler too.
+    ///
+    /// # Errors
+    /// [`InboxError`] if Postgres refuses or cannot be reached.
+    pub async fn first_time(
         &self,
-        transaction: &C,
-        event_id: Uuid,
-    ) -> Result<bool, tokio_postgres::Error> {
-        let rows = transaction
-            .execute_typed(&self.insert, &[(&self.group, Type::TEXT), (&event_id, Type::UUID)])
-            .await?;
+        transaction: &Transaction<'_>,
+        event_id: &EventId,
+    ) -> Result<bool, InboxError> {
+        let event_id = event_id.as_uuid();
+        let args: [(&(dyn ToSql + Sync), Type); 2] =
+            [(&self.group, Type::TEXT), (&event_id, Type::UUID)];
+        let rows = transaction.execute_typed(&self.insert, &args).await.map_err(InboxError)?;
         Ok(rows == 1)
-    }
-
-    /// As [`Inbox::first_time`], with a statement that is prepared once a connection: faster, and
-    /// not for transaction poolers that do not support that.
-    ///
-    /// # Errors
-    /// When Postgres refuses or cannot be reached.
-    pub async fn first_time_prepared(
-        &self,
-        transaction: &deadpool_postgres::Transaction<'_>,
-        event_id: Uuid,
-    ) -> Result<bool, tokio_postgres::Error> {
-        let insert = transaction.prepare_cached(&self.insert).await?;
-        Ok(transaction.execute(&insert, &[&self.group, &event_id]).await? == 1)
     }
 
     /// As [`Inbox::first_time`] for several events in one statement, for a
     /// [`handle_many`](super::Handler::handle_many) that makes their effects in one transaction.
-    /// Returns those that were not handled before; one that is given twice is in it once.
+    /// Returns, for each event in order, whether it was not handled before. Of an event that is
+    /// given twice, the first one counts.
     ///
     /// # Errors
-    /// When Postgres refuses or cannot be reached.
-    pub async fn first_times<C: GenericClient + Sync>(
+    /// [`InboxError`] if Postgres refuses or cannot be reached.
+    pub async fn first_times(
         &self,
-        transaction: &C,
-        event_ids: &[Uuid],
-    ) -> Result<HashSet<Uuid>, tokio_postgres::Error> {
-        let args: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 2] =
+        transaction: &Transaction<'_>,
+        event_ids: &[&EventId],
+    ) -> Result<Vec<bool>, InboxError> {
+        let event_ids: Vec<Uuid> = event_ids.iter().map(|id| id.as_uuid()).collect();
+        let args: [(&(dyn ToSql + Sync), Type); 2] =
             [(&self.group, Type::TEXT), (&event_ids, Type::UUID_ARRAY)];
-        let rows = transaction.query_typed(&self.insert_many, &args).await?;
-        rows.iter().map(|row| row.try_get(0)).collect()
+        let rows = transaction.query_typed(&self.insert_many, &args).await.map_err(InboxError)?;
+        let fresh = rows.iter().map(|row| row.try_get(0)).collect::<Result<HashSet<Uuid>, _>>();
+        let mut fresh = fresh.map_err(InboxError)?;
+        Ok(event_ids.iter().map(|id| fresh.remove(id)).collect())
     }
+}
 
-    /// Deletes at most `batch` rows of this group that are older than `keep`. Returns how many;
-    /// fewer than `batch` says that these were the last.
-    ///
-    /// # Errors
-    /// When Postgres refuses or cannot be reached.
-    pub async fn clean<C: GenericClient + Sync>(
-        &self,
-        client: &C,
-        keep: Duration,
-        batch: i64,
-    ) -> Result<u64, tokio_postgres::Error> {
-        let values = (keep.as_secs_f64(), batch);
-        let args: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 3] =
-            [(&self.group, Type::TEXT), (&values.0, Type::FLOAT8), (&values.1, Type::INT8)];
-        client.execute_typed(&self.clean, &args).await
-    }
+#[cfg(test)]
+mod tests {
+    use super::Inbox;
 
-    /// Looks once a minute for rows that are older than `keep` and deletes them, a batch at a time,
-    /// until `stop` is cancelled. Several consumers may do so at once. A failure is logged, and
-    /// tried again with the next look.
-    pub async fn keep_clean(&self, pool: &Pool, keep: Duration, stop: &CancellationToken) {
-        while tokio::time::timeout(CLEAN_INTERVAL, stop.cancelled()).await.is_err() {
-            let cleaned = tokio::select! {
-                cleaned = self.clean_all(pool, keep, stop) => cleaned,
-                () = stop.cancelled() => return,
-            };
-            match cleaned {
-                Ok(0) => {}
-                Ok(rows) => {
-                    tracing::info!(rows, group = self.group, "deleted old rows of the inbox");
-                }
-                Err(cause) => {
-                    tracing::warn!(%cause, group = self.group, "old rows of the inbox are not \
-                        deleted yet");
-                }
-            }
+    #[test]
+    fn names_are_quoted_in_every_statement() {
+        let inbox = Inbox::new("app.\"in box\"", "group").expect("a name");
+        for statement in [&inbox.ddl, &inbox.insert, &inbox.insert_many, &inbox.clean] {
+            assert!(statement.contains("\"app\".\"in box\""), "{statement}");
+            assert!(!statement.contains('{'), "{statement}");
         }
-    }
-
-    async fn clean_all(
-        &self,
-        pool: &Pool,
-        keep: Duration,
-        stop: &CancellationToken,
-    ) -> Result<u64, String> {
-        let mut total = 0;
-        while !stop.is_cancelled() {
-            // One for each batch: whoever else needs a connection comes in between.
-            let client = pool.get().await.map_err(|error| describe_pool(&error))?;
-            let cleaning =
-                tokio::time::timeout(CLEAN_PATIENCE, self.clean(&**client, keep, CLEAN_BATCH));
-            let rows = match cleaning.await {
-                Ok(rows) => rows.map_err(|error| describe(&error))?,
-                Err(_elapsed) => return Err(format!("no answer within {CLEAN_PATIENCE:?}")),
-            };
-            total += rows;
-            if rows < CLEAN_BATCH.unsigned_abs() {
-                break;
-            }
-        }
-        Ok(total)
+        assert!(inbox.ddl().contains("\"in box_expiry\""), "{}", inbox.ddl());
     }
 }

@@ -1,12 +1,14 @@
-//! A consumer's metrics: each series declared once, with its help text and unit, labelled with its
-//! group and stream.
+//! A consumer's metrics in Prometheus' format: each series declared once, with its help text and
+//! unit, labeled with its group and stream.
 
 use prometheus::{
     Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry,
 };
 
-use super::{Handled, Settings};
+use super::handler::Handled;
+use super::observer::{FailureReason, GroupState, Observation, Observer};
+use super::settings::Settings;
 
 /// Seconds of one attempt.
 const HANDLING_BUCKETS: [f64; 12] =
@@ -14,59 +16,78 @@ const HANDLING_BUCKETS: [f64; 12] =
 /// Seconds from the outbox to the effect; hours after an outage.
 const AGE_BUCKETS: [f64; 13] =
     [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 300.0, 3600.0];
-/// The values of the label `reason` of `failed`, one a kind of error.
-const REASONS: [&str; 6] = ["retry", "permanent", "conflict", "unavailable", "panic", "timeout"];
-
 /// The series of one consumer. Cloning shares them.
 #[derive(Debug, Clone)]
 pub struct Metrics {
-    pub(super) streams: Vec<StreamMetrics>,
+    streams: Vec<StreamMetrics>,
 }
 
 /// The series of one of its streams.
 #[derive(Debug, Clone)]
-pub(super) struct StreamMetrics {
+struct StreamMetrics {
     handled: IntCounter,
     duplicates: IntCounter,
     ignored: IntCounter,
     failed: IntCounterVec,
     stream: String,
-    pub(super) retried: IntCounter,
-    pub(super) dead_lettered: IntCounter,
-    pub(super) reclaimed: IntCounter,
+    retried: IntCounter,
+    dead_lettered: IntCounter,
+    reclaimed: IntCounter,
     /// Trimmed or deleted before the group had read them.
-    pub(super) lost_unread: IntCounter,
+    lost_unread: IntCounter,
     /// Trimmed or deleted while they were pending.
-    pub(super) lost_pending: IntCounter,
-    pub(super) handling_seconds: Histogram,
-    pub(super) event_age_seconds: Histogram,
-    pub(super) pending: IntGauge,
-    pub(super) oldest_pending_age_seconds: Gauge,
-    pub(super) lag: IntGauge,
-    pub(super) lag_known: IntGauge,
+    lost_pending: IntCounter,
+    handling_seconds: Histogram,
+    event_age_seconds: Histogram,
+    pending: IntGauge,
+    oldest_pending_age_seconds: Gauge,
+    lag: IntGauge,
+    lag_known: IntGauge,
     dead_letters: Gauge,
 }
 
-impl StreamMetrics {
-    /// Counts an entry that is done with.
-    pub(super) fn done(&self, handled: Handled) {
-        match handled {
-            Handled::Done => self.handled.inc(),
-            Handled::Duplicate => self.duplicates.inc(),
-            Handled::Ignored => self.ignored.inc(),
+/// Written by a consumer that is given it: [`Consumer::observer`](super::Consumer::observer).
+impl Observer for Metrics {
+    fn observe(&self, stream: &str, observation: &Observation) {
+        // A few, so that looking at each is faster than a map.
+        if let Some(metrics) = self.streams.iter().find(|metrics| metrics.stream == stream) {
+            metrics.observe(observation);
         }
     }
+}
 
-    /// How many dead letters there are; `None`: not known.
-    pub(super) fn dead_letters(&self, letters: Option<i64>) {
-        #[expect(clippy::cast_precision_loss, reason = "no stream is that long")]
-        self.dead_letters.set(letters.map_or(f64::NAN, |letters| letters as f64));
+impl StreamMetrics {
+    fn observe(&self, observation: &Observation) {
+        match *observation {
+            Observation::Handled(Handled::Done) => self.handled.inc(),
+            Observation::Handled(Handled::Duplicate) => self.duplicates.inc(),
+            Observation::Handled(Handled::Ignored) => self.ignored.inc(),
+            Observation::Failed(reason) => {
+                self.failed.with_label_values(&[self.stream.as_str(), reason.as_str()]).inc();
+            }
+            Observation::Retried => self.retried.inc(),
+            Observation::DeadLettered => self.dead_lettered.inc(),
+            Observation::Reclaimed(count) => self.reclaimed.inc_by(count),
+            Observation::LostUnread(count) => self.lost_unread.inc_by(count),
+            Observation::LostPending(count) => self.lost_pending.inc_by(count),
+            Observation::Attempt(took) => self.handling_seconds.observe(took.as_secs_f64()),
+            Observation::EventAge(age) => self.event_age_seconds.observe(age.as_secs_f64()),
+            Observation::Group(GroupState { pending, oldest_pending_age, lag }) => {
+                self.pending.set(number(pending));
+                self.oldest_pending_age_seconds.set(oldest_pending_age.as_secs_f64());
+                self.lag.set(number(lag.unwrap_or_default()));
+                self.lag_known.set(i64::from(lag.is_some()));
+            }
+            #[expect(clippy::cast_precision_loss, reason = "no stream is that long")]
+            Observation::DeadLetters(letters) => {
+                self.dead_letters.set(letters.map_or(f64::NAN, |letters| letters as f64));
+            }
+        }
     }
+}
 
-    /// Counts an attempt without an effect.
-    pub(super) fn failed(&self, reason: &str) {
-        self.failed.with_label_values(&[self.stream.as_str(), reason]).inc();
-    }
+fn number(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 /// Makes and registers series that share a label.
@@ -164,8 +185,8 @@ impl Metrics {
         let letters = GaugeVec::new(letters, &["stream"])?;
         registry.register(Box::new(letters.clone()))?;
         let of = |stream: &str| {
-            for reason in REASONS {
-                failed.with_label_values(&[stream, reason]);
+            for reason in FailureReason::ALL {
+                failed.with_label_values(&[stream, reason.as_str()]);
             }
             StreamMetrics {
                 handled: handled.with_label_values(&[stream]),

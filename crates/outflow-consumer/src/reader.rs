@@ -9,12 +9,14 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
 
-use super::group::{Entry, Found, Held, More};
+use super::backoff::{Backoff, Interrupted, is_displaced, is_group_gone};
+use super::context::{Context, Position, Stream};
+use super::group::{Entered, Found, Held, More};
+use super::handler::Handler;
 use super::health::Part;
-use super::patience::{Interrupted, Pauses, is_displaced, is_group_gone};
-use super::room::{Place, Room};
-use super::share::{Position, Share, Stream};
-use super::{Handler, Settings};
+use super::memory::{Memory, Reservation};
+use super::observer::Observation;
+use super::settings::Settings;
 use outflow_connect::redis::Failure;
 
 /// How long one wait for new entries lasts. Longer saves nothing, and a connection that died
@@ -40,14 +42,14 @@ pub(super) struct Arrived {
     pub(super) stream: usize,
     pub(super) held: Held,
     pub(super) from: Position,
-    pub(super) room: Place,
+    pub(super) memory: Reservation,
 }
 
 /// The reader of one stream.
 pub(super) struct Reader<H> {
-    pub(super) share: Arc<Share<H>>,
+    pub(super) context: Arc<Context<H>>,
     pub(super) stream: usize,
-    pub(super) room: Arc<Room>,
+    pub(super) memory: Arc<Memory>,
     pub(super) arrived: mpsc::Sender<Arrived>,
 }
 
@@ -55,30 +57,31 @@ impl<H: Handler> Reader<H> {
     /// Reads until a stop is asked for. Nothing is lost by breaking it off anywhere: what Redis
     /// gave out is on our pending list, and what we were not told of, the next read tells.
     pub(super) async fn run(self) {
-        let share = Arc::clone(&self.share);
+        let context = Arc::clone(&self.context);
         tokio::select! {
             () = self.read_on() => {}
-            () = share.stop.cancelled() => {}
+            () = context.lifecycle.stop.cancelled() => {}
         }
     }
 
     fn stream(&self) -> &Stream {
-        &self.share.streams[self.stream]
+        &self.context.streams[self.stream]
     }
 
     async fn read_on(&self) {
-        let mut pauses = Pauses::for_outage();
+        let mut pauses = Backoff::for_outage();
         let mut wait = None;
         loop {
             match self.step(&mut wait).await {
-                Ok(()) => pauses = Pauses::for_outage(),
+                Ok(()) => pauses = Backoff::for_outage(),
                 Err(failure) if is_group_gone(&failure) => self.stream().lose_group(),
-                Err(failure) if is_displaced(&failure) => self.share.displaced(self.stream),
+                Err(failure) if is_displaced(&failure) => self.context.displaced(self.stream),
                 Err(failure) => {
                     // Nobody else's suspects wait for what cannot be read.
-                    self.share.settle(self.stream);
-                    self.share.health.down(Part::Reader(self.stream), &failure.to_string());
-                    if pauses.pause(&self.share.stop).await == Err(Interrupted::Stopped) {
+                    self.context.settle(self.stream);
+                    self.context.lifecycle.failed(Part::Reader(self.stream), &failure);
+                    if pauses.pause(&self.context.lifecycle.stop).await == Err(Interrupted::Stopped)
+                    {
                         return;
                     }
                 }
@@ -92,18 +95,18 @@ impl<H: Handler> Reader<H> {
         &'a self,
         wait: &mut Option<BoxFuture<'a, Result<(), Failure>>>,
     ) -> Result<(), Failure> {
-        let (stream, settings) = (self.stream(), &self.share.settings);
-        let mut claim = if let Some(claim) = self.room.try_claim(settings.batch) {
+        let (stream, settings) = (self.stream(), &self.context.settings);
+        let mut claim = if let Some(claim) = self.memory.try_claim(settings.batch) {
             claim
         } else {
-            self.share.settle(self.stream);
-            let Some(claim) = self.room.claim(settings.batch).await else { return Ok(()) };
+            self.context.settle(self.stream);
+            let Some(claim) = self.memory.claim(settings.batch).await else { return Ok(()) };
             claim
         };
         stream.group.ready(CONNECT_PATIENCE).await?;
         if !stream.entered.load(Ordering::SeqCst) && !self.enter().await? {
             drop(claim);
-            self.share.settle(self.stream);
+            self.context.settle(self.stream);
             tokio::time::sleep(NAME_PAUSE).await;
             return Ok(());
         }
@@ -117,23 +120,24 @@ impl<H: Handler> Reader<H> {
             .read(claim.entries(), claim.bytes(), from.cursor, settings.pending_max)
             .await?;
         let Found { entries, gone, more, is_resuming } = read;
-        self.share.health.up(Part::Reader(self.stream));
+        self.context.lifecycle.works(Part::Reader(self.stream));
         if !gone.is_empty() {
             self.pass_over(gone, from).await?;
         }
         for held in entries {
-            if !stream.take_in_hand(from, held.id) {
+            if !stream.hold(from, held.id) {
                 continue;
             }
-            let room = claim.place(held.fields.as_ref().map(|_| held.bytes));
-            if self.arrived.send(Arrived { stream: self.stream, held, from, room }).await.is_err() {
+            let memory = claim.reserve(held.fields.as_ref().map(|_| held.bytes));
+            if self.arrived.send(Arrived { stream: self.stream, held, from, memory }).await.is_err()
+            {
                 return Ok(());
             }
         }
         drop(turn);
         drop(claim);
         if !is_resuming {
-            self.share.settle(self.stream);
+            self.context.settle(self.stream);
         }
         match more {
             More::Now => Ok(()),
@@ -161,7 +165,7 @@ impl<H: Handler> Reader<H> {
                             Ok(()) => Ok(()),
                         }
                     }
-                    () = stream.nudge.notified() => Ok(()),
+                    () = stream.wake.notified() => Ok(()),
                 }
             }
         }
@@ -170,30 +174,30 @@ impl<H: Handler> Reader<H> {
     async fn wait_for(&self, pause: impl Future<Output = ()>) -> Result<(), Failure> {
         tokio::select! {
             () = pause => Ok(()),
-            () = self.stream().nudge.notified() => Ok(()),
+            () = self.stream().wake.notified() => Ok(()),
         }
     }
 
     /// Makes sure that nobody else has our name. Returns whether it is ours.
     async fn enter(&self) -> Result<bool, Failure> {
-        let (stream, settings) = (self.stream(), &self.share.settings);
+        let (stream, settings) = (self.stream(), &self.context.settings);
         let (asked, mut is_waiting) = (Instant::now(), false);
         loop {
             match stream.group.enter(is_waiting, asked.elapsed() >= ENTER_PATIENCE).await? {
-                Entry::Entered => {
+                Entered::Ours => {
                     stream.entered.store(true, Ordering::SeqCst);
-                    self.share.health.up(Part::Name(self.stream));
+                    self.context.lifecycle.health.up(Part::Name(self.stream));
                     return Ok(true);
                 }
-                Entry::Challenged => is_waiting = true,
-                Entry::Answered => {
+                Entered::Challenged => is_waiting = true,
+                Entered::Answered => {
                     let Settings { group, consumer, .. } = settings;
                     let cause = format!(
                         "another process is consumer {consumer:?} of group {group:?}, and at \
                             work: give each process a name \
                          of its own; standing by until it stops"
                     );
-                    self.share.health.down(Part::Name(self.stream), &cause);
+                    self.context.lifecycle.health.down(Part::Name(self.stream), &cause);
                     return Ok(false);
                 }
             }
@@ -204,32 +208,36 @@ impl<H: Handler> Reader<H> {
     async fn create(&self) -> Result<(), Failure> {
         let stream = self.stream();
         if stream.group.create().await? {
-            let (name, group) = (self.share.name(self.stream), &self.share.settings.group);
+            let (name, group) = (self.context.name(self.stream), &self.context.settings.group);
             tracing::warn!(stream = name, %group, "the group did not exist: created, from the \
                 stream's beginning");
-            stream.group.standing(true).await?;
+            stream.group.group_info(true).await?;
         }
         stream.group_gone.store(false, Ordering::SeqCst);
         Ok(())
     }
 
     /// Acknowledges entries whose messages were deleted or trimmed.
-    async fn pass_over(&self, gone: Vec<super::EntryId>, from: Position) -> Result<(), Failure> {
+    async fn pass_over(
+        &self,
+        gone: Vec<super::id::EntryId>,
+        from: Position,
+    ) -> Result<(), Failure> {
         let stream = self.stream();
-        let (name, count) = (self.share.name(self.stream), gone.len());
+        let (name, count) = (self.context.name(self.stream), gone.len());
         if let Some(first) = gone.first() {
             tracing::warn!(stream = name, count, %first, "pending, but gone from the stream \
                 (deleted or trimmed): acknowledged");
         }
         for id in &gone {
-            stream.take_in_hand(from, *id);
+            stream.hold(from, *id);
         }
         // Their keys went with them: sweep.lua tidies up.
         let ids: Vec<_> = gone.iter().map(|id| (*id, Bytes::new())).collect();
         let acknowledged = stream.group.acknowledge(&ids).await;
-        stream.let_go(gone);
+        stream.release(gone);
         // A sign of life of ours may have dropped, and counted, some of them meanwhile.
-        stream.metrics.lost_pending.inc_by(acknowledged?);
+        self.context.observe(self.stream, &Observation::LostPending(acknowledged?));
         Ok(())
     }
 }

@@ -6,18 +6,18 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-
-use super::calls::Job;
+use super::attempt::NO_OUTCOME;
+use super::backoff::{Backoff, until_answered};
+use super::batching::Job;
 use super::group::{Begun, Held};
-use super::handler::Consequence;
+use super::handler::Handler;
 use super::health::Part;
-use super::id::EntryId;
-use super::patience::{Interrupted, Pauses, until_answered};
+use super::observer::Observation;
+use super::outcome::Consequence;
 use super::runner::Runner;
 use super::settings::RETRY_DELAY_MAX;
-use super::work::NO_OUTCOME;
-use super::{Handler, Settings};
+use super::settings::Settings;
+use super::step::{Next, Step};
 
 /// The pause after a conflict: what was in the way has waited for its turn too. It grows while the
 /// same is in the way.
@@ -26,36 +26,10 @@ const CONFLICT_PAUSE_MAX: Duration = Duration::from_secs(5);
 /// From so many conflicts on, each doubling is told.
 const CONFLICTS_TOLD: u32 = 8;
 
-/// What a task brings back; a number is a stream's.
-#[derive(Debug)]
-pub(super) enum Step {
-    /// Attempts are counted: of each call's entries, in their order.
-    Begun(usize, Vec<Vec<Job>>, Result<Vec<Begun>, Interrupted>),
-    /// A call of the handler has ended. `None`: it left the entry undone.
-    Attempted(usize, Vec<(Job, Option<Consequence>)>),
-    /// It is noted which attempts count, and when the next ones come.
-    Noted(Vec<Job>, Next, Result<(), Interrupted>),
-    /// An entry is in the dead letters.
-    Buried(Job, Result<(), Interrupted>),
-    /// Entries are acknowledged.
-    Acknowledged(usize, Vec<(EntryId, Bytes)>, Result<(), Interrupted>),
-}
-
-/// When an entry is attempted again.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Next {
-    /// At once.
-    First,
-    /// Once the others that are ready have had their turn.
-    Last,
-    /// After a pause of its own.
-    After(Duration),
-}
-
 impl<H: Handler> Runner<H> {
     /// Whether another call can be made.
     pub(super) fn has_free_worker(&self) -> bool {
-        self.busy < self.share.settings.workers.max(1)
+        self.busy < self.context.settings.workers.max(1)
     }
 
     /// Gives free workers what there is, and starts the scripts that have something to do. A call
@@ -71,27 +45,28 @@ impl<H: Handler> Runner<H> {
             self.busy += 1;
             self.call(job.lane.stream(), vec![job]);
         }
-        let (share, most) = (Arc::clone(&self.share), self.share.settings.handle_batch.max(1));
+        let (context, most) =
+            (Arc::clone(&self.context), self.context.settings.handle_batch.max(1));
         // Whatever kills us must not be tried before all that was in hand when it last did is
         // known.
         self.schedule.hold_suspects(
-            share.streams.iter().any(|stream| stream.resuming.load(Ordering::SeqCst)),
+            context.streams.iter().any(|stream| stream.resuming.load(Ordering::SeqCst)),
         );
         loop {
-            let (free, batches, room) = (self.has_free_worker(), &self.batches, &self.room);
+            let (free, batches, memory) = (self.has_free_worker(), &self.batches, &self.memory);
             let next = self.schedule.next(Instant::now(), |lane, item| {
-                let has_memory = item.held.fields.is_some() || room.has_again(item.held.bytes);
-                doomed(&share.settings, &item.held).is_some()
+                let has_memory = item.held.fields.is_some() || memory.has_again(item.held.bytes);
+                doomed(&context.settings, &item.held).is_some()
                     || has_memory && (free || batches[lane.stream()].can_join(item, most))
             });
             let Some((lane, _, mut item)) = next else { break };
-            if let Some(error) = doomed(&share.settings, &item.held) {
-                self.bury(Job { lane, item }, error);
+            if let Some(error) = doomed(&context.settings, &item.held) {
+                self.dead_letter(Job { lane, item }, error);
                 continue;
             }
             item.is_alone = self.schedule.is_alone();
             if item.held.fields.is_none() {
-                self.room.take_again(&mut item.room, item.held.bytes);
+                self.memory.take_again(&mut item.memory, item.held.bytes);
             }
             if self.batches[lane.stream()].add(Job { lane, item }, most) {
                 self.busy += 1;
@@ -108,16 +83,16 @@ impl<H: Handler> Runner<H> {
         if batches.to_begin.is_empty() || std::mem::replace(&mut batches.beginning, true) {
             return;
         }
-        let (mut calls, share) = (std::mem::take(&mut batches.to_begin), Arc::clone(&self.share));
+        let (mut calls, context) =
+            (std::mem::take(&mut batches.to_begin), Arc::clone(&self.context));
         self.steps.spawn(async move {
             calls.iter_mut().flatten().for_each(|job| job.item.begin());
             let counts = calls.iter().flatten().map(|job| &job.item.held);
             let counts: Vec<_> = counts
                 .map(|held| (held.id, held.attempts, held.uncounted, held.fields.is_none()))
                 .collect();
-            let group = &share.streams[stream].group;
-            let begun =
-                until_answered(&share.health, &share.stop, || group.attempts(&counts)).await;
+            let group = &context.streams[stream].group;
+            let begun = until_answered(&context.lifecycle, || group.attempts(&counts)).await;
             Step::Begun(stream, calls, begun)
         });
     }
@@ -130,12 +105,11 @@ impl<H: Handler> Runner<H> {
             {
                 continue;
             }
-            let (done, share) =
-                (std::mem::take(&mut batches.to_acknowledge), Arc::clone(&self.share));
+            let (done, context) =
+                (std::mem::take(&mut batches.to_acknowledge), Arc::clone(&self.context));
             self.steps.spawn(async move {
-                let group = &share.streams[stream].group;
-                let outcome =
-                    until_answered(&share.health, &share.stop, || group.acknowledge(&done)).await;
+                let group = &context.streams[stream].group;
+                let outcome = until_answered(&context.lifecycle, || group.acknowledge(&done)).await;
                 Step::Acknowledged(stream, done, outcome.map(drop))
             });
         }
@@ -183,13 +157,13 @@ impl<H: Handler> Runner<H> {
                     self.interrupt(job, interrupted);
                 }
             }
-            Step::Buried(job, Ok(())) => self.let_go(&job),
-            Step::Buried(job, Err(interrupted)) => self.interrupt(job, interrupted),
+            Step::DeadLettered(job, Ok(())) => self.release(&job),
+            Step::DeadLettered(job, Err(interrupted)) => self.interrupt(job, interrupted),
             Step::Acknowledged(stream, done, outcome) => {
                 self.batches[stream].acknowledging = false;
-                let ours = &self.share.streams[stream];
-                ours.let_go(done.into_iter().map(|(id, _)| id));
-                ours.nudge.notify_one();
+                let ours = &self.context.streams[stream];
+                ours.release(done.into_iter().map(|(id, _)| id));
+                ours.wake.notify_one();
                 if let Err(interrupted) = outcome {
                     self.lose(stream, interrupted);
                 }
@@ -218,19 +192,19 @@ impl<H: Handler> Runner<H> {
         let id = job.item.held.id;
         match begun {
             Begun::NotOurs => {
-                tracing::debug!(stream = self.share.name(stream), %id, "taken over by another \
+                tracing::debug!(stream = self.context.name(stream), %id, "taken over by another \
                     consumer, or dealt with");
                 // The later ones were taken with it. If we get them back one day, then from the
                 // first one on.
-                let ours = &self.share.streams[stream];
-                ours.let_go(self.schedule.clear(&job.lane));
+                let ours = &self.context.streams[stream];
+                ours.release(self.schedule.clear(&job.lane));
                 ours.rescan();
-                self.let_go(&job);
+                self.release(&job);
                 None
             }
             Begun::Counted(fetched) if job.item.held.fields.is_none() && fetched.is_empty() => {
-                self.share.streams[stream].metrics.lost_pending.inc();
-                tracing::warn!(stream = self.share.name(stream), %id, "pending, but gone from the \
+                self.context.observe(stream, &Observation::LostPending(1));
+                tracing::warn!(stream = self.context.name(stream), %id, "pending, but gone from the \
                     stream (deleted or trimmed): acknowledged");
                 self.acknowledge(job);
                 None
@@ -244,11 +218,11 @@ impl<H: Handler> Runner<H> {
 
     /// Has a worker, who is counted already, call the handler.
     fn call(&mut self, stream: usize, jobs: Vec<Job>) {
-        let share = Arc::clone(&self.share);
+        let context = Arc::clone(&self.context);
         self.steps.spawn(async move {
             let held: Vec<&Held> = jobs.iter().map(|job| &job.item.held).collect();
             let is_alone = jobs.iter().all(|job| job.item.is_alone);
-            let consequences = share.attempt(stream, &held, is_alone).await;
+            let consequences = context.attempt(stream, &held, is_alone).await;
             Step::Attempted(stream, jobs.into_iter().zip(consequences).collect())
         });
     }
@@ -269,7 +243,7 @@ impl<H: Handler> Runner<H> {
             self.schedule.close(Instant::now() + self.outage.next());
             self.take_back(stream, waiting, Next::Last);
         }
-        if self.share.stop.is_cancelled() {
+        if self.context.lifecycle.stop.is_cancelled() {
             self.leave_undone();
         }
     }
@@ -283,21 +257,24 @@ impl<H: Handler> Runner<H> {
             Consequence::Wait(_) | Consequence::Isolate(_) | Consequence::Abandon
         ) {
             self.schedule.open();
-            self.outage = Pauses::for_outage();
+            self.outage = Backoff::for_outage();
             self.outcomes += 1;
             // Alone it killed nobody.
             job.item.is_suspect &= !job.item.is_alone;
         }
         match self.peculiar(&mut job, consequence) {
             Consequence::Acknowledge(handled) => {
-                self.share.streams[stream].metrics.done(handled);
+                self.context.observe(stream, &Observation::Handled(handled));
                 self.acknowledge(job);
             }
-            Consequence::DeadLetter(error) => self.bury(job, error),
+            Consequence::DeadLetter(error) => self.dead_letter(job, error),
             Consequence::Retry(error) => {
-                let pause =
-                    Pauses::before_next(attempts, self.share.settings.retry_delay, RETRY_DELAY_MAX);
-                tracing::warn!(stream = self.share.name(stream), %id, attempts, %error, ?pause,
+                let pause = Backoff::before_next(
+                    attempts,
+                    self.context.settings.retry_delay,
+                    RETRY_DELAY_MAX,
+                );
+                tracing::warn!(stream = self.context.name(stream), %id, attempts, %error, ?pause,
                     "attempt failed; trying again");
                 if job.item.is_alone {
                     self.retry(job, pause);
@@ -307,26 +284,26 @@ impl<H: Handler> Runner<H> {
             }
             Consequence::Postpone(error) => {
                 let times = job.item.postponements + 1;
-                let pause = Pauses::before_next(times, CONFLICT_PAUSE, CONFLICT_PAUSE_MAX);
+                let pause = Backoff::before_next(times, CONFLICT_PAUSE, CONFLICT_PAUSE_MAX);
                 if times >= CONFLICTS_TOLD && times.is_power_of_two() {
-                    tracing::warn!(stream = self.share.name(stream), %id, times, %error,
+                    tracing::warn!(stream = self.context.name(stream), %id, times, %error,
                         "still in the way; trying on");
                 }
-                tracing::debug!(stream = self.share.name(stream), %id, %error, ?pause, "postponed");
+                tracing::debug!(stream = self.context.name(stream), %id, %error, ?pause, "postponed");
                 job.item.postponements = times;
                 self.take_back(stream, vec![job], Next::After(pause));
             }
             Consequence::Isolate(error) => {
                 let pause =
-                    Pauses::before_next(1, self.share.settings.retry_delay, RETRY_DELAY_MAX);
-                tracing::warn!(stream = self.share.name(stream), %id, %error, "took too long \
+                    Backoff::before_next(1, self.context.settings.retry_delay, RETRY_DELAY_MAX);
+                tracing::warn!(stream = self.context.name(stream), %id, %error, "took too long \
                     beside others; trying it alone");
                 job.item.is_suspect = true;
                 self.take_back(stream, vec![job], Next::After(pause));
             }
             Consequence::Abandon => self.take_back(stream, vec![job], Next::First),
             Consequence::Wait(error) => {
-                self.share.health.down(Part::Handler, &error);
+                self.context.lifecycle.health.down(Part::Handler, &error);
                 return Some(job);
             }
         }
@@ -353,14 +330,13 @@ impl<H: Handler> Runner<H> {
 
     /// Notes in Redis which attempts count.
     fn note(&mut self, stream: usize, jobs: Vec<Job>, next: Next) {
-        let share = Arc::clone(&self.share);
+        let context = Arc::clone(&self.context);
         self.steps.spawn(async move {
             let held = jobs.iter().map(|job| &job.item.held);
             let counts: Vec<_> =
                 held.map(|held| (held.id, held.attempts, held.uncounted, false)).collect();
-            let group = &share.streams[stream].group;
-            let outcome =
-                until_answered(&share.health, &share.stop, || group.attempts(&counts)).await;
+            let group = &context.streams[stream].group;
+            let outcome = until_answered(&context.lifecycle, || group.attempts(&counts)).await;
             Step::Noted(jobs, next, outcome.map(drop))
         });
     }

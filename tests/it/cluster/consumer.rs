@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use outflow_connect::redis::{Args, Redis};
 use outflow_consumer::{
-    Consumer, DeadFilter, DeadLetters, Entry, Handled, Handler, HandlerError, Metrics, Replayed,
+    Consumer, DeadFilter, DeadLetters, Ended, Entry, Handled, Handler, HandlerError, Retried,
+    Settings, SettingsBuilder, Source,
 };
-use outflow_consumer::{Settings, Source};
 use outflow_local::{RedisCluster, eventually};
 use parking_lot::Mutex;
 use secrecy::SecretString;
@@ -24,10 +24,10 @@ struct Handling(Arc<Mutex<HashMap<String, Vec<String>>>>);
 
 impl Handler for Handling {
     async fn handle(&self, entry: &Entry) -> Result<Handled, HandlerError> {
-        if entry.kind == POISON {
-            return Err(HandlerError::Permanent("poison".to_owned()));
+        if entry.event_type == POISON {
+            return Err(HandlerError::permanent("poison"));
         }
-        self.0.lock().entry(entry.key.clone()).or_default().push(entry.event_id.clone());
+        self.0.lock().entry(entry.key.clone()).or_default().push(entry.event_id.to_string());
         Ok(Handled::Done)
     }
 }
@@ -59,10 +59,10 @@ impl Scene {
     }
 
     fn settings(&self) -> Settings {
-        let url = SecretString::from(self.cluster.url());
-        let streams = self.streams.iter().map(|stream| Source::at(&url, stream)).collect();
-        let retry_delay = Duration::from_millis(20);
-        Settings { streams, retry_delay, ..Settings::new("", "readers", "one") }
+        let [first, others @ ..] = self.streams.as_slice() else { panic!("no streams") };
+        let settings = Settings::builder(first, "readers", "one");
+        let settings = others.iter().fold(settings, SettingsBuilder::stream);
+        settings.retry_delay(Duration::from_millis(20)).build().expect("settings")
     }
 
     async fn event(&self, stream: usize, key: &str, id: &str, kind: &str) {
@@ -111,10 +111,9 @@ impl Handling {
 async fn streams_on_different_nodes_a_slot_on_the_move_and_a_crash() {
     let mut scene = Scene::new().await;
     let (handling, stop) = (Handling::default(), CancellationToken::new());
-    let url = SecretString::from(scene.cluster.url());
+    let url = scene.cluster.url();
     let settings = scene.settings();
-    let metrics = Metrics::new(&prometheus::Registry::new(), &settings).expect("metrics");
-    let consumer = Consumer::open(&url, settings, handling.clone(), metrics).expect("a consumer");
+    let consumer = Consumer::open(url.as_str(), settings, handling.clone()).expect("a consumer");
     let running = tokio::spawn(consumer.run(stop.clone()));
     scene.events(0, 10).await;
     handling.until(150).await;
@@ -156,7 +155,8 @@ async fn streams_on_different_nodes_a_slot_on_the_move_and_a_crash() {
 
     // A dead letter is in the slot of its stream, and gets back.
     scene.event(0, "bad", "bad", POISON).await;
-    let dead = DeadLetters::open(&url, &format!("{{{moving}}}.dead")).expect("an address");
+    let dead = DeadLetters::open(url, &moving).expect("an address");
+    assert_eq!(dead.stream(), format!("{{{moving}}}.dead"));
     dead.ready(LIMIT).await.expect("a connection");
     let letters = eventually(LIMIT, "a dead letter", async || {
         dead.list(&DeadFilter::default()).await.ok().filter(|letters| letters.len() == 1)
@@ -165,8 +165,9 @@ async fn streams_on_different_nodes_a_slot_on_the_move_and_a_crash() {
     assert_eq!(letters[0].stream, moving);
     scene.nothing_pending().await;
     stop.cancel();
-    tokio::time::timeout(LIMIT, running).await.expect("its end").expect("no panic");
-    assert!(matches!(dead.replay(&letters[0]).await, Ok(Replayed::As(_))));
+    let ended = tokio::time::timeout(LIMIT, running).await.expect("its end");
+    assert_eq!(ended.expect("no panic"), Ended::Stopped);
+    assert!(matches!(dead.retry(&letters[0]).await, Ok(Retried::As(_))));
 
     let handled = handling.0.lock();
     let expected: Vec<String> = (0..50).map(|number| number.to_string()).collect();
@@ -178,24 +179,16 @@ async fn streams_on_different_nodes_a_slot_on_the_move_and_a_crash() {
 
 #[tokio::test]
 async fn dead_letters_in_another_slot_are_refused_before_anything_is_read() {
-    let url = SecretString::from("redis-cluster://127.0.0.1:1");
+    let url = "redis-cluster://127.0.0.1:1";
     let table = [
-        (
-            "events.order",
-            "events.order.dead",
-            "call the dead-letter stream \"{events.order}.dead\"",
-        ),
-        ("{shop}.order", "graves", "call the dead-letter stream \"{shop}.order.dead\""),
-        ("events{}", "events{}.dead", "needs a name without braces"),
+        ("events.order", "events.order.dead", "in the same slot, such as \"{events.order}.dead\""),
+        ("{shop}.order", "graves", "in the same slot, such as \"{shop}.order.dead\""),
+        ("events{}", "events{}.dead", "a name without braces"),
     ];
     for (stream, dead_letter_stream, words) in table {
-        let source =
-            Source { stream: stream.to_owned(), dead_letter_stream: dead_letter_stream.to_owned() };
-        let settings = Settings { streams: vec![source], ..Settings::new("", "readers", "one") };
-        let metrics = Metrics::new(&prometheus::Registry::new(), &settings).expect("metrics");
-        let error =
-            Consumer::open(&url, settings, Handling::default(), metrics).expect_err("a refusal");
+        let source = Source::new(stream).dead_letters_to(dead_letter_stream);
+        let settings = Settings::builder(source, "readers", "one").build().expect("settings");
+        let error = Consumer::open(url, settings, Handling::default()).expect_err("a refusal");
         assert!(error.to_string().contains(words), "{error}");
     }
-    assert_eq!(table.len(), 3);
 }

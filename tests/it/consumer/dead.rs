@@ -1,15 +1,12 @@
-//! What becomes of what died or is done: `order-consumer dead`, and the retention of the inbox.
-
-use std::time::Duration;
+//! What becomes of entries that could not be handled: `outflow stream dead`, and of those that the
+//! inbox has forgotten.
 
 use outflow_connect::redis::Reply;
-use outflow_consumer::Inbox;
 use outflow_local::eventually;
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::{LIMIT, Scene};
-use crate::support::program;
 
 struct Asked {
     code: Option<i32>,
@@ -19,11 +16,12 @@ struct Asked {
 
 impl Scene {
     async fn ask(&self, args: &[&str]) -> Asked {
-        let mut command = tokio::process::Command::new(program("order-consumer"));
+        let (verb, rest) = args.split_first().expect("a verb");
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_outflow"));
         command
-            .arg("dead")
-            .args(args)
-            .args(["--redis-url", &self.redis.url()])
+            .args(["stream", "dead", verb, super::STREAM])
+            .args(rest)
+            .env("OUTFLOW_REDIS__URL", self.redis.url())
             .stdin(std::process::Stdio::null());
         let output = command.output().await.expect("a run");
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("a text");
@@ -103,13 +101,15 @@ async fn dead_letters_are_shown_put_back_and_discarded() {
     assert!(shown.contains("is this") && shown.contains("no field \"id\""), "{shown}");
     let missing = scene.ask(&["show", "1-1"]).await;
     assert!(
-        missing.code == Some(1) && missing.stderr.contains("no dead letter 1-1"),
+        missing.code == Some(1) && missing.stderr.contains("events.order.dead: 1-1"),
         "{}",
         missing.stderr
     );
 
-    let dry = scene.ask(&["replay", "--reason", "not today", "--dry-run"]).await;
-    assert!(dry.stdout.ends_with("3 would be put back\n"), "{}", dry.stdout);
+    let dry = scene.ask(&["retry", "--reason", "not today", "--dry-run"]).await;
+    assert!(dry.stdout.ends_with("3 would be retried\n"), "{}", dry.stdout);
+    let dry = scene.ask(&["discard", "--reason", "not today", "--dry-run", "--json"]).await;
+    assert_eq!(dry.stdout, "{\"would_be_discarded\":3}\n");
     let unasked = scene.ask(&["discard"]).await;
     assert!(unasked.code == Some(1) && unasked.stderr.contains("--yes"), "{}", unasked.stderr);
     for everything in [&["discard", "--yes"][..], &["discard", "--yes", "--limit", "3", "--json"]] {
@@ -120,9 +120,9 @@ async fn dead_letters_are_shown_put_back_and_discarded() {
 
     scene.db.batch_execute("drop trigger refuse on orders.inventory").await.expect("no trigger");
     let back = scene
-        .ask(&["replay", "--reason", "not today", "--limit", "2", "--yes", "--rate", "1000"])
+        .ask(&["retry", "--reason", "not today", "--limit", "2", "--yes", "--rate", "1000"])
         .await;
-    assert_eq!((back.code, back.stdout.as_str()), (Some(0), "2 put back\n"), "{}", back.stderr);
+    assert_eq!((back.code, back.stdout.as_str()), (Some(0), "2 retried\n"), "{}", back.stderr);
     scene.until_reserved("a", 1).await;
     scene.until_reserved("b", 1).await;
     let discarded = scene.ask(&["discard", id, "--yes", "--json"]).await;
@@ -136,7 +136,7 @@ async fn dead_letters_are_shown_put_back_and_discarded() {
         noted.iter().map(|values| (&*values[0], &*values[1])).collect();
     assert_eq!(
         actions,
-        [("replay", "2"), ("replay done", "2"), ("discard", "1"), ("discard done", "1")]
+        [("retry", "2"), ("retry done", "2"), ("discard", "1"), ("discard done", "1")]
     );
     assert!(noted[0][2].contains("not today") && noted[2][2].contains(id), "the filter: {noted:?}");
     assert!(
@@ -159,29 +159,6 @@ async fn dead_letters_are_shown_put_back_and_discarded() {
         .await
         .expect("one that lies there");
     consumer.stop().await;
-}
-
-#[tokio::test]
-async fn the_inbox_forgets_what_is_old_batch_by_batch_and_only_its_own() {
-    let scene = Scene::new().await;
-    let fill = "create table inbox (consumer_group text not null, event_id uuid not null,
-          handled_at timestamptz not null default now(), primary key (consumer_group, event_id));
-        insert into inbox select g, gen_random_uuid(), now() - make_interval(days => d)
-        from unnest(array['a', 'b']) g, generate_series(0, 9) d";
-    scene.db.batch_execute(fill).await.expect("rows");
-    let inbox = Inbox::new("public.inbox", "a").expect("a name");
-    // Older than four and a half days are those of days 5 to 9.
-    let keep = Duration::from_hours(108);
-    for expected in [3, 2, 0] {
-        assert_eq!(inbox.clean(&scene.db, keep, 3).await.expect("rows"), expected);
-    }
-    let left = scene
-        .db
-        .query("select consumer_group, count(*) from inbox group by 1 order by 1", &[])
-        .await
-        .expect("counts");
-    let left: Vec<(String, i64)> = left.iter().map(|row| (row.get(0), row.get(1))).collect();
-    assert_eq!(left, [("a".to_owned(), 5), ("b".to_owned(), 10)]);
 }
 
 /// What an attacker writes acts neither on the terminal of whoever looks at it, nor on the lines of
@@ -209,7 +186,7 @@ async fn what_an_attacker_wrote_is_shown_and_not_done() {
     assert!(!list.chars().any(acts), "{list:?}");
     assert_eq!(list.lines().count(), 3, "one line each: {list}");
     assert!(list.lines().all(|line| line.chars().count() < 700), "{list}");
-    for asked in [["show", "--limit", "9"], ["replay", "--dry-run", "--yes"]] {
+    for asked in [["show", "--limit", "9"], ["retry", "--dry-run", "--yes"]] {
         let shown = scene.ask(&asked).await;
         assert!(
             !shown.stdout.chars().any(acts) && !shown.stderr.chars().any(acts),
@@ -311,4 +288,46 @@ async fn a_group_made_again_on_a_stream_older_than_the_inbox_makes_no_dead_lette
         .await;
     assert_eq!(row.expect("a reservation").get::<_, String>(0), "rejected");
     consumer.stop().await;
+}
+
+/// As `outflow dead` does: 69 if there is no server, 78 if the address cannot be used, 2 for a slip
+/// of the pen; and the address may be in a file of its own, which no configuration is needed for.
+#[tokio::test]
+async fn the_exit_code_says_what_went_wrong() {
+    let scene = Scene::new().await;
+    let file = scene.dir.path().join("address");
+    let run = async |url: Option<&str>, args: &[&str]| {
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_outflow"));
+        command.args(["stream", "dead", "list"]).args(args).stdin(std::process::Stdio::null());
+        if let Some(url) = url {
+            command.env("OUTFLOW_REDIS__URL", url);
+        }
+        let output = command.output().await.expect("a run");
+        let text = String::from_utf8(output.stderr).expect("a text");
+        assert!(!text.contains("s3cret"), "{text}");
+        (output.status.code(), text)
+    };
+    let url = scene.redis.url();
+    let wrong = url.replace("redis://", "redis://nobody:s3cret@");
+    let rows: [(Option<&str>, &[&str], i32, &str); 7] = [
+        (Some(&url), &["events.order"], 0, "no dead letters in events.order.dead"),
+        (Some(&url), &["events.order", "--dead-letter-stream", "graves"], 0, "in graves"),
+        (Some("redis://:s3cret@127.0.0.1:1"), &["events.order"], 69, "cannot reach Redis"),
+        (Some("http://:s3cret@h"), &["events.order"], 78, "redis.url"),
+        (Some(&wrong), &["events.order"], 78, "WRONGPASS"),
+        (None, &["events.order"], 78, "redis.url"),
+        (Some(&url), &["events.order", "first"], 2, "expected an entry's id"),
+    ];
+    for (url, args, code, words) in rows {
+        let (found, text) = run(url, args).await;
+        assert_eq!(found, Some(code), "{args:?}: {text}");
+        assert!(text.contains(words), "{args:?}: {text}");
+    }
+    std::fs::write(&file, &url).expect("a file");
+    let from_file = ["events.order", "--redis-url-file", file.to_str().expect("a path")];
+    let (code, text) = run(None, &from_file).await;
+    assert_eq!(code, Some(78), "open to others: {text}");
+    let own = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(&file, own).expect("a mode");
+    assert_eq!(run(None, &from_file).await.0, Some(0));
 }

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
-use outflow_consumer::{Consumer, Entry, Handled, Handler, HandlerError, Metrics, Settings};
+use outflow_consumer::{
+    BoxError, Consumer, Ended, Entry, Handled, Handler, HandlerError, Metrics, Settings,
+};
 use outflow_local::{Signal, eventually};
 use tokio_util::sync::CancellationToken;
 
@@ -93,14 +95,14 @@ struct Hanging {
 
 impl Handler for Hanging {
     async fn handle(&self, entry: &Entry) -> Result<Handled, HandlerError> {
-        if entry.kind == "Hang" || self.is_away.load(Ordering::SeqCst) {
+        if entry.event_type == "Hang" || self.is_away.load(Ordering::SeqCst) {
             std::future::pending::<()>().await;
         }
         Ok(Handled::Done)
     }
 
-    async fn probe(&self) -> Result<(), String> {
-        if self.is_away.load(Ordering::SeqCst) { Err("away".to_owned()) } else { Ok(()) }
+    async fn probe(&self) -> Result<(), BoxError> {
+        if self.is_away.load(Ordering::SeqCst) { Err("away".into()) } else { Ok(()) }
     }
 }
 
@@ -111,19 +113,19 @@ impl Handler for Hanging {
 async fn a_handler_that_never_returns_is_told_from_an_outage() {
     let scene = Scene::new().await;
     let is_away = Arc::new(AtomicBool::new(true));
-    let settings = Settings {
-        attempts_max: 2,
-        attempt_timeout: Duration::from_millis(200),
-        retry_delay: Duration::from_millis(10),
-        stop_grace: Duration::from_millis(100),
-        handle_batch: 4,
-        ..Settings::new(STREAM, "inventory", "one")
-    };
+    let settings = Settings::builder(STREAM, "inventory", "one")
+        .attempts_max(2)
+        .attempt_timeout(Duration::from_millis(200))
+        .retry_delay(Duration::from_millis(10))
+        .stop_grace(Duration::from_millis(100))
+        .handle_batch(4)
+        .build()
+        .expect("settings");
     let registry = prometheus::Registry::new();
     let metrics = Metrics::new(&registry, &settings).expect("our own registry");
     let handler = Hanging { is_away: Arc::clone(&is_away) };
     let consumer =
-        Consumer::open(&scene.redis.url().into(), settings, handler, metrics).expect("an address");
+        Consumer::open(scene.redis.url(), settings, handler).expect("an address").observer(metrics);
     let (health, stop) = (consumer.health(), CancellationToken::new());
     let running = tokio::spawn(consumer.run(stop.clone()));
     for number in 0..30 {
@@ -173,5 +175,6 @@ async fn a_handler_that_never_returns_is_told_from_an_outage() {
     scene.add(&["id", "last", "type", "Hang", "key", "last", "payload", ""]).await;
     eventually(LIMIT, "the last", async || scene.pending().await == 1).await.expect("in time");
     stop.cancel();
-    tokio::time::timeout(LIMIT, running).await.expect("its end").expect("no panic");
+    let ended = tokio::time::timeout(LIMIT, running).await.expect("its end");
+    assert_eq!(ended.expect("no panic"), Ended::Stopped);
 }

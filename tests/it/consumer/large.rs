@@ -9,8 +9,8 @@ use super::{Consumer, LIMIT, Scene, about};
 
 /// What the defaults need, as the options' help says; both manifests give just that.
 fn limit() -> usize {
-    let Settings { prefetch_bytes, entry_bytes_max, .. } = Settings::new("s", "g", "c");
-    let needed = 8 * prefetch_bytes + 16 * entry_bytes_max + (32 << 20);
+    let defaults = Settings::builder("s", "g", "c").build().expect("settings");
+    let needed = 8 * defaults.prefetch_bytes() + 16 * defaults.entry_bytes_max() + (32 << 20);
     let deploy = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/");
     for (file, line) in [
         (

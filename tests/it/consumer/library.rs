@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use outflow_consumer::{Consumer, Entry, Handled, Handler, HandlerError, Metrics, Settings};
+use outflow_consumer::{
+    Consumer, Ended, Entry, Handled, Handler, HandlerError, Metrics, Settings, SettingsBuilder,
+};
 use outflow_local::eventually;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
@@ -29,20 +31,24 @@ struct Recorder {
 
 impl Handler for Recorder {
     async fn handle(&self, entry: &Entry) -> Result<Handled, HandlerError> {
-        match entry.kind.as_str() {
+        match entry.event_type.as_str() {
             "Wait" => self.gate.acquire().await.expect("never closed").forget(),
             "FailTwice" if entry.attempts <= 2 => {
-                return Err(HandlerError::Retry("not yet".to_owned()));
+                return Err(HandlerError::retry("not yet"));
             }
             "Panic" if entry.attempts == 1 => panic!("as it was told"),
             "Busy" if self.gate.try_acquire().is_err() => {
-                return Err(HandlerError::Conflict("busy".to_owned()));
+                return Err(HandlerError::conflict("busy"));
             }
-            "Never" => return Err(HandlerError::Permanent("never".to_owned())),
+            "Never" => return Err(HandlerError::permanent("never")),
             _ => {}
         }
-        let line =
-            [self.name.to_owned(), entry.stream.clone(), entry.key.clone(), entry.event_id.clone()];
+        let line = [
+            self.name.to_owned(),
+            entry.stream.clone(),
+            entry.key.clone(),
+            entry.event_id.to_string(),
+        ];
         self.log.lock().push(line);
         Ok(Handled::Done)
     }
@@ -51,18 +57,19 @@ impl Handler for Recorder {
 /// A running consumer.
 struct Running {
     stop: CancellationToken,
-    task: JoinHandle<()>,
+    task: JoinHandle<Ended>,
     gate: Arc<Semaphore>,
     registry: prometheus::Registry,
 }
 
 impl Running {
-    fn start(scene: &Scene, settings: Settings, name: &'static str, log: &Log) -> Self {
+    fn start(scene: &Scene, settings: SettingsBuilder, name: &'static str, log: &Log) -> Self {
+        let settings = settings.build().expect("settings");
         let (registry, gate) = (prometheus::Registry::new(), Arc::new(Semaphore::new(0)));
         let metrics = Metrics::new(&registry, &settings).expect("our own registry");
         let handler = Recorder { name, log: Arc::clone(log), gate: Arc::clone(&gate) };
-        let consumer = Consumer::open(&scene.redis.url().into(), settings, handler, metrics)
-            .expect("an address");
+        let consumer = Consumer::open(scene.redis.url(), settings, handler).expect("an address");
+        let consumer = consumer.observer(metrics);
         let stop = CancellationToken::new();
         let task = tokio::spawn(consumer.run(stop.clone()));
         Self { stop, task, gate, registry }
@@ -70,7 +77,8 @@ impl Running {
 
     async fn stop(self) {
         self.stop.cancel();
-        tokio::time::timeout(LIMIT, self.task).await.expect("its end").expect("no panic");
+        let ended = tokio::time::timeout(LIMIT, self.task).await.expect("its end");
+        assert_eq!(ended.expect("no panic"), Ended::Stopped);
     }
 
     /// The sum of a counter over its labels.
@@ -88,8 +96,8 @@ impl Running {
     }
 }
 
-fn settings(name: &str) -> Settings {
-    Settings { retry_delay: Duration::from_millis(20), ..Settings::new(STREAM, GROUP, name) }
+fn settings(name: &str) -> SettingsBuilder {
+    Settings::builder(STREAM, GROUP, name).retry_delay(Duration::from_millis(20))
 }
 
 impl Scene {
@@ -134,7 +142,7 @@ fn of_key(log: &Log, key: &str) -> Vec<String> {
 #[tokio::test]
 async fn a_key_under_retry_waits_in_order_while_the_others_go_on() {
     let (scene, log) = (Scene::with_group().await, Log::default());
-    let settings = Settings { workers: 2, ..settings("one") }.and("events.payment");
+    let settings = settings("one").workers(2).stream("events.payment");
     let one = Running::start(&scene, settings, "one", &log);
     for (stream, key, id, kind) in [
         (STREAM, "a", "a1", "Wait"),
@@ -210,12 +218,8 @@ async fn a_key_sticks_to_the_consumer_that_works_on_it() {
 #[tokio::test]
 async fn a_key_sticks_to_its_consumer_though_its_last_entries_are_deleted() {
     let (scene, log) = (Scene::with_group().await, Log::default());
-    let one = Running::start(
-        &scene,
-        Settings { claim_idle: Duration::from_secs(1), ..settings("one") },
-        "one",
-        &log,
-    );
+    let one =
+        Running::start(&scene, settings("one").claim_idle(Duration::from_secs(1)), "one", &log);
     scene.event(STREAM, "a", "a1", "Wait").await;
     let mut deleted = Vec::new();
     for id in ["a2", "a3"] {
@@ -238,7 +242,7 @@ async fn a_key_sticks_to_its_consumer_though_its_last_entries_are_deleted() {
         .expect("in time");
     one.task.abort();
     // Takes what it is given, and says nothing of its own.
-    let rival = Settings { claim_idle: Duration::from_hours(1), ..settings("two") };
+    let rival = settings("two").claim_idle(Duration::from_hours(1));
     let two = Running::start(&scene, rival, "two", &log);
     for number in 4..=9 {
         scene.event(STREAM, "a", &format!("a{number}"), "Plain").await;
@@ -261,12 +265,8 @@ async fn a_key_sticks_to_its_consumer_though_its_last_entries_are_deleted() {
 #[tokio::test]
 async fn a_stop_gives_back_at_once_and_the_order_is_kept() {
     let (scene, log) = (Scene::with_group().await, Log::default());
-    let one = Running::start(
-        &scene,
-        Settings { claim_idle: Duration::from_hours(1), ..settings("one") },
-        "one",
-        &log,
-    );
+    let one =
+        Running::start(&scene, settings("one").claim_idle(Duration::from_hours(1)), "one", &log);
     for id in ["a1", "a2", "a3"] {
         scene.event(STREAM, "a", id, "Wait").await;
     }
@@ -275,12 +275,8 @@ async fn a_stop_gives_back_at_once_and_the_order_is_kept() {
     let counted =
         async || scene.first_pending().await.is_some_and(|(_, _, attempts)| attempts == 1);
     eventually(LIMIT, "the first attempt", counted).await.expect("in time");
-    let two = Running::start(
-        &scene,
-        Settings { claim_idle: Duration::from_secs(20), ..settings("two") },
-        "two",
-        &log,
-    );
+    let two =
+        Running::start(&scene, settings("two").claim_idle(Duration::from_secs(20)), "two", &log);
     one.stop.cancel();
     one.gate.add_permits(1);
     two.gate.add_permits(2);
@@ -296,7 +292,7 @@ async fn a_stop_gives_back_at_once_and_the_order_is_kept() {
 #[tokio::test]
 async fn a_group_that_is_full_reads_nothing_new() {
     let (scene, log) = (Scene::with_group().await, Log::default());
-    let limits = Settings { pending_max: 4, batch: 2, ..settings("one") };
+    let limits = settings("one").pending_max(4).batch(2);
     let one = Running::start(&scene, limits, "one", &log);
     scene.event(STREAM, "a", "a1", "Wait").await;
     for number in 2..=20 {
@@ -323,7 +319,7 @@ async fn who_is_gone_for_long_with_nothing_pending_is_forgotten() {
         reply.items().iter().map(|about| text(&about.items()[1])).collect::<Vec<_>>()
     };
     assert_eq!(names().await.len(), 2);
-    let forgetful = Settings { forget_idle: Duration::from_millis(1), ..settings("one") };
+    let forgetful = settings("one").forget_idle(Duration::from_millis(1));
     let one = Running::start(&scene, forgetful, "one", &log);
     eventually(LIMIT, "the idle one to be forgotten", async || {
         !names().await.contains(&"idle".to_owned())

@@ -127,7 +127,7 @@ async fn poison_ends_in_the_dead_letter_stream_and_the_later_ones_are_handled() 
     for (name, value) in values {
         assert_eq!(about(&dead[0], name), value, "{name}");
     }
-    let errors = ["payload: EOF", "no field \"id\"", "\"7\" is no UUID", "not today"];
+    let errors = ["payload: EOF", "no field \"id\"", "missing field", "not today"];
     for (fields, error) in dead.iter().zip(errors) {
         assert!(about(fields, "dead_error").contains(error), "{error}: {fields:?}");
     }

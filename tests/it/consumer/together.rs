@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use outflow_consumer::{Consumer, Entry, Handled, Handler, HandlerError, Metrics, Settings};
+use outflow_consumer::{Consumer, Ended, Entry, Handled, Handler, HandlerError, Settings};
 use outflow_local::eventually;
 use parking_lot::Mutex;
 use serde_json::json;
@@ -42,7 +42,7 @@ impl Crowd {
     fn note(calls: &Calls, entries: &[Entry]) {
         let call = entries
             .iter()
-            .map(|entry| (entry.key.clone(), entry.event_id.clone(), entry.attempts))
+            .map(|entry| (entry.key.clone(), entry.event_id.to_string(), entry.attempts))
             .collect();
         calls.lock().push(call);
     }
@@ -54,9 +54,9 @@ impl Crowd {
 
 impl Handler for Crowd {
     async fn handle(&self, entry: &Entry) -> Result<Handled, HandlerError> {
-        match entry.kind.as_str() {
-            "Poison" => return Err(HandlerError::Retry("poison".to_owned())),
-            "Never" => return Err(HandlerError::Permanent("never".to_owned())),
+        match entry.event_type.as_str() {
+            "Poison" => return Err(HandlerError::retry("poison")),
+            "Never" => return Err(HandlerError::permanent("never")),
             _ => {}
         }
         Self::note(&self.alone, std::slice::from_ref(entry));
@@ -65,7 +65,7 @@ impl Handler for Crowd {
 
     async fn handle_many(&self, entries: &[Entry]) -> Vec<Option<Result<Handled, HandlerError>>> {
         Self::note(&self.together, entries);
-        let has = |kind: &str| entries.iter().any(|entry| entry.kind == kind);
+        let has = |kind: &str| entries.iter().any(|entry| entry.event_type == kind);
         assert!(!has("Panic"), "as it was told");
         if has("Hold") {
             self.gate.acquire().await.expect("never closed").forget();
@@ -76,8 +76,8 @@ impl Handler for Crowd {
         if has("Poison") || has("Hold") {
             return vec![None; entries.len()];
         }
-        let outcome = |entry: &Entry| match entry.kind.as_str() {
-            "Never" => Err(HandlerError::Permanent("never".to_owned())),
+        let outcome = |entry: &Entry| match entry.event_type.as_str() {
+            "Never" => Err(HandlerError::permanent("never")),
             _ => Ok(Handled::Done),
         };
         entries.iter().map(|entry| Some(outcome(entry))).collect()
@@ -85,24 +85,23 @@ impl Handler for Crowd {
 }
 
 /// A consumer with one worker.
-fn start(scene: &Scene, crowd: &Crowd) -> (CancellationToken, JoinHandle<()>) {
-    let settings = Settings {
-        workers: 1,
-        handle_batch: 4,
-        attempts_max: 2,
-        retry_delay: Duration::from_millis(10),
-        ..Settings::new(STREAM, "inventory", "one")
-    };
-    let metrics = Metrics::new(&prometheus::Registry::new(), &settings).expect("our own registry");
-    let consumer = Consumer::open(&scene.redis.url().into(), settings, crowd.clone(), metrics)
-        .expect("an address");
+fn start(scene: &Scene, crowd: &Crowd) -> (CancellationToken, JoinHandle<Ended>) {
+    let settings = Settings::builder(STREAM, "inventory", "one")
+        .workers(1)
+        .handle_batch(4)
+        .attempts_max(2)
+        .retry_delay(Duration::from_millis(10))
+        .build()
+        .expect("settings");
+    let consumer = Consumer::open(scene.redis.url(), settings, crowd.clone()).expect("an address");
     let stop = CancellationToken::new();
     (stop.clone(), tokio::spawn(consumer.run(stop)))
 }
 
-async fn stop((stop, task): (CancellationToken, JoinHandle<()>)) {
+async fn stop((stop, task): (CancellationToken, JoinHandle<Ended>)) {
     stop.cancel();
-    tokio::time::timeout(LIMIT, task).await.expect("its end").expect("no panic");
+    let ended = tokio::time::timeout(LIMIT, task).await.expect("its end");
+    assert_eq!(ended.expect("no panic"), Ended::Stopped);
 }
 
 async fn event(scene: &Scene, key: &str, id: &str, kind: &str) {

@@ -92,7 +92,8 @@ fn the_consumers_fit_the_limit_of_their_role() {
     let compose = read("compose.yaml");
     let in_compose = compose.lines().filter(|line| line.starts_with("  order-consumer")).count();
     assert!(!compose.contains("ORDER_CONSUMER_WORKERS"), "count with those");
-    let workers = outflow_consumer::Settings::new("events.order", "inventory", "one").workers;
+    let settings = outflow_consumer::Settings::builder("events.order", "inventory", "one");
+    let workers = settings.build().expect("settings").workers();
     let statefulset = read("kubernetes/components/order-consumer/step/order-consumer.yaml");
     let in_kubernetes =
         statefulset.split_once("{name: ORDER_CONSUMER_WORKERS, value: \"").expect("it").1;

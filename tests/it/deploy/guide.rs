@@ -43,8 +43,8 @@ const NOT_RUN: [(&str, &str); 16] = [
     ),
     ("kubectl -n outflow logs job/outflow-check", "needs a cluster"),
     (
-        "kubectl -n outflow exec order-consumer-inventory-0 -- /usr/bin/order-consumer dead list \
-            --stream events.order --since 2d",
+        "kubectl -n outflow exec order-consumer-inventory-0 -- /usr/bin/outflow stream dead list \
+            events.order --since 2d --redis-url-file /run/secrets/outflow/redis/url",
         "needs a cluster",
     ),
     ("kubectl -n outflow get pods", "needs a cluster"),

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tokio_postgres::error::SqlState;
 
 use super::install::Install;
-use crate::support::{LIMIT, program};
+use crate::support::LIMIT;
 
 /// What servers say of a missing privilege: Postgres, Redis, and Redis of a script's command and
 /// key.
@@ -59,15 +59,9 @@ async fn the_whole_chain_runs_under_them() {
     buried.await.unwrap_or_else(|error| panic!("{error}\n{}", consumer.program.log_tail()));
 
     // Which the consumer's own user may discard, and must leave a trace of.
-    let mut discard = tokio::process::Command::new(program("order-consumer"));
-    discard.args([
-        "dead",
-        "discard",
-        "--all",
-        "--yes",
-        "--redis-url",
-        &install.redis_url("consumer"),
-    ]);
+    let mut discard = tokio::process::Command::new(env!("CARGO_BIN_EXE_outflow"));
+    discard.args(["stream", "dead", "discard", "events.order", "--all", "--yes"]);
+    discard.env("OUTFLOW_REDIS__URL", install.redis_url("consumer"));
     let output = discard.stdin(std::process::Stdio::null()).output().await.expect("a run");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let noted = admin.call("XLEN", ["events.order.dead.audit"].into()).await.expect("a length");

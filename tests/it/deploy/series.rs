@@ -38,7 +38,8 @@ fn series_of(sample: &str, exported: &BTreeMap<&str, &str>) -> String {
 /// What a consumer that is built with the library exports.
 fn of_a_consumer() -> String {
     let registry = prometheus::Registry::new();
-    let settings = outflow_consumer::Settings::new("events.order", "inventory", "one");
+    let settings = outflow_consumer::Settings::builder("events.order", "inventory", "one");
+    let settings = settings.build().expect("settings");
     let _metrics = outflow_consumer::Metrics::new(&registry, &settings).expect("series");
     prometheus::TextEncoder::new().encode_to_string(&registry.gather()).expect("a text")
 }

@@ -5,9 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use outflow_connect::redis::{Args, Redis};
-use outflow_consumer::{
-    Consumer, Entry, Handled, Handler, HandlerError, Metrics, Settings, Source,
-};
+use outflow_consumer::{Consumer, Ended, Entry, Handled, Handler, HandlerError, Settings};
 use outflow_local::{RedisSentinel, eventually};
 use parking_lot::Mutex;
 use secrecy::SecretString;
@@ -24,10 +22,11 @@ struct Seen(Arc<Mutex<Vec<String>>>);
 impl Handler for Seen {
     async fn handle(&self, entry: &Entry) -> Result<Handled, HandlerError> {
         let mut seen = self.0.lock();
-        if seen.contains(&entry.event_id) {
+        let event_id = entry.event_id.to_string();
+        if seen.contains(&event_id) {
             return Ok(Handled::Duplicate);
         }
-        seen.push(entry.event_id.clone());
+        seen.push(event_id);
         Ok(Handled::Done)
     }
 }
@@ -49,14 +48,12 @@ async fn a_consumer_goes_on_with_the_new_master() {
     let url = SecretString::from(servers.url());
     let redis = Redis::open(&url, "test").expect("an address");
     redis.ready(LIMIT).await.expect("a connection");
-    let settings = Settings {
-        streams: vec![Source::at(&url, STREAM)],
-        retry_delay: Duration::from_millis(20),
-        ..Settings::new("", "readers", "one")
-    };
+    let settings = Settings::builder(STREAM, "readers", "one")
+        .retry_delay(Duration::from_millis(20))
+        .build()
+        .expect("settings");
     let (seen, stop) = (Seen::default(), CancellationToken::new());
-    let metrics = Metrics::new(&prometheus::Registry::new(), &settings).expect("metrics");
-    let consumer = Consumer::open(&url, settings, seen.clone(), metrics).expect("a consumer");
+    let consumer = Consumer::open(url, settings, seen.clone()).expect("a consumer");
     let running = tokio::spawn(consumer.run(stop.clone()));
     let handled = async |count: usize| {
         let all = eventually(LIMIT, "all to be handled", async || seen.0.lock().len() >= count);
@@ -79,5 +76,5 @@ async fn a_consumer_goes_on_with_the_new_master() {
     let expected: Vec<String> = (0..100).map(|number| number.to_string()).collect();
     assert_eq!(*seen.0.lock(), expected);
     stop.cancel();
-    running.await.expect("no panic");
+    assert_eq!(running.await.expect("no panic"), Ended::Stopped);
 }

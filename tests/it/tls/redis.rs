@@ -1,6 +1,7 @@
 //! Redis over TLS: authority and host name are verified always.
 
-use outflow_connect::redis::{Args, Redis};
+use outflow_connect::redis::{Args, NAMES, Redis};
+use outflow_connect::tls::{self, Files, Verify};
 use outflow_local::{Program, eventually, find, free_port};
 use secrecy::SecretString;
 
@@ -68,6 +69,37 @@ async fn what_is_wrong_is_named_and_nothing_falls_back_to_plain_text() {
     let hosts = ["localhost", "127.0.0.1"];
     secured.serve_redis(&secured.authority.sign("old", &hosts, Valid::NoMore), "no").await;
     pings(&format!("rediss://{place}?ssl_ca_certs={ours}"), Err("has expired; renew it")).await;
+}
+
+/// For certificates that do not lie in files. Beside them an address in plain text is a mistake.
+#[tokio::test]
+async fn the_callers_own_settings_replace_those_of_the_address() {
+    let secured = Secured::new().await;
+    let with = |authority: &std::path::Path| {
+        let files = Files { authorities: Some(authority.to_owned()), ..Files::default() };
+        tls::client(Verify::AuthorityAndName, &files, &NAMES).expect("settings")
+    };
+    let place = format!("127.0.0.1:{}", secured.redis_port);
+    let url = SecretString::from(format!("rediss://{place}"));
+    let ours = with(&secured.authority.file);
+    let redis = Redis::open_with_tls(&url, ours.clone(), "test").expect("an address");
+    let another = redis.another("another").expect("the same address");
+    for redis in [&redis, &another] {
+        redis.ready(LIMIT).await.expect("a connection");
+        redis.call("PING", Args::default()).await.expect("an answer");
+    }
+    let others = with(&secured.stranger.file);
+    let redis = Redis::open_with_tls(&url, others, "test").expect("an address");
+    let mut last = String::new();
+    let refused = eventually(LIMIT, "a refusal", async || {
+        let answer = redis.call("PING", Args::default()).await;
+        last = answer.expect_err("no connection").to_string();
+        last.contains("signed by nobody who is trusted here")
+    });
+    refused.await.expect("in time");
+    let plain = SecretString::from(format!("redis://{place}"));
+    let refused = Redis::open_with_tls(&plain, ours, "test").expect_err("plain text");
+    assert!(refused.to_string().contains("rediss://"), "{refused}");
 }
 
 /// To the sentinels as to the master.

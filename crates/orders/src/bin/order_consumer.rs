@@ -7,10 +7,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use axum::Router;
+use clap::Parser;
 use clap::builder::NonEmptyStringValueParser;
-use clap::{Parser, Subcommand};
-use outflow_consumer::{Consumer, Health, Inbox, Metrics, Settings};
-use outflow_orders::dead::{self, DeadCommand};
+use outflow_consumer::{Consumer, Ended, Health, Inbox, Metrics, Settings};
+use outflow_core::who;
 use outflow_orders::environment;
 use outflow_orders::options::{self, BadOption, RedisOptions};
 use outflow_orders::probes;
@@ -25,15 +25,8 @@ use secrecy::SecretString;
 
 /// A step of an order's saga: consumes events from Redis streams, and makes each one's effect once.
 #[derive(Debug, Parser)]
-#[command(
-    name = "order-consumer",
-    version,
-    subcommand_negates_reqs = true,
-    args_conflicts_with_subcommands = true
-)]
+#[command(name = "order-consumer", version)]
 struct Options {
-    #[command(subcommand)]
-    command: Option<Command>,
     #[command(flatten)]
     redis: RedisOptions,
     /// Postgres, as `postgres://user[:password]@host[:port]/database`.
@@ -175,13 +168,6 @@ struct Options {
     log_format: LogFormat,
 }
 
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Look after the entries that could not be handled.
-    #[command(subcommand)]
-    Dead(DeadCommand),
-}
-
 fn main() -> ExitCode {
     let options: Options = environment::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -194,10 +180,7 @@ fn main() -> ExitCode {
     code
 }
 
-async fn program(mut options: Options) -> ExitCode {
-    if let Some(Command::Dead(command)) = options.command.take() {
-        return options::exit("order-consumer", None, Box::pin(dead::run(command)).await);
-    }
+async fn program(options: Options) -> ExitCode {
     match options::log(&options.log_level, options.log_format) {
         Ok(log) => options::exit("order-consumer", Some(&log), Box::pin(run(options, &log)).await),
         Err(bad) => options::exit("order-consumer", None, Err(bad.into())),
@@ -210,7 +193,7 @@ async fn run(options: Options, log: &Log) -> Result<(), Box<dyn Error>> {
     let postgres_url =
         options::secret("postgres-url", options.postgres_url, options.postgres_url_file)?;
     let pool = options::pool(&postgres_url, "order-consumer", usize::from(options.workers) + 1)?;
-    let inbox = Inbox::new(INBOX, &settings.group)?;
+    let inbox = Inbox::new(INBOX, settings.group())?;
     let outbox = Outbox::new(&options.outbox_table)
         .map_err(|error| BadOption(format!("--outbox-table: {error}")))?;
     let rules =
@@ -219,8 +202,8 @@ async fn run(options: Options, log: &Log) -> Result<(), Box<dyn Error>> {
     let registry = probes::registry();
     log.count_dropped("order_consumer_log_lines_dropped_total", &registry)?;
     let metrics = Metrics::new(&registry, &settings)?;
-    let consumer = Consumer::open(&redis_url, settings, saga, metrics)
-        .map_err(|error| BadOption(format!("--redis-url: {error}")))?;
+    let consumer =
+        Consumer::open(redis_url, settings, saga).map_err(BadOption::from)?.observer(metrics);
     let schema = Schema::default();
     let router = probes(registry, &consumer.health(), &schema);
     let (stop, _signals) = signals::stop_token(log)?;
@@ -238,51 +221,47 @@ async fn run(options: Options, log: &Log) -> Result<(), Box<dyn Error>> {
         }
         created
     };
-    let (served, created, (), ()) = tokio::join!(
+    let consuming = async {
+        let ended = consumer.run(stop.clone()).await;
+        stop.cancel();
+        ended
+    };
+    let (served, created, (), ended) = tokio::join!(
         serving,
         creating,
         inbox.keep_clean(&pool, options.inbox_keep, &stop),
-        consumer.run(stop.clone()),
+        consuming,
     );
     created?;
     served?;
+    if let Ended::LoginRefused(failure) = ended {
+        return Err(BadOption(format!("--redis-url: {failure}")).into());
+    }
     tracing::info!("stopped");
     Ok(())
 }
 
 fn settings(options: &Options) -> Result<Settings, BadOption> {
-    let consumer = options.consumer.clone().map_or_else(host_name, Ok)?;
-    let (attempt_timeout, claim_idle) = (options.attempt_timeout, options.claim_idle);
-    if attempt_timeout >= claim_idle {
-        tracing::warn!(
-            ?attempt_timeout,
-            ?claim_idle,
-            "an attempt may outlast the time after which others take its entry over: give \
-                --claim-idle more"
-        );
-    }
-    Ok(Settings {
-        streams: options.redis.sources(&options.step.streams())?,
-        workers: options.workers.into(),
-        handle_batch: options.handle_batch.into(),
-        prefetch: options.prefetch.into(),
-        prefetch_bytes: options.prefetch_bytes,
-        entry_bytes_max: options.entry_bytes_max,
-        attempt_timeout,
-        stop_grace: options.stop_grace,
-        attempts_max: options.attempts_max,
-        retry_delay: options.retry_delay,
-        claim_idle,
-        batch: options.batch.into(),
-        ..Settings::new("", options.group.as_deref().unwrap_or(options.step.name()), &consumer)
-    })
-}
-
-fn host_name() -> Result<String, BadOption> {
-    match std::fs::read_to_string("/proc/sys/kernel/hostname") {
-        Ok(name) if !name.trim().is_empty() => Ok(name.trim().to_owned()),
-        Ok(_) | Err(_) => Err(BadOption("--consumer: give one, this host has no name".to_owned())),
-    }
+    let consumer = options.consumer.clone().unwrap_or_else(who::host);
+    let group = options.group.as_deref().unwrap_or(options.step.name());
+    let sources = options.redis.sources(&options.step.streams());
+    let mut sources = sources.into_iter();
+    let first = sources.next().ok_or_else(|| BadOption("--stream: give one".to_owned()))?;
+    let settings =
+        sources.fold(Settings::builder(first, group, consumer), |all, source| all.stream(source));
+    let settings = settings
+        .workers(options.workers.into())
+        .handle_batch(options.handle_batch.into())
+        .prefetch(options.prefetch.into())
+        .prefetch_bytes(options.prefetch_bytes)
+        .entry_bytes_max(options.entry_bytes_max)
+        .attempt_timeout(options.attempt_timeout)
+        .stop_grace(options.stop_grace)
+        .attempts_max(options.attempts_max)
+        .retry_delay(options.retry_delay)
+        .claim_idle(options.claim_idle)
+        .batch(options.batch.into());
+    Ok(settings.build()?)
 }
 
 /// Not so short that Redis, which counts milliseconds, would take it for none.

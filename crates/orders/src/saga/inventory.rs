@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use tokio_postgres::types::ToSql;
 
 use super::many::Many;
-use super::{Failed, Told, Work, quantities};
+use super::{HandlerError, Told, Work, quantities};
 
 const RESERVE: &str = include_str!("../sql/reserve.sql");
 const RESERVE_MANY: &str = include_str!("../sql/reserve_many.sql");
@@ -18,7 +18,7 @@ type Values<'a> = &'a [&'a (dyn ToSql + Sync)];
 
 impl Work<'_> {
     /// `None`: done before.
-    pub(super) async fn stock(&self, event_type: &str) -> Result<Option<Told>, Failed> {
+    pub(super) async fn stock(&self, event_type: &str) -> Result<Option<Told>, HandlerError> {
         match event_type {
             "OrderCreated" => self.reserve().await,
             _ => self.release(event_type).await.map(Some),
@@ -27,7 +27,7 @@ impl Work<'_> {
 
     /// A group that was made again reads the stream from its beginning, which may be older than
     /// what the inbox knows: an order that has a reservation, of whatever state, was handled.
-    async fn reserve(&self) -> Result<Option<Told>, Failed> {
+    async fn reserve(&self) -> Result<Option<Told>, HandlerError> {
         let (transaction, order_id) = (self.transaction, &self.event.order_id);
         let (skus, wanted) = quantities(&self.event.items);
         let reserve = transaction.prepare_cached(RESERVE).await?;
@@ -51,7 +51,7 @@ impl Work<'_> {
 
     /// Nothing is told of an order that holds nothing: it was rejected, or has given it back
     /// before.
-    async fn release(&self, cause: &str) -> Result<Told, Failed> {
+    async fn release(&self, cause: &str) -> Result<Told, HandlerError> {
         let release = self.transaction.prepare_cached(RELEASE).await?;
         let released = self.transaction.execute(&release, &[&self.event.order_id]).await?;
         let reason = if cause == "PaymentFailed" {
@@ -66,7 +66,7 @@ impl Work<'_> {
 impl Many<'_> {
     /// As [`Work::reserve`], if there is enough for all of them. The stock comes last: its rows are
     /// what the others wait for.
-    pub(super) async fn reserve(&self) -> Result<(), Failed> {
+    pub(super) async fn reserve(&self) -> Result<(), HandlerError> {
         let (mut orders, mut skus, mut quantities_of, mut total) =
             (Vec::new(), Vec::new(), Vec::new(), BTreeMap::new());
         for event in &self.events {
@@ -80,7 +80,9 @@ impl Many<'_> {
         }
         let distinct: HashSet<_> = orders.iter().collect();
         if distinct.len() != self.events.len() {
-            return Err(Failed::undone("an order without items, or two events about one order"));
+            return Err(HandlerError::retry(
+                "an order without items, or two events about one order",
+            ));
         }
         let (total_skus, total): (Vec<&str>, Vec<i64>) = total.into_iter().unzip();
         let transaction = self.transaction;
@@ -101,6 +103,6 @@ impl Many<'_> {
         if new > 0 && transaction.execute(&reserve, taking).await? > 0 {
             return Ok(());
         }
-        Err(Failed::undone("not enough on hand for all of them"))
+        Err(HandlerError::retry("not enough on hand for all of them"))
     }
 }

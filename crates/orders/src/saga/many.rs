@@ -11,8 +11,8 @@ use deadpool_postgres::Transaction;
 use uuid::Uuid;
 
 use super::super::order::OrderEvent;
-use super::{Failed, Rules, Saga, Step, Told, trace_of};
-use outflow_consumer::{Entry, Handled, HandlerError};
+use super::{Rules, Saga, Step, Told, unwritten};
+use outflow_consumer::{Entry, ErrorKind, EventId, Handled, HandlerError};
 use outflow_producer::NewEvent;
 
 /// Stock is locked by many for a moment each. Whoever holds a lock for longer than this must not
@@ -23,7 +23,6 @@ const PATIENCE: &str = "set local lock_timeout = '1s'";
 pub(super) struct Read<'a> {
     place: usize,
     entry: &'a Entry,
-    event_id: Uuid,
     event: OrderEvent,
 }
 
@@ -51,13 +50,9 @@ impl Saga {
         for (place, entry) in entries.iter().enumerate() {
             match self.read(entry) {
                 Ok(None) => outcomes[place] = Some(Ok(Handled::Ignored)),
-                Ok(Some((event_id, event))) if self.step.is_often(&entry.kind) => {
-                    by_type.entry(&entry.kind).or_default().push(Read {
-                        place,
-                        entry,
-                        event_id,
-                        event,
-                    });
+                Ok(Some(event)) if self.step.is_often(&entry.event_type) => {
+                    let read = Read { place, entry, event };
+                    by_type.entry(&entry.event_type).or_default().push(read);
                 }
                 Ok(Some(_)) => {}
                 Err(error) => outcomes[place] = Some(Err(error)),
@@ -71,12 +66,12 @@ impl Saga {
                     }
                 }
                 // Nobody's fault: it would be the same for each.
-                Err(Failed(error @ HandlerError::Unavailable(_))) => {
+                Err(error) if error.kind() == ErrorKind::Unavailable => {
                     for read in &reads {
                         outcomes[read.place] = Some(Err(error.clone()));
                     }
                 }
-                Err(Failed(error)) => {
+                Err(error) => {
                     tracing::debug!(event_type, count = reads.len(), %error, "not handled \
                         together; each by itself now");
                 }
@@ -89,31 +84,28 @@ impl Saga {
         &self,
         event_type: &str,
         reads: &[Read<'_>],
-    ) -> Result<Vec<Handled>, Failed> {
+    ) -> Result<Vec<Handled>, HandlerError> {
         let mut client = self.pool.get().await?;
         let transaction = client.transaction().await?;
-        let ids: Vec<Uuid> = reads.iter().map(|read| read.event_id).collect();
+        let ids: Vec<&EventId> = reads.iter().map(|read| &read.entry.event_id).collect();
         // Sent one behind the other, so that they take one round trip.
         let (patience, new) = tokio::join!(
             biased;
             transaction.batch_execute(PATIENCE),
-            self.inbox.first_times(&*transaction, &ids),
+            self.inbox.first_times(&transaction, &ids),
         );
         patience?;
-        let mut new = new.map_err(|error| Failed::bookkeeping(&error))?;
-        let fresh: Vec<&Read<'_>> =
-            reads.iter().filter(|read| new.remove(&read.event_id)).collect();
+        let new = new?;
+        let fresh = reads.iter().zip(&new).filter_map(|(read, is_new)| is_new.then_some(read));
+        let fresh: Vec<&Read<'_>> = fresh.collect();
         let events = fresh.iter().map(|read| &read.event).collect();
         if !fresh.is_empty() {
             let many = Many { transaction: &transaction, events, rules: self.rules };
             self.work(event_type, &many, &fresh).await?;
         }
         transaction.commit().await?;
-        let mut done = fresh.iter().map(|read| read.place).peekable();
-        let handled = |read: &Read<'_>| {
-            if done.next_if_eq(&read.place).is_some() { Handled::Done } else { Handled::Duplicate }
-        };
-        Ok(reads.iter().map(handled).collect())
+        let handled = |is_new| if is_new { Handled::Done } else { Handled::Duplicate };
+        Ok(new.into_iter().map(handled).collect())
     }
 
     async fn work(
@@ -121,7 +113,7 @@ impl Saga {
         event_type: &str,
         many: &Many<'_>,
         fresh: &[&Read<'_>],
-    ) -> Result<(), Failed> {
+    ) -> Result<(), HandlerError> {
         match self.step {
             Step::Inventory => {
                 let told = fresh.iter().map(|_| Some(("stock", "StockReserved", None))).collect();
@@ -141,11 +133,15 @@ impl Saga {
         transaction: &Transaction<'_>,
         fresh: &[&Read<'_>],
         told: Vec<Told>,
-    ) -> Result<(), Failed> {
+    ) -> Result<(), HandlerError> {
         let told = fresh.iter().zip(told).filter_map(|(read, told)| Some((read, told?)));
         let told: Vec<_> = told
             .map(|(read, (aggregate_type, event_type, reason))| {
-                (aggregate_type, read.event.followed_by(event_type, reason), trace_of(read.entry))
+                (
+                    aggregate_type,
+                    read.event.followed_by(event_type, reason),
+                    read.entry.trace_headers(),
+                )
             })
             .collect();
         let events: Vec<_> = told
@@ -156,7 +152,6 @@ impl Saga {
                     .headers(headers.clone())
             })
             .collect();
-        self.outbox.write_many(transaction, &events).await?;
-        Ok(())
+        self.outbox.write_many(transaction, &events).await.map_err(unwritten)
     }
 }

@@ -9,7 +9,7 @@ use super::super::order::{
     AGGREGATE_TYPE, ORDER_CANCELLED, ORDER_CONFIRMED, ORDER_REJECTED, Status,
 };
 use super::many::Many;
-use super::{Failed, Told, Work};
+use super::{HandlerError, Told, Work};
 
 const DECIDE: &str = "update orders.orders
     set status = $2, cancelled_at = case when $2 = 'cancelled' then now() end
@@ -27,7 +27,7 @@ fn decision(event_type: &str) -> (Status, &'static str) {
 }
 
 impl Work<'_> {
-    pub(super) async fn decide(&self, event_type: &str) -> Result<Told, Failed> {
+    pub(super) async fn decide(&self, event_type: &str) -> Result<Told, HandlerError> {
         let (status, told) = decision(event_type);
         let decide = self.transaction.prepare_cached(DECIDE).await?;
         let decided =
@@ -38,7 +38,7 @@ impl Work<'_> {
 
 impl Many<'_> {
     /// As [`Work::decide`]; all events are of one type.
-    pub(super) async fn decide(&self, event_type: &str) -> Result<Vec<Told>, Failed> {
+    pub(super) async fn decide(&self, event_type: &str) -> Result<Vec<Told>, HandlerError> {
         let (status, told) = decision(event_type);
         let decide = self.transaction.prepare_cached(DECIDE_MANY).await?;
         let rows = self.transaction.query(&decide, &[&self.order_ids(), &status.name()]).await?;

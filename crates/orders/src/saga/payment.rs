@@ -7,7 +7,7 @@ use rust_decimal::Decimal;
 use uuid::Uuid;
 
 use super::many::Many;
-use super::{Failed, Rules, Told, Work};
+use super::{HandlerError, Rules, Told, Work};
 
 const PAY: &str = "insert into orders.payments (order_id, amount, state) values ($1, $2, $3) on \
     conflict (order_id) do nothing";
@@ -25,14 +25,14 @@ fn bank(amount: Decimal, rules: &Rules) -> (&'static str, &'static str, Option<S
 }
 
 impl Work<'_> {
-    pub(super) async fn pay(&self, event_type: &str) -> Result<Told, Failed> {
+    pub(super) async fn pay(&self, event_type: &str) -> Result<Told, HandlerError> {
         match event_type {
             "StockReserved" => self.take().await,
             _ => self.refund().await,
         }
     }
 
-    async fn take(&self) -> Result<Told, Failed> {
+    async fn take(&self) -> Result<Told, HandlerError> {
         let (state, told, reason) = bank(self.event.total_amount, &self.rules);
         let pay = self.transaction.prepare_cached(PAY).await?;
         let noted = self
@@ -43,7 +43,7 @@ impl Work<'_> {
         Ok((noted > 0).then_some(("payment", told, reason)))
     }
 
-    async fn refund(&self) -> Result<Told, Failed> {
+    async fn refund(&self) -> Result<Told, HandlerError> {
         let pay = self.transaction.prepare_cached(PAY).await?;
         let void: (_, _, &str) = (&self.event.order_id, &self.event.total_amount, "void");
         if self.transaction.execute(&pay, &[void.0, void.1, &void.2]).await? > 0 {
@@ -57,7 +57,7 @@ impl Work<'_> {
 
 impl Many<'_> {
     /// As [`Work::pay`], for `StockReserved` alone.
-    pub(super) async fn take(&self) -> Result<Vec<Told>, Failed> {
+    pub(super) async fn take(&self) -> Result<Vec<Told>, HandlerError> {
         let amounts: Vec<Decimal> = self.events.iter().map(|event| event.total_amount).collect();
         let decided: Vec<_> = amounts.iter().map(|amount| bank(*amount, &self.rules)).collect();
         let states: Vec<&str> = decided.iter().map(|(state, ..)| *state).collect();

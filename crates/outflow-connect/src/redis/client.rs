@@ -1,16 +1,17 @@
 //! Redis as the rest of Outflow sees it: commands and scripts, wherever they go.
 
+mod open;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::ClientConfig;
 use secrecy::SecretString;
 
-use super::address::{self, Address, Kind};
-use super::cluster::Cluster;
+use super::address::{self, Address};
 use super::endpoint::Endpoint;
-use super::node::{BLOCKING_SLACK, Node, PATIENCE, Patience};
-use super::sentinel::Sentinel;
+use super::node::{BLOCKING_SLACK, PATIENCE, Patience};
 use super::topology::Topology;
 use super::{Args, BadUrl, Failure, Reply};
 
@@ -24,6 +25,14 @@ pub struct Redis {
     topology: Topology,
     /// How many replicas must have what a script writes.
     replicas: usize,
+    /// What it was opened with, for [`Redis::another`].
+    opened: Arc<Opened>,
+}
+
+/// What a connection was opened with.
+struct Opened {
+    url: SecretString,
+    tls: Option<ClientConfig>,
 }
 
 /// A Lua script and the hash that Redis knows it by.
@@ -41,29 +50,6 @@ impl Script {
 }
 
 impl Redis {
-    /// Starts to connect in the background and returns at once. Until a connection stands, and
-    /// whenever it is lost, every call fails with [`Failure::NotSent`].
-    ///
-    /// `name` is what the log calls it. The server is not told: a user may lack the permission for
-    /// that.
-    ///
-    /// # Errors
-    /// [`BadUrl`] when the address cannot be parsed.
-    pub fn open(url: &SecretString, name: &str) -> Result<Self, BadUrl> {
-        let address = Address::parse(url)?;
-        let topology = match address.kind {
-            Kind::Server => Topology::Server(Node::open(
-                &address.at(None),
-                address.tls,
-                &Self::place(url),
-                name,
-            )?),
-            Kind::Cluster => Topology::Cluster(Arc::new(Cluster::new(address, name)?)),
-            Kind::Sentinels(_) => Topology::Sentinel(Arc::new(Sentinel::new(address, name)?)),
-        };
-        Ok(Self { topology, replicas: 0 })
-    }
-
     /// The same connection, on which what a script has written counts only when so many replicas
     /// have it too.
     #[must_use]
@@ -191,11 +177,12 @@ impl Redis {
     pub async fn server_of(&self, key: &str) -> Result<Self, Failure> {
         match &self.topology {
             Topology::Server(_) => Ok(self.clone()),
-            Topology::Cluster(cluster) => {
-                Ok(Self { topology: Topology::Server(cluster.server_of(key).await?), ..*self })
-            }
+            Topology::Cluster(cluster) => Ok(Self {
+                topology: Topology::Server(cluster.server_of(key).await?),
+                ..self.clone()
+            }),
             Topology::Sentinel(sentinel) => {
-                Ok(Self { topology: Topology::Server(sentinel.master()?), ..*self })
+                Ok(Self { topology: Topology::Server(sentinel.master()?), ..self.clone() })
             }
         }
     }
@@ -246,7 +233,7 @@ impl Redis {
     ///
     /// # Errors
     /// [`BadUrl`] when the address cannot be used.
-    pub fn tls(url: &SecretString) -> Result<Option<rustls::ClientConfig>, BadUrl> {
+    pub fn tls(url: &SecretString) -> Result<Option<ClientConfig>, BadUrl> {
         Address::parse(url).map(|address| address.tls)
     }
 }

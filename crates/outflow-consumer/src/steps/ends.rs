@@ -4,23 +4,23 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::Step;
-use crate::Handler;
-use crate::calls::{Item, Job};
-use crate::patience::Interrupted;
+use crate::backoff::Interrupted;
+use crate::batching::{Item, Job};
+use crate::handler::Handler;
 use crate::runner::Runner;
+use crate::step::Step;
 
 impl<H: Handler> Runner<H> {
     pub(super) fn retry(&mut self, Job { lane, item }: Job, pause: Duration) {
         self.schedule.retry(&lane, item.held.id, item, Instant::now() + pause);
-        self.thin_out(&lane);
+        self.drop_payloads(&lane);
     }
 
-    pub(super) fn bury(&mut self, job: Job, error: String) {
-        let share = Arc::clone(&self.share);
+    pub(super) fn dead_letter(&mut self, job: Job, error: String) {
+        let context = Arc::clone(&self.context);
         self.steps.spawn(async move {
-            let outcome = share.bury(job.lane.stream(), &job.item.held, &error).await;
-            Step::Buried(job, outcome)
+            let outcome = context.dead_letter(job.lane.stream(), &job.item.held, &error).await;
+            Step::DeadLettered(job, outcome)
         });
     }
 
@@ -31,10 +31,10 @@ impl<H: Handler> Runner<H> {
     }
 
     /// The entry is off our pending list.
-    pub(super) fn let_go(&mut self, job: &Job) {
-        let ours = &self.share.streams[job.lane.stream()];
-        ours.let_go([job.item.held.id]);
-        ours.nudge.notify_one();
+    pub(super) fn release(&mut self, job: &Job) {
+        let ours = &self.context.streams[job.lane.stream()];
+        ours.release([job.item.held.id]);
+        ours.wake.notify_one();
         self.schedule.done(&job.lane);
     }
 
@@ -53,8 +53,8 @@ impl<H: Handler> Runner<H> {
     pub(super) fn lose(&mut self, stream: usize, interrupted: Interrupted) {
         match interrupted {
             Interrupted::Stopped => return,
-            Interrupted::GroupGone => self.share.streams[stream].lose_group(),
-            Interrupted::Displaced => self.share.displaced(stream),
+            Interrupted::GroupGone => self.context.streams[stream].lose_group(),
+            Interrupted::Displaced => self.context.displaced(stream),
         }
         self.schedule.forget(stream);
     }

@@ -1,10 +1,10 @@
-//! Room in memory for entries: for how many, and for how many bytes of them.
+//! Memory in memory for entries: for how many, and for how many bytes of them.
 
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::Settings;
+use super::settings::Settings;
 
 /// What bytes are counted in.
 const UNIT: usize = 1 << 10;
@@ -18,7 +18,7 @@ const CHUNK_MAX: usize = 4 << 20;
 /// behind an entry that is retried. Those that are read never wait for those that are fetched, nor
 /// the other way round, so that neither can starve the other.
 #[derive(Debug)]
-pub(super) struct Room {
+pub(super) struct Memory {
     entries: Arc<Semaphore>,
     ahead: Arc<Semaphore>,
     again: Arc<Semaphore>,
@@ -28,19 +28,19 @@ pub(super) struct Room {
 
 /// An entry's place in memory. Dropped, it is free.
 #[derive(Debug, Default)]
-pub(super) struct Place {
+pub(super) struct Reservation {
     _entry: Option<OwnedSemaphorePermit>,
     bytes: Option<OwnedSemaphorePermit>,
 }
 
-/// Room for one read: for one entry or more, and for their bytes.
+/// Memory for one read: for one entry or more, and for their bytes.
 #[derive(Debug)]
 pub(super) struct Claim {
     entries: OwnedSemaphorePermit,
     bytes: OwnedSemaphorePermit,
 }
 
-impl Room {
+impl Memory {
     pub(super) fn new(settings: &Settings) -> Self {
         let again_units = units(settings.prefetch_bytes / 4);
         let ahead_units = units(settings.prefetch_bytes - settings.prefetch_bytes / 4);
@@ -57,14 +57,14 @@ impl Room {
         }
     }
 
-    /// Room for a read of up to `batch` entries, if there is any.
+    /// Memory for a read of up to `batch` entries, if there is any.
     pub(super) fn try_claim(&self, batch: usize) -> Option<Claim> {
         let first = Arc::clone(&self.entries).try_acquire_owned().ok()?;
         let bytes = Arc::clone(&self.ahead).try_acquire_many_owned(self.chunk).ok()?;
         Some(self.widen(Claim { entries: first, bytes }, batch))
     }
 
-    /// As [`Room::try_claim`], once there is some.
+    /// As [`Memory::try_claim`], once there is some.
     pub(super) async fn claim(&self, batch: usize) -> Option<Claim> {
         // Never closed.
         let first = Arc::clone(&self.entries).acquire_owned().await.ok()?;
@@ -89,9 +89,9 @@ impl Room {
     }
 
     /// Gives an entry whose fields are fetched the room for them.
-    pub(super) fn take_again(&self, place: &mut Option<Place>, bytes: usize) {
+    pub(super) fn take_again(&self, reservation: &mut Option<Reservation>, bytes: usize) {
         let wanted = units(bytes).min(self.again_units);
-        place.get_or_insert_default().bytes =
+        reservation.get_or_insert_default().bytes =
             Arc::clone(&self.again).try_acquire_many_owned(wanted).ok();
     }
 }
@@ -106,11 +106,11 @@ impl Claim {
     }
 
     /// The place of one entry of so many bytes; none for its fields when it came without them.
-    pub(super) fn place(&mut self, bytes: Option<usize>) -> Place {
+    pub(super) fn reserve(&mut self, bytes: Option<usize>) -> Reservation {
         let wanted = bytes.map(|bytes| usize::try_from(units(bytes)).unwrap_or(usize::MAX));
         // Rounding up may ask for more than is left of a claim that is full.
         let wanted = wanted.map(|wanted| wanted.min(self.bytes.num_permits()));
-        Place {
+        Reservation {
             _entry: self.entries.split(1),
             bytes: wanted.and_then(|wanted| self.bytes.split(wanted)),
         }
@@ -124,34 +124,36 @@ fn units(bytes: usize) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Place, Room, Settings};
+    use super::{Memory, Reservation, Settings};
 
-    fn room(prefetch: usize, prefetch_bytes: usize) -> Room {
-        Room::new(&Settings { prefetch, prefetch_bytes, ..Settings::new("s", "g", "c") })
+    fn memory(prefetch: usize, prefetch_bytes: usize) -> Memory {
+        let settings = Settings::builder("s", "g", "c");
+        let settings = settings.prefetch(prefetch).prefetch_bytes(prefetch_bytes).build();
+        Memory::new(&settings.expect("settings"))
     }
 
     #[test]
     fn entries_and_bytes_are_both_bounded_and_given_back() {
-        let room = room(3, 16 << 10);
-        let mut claim = room.try_claim(10).expect("room");
+        let memory = memory(3, 16 << 10);
+        let mut claim = memory.try_claim(10).expect("room");
         assert_eq!((claim.entries(), claim.bytes()), (3, 3 << 10));
-        let places = [claim.place(Some(2_000)), claim.place(None)];
-        assert!(room.try_claim(1).is_none());
+        let places = [claim.reserve(Some(2_000)), claim.reserve(None)];
+        assert!(memory.try_claim(1).is_none());
         drop(claim);
-        assert_eq!(room.try_claim(10).expect("room").entries(), 1);
+        assert_eq!(memory.try_claim(10).expect("room").entries(), 1);
         drop(places);
-        assert_eq!(room.try_claim(10).expect("room").entries(), 3);
+        assert_eq!(memory.try_claim(10).expect("room").entries(), 3);
     }
 
     #[test]
     fn what_is_larger_than_all_the_room_has_it_to_itself() {
-        let room = room(3, 16 << 10);
-        let (mut large, mut small): (Option<Place>, Option<Place>) = (None, None);
-        assert!(room.has_again(1 << 30));
-        room.take_again(&mut large, 1 << 30);
-        assert!(large.is_some() && !room.has_again(1));
+        let memory = memory(3, 16 << 10);
+        let (mut large, mut small): (Option<Reservation>, Option<Reservation>) = (None, None);
+        assert!(memory.has_again(1 << 30));
+        memory.take_again(&mut large, 1 << 30);
+        assert!(large.is_some() && !memory.has_again(1));
         drop(large);
-        room.take_again(&mut small, 1);
-        assert!(!room.has_again(1 << 30) && room.has_again(3 << 10));
+        memory.take_again(&mut small, 1);
+        assert!(!memory.has_again(1 << 30) && memory.has_again(3 << 10));
     }
 }

@@ -1,28 +1,28 @@
-//! One process a name: who has it, who asks for it, and what a group stands at.
+//! One process per name: who has it, who asks for it; and the state of the group.
 
-use super::{Group, Reply, integer, unexpected};
-use crate::EntryId;
+use super::{Group, integer, number, unexpected};
+use crate::id::EntryId;
 use outflow_connect::redis::{Args, Failure};
 
 /// What came of asking for our name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Entry {
+pub(crate) enum Entered {
     /// It is ours.
-    Entered,
+    Ours,
     /// Another process has it, and is to answer.
     Challenged,
     /// Another process has it, and lives.
     Answered,
 }
 
-/// How the group stands on a stream.
+/// The state of the group on a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Standing {
-    pub(crate) pending: i64,
+pub(crate) struct GroupInfo {
+    pub(crate) pending: u64,
     pub(crate) oldest_pending: Option<EntryId>,
     /// Entries that nobody has read yet; not always known (after deletions from the stream's
     /// middle).
-    pub(crate) lag: Option<i64>,
+    pub(crate) lag: Option<u64>,
     /// Entries that left the stream before they were read, since this was last asked.
     pub(crate) lost: u64,
     /// Redis's counter of reads is behind, and we may not set it right.
@@ -41,15 +41,19 @@ pub(crate) enum Swept {
 impl Group {
     /// Asks for our name. `is_waiting`: we have asked before and were to wait; `is_overdue`: for
     /// long enough.
-    pub(crate) async fn enter(&self, is_waiting: bool, is_overdue: bool) -> Result<Entry, Failure> {
+    pub(crate) async fn enter(
+        &self,
+        is_waiting: bool,
+        is_overdue: bool,
+    ) -> Result<Entered, Failure> {
         let flag = |is_set: bool| if is_set { "1" } else { "0" };
         let mut args = Args::from([self.consumer.as_str(), &self.token]);
         args.word(flag(is_waiting)).word(flag(is_overdue));
         let reply = self.commands.script(&self.enter, &[&self.state], args).await?;
         match reply.string().as_deref() {
-            Some("entered") => Ok(Entry::Entered),
-            Some("challenged") => Ok(Entry::Challenged),
-            Some("answered") => Ok(Entry::Answered),
+            Some("entered") => Ok(Entered::Ours),
+            Some("challenged") => Ok(Entered::Challenged),
+            Some("answered") => Ok(Entered::Answered),
             _ => Err(unexpected("the enter script")),
         }
     }
@@ -61,21 +65,20 @@ impl Group {
         reply.int().map(|challenges| challenges > 0).ok_or_else(|| unexpected("the present script"))
     }
 
-    /// How the group stands. `is_new`: it was created just now, and what was trimmed before is no
+    /// The state of the group. `is_new`: it was created just now, and what was trimmed before is no
     /// loss of its own.
-    pub(crate) async fn standing(&self, is_new: bool) -> Result<Standing, Failure> {
+    pub(crate) async fn group_info(&self, is_new: bool) -> Result<GroupInfo, Failure> {
         let args = Args::from([self.name.as_str(), if is_new { "1" } else { "0" }]);
         let reply =
-            self.commands.script(&self.standing, &[&self.source.stream, &self.state], args).await?;
+            self.commands.script(&self.group_info, &[&self.stream, &self.state], args).await?;
         let [pending, oldest, lag, lost, denied] = reply.items() else {
-            return Err(unexpected("the standing script"));
+            return Err(unexpected("the group_info script"));
         };
-        let number = |reply: &Reply| reply.int().unwrap_or_default();
-        Ok(Standing {
+        Ok(GroupInfo {
             pending: number(pending),
             oldest_pending: oldest.string().and_then(|id| id.parse().ok()),
-            lag: lag.int().filter(|lag| *lag >= 0),
-            lost: u64::try_from(number(lost)).unwrap_or_default(),
+            lag: lag.int().and_then(|lag| u64::try_from(lag).ok()),
+            lost: number(lost),
             is_denied: number(denied) == 1,
         })
     }
@@ -84,7 +87,7 @@ impl Group {
     /// "keys" or "state".
     pub(crate) async fn sweep(&self, hash: &'static str, cursor: &str) -> Result<Swept, Failure> {
         let args = Args::from([self.name.as_str(), hash, cursor]);
-        let keys = [self.source.stream.as_str(), &self.keys, &self.state];
+        let keys = [self.stream.as_str(), &self.keys, &self.state];
         let reply = self.commands.script(&self.sweep, &keys, args).await?;
         let [cursor, removed] = reply.items() else { return Err(unexpected("the sweep script")) };
         let removed = removed.int().unwrap_or(integer(0));

@@ -5,25 +5,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
-use tokio_util::sync::CancellationToken;
 
 use super::group::Group;
-use super::health::{Health, Part};
+use super::handler::Handler;
+use super::health::Part;
 use super::id::EntryId;
-use super::metrics::StreamMetrics;
-use super::{Handler, Settings};
+use super::lifecycle::Lifecycle;
+use super::observer::{Observation, Observer};
+use super::settings::Settings;
 
 /// Everything of a consumer that does not change hands.
-#[derive(Debug)]
-pub(super) struct Share<H> {
+pub(super) struct Context<H> {
     pub(super) handler: H,
     pub(super) settings: Settings,
-    pub(super) health: Health,
+    pub(super) lifecycle: Lifecycle,
+    pub(super) observer: Box<dyn Observer>,
     /// In the order of the settings.
     pub(super) streams: Vec<Stream>,
-    pub(super) stop: CancellationToken,
-    /// A stop has waited long enough: attempts are broken off.
-    pub(super) abandon: CancellationToken,
     /// All that is ours from before is known, or as much of it as there is room for.
     pub(super) settled: Notify,
 }
@@ -32,9 +30,8 @@ pub(super) struct Share<H> {
 #[derive(Debug)]
 pub(super) struct Stream {
     pub(super) group: Group,
-    pub(super) metrics: StreamMetrics,
     /// Something has changed for the reader.
-    pub(super) nudge: Notify,
+    pub(super) wake: Notify,
     /// Redis said that the group does not exist. Not assumed at the start: creating it is refused
     /// by a full Redis, also when it is there.
     pub(super) group_gone: AtomicBool,
@@ -64,7 +61,7 @@ struct Reading {
     in_hand: HashSet<EntryId>,
 }
 
-impl<H: Handler> Share<H> {
+impl<H: Handler> Context<H> {
     /// Another process has our name on this stream. Whatever we had of it is that one's now.
     pub(super) fn displaced(&self, stream: usize) {
         let ours = &self.streams[stream];
@@ -72,7 +69,9 @@ impl<H: Handler> Share<H> {
             let (name, consumer) = (self.name(stream), &self.settings.consumer);
             tracing::error!(stream = name, %consumer, "another process has taken our name over, \
                 while we gave no sign of life");
-            self.health.down(Part::Name(stream), "another process has taken our name over");
+            self.lifecycle
+                .health
+                .down(Part::Name(stream), "another process has taken our name over");
             ours.reading().in_hand.clear();
             ours.rescan();
         }
@@ -85,19 +84,28 @@ impl<H: Handler> Share<H> {
         }
     }
 
+    /// Tells the observer something about a stream.
+    pub(super) fn observe(&self, stream: usize, observation: &Observation) {
+        self.observer.observe(self.name(stream), observation);
+    }
+
     /// The stream's name, for messages.
     pub(super) fn name(&self, stream: usize) -> &str {
-        &self.streams[stream].group.source.stream
+        &self.streams[stream].group.stream
     }
 }
 
 impl Stream {
-    pub(super) fn new(group: Group, metrics: StreamMetrics) -> Self {
-        let (group_gone, entered, resuming) =
-            (AtomicBool::new(false), AtomicBool::new(false), AtomicBool::new(true));
-        let (nudge, turn, reading) =
-            (Notify::new(), tokio::sync::Mutex::default(), Mutex::default());
-        Self { group, metrics, nudge, group_gone, entered, resuming, turn, reading }
+    pub(super) fn new(group: Group) -> Self {
+        Self {
+            group,
+            wake: Notify::new(),
+            group_gone: AtomicBool::new(false),
+            entered: AtomicBool::new(false),
+            resuming: AtomicBool::new(true),
+            turn: tokio::sync::Mutex::default(),
+            reading: Mutex::default(),
+        }
     }
 
     fn reading(&self) -> MutexGuard<'_, Reading> {
@@ -115,7 +123,7 @@ impl Stream {
     }
 
     /// Notes that an entry was read. Returns whether it counts: not if it is in hand already.
-    pub(super) fn take_in_hand(&self, from: Position, id: EntryId) -> bool {
+    pub(super) fn hold(&self, from: Position, id: EntryId) -> bool {
         let mut reading = self.reading();
         if reading.position.pass != from.pass {
             return false;
@@ -125,7 +133,7 @@ impl Stream {
     }
 
     /// Notes that an entry is acknowledged, or somebody else's.
-    pub(super) fn let_go(&self, ids: impl IntoIterator<Item = EntryId>) {
+    pub(super) fn release(&self, ids: impl IntoIterator<Item = EntryId>) {
         let mut reading = self.reading();
         for id in ids {
             reading.in_hand.remove(&id);
@@ -138,7 +146,7 @@ impl Stream {
         reading.position = Position { pass: reading.position.pass + 1, cursor: EntryId::default() };
         drop(reading);
         self.resuming.store(true, Ordering::SeqCst);
-        self.nudge.notify_one();
+        self.wake.notify_one();
     }
 
     /// Whether the reader has gone past one of these and we do not have it in hand.

@@ -7,12 +7,16 @@ use futures_util::FutureExt;
 use jiff::Timestamp;
 use tracing::{Instrument, Span};
 
-use super::group::{Buried, Held};
-use super::handler::{Consequence, Outcome, consequence};
+use super::backoff::{Interrupted, until_answered};
+use super::context::Context;
+use super::entry::Entry;
+use super::error::HandlerError;
+use super::error::in_words;
+use super::group::{DeadLettered, Held};
+use super::handler::{Handled, Handler};
 use super::health::Part;
-use super::patience::{Interrupted, until_answered};
-use super::share::Share;
-use super::{Entry, Handled, Handler, HandlerError};
+use super::observer::{FailureReason, Observation};
+use super::outcome::{Consequence, Outcome, consequence};
 use outflow_core::age::Age;
 
 /// Characters of an error that a dead letter keeps.
@@ -25,14 +29,14 @@ pub(super) const NO_OUTCOME: &str = "the attempts ended without an acknowledgeme
 pub(super) const PROBE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How a call of the handler ended.
-enum Ended<T> {
+enum Call<T> {
     Answered(T),
     Panicked(String),
     /// It was broken off: why, for each of its entries.
     Cut(Outcome),
 }
 
-impl<H: Handler> Share<H> {
+impl<H: Handler> Context<H> {
     /// One attempt of each, counted already: `held.attempts` includes it. `None` for those that the
     /// handler left undone: it is to go on, each by itself.
     pub(super) async fn attempt(
@@ -53,7 +57,7 @@ impl<H: Handler> Share<H> {
                 }
                 Err(malformed) => {
                     outcomes[place] =
-                        Some(Outcome::Told(Err(HandlerError::Permanent(malformed.to_string()))));
+                        Some(Outcome::Returned(Err(HandlerError::permanent(malformed))));
                 }
             }
         }
@@ -84,17 +88,15 @@ impl<H: Handler> Share<H> {
         outcome: Outcome,
         is_alone: bool,
     ) -> Consequence {
-        let metrics = &self.streams[stream].metrics;
         if held.attempts > 1 {
-            metrics.retried.inc();
+            self.observe(stream, &Observation::Retried);
         }
         match &outcome {
-            Outcome::Told(Ok(_)) => self.health.up(Part::Handler),
-            Outcome::Told(Err(HandlerError::Retry(_))) => metrics.failed("retry"),
-            Outcome::Told(Err(HandlerError::Permanent(_))) => metrics.failed("permanent"),
-            Outcome::Told(Err(HandlerError::Conflict(_))) => metrics.failed("conflict"),
-            Outcome::Told(Err(HandlerError::Unavailable(_))) => metrics.failed("unavailable"),
-            Outcome::TimedOut(_) => metrics.failed("timeout"),
+            Outcome::Returned(Ok(_)) => self.lifecycle.health.up(Part::Handler),
+            Outcome::Returned(Err(error)) => {
+                self.failed(stream, FailureReason::Error(error.kind()));
+            }
+            Outcome::TimedOut(_) => self.failed(stream, FailureReason::Timeout),
             Outcome::Abandoned => {}
         }
         // It has an outcome now, so that it counts although it began in company.
@@ -102,48 +104,51 @@ impl<H: Handler> Share<H> {
         consequence(outcome, counted, self.settings.attempts_max, is_alone)
     }
 
+    fn failed(&self, stream: usize, reason: FailureReason) {
+        self.observe(stream, &Observation::Failed(reason));
+    }
+
     async fn handle(&self, stream: usize, entry: &Entry) -> Outcome {
-        let (metrics, span, started) =
-            (&self.streams[stream].metrics, self.span(stream, entry), Instant::now());
-        let outcome = match self
-            .within_time(self.handler.handle(entry).instrument(span.clone()))
-            .await
-        {
-            Ended::Answered(told) => Outcome::Told(told),
-            Ended::Panicked(words) => {
-                metrics.failed("panic");
-                Outcome::Told(Err(HandlerError::Retry(format!("the handler panicked: {words}"))))
-            }
-            Ended::Cut(outcome) => outcome,
-        };
+        let span = self.span(stream, entry);
+        let started = Instant::now();
+        let outcome =
+            match self.within_time(self.handler.handle(entry).instrument(span.clone())).await {
+                Call::Answered(told) => Outcome::Returned(told),
+                Call::Panicked(words) => {
+                    self.failed(stream, FailureReason::Panic);
+                    let error = format!("the handler panicked: {words}");
+                    Outcome::Returned(Err(HandlerError::retry(error)))
+                }
+                Call::Cut(outcome) => outcome,
+            };
         span.in_scope(|| self.note(stream, entry, &outcome, started));
         outcome
     }
 
     /// Calls the handler, and breaks it off when it takes too long, or when a stop can wait no
     /// longer.
-    async fn within_time<T>(&self, handling: impl Future<Output = T>) -> Ended<T> {
+    async fn within_time<T>(&self, handling: impl Future<Output = T>) -> Call<T> {
         let handling = AssertUnwindSafe(handling).catch_unwind();
         tokio::select! {
             biased;
             ended = handling => match ended {
-                Ok(answer) => return Ended::Answered(answer),
-                Err(panic) => return Ended::Panicked(words(panic.as_ref()).to_owned()),
+                Ok(answer) => return Call::Answered(answer),
+                Err(panic) => return Call::Panicked(words(panic.as_ref()).to_owned()),
             },
             () = tokio::time::sleep(self.settings.attempt_timeout) => {}
-            () = self.abandon.cancelled() => return Ended::Cut(Outcome::Abandoned),
+            () = self.lifecycle.abandon.cancelled() => return Call::Cut(Outcome::Abandoned),
         }
         let limit = self.settings.attempt_timeout;
-        Ended::Cut(tokio::select! {
+        Call::Cut(tokio::select! {
             probed = self.probe() => match probed {
                 Ok(()) => Outcome::TimedOut(format!("no outcome after {limit:?}, though what the \
                     handler needs answers")),
                 Err(cause) => {
-                    Outcome::Told(Err(HandlerError::Unavailable(format!("no outcome after \
-                        {limit:?}: {cause}"))))
+                    let error = format!("no outcome after {limit:?}: {cause}");
+                    Outcome::Returned(Err(HandlerError::unavailable(error)))
                 }
             },
-            () = self.abandon.cancelled() => Outcome::Abandoned,
+            () = self.lifecycle.abandon.cancelled() => Outcome::Abandoned,
         })
     }
 
@@ -151,7 +156,7 @@ impl<H: Handler> Share<H> {
     pub(super) async fn probe(&self) -> Result<(), String> {
         let probing = AssertUnwindSafe(self.handler.probe()).catch_unwind();
         match tokio::time::timeout(PROBE_PATIENCE, probing).await {
-            Ok(Ok(answer)) => answer,
+            Ok(Ok(answer)) => answer.map_err(|error| in_words(&*error)),
             Ok(Err(panic)) => Err(format!("the probe panicked: {}", words(panic.as_ref()))),
             Err(_elapsed) => Err(format!("no answer within {PROBE_PATIENCE:?}")),
         }
@@ -164,11 +169,11 @@ impl<H: Handler> Share<H> {
             .within_time(self.handler.handle_many(entries).instrument(span))
             .await
         {
-            Ended::Answered(outcomes) if outcomes.len() == count => {
-                outcomes.into_iter().map(|told| told.map(Outcome::Told)).collect()
+            Call::Answered(outcomes) if outcomes.len() == count => {
+                outcomes.into_iter().map(|told| told.map(Outcome::Returned)).collect()
             }
-            Ended::Cut(Outcome::TimedOut(error)) => {
-                self.streams[stream].metrics.failed("timeout");
+            Call::Cut(Outcome::TimedOut(error)) => {
+                self.failed(stream, FailureReason::Timeout);
                 tracing::warn!(
                     stream = name,
                     count,
@@ -177,8 +182,8 @@ impl<H: Handler> Share<H> {
                 );
                 vec![None; count]
             }
-            Ended::Cut(outcome) => vec![Some(outcome); count],
-            Ended::Answered(outcomes) => {
+            Call::Cut(outcome) => vec![Some(outcome); count],
+            Call::Answered(outcomes) => {
                 let got = outcomes.len();
                 tracing::error!(
                     stream = name,
@@ -189,7 +194,7 @@ impl<H: Handler> Share<H> {
                 );
                 vec![None; count]
             }
-            Ended::Panicked(panic) => {
+            Call::Panicked(panic) => {
                 tracing::warn!(
                     stream = name,
                     count,
@@ -218,8 +223,8 @@ impl<H: Handler> Share<H> {
             "process",
             stream = self.name(stream),
             id = %entry.id,
-            event_id = entry.event_id,
-            event_type = entry.kind,
+            event_id = entry.event_id.as_str(),
+            event_type = entry.event_type,
             key = entry.key,
             attempt = entry.attempts,
             trace_id = entry.trace_id().unwrap_or_default(),
@@ -228,18 +233,18 @@ impl<H: Handler> Share<H> {
 
     /// Measures and logs an outcome.
     fn note(&self, stream: usize, entry: &Entry, outcome: &Outcome, started: Instant) {
-        let metrics = &self.streams[stream].metrics;
-        metrics.handling_seconds.observe(started.elapsed().as_secs_f64());
+        self.observe(stream, &Observation::Attempt(started.elapsed()));
         match outcome {
-            Outcome::Told(Ok(handled)) => tracing::debug!(outcome = ?handled, "handled"),
-            Outcome::Told(Err(error)) => tracing::debug!(%error, "not handled"),
+            Outcome::Returned(Ok(handled)) => tracing::debug!(outcome = ?handled, "handled"),
+            Outcome::Returned(Err(error)) => tracing::debug!(%error, "not handled"),
             Outcome::TimedOut(error) => tracing::debug!(error, "not handled"),
             Outcome::Abandoned => tracing::debug!("broken off: the stop can wait no longer"),
         }
-        let time = entry.time.filter(|_| matches!(outcome, Outcome::Told(Ok(Handled::Done))));
+        let time = entry.time.filter(|_| matches!(outcome, Outcome::Returned(Ok(Handled::Done))));
         // One far-off time would spoil the sum for ever.
-        if let Some(age) = time.and_then(|time| Age::of(time, Timestamp::now()).seconds()) {
-            metrics.event_age_seconds.observe(age);
+        let age = time.and_then(|time| Age::of(time, Timestamp::now()).seconds());
+        if let Some(age) = age.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()) {
+            self.observe(stream, &Observation::EventAge(age));
         }
     }
 
@@ -247,7 +252,7 @@ impl<H: Handler> Share<H> {
     ///
     /// # Errors
     /// [`Interrupted`]: it is still pending, unless the group is gone.
-    pub(super) async fn bury(
+    pub(super) async fn dead_letter(
         &self,
         stream: usize,
         held: &Held,
@@ -265,20 +270,20 @@ impl<H: Handler> Share<H> {
             ("dead_appended_at", id.appended_at().map(|time| time.to_string()).unwrap_or_default()),
             ("dead_at", Timestamp::now().to_string()),
         ];
-        let stream = self.name(stream);
-        match until_answered(&self.health, &self.stop, || ours.group.bury(*id, key, &about)).await?
-        {
-            Buried::As(dead_id) => {
-                ours.metrics.dead_lettered.inc();
-                let to = &ours.group.source.dead_letter_stream;
+        let number = stream;
+        let stream = self.name(number);
+        match until_answered(&self.lifecycle, || ours.group.dead_letter(*id, key, &about)).await? {
+            DeadLettered::As(dead_id) => {
+                self.observe(number, &Observation::DeadLettered);
+                let to = &ours.group.dead_letter_stream;
                 tracing::error!(stream, %id, attempts, error, %to, %dead_id, "dead-lettered");
             }
-            Buried::Gone => {
-                ours.metrics.lost_pending.inc();
+            DeadLettered::Gone => {
+                self.observe(number, &Observation::LostPending(1));
                 tracing::warn!(stream, %id, error, "not dead-lettered: gone from the stream; \
                     acknowledged");
             }
-            Buried::NotOurs => {
+            DeadLettered::NotOurs => {
                 tracing::info!(stream, %id, "not dead-lettered: dealt with before, or taken over");
             }
         }

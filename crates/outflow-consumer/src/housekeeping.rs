@@ -6,18 +6,20 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use super::Handler;
-use super::group::{Standing, Swept};
+use super::backoff::{Backoff, is_displaced};
+use super::context::{Context, Stream};
+use super::group::{GroupInfo, Swept};
+use super::handler::Handler;
 use super::health::Part;
-use super::patience::{Pauses, is_displaced};
-use super::share::{Share, Stream};
+use super::id::EntryId;
+use super::observer::{GroupState, Observation};
 use outflow_connect::redis::Failure;
 
 /// How often to look for what others left, at the longest: entries that were given back should not
 /// lie around.
 const LOOK_LONGEST: Duration = Duration::from_secs(1);
-/// How often the group's standing is asked for.
-const STANDING_INTERVAL: Duration = Duration::from_secs(5);
+/// How often the group's state is asked for.
+const GROUP_INFO_INTERVAL: Duration = Duration::from_secs(5);
 /// How often to look for consumers that can be forgotten.
 const FORGET_INTERVAL: Duration = Duration::from_mins(1);
 
@@ -28,9 +30,9 @@ const PRESENT_PATIENCE: Duration = Duration::from_secs(3);
 /// Steps of a sweep in one go.
 const SWEEP_STEPS: usize = 50;
 
-/// The keeper of one stream.
-pub(super) struct Keeper<H> {
-    pub(super) share: Arc<Share<H>>,
+/// The housekeeping of one stream.
+pub(super) struct Housekeeper<H> {
+    pub(super) context: Arc<Context<H>>,
     pub(super) stream: usize,
 }
 
@@ -38,13 +40,13 @@ pub(super) struct Keeper<H> {
 struct Duties {
     heartbeat: Instant,
     reclaim: Instant,
-    standing: Instant,
+    group_info: Instant,
     forget: Instant,
     /// Redis does not let us tidy up, or set its counter right: said once.
     is_denied: bool,
 }
 
-impl<H: Handler> Keeper<H> {
+impl<H: Handler> Housekeeper<H> {
     /// Keeps on, until it is dropped: signs of life are due for as long as a handler works, after a
     /// stop too.
     pub(super) async fn run(self) {
@@ -52,21 +54,21 @@ impl<H: Handler> Keeper<H> {
     }
 
     async fn keep(&self) {
-        let claim_idle = self.share.settings.claim_idle;
+        let claim_idle = self.context.settings.claim_idle;
         let now = Instant::now();
         // Others may have been kept from their signs of life by what kept us from ours (a restart
         // of Redis).
         let mut duties = Duties {
             heartbeat: now,
             reclaim: now + claim_idle / 3,
-            standing: now,
+            group_info: now,
             forget: now,
             is_denied: false,
         };
         loop {
             if let Err(failure) = self.look(&mut duties).await {
                 if is_displaced(&failure) {
-                    self.share.displaced(self.stream);
+                    self.context.displaced(self.stream);
                 }
                 // The reader says it, if it lasts.
                 tracing::debug!(%failure, "no sign of life");
@@ -75,7 +77,7 @@ impl<H: Handler> Keeper<H> {
             }
             // With jitter, so that the members of a group do not look all at once.
             let pause = (claim_idle / 6).min(LOOK_LONGEST);
-            tokio::time::sleep(Pauses::between(pause / 2, pause)).await;
+            tokio::time::sleep(Backoff::between(pause / 2, pause)).await;
         }
     }
 
@@ -93,14 +95,14 @@ impl<H: Handler> Keeper<H> {
             {
                 Ok(Ok(was_challenged)) => {
                     if was_challenged {
-                        let consumer = &self.share.settings.consumer;
-                        tracing::error!(stream = self.share.name(self.stream), %consumer,
+                        let consumer = &self.context.settings.consumer;
+                        tracing::error!(stream = self.context.name(self.stream), %consumer,
                             "another process asks for our name; give each one of its own");
                     }
                     None
                 }
                 Ok(Err(failure)) if is_displaced(&failure) => {
-                    self.share.displaced(self.stream);
+                    self.context.displaced(self.stream);
                     None
                 }
                 // It answers.
@@ -111,13 +113,13 @@ impl<H: Handler> Keeper<H> {
             match silence {
                 None => {
                     if std::mem::take(&mut misses) > 1 {
-                        self.share.health.up(part);
+                        self.context.lifecycle.health.up(part);
                     }
                 }
                 Some(cause) => {
                     misses = misses.saturating_add(1);
                     if misses > 1 {
-                        self.share.health.down(part, &cause);
+                        self.context.lifecycle.health.down(part, &cause);
                     }
                 }
             }
@@ -125,11 +127,11 @@ impl<H: Handler> Keeper<H> {
     }
 
     fn stream(&self) -> &Stream {
-        &self.share.streams[self.stream]
+        &self.context.streams[self.stream]
     }
 
     async fn look(&self, duties: &mut Duties) -> Result<(), Failure> {
-        let (stream, settings) = (self.stream(), &self.share.settings);
+        let (stream, settings) = (self.stream(), &self.context.settings);
         if !stream.entered.load(Ordering::SeqCst) {
             return Ok(());
         }
@@ -138,23 +140,24 @@ impl<H: Handler> Keeper<H> {
             self.lose(gone);
             if stream.misses_any(&pending) {
                 tracing::debug!(
-                    stream = self.share.name(self.stream),
+                    stream = self.context.name(self.stream),
                     "pending entries that are not in hand: read again"
                 );
                 stream.rescan();
             }
         }
-        if duties.reclaim <= Instant::now() && !self.share.stop.is_cancelled() {
+        if duties.reclaim <= Instant::now() && !self.context.lifecycle.stop.is_cancelled() {
             self.reclaim().await?;
         }
-        if due(&mut duties.standing, STANDING_INTERVAL) {
-            self.note(stream.group.standing(false).await?, &mut duties.is_denied);
-            stream.metrics.dead_letters(stream.group.dead_letters().await?);
+        if due(&mut duties.group_info, GROUP_INFO_INTERVAL) {
+            self.note(stream.group.group_info(false).await?, &mut duties.is_denied);
+            let letters = stream.group.dead_letters().await?;
+            self.context.observe(self.stream, &Observation::DeadLetters(letters));
         }
         if due(&mut duties.forget, FORGET_INTERVAL) {
             let gone = stream.group.forget(settings.forget_idle).await?;
             if !gone.is_empty() {
-                tracing::info!(stream = self.share.name(self.stream), consumers = ?gone,
+                tracing::info!(stream = self.context.name(self.stream), consumers = ?gone,
                     "gone for long with nothing pending: removed from the group");
             }
             self.sweep("keys", &mut duties.is_denied).await?;
@@ -166,8 +169,8 @@ impl<H: Handler> Keeper<H> {
     async fn reclaim(&self) -> Result<(), Failure> {
         let stream = self.stream();
         let _turn = stream.turn.lock().await;
-        let reclaimed = stream.group.reclaim(self.share.settings.claim_idle).await?;
-        let name = self.share.name(self.stream);
+        let reclaimed = stream.group.reclaim(self.context.settings.claim_idle).await?;
+        let name = self.context.name(self.stream);
         self.lose(reclaimed.gone);
         if reclaimed.taken > 0 {
             let (count, from) = (reclaimed.taken, reclaimed.consumers);
@@ -177,7 +180,7 @@ impl<H: Handler> Keeper<H> {
                 ?from,
                 "took over the entries of consumers without a sign of life"
             );
-            stream.metrics.reclaimed.inc_by(count);
+            self.context.observe(self.stream, &Observation::Reclaimed(count));
             stream.rescan();
         }
         Ok(())
@@ -186,8 +189,8 @@ impl<H: Handler> Keeper<H> {
     /// Counts entries that Redis has dropped from a pending list, and says so.
     fn lose(&self, count: u64) {
         if count > 0 {
-            self.stream().metrics.lost_pending.inc_by(count);
-            let stream = self.share.name(self.stream);
+            self.context.observe(self.stream, &Observation::LostPending(count));
+            let stream = self.context.name(self.stream);
             tracing::warn!(
                 stream,
                 count,
@@ -208,7 +211,7 @@ impl<H: Handler> Keeper<H> {
                 Swept::Fields(removed, next) => {
                     if removed > 0 {
                         tracing::debug!(
-                            stream = self.share.name(self.stream),
+                            stream = self.context.name(self.stream),
                             hash,
                             removed,
                             "tidied up"
@@ -225,7 +228,7 @@ impl<H: Handler> Keeper<H> {
     fn say_denied(&self, command: &str, is_denied: &mut bool) {
         if !std::mem::replace(is_denied, true) {
             tracing::warn!(
-                stream = self.share.name(self.stream),
+                stream = self.context.name(self.stream),
                 command,
                 "Redis does not allow us this command: lag may be wrong after losses, and fields \
                     of acknowledged entries may be \
@@ -234,11 +237,10 @@ impl<H: Handler> Keeper<H> {
         }
     }
 
-    fn note(&self, standing: Standing, is_denied: &mut bool) {
-        let metrics = &self.stream().metrics;
-        if standing.lost > 0 {
-            let (name, count) = (self.share.name(self.stream), standing.lost);
-            metrics.lost_unread.inc_by(count);
+    fn note(&self, group_info: GroupInfo, is_denied: &mut bool) {
+        if group_info.lost > 0 {
+            let (name, count) = (self.context.name(self.stream), group_info.lost);
+            self.context.observe(self.stream, &Observation::LostUnread(count));
             tracing::warn!(
                 stream = name,
                 count,
@@ -247,18 +249,18 @@ impl<H: Handler> Keeper<H> {
                  how far the group is behind) or deleted"
             );
         }
-        if standing.is_denied {
+        if group_info.is_denied {
             self.say_denied("XGROUP SETID", is_denied);
         }
+        let oldest = group_info.oldest_pending.and_then(EntryId::appended_at);
         let age =
-            standing.oldest_pending.and_then(super::EntryId::appended_at).map_or(0.0, |time| {
-                let age = Duration::try_from(Timestamp::now().duration_since(time));
-                age.unwrap_or_default().as_secs_f64()
-            });
-        metrics.pending.set(standing.pending);
-        metrics.oldest_pending_age_seconds.set(age);
-        metrics.lag.set(standing.lag.unwrap_or_default());
-        metrics.lag_known.set(i64::from(standing.lag.is_some()));
+            oldest.and_then(|time| Duration::try_from(Timestamp::now().duration_since(time)).ok());
+        let state = GroupState {
+            pending: group_info.pending,
+            oldest_pending_age: age.unwrap_or_default(),
+            lag: group_info.lag,
+        };
+        self.context.observe(self.stream, &Observation::Group(state));
     }
 }
 

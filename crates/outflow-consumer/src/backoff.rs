@@ -1,11 +1,12 @@
-//! Pauses that grow and that a stop cuts short, and commands repeated until Redis answers.
+//! Backoff that grow and that a stop cuts short, and commands repeated until Redis answers.
 
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use tokio_util::sync::CancellationToken;
 
-use super::health::{Health, Part};
+use super::health::Part;
+use super::lifecycle::Lifecycle;
 use outflow_connect::redis::Failure;
 
 /// Between attempts to reach a server that is away. Short at the longest: nothing else can be done
@@ -25,13 +26,13 @@ pub(super) enum Interrupted {
     Displaced,
 }
 
-/// Pauses that double from `first` to `longest`, with jitter, without end.
-pub(super) struct Pauses {
+/// Backoff that double from `first` to `longest`, with jitter, without end.
+pub(super) struct Backoff {
     delays: ExponentialBackoff,
     longest: Duration,
 }
 
-impl Pauses {
+impl Backoff {
     pub(super) fn new(first: Duration, longest: Duration) -> Self {
         let longest = longest.max(first);
         let builder = ExponentialBuilder::new()
@@ -41,7 +42,7 @@ impl Pauses {
         Self { delays: builder.with_jitter().build(), longest }
     }
 
-    /// Pauses while a server is away.
+    /// Backoff while a server is away.
     pub(super) fn for_outage() -> Self {
         Self::new(OUTAGE_FIRST, OUTAGE_LONGEST)
     }
@@ -80,30 +81,29 @@ impl Pauses {
 /// Sends a command until Redis has answered it. It must not matter how often it is carried out.
 ///
 /// A refusal is waited out as well (OOM, READONLY, LOADING, a missing privilege): the entry is not
-/// to blame.
+/// to blame. Refused credentials end the run (lifecycle.rs).
 ///
 /// # Errors
 /// [`Interrupted`], after at least one try.
 pub(super) async fn until_answered<T, F: Future<Output = Result<T, Failure>>>(
-    health: &Health,
-    stop: &CancellationToken,
+    lifecycle: &Lifecycle,
     mut send: impl FnMut() -> F,
 ) -> Result<T, Interrupted> {
-    let mut pauses = Pauses::for_outage();
+    let mut pauses = Backoff::for_outage();
     loop {
         match send().await {
             Ok(answer) => {
-                health.up(Part::Commands);
+                lifecycle.works(Part::Commands);
                 return Ok(answer);
             }
             Err(failure) if is_group_gone(&failure) => {
-                health.up(Part::Commands);
+                lifecycle.works(Part::Commands);
                 return Err(Interrupted::GroupGone);
             }
             Err(failure) if is_displaced(&failure) => return Err(Interrupted::Displaced),
-            Err(failure) => health.down(Part::Commands, &failure.to_string()),
+            Err(failure) => lifecycle.failed(Part::Commands, &failure),
         }
-        pauses.pause(stop).await?;
+        pauses.pause(&lifecycle.stop).await?;
     }
 }
 

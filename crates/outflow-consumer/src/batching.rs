@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use super::group::Held;
 use super::id::EntryId;
-use super::room::Place;
+use super::memory::Reservation;
 use super::schedule::{Lane, Suspect};
 
 /// An entry in hand. Its place in memory is given up while it waits behind one that is being
@@ -13,7 +13,7 @@ use super::schedule::{Lane, Suspect};
 #[derive(Debug)]
 pub(super) struct Item {
     pub(super) held: Held,
-    pub(super) room: Option<Place>,
+    pub(super) memory: Option<Reservation>,
     /// How often it was in somebody's way, or somebody in its.
     pub(super) postponements: u32,
     /// How many outcomes there had been when it last found that what the handler needs is away.
@@ -43,11 +43,11 @@ pub(super) struct Batches {
 }
 
 impl Item {
-    pub(super) fn new(held: Held, room: Place) -> Self {
+    pub(super) fn new(held: Held, memory: Reservation) -> Self {
         let is_suspect = held.uncounted > 0;
         Self {
             held,
-            room: Some(room),
+            memory: Some(memory),
             postponements: 0,
             waited_at: None,
             is_suspect,
@@ -70,7 +70,7 @@ impl Item {
     /// even: the others of its call would have to be attempted again, and one that kills the
     /// consumer would cost each of them an attempt. And what finds something away may do so alone,
     /// and would make it look so for the others of its call.
-    pub(super) fn is_sociable(&self) -> bool {
+    pub(super) fn can_share_call(&self) -> bool {
         self.held.attempts == 0
             && self.postponements == 0
             && self.waited_at.is_none()
@@ -87,12 +87,12 @@ impl Suspect for Item {
 impl Batches {
     /// Whether an entry can join a call that has not begun; `most` is how many it takes.
     pub(super) fn can_join(&self, item: &Item, most: usize) -> bool {
-        item.is_sociable() && self.joinable(most).is_some()
+        item.can_share_call() && self.joinable(most).is_some()
     }
 
     /// Adds an entry to a call. Returns whether that is another call.
     pub(super) fn add(&mut self, job: Job, most: usize) -> bool {
-        let place = if job.item.is_sociable() { self.joinable(most) } else { None };
+        let place = if job.item.can_share_call() { self.joinable(most) } else { None };
         match place {
             Some(place) => self.to_begin[place].push(job),
             None => self.to_begin.push(vec![job]),
@@ -100,11 +100,11 @@ impl Batches {
         place.is_none()
     }
 
-    /// The last one that has room: those before it are full, or have one that must be alone.
+    /// The last one that has memory: those before it are full, or have one that must be alone.
     fn joinable(&self, most: usize) -> Option<usize> {
         self.to_begin
             .iter()
-            .rposition(|call| call.len() < most && call.iter().all(|job| job.item.is_sociable()))
+            .rposition(|call| call.len() < most && call.iter().all(|job| job.item.can_share_call()))
     }
 }
 
@@ -112,13 +112,13 @@ impl Batches {
 mod tests {
     use bytes::Bytes;
 
-    use super::{Batches, EntryId, Held, Item, Job, Lane, Place};
+    use super::{Batches, EntryId, Held, Item, Job, Lane, Reservation};
 
     fn job(number: u64, attempts: u32, postponed: bool) -> Job {
         let id = EntryId { ms: number, number: 0 };
         let held = Held { id, key: Bytes::new(), attempts, uncounted: 0, bytes: 0, fields: None };
         let item =
-            Item { postponements: u32::from(postponed), ..Item::new(held, Place::default()) };
+            Item { postponements: u32::from(postponed), ..Item::new(held, Reservation::default()) };
         Job { lane: Lane::of(0, "", id), item }
     }
 

@@ -1,11 +1,12 @@
-//! The dead letters of a stream: looked at, put back, discarded.
+//! The dead letters of a stream: listed, retried, discarded.
 
 use jiff::Timestamp;
 use secrecy::SecretString;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::EntryId;
+use super::id::EntryId;
+use super::settings::Source;
 use outflow_connect::redis::{Args, BadUrl, Failure, Redis, Reply, Script};
 
 /// Dead letters read at a time.
@@ -13,16 +14,17 @@ const PAGE: usize = 200;
 /// What was added to an entry begins with this.
 const ADDED: &str = "dead_";
 
-/// A dead-letter stream.
+/// The dead letters of a stream, of every group that reads it.
 #[derive(Debug)]
 pub struct DeadLetters {
     pub(super) redis: Redis,
     pub(super) stream: String,
-    replay: Script,
+    retry: Script,
 }
 
 /// One entry of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct DeadLetter {
     /// Its id in the dead-letter stream.
     pub id: String,
@@ -42,15 +44,16 @@ pub struct DeadLetter {
     pub fields: Map<String, Value>,
 }
 
-/// Which dead letters are meant. The default is all of them.
+/// Chooses dead letters. The default chooses all of them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct DeadFilter {
     /// Only these.
     pub ids: Option<Vec<EntryId>>,
     /// Whose error has these words in it, in any case.
     pub reason: Option<String>,
     /// Of this type: the value of the field `type`.
-    pub kind: Option<String>,
+    pub event_type: Option<String>,
     /// With this key: the value of the field `key`.
     pub key: Option<String>,
     /// That this group could not handle.
@@ -79,36 +82,44 @@ impl DeadFilter {
         let died = letter.id.parse::<EntryId>().ok().and_then(EntryId::appended_at);
         self.ids.as_ref().is_none_or(|ids| ids.iter().any(|id| id.to_string() == letter.id))
             && reason.is_none_or(|reason| letter.error.to_lowercase().contains(&reason))
-            && field("type", &self.kind)
+            && field("type", &self.event_type)
             && field("key", &self.key)
             && self.group.as_ref().is_none_or(|group| *group == letter.group)
             && self.until.is_none_or(|until| died.is_some_and(|died| died < until))
     }
 }
 
-/// What became of a dead letter that was to be put back.
+/// What became of a dead letter that was to be retried.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Replayed {
-    /// It is in its stream, under this id.
+#[non_exhaustive]
+pub enum Retried {
+    /// It is back in its stream, under this id.
     As(String),
-    /// It is not there any more.
+    /// It was gone already: somebody else retried or discarded it.
     Gone,
     /// It was too wide to be kept whole, so that it cannot be put back.
     NotWhole,
 }
 
 impl DeadLetters {
-    /// Starts to connect.
+    /// The dead letters of `source`, a stream. Starts to connect.
     ///
     /// # Errors
-    /// [`BadUrl`] when the address of Redis cannot be used.
-    pub fn open(url: &SecretString, stream: &str) -> Result<Self, BadUrl> {
-        let redis = Redis::open(url, "outflow-dead-letters")?;
-        Ok(Self {
-            redis,
-            stream: stream.to_owned(),
-            replay: Script::new(include_str!("replay.lua")),
-        })
+    /// [`BadUrl`] if the address of Redis cannot be used.
+    pub fn open(url: impl Into<SecretString>, source: impl Into<Source>) -> Result<Self, BadUrl> {
+        let redis = Redis::open(&url.into(), "outflow-dead-letters")?;
+        Ok(Self::with_connection(redis, source))
+    }
+
+    /// As [`DeadLetters::open`], over a connection of the caller's.
+    pub fn with_connection(redis: Redis, source: impl Into<Source>) -> Self {
+        let stream = source.into().dead_letter_stream(redis.is_cluster());
+        Self { redis, stream, retry: Script::new(include_str!("retry.lua")) }
+    }
+
+    /// The stream that they are in.
+    pub fn stream(&self) -> &str {
+        &self.stream
     }
 
     /// Waits until the connection stands, at most `limit`.
@@ -119,7 +130,7 @@ impl DeadLetters {
         self.redis.ready(limit).await
     }
 
-    /// Those that the filter lets through, the oldest first.
+    /// The dead letters that the filter chooses, the oldest first.
     ///
     /// # Errors
     /// See [`Failure`].
@@ -149,13 +160,13 @@ impl DeadLetters {
         }
     }
 
-    /// Puts one back at the end of its stream, where every group of it sees it again: one that has
-    /// handled the event must know that (see [`Inbox`](super::Inbox)). It comes after the later
-    /// entries of its key.
+    /// Puts one back at the end of its stream, after the later entries of its key. Every group of
+    /// the stream gets it again: a group that has handled the event must know that, as with an
+    /// [`Inbox`](super::Inbox).
     ///
     /// # Errors
     /// See [`Failure`]; also when the letter does not say where it came from.
-    pub async fn replay(&self, letter: &DeadLetter) -> Result<Replayed, Failure> {
+    pub async fn retry(&self, letter: &DeadLetter) -> Result<Retried, Failure> {
         if letter.stream.is_empty() {
             return Err(Failure::Refused(format!(
                 "entry {} does not say where it came from (dead_stream)",
@@ -163,15 +174,15 @@ impl DeadLetters {
             )));
         }
         let keys = [self.stream.as_str(), &letter.stream];
-        let reply = self.redis.script(&self.replay, &keys, [letter.id.as_str()].into()).await?;
+        let reply = self.redis.script(&self.retry, &keys, [letter.id.as_str()].into()).await?;
         Ok(match reply.string() {
-            None => Replayed::Gone,
-            Some(id) if id.is_empty() => Replayed::NotWhole,
-            Some(id) => Replayed::As(id),
+            None => Retried::Gone,
+            Some(id) if id.is_empty() => Retried::NotWhole,
+            Some(id) => Retried::As(id),
         })
     }
 
-    /// Deletes one for good. Returns whether it was there.
+    /// Deletes one permanently. Returns whether it was there.
     ///
     /// # Errors
     /// See [`Failure`].
