@@ -11,7 +11,7 @@ use deadpool_postgres::{Pool, Transaction};
 use tokio_postgres::types::Type;
 use tokio_util::sync::CancellationToken;
 
-use super::store::StoreError;
+use super::store_error::StoreError;
 use outflow_connect::postgres::{describe, describe_pool};
 
 const FIND: &str = include_str!("sql/idempotent_find.sql");

@@ -26,4 +26,5 @@ mod retention;
 pub mod saga;
 pub mod schema;
 pub mod store;
+mod store_error;
 pub mod trace;

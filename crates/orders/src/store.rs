@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use deadpool_postgres::{Object, Pool, PoolError, Transaction};
+use deadpool_postgres::{Object, Pool, Transaction};
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 use serde_json::{Map, Value};
@@ -16,9 +16,11 @@ use super::money;
 use super::order::{
     AGGREGATE_TYPE, NewOrder, ORDER_CANCELLED, ORDER_CREATED, Order, OrderEvent, Status,
 };
-use outflow_connect::postgres::{describe, describe_pool, is_outage};
+use outflow_connect::postgres::describe;
 use outflow_producer::NewEvent;
-use outflow_producer::tokio_postgres::{Outbox, WriteError};
+use outflow_producer::tokio_postgres::Outbox;
+
+pub use super::store_error::StoreError;
 
 const INSERT: &str = include_str!("sql/insert_order.sql");
 const LIST: &str = include_str!("sql/list_orders.sql");
@@ -32,24 +34,6 @@ pub struct Store {
     pool: Pool,
     outbox: Outbox,
     idempotency_keep: Duration,
-}
-
-/// Why the store did not do what was asked.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum StoreError {
-    /// Postgres cannot be used at the moment, and nothing was changed: worth trying again.
-    #[error("{0}")]
-    Unavailable(String),
-    /// There is no outbox to write events to, and nothing was changed.
-    #[error("the outbox table is missing: run `outflow migrate`")]
-    NotMigrated,
-    /// The connection was lost during the commit of a change of this order: it may have been made,
-    /// or not.
-    #[error("order {0}: no answer to COMMIT: {1}")]
-    Unknown(Uuid, String),
-    /// A fault of ours, or of the tables: trying again will not help. Nothing was changed.
-    #[error("{0}")]
-    Broken(String),
 }
 
 /// What became of a wish to place an order.
@@ -245,32 +229,4 @@ fn order_of(row: &Row) -> Result<Order, StoreError> {
         total_amount,
         created_at: row.try_get("created_at")?,
     })
-}
-
-impl From<tokio_postgres::Error> for StoreError {
-    fn from(error: tokio_postgres::Error) -> Self {
-        // A table that is missing will be there once somebody has migrated: no fault of the
-        // request.
-        let missing = error.code().is_some_and(|code| matches!(code.code(), "42P01" | "3F000"));
-        if missing || is_outage(&error) {
-            Self::Unavailable(describe(&error))
-        } else {
-            Self::Broken(describe(&error))
-        }
-    }
-}
-
-impl From<WriteError> for StoreError {
-    fn from(error: WriteError) -> Self {
-        match error {
-            WriteError::Database { source, .. } => source.into(),
-            other => Self::Broken(other.to_string()),
-        }
-    }
-}
-
-impl From<&PoolError> for StoreError {
-    fn from(error: &PoolError) -> Self {
-        Self::Unavailable(describe_pool(error))
-    }
 }

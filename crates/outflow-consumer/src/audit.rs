@@ -50,7 +50,8 @@ fn shown(filter: &DeadFilter) -> Value {
         .as_ref()
         .map(|ids| ids.iter().take(IDS_MAX).map(ToString::to_string).collect::<Vec<_>>());
     let mut shown = json!({
-        "ids": ids, "reason": reason, "type": event_type, "key": key, "group": group, "since": since,
+        "ids": ids, "reason": reason, "type": event_type, "key": key, "group": group,
+        "since": since,
         "until": until,
         "limit": limit,
     });

@@ -27,13 +27,13 @@ pub(super) struct Group {
     /// The hash of the keys that are being worked on (read.lua).
     keys: String,
     /// The hash of the group's state: who has which name (enter.lua), attempts that do not count
-    /// (attempts.lua), reads (group_info.lua).
+    /// (attempts.lua), reads (`group_info.lua`).
     state: String,
     /// What tells this process from another one of the same name.
     token: String,
     enter: Script,
     present: Script,
-    group_info: Script,
+    info: Script,
     sweep: Script,
     read: Script,
     attempts: Script,
@@ -143,7 +143,7 @@ impl Group {
             token: Uuid::new_v4().to_string(),
             enter: Script::new(include_str!("enter.lua")),
             present: Script::new(include_str!("present.lua")),
-            group_info: Script::new(include_str!("group_info.lua")),
+            info: Script::new(include_str!("group_info.lua")),
             sweep: Script::new(include_str!("sweep.lua")),
             read: Script::new(include_str!("read.lua")),
             attempts: Script::new(include_str!("attempts.lua")),

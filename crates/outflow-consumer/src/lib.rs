@@ -1,4 +1,5 @@
-#![doc = include_str!("../README.md")]
+// Its main example exports metrics.
+#![cfg_attr(feature = "prometheus", doc = include_str!("../README.md"))]
 
 mod attempt;
 mod audit;

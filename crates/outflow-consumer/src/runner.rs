@@ -14,7 +14,7 @@ use super::reader::Arrived;
 use super::schedule::{Lane, Schedule};
 use super::step::Step;
 
-/// What a consumer has in hand. The loop (event_loop.rs) takes its steps (steps.rs).
+/// What a consumer has in hand. The loop (`event_loop.rs`) takes its steps (steps.rs).
 pub(super) struct Runner<H> {
     pub(super) context: Arc<Context<H>>,
     pub(super) schedule: Schedule<Item>,

@@ -204,7 +204,8 @@ impl<H: Handler> Runner<H> {
             }
             Begun::Counted(fetched) if job.item.held.fields.is_none() && fetched.is_empty() => {
                 self.context.observe(stream, &Observation::LostPending(1));
-                tracing::warn!(stream = self.context.name(stream), %id, "pending, but gone from the \
+                tracing::warn!(stream = self.context.name(stream), %id, "pending, but gone from \
+                    the \
                     stream (deleted or trimmed): acknowledged");
                 self.acknowledge(job);
                 None
@@ -289,7 +290,8 @@ impl<H: Handler> Runner<H> {
                     tracing::warn!(stream = self.context.name(stream), %id, times, %error,
                         "still in the way; trying on");
                 }
-                tracing::debug!(stream = self.context.name(stream), %id, %error, ?pause, "postponed");
+                let name = self.context.name(stream);
+                tracing::debug!(stream = name, %id, %error, ?pause, "postponed");
                 job.item.postponements = times;
                 self.take_back(stream, vec![job], Next::After(pause));
             }

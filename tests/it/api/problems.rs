@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::{Api, body, header, order_with};
 
 /// Bodies that are refused: what, its text, the status, and the pointers to all wrong fields.
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn bad_bodies() -> Vec<(&'static str, String, u16, Vec<&'static str>)> {
     let item = |sku: Value, quantity: Value, unit_price: Value| {
         order_with(&json!([{ "sku": sku, "quantity": quantity, "unit_price": unit_price }]))

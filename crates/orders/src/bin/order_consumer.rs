@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::Router;
 use clap::Parser;
 use clap::builder::NonEmptyStringValueParser;
-use outflow_consumer::{Consumer, Ended, Health, Inbox, Metrics, Settings};
+use outflow_consumer::{Consumer, Ended, Health, Inbox, Metrics, Settings, SettingsBuilder};
 use outflow_core::who;
 use outflow_orders::environment;
 use outflow_orders::options::{self, BadOption, RedisOptions};
@@ -247,8 +247,7 @@ fn settings(options: &Options) -> Result<Settings, BadOption> {
     let sources = options.redis.sources(&options.step.streams());
     let mut sources = sources.into_iter();
     let first = sources.next().ok_or_else(|| BadOption("--stream: give one".to_owned()))?;
-    let settings =
-        sources.fold(Settings::builder(first, group, consumer), |all, source| all.stream(source));
+    let settings = sources.fold(Settings::builder(first, group, consumer), SettingsBuilder::stream);
     let settings = settings
         .workers(options.workers.into())
         .handle_batch(options.handle_batch.into())

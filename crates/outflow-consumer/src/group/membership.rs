@@ -69,8 +69,7 @@ impl Group {
     /// loss of its own.
     pub(crate) async fn group_info(&self, is_new: bool) -> Result<GroupInfo, Failure> {
         let args = Args::from([self.name.as_str(), if is_new { "1" } else { "0" }]);
-        let reply =
-            self.commands.script(&self.group_info, &[&self.stream, &self.state], args).await?;
+        let reply = self.commands.script(&self.info, &[&self.stream, &self.state], args).await?;
         let [pending, oldest, lag, lost, denied] = reply.items() else {
             return Err(unexpected("the group_info script"));
         };

@@ -157,14 +157,14 @@ impl SettingsBuilder {
 
 impl Settings {
     fn check(&self) -> Result<(), BadSetting> {
-        within("workers", self.workers, 1..=CALLS_MAX)?;
-        within("handle_batch", self.handle_batch, 1..=CALLS_MAX)?;
-        within("batch", self.batch, 1..=BATCH_MAX)?;
-        within("prefetch", self.prefetch, 1..=1_000_000)?;
-        within("prefetch_bytes", self.prefetch_bytes, 16 << 10..=1 << 40)?;
-        within("entry_bytes_max", self.entry_bytes_max, 1..=1 << 40)?;
-        within("pending_max", self.pending_max, 1..=1 << 40)?;
-        within("attempts_max", self.attempts_max, 1..=u32::MAX)?;
+        within("workers", &self.workers, &(1..=CALLS_MAX))?;
+        within("handle_batch", &self.handle_batch, &(1..=CALLS_MAX))?;
+        within("batch", &self.batch, &(1..=BATCH_MAX))?;
+        within("prefetch", &self.prefetch, &(1..=1_000_000))?;
+        within("prefetch_bytes", &self.prefetch_bytes, &(16 << 10..=1 << 40))?;
+        within("entry_bytes_max", &self.entry_bytes_max, &(1..=1 << 40))?;
+        within("pending_max", &self.pending_max, &(1..=1 << 40))?;
+        within("attempts_max", &self.attempts_max, &(1..=u32::MAX))?;
         // Redis counts milliseconds: a shorter time would be none.
         lasting("retry_delay", self.retry_delay, 1)?;
         lasting("attempt_timeout", self.attempt_timeout, 1)?;
@@ -196,10 +196,10 @@ fn bad(name: &'static str, value: String, expected: impl Into<String>) -> BadSet
 
 fn within<T: PartialOrd + Display>(
     name: &'static str,
-    value: T,
-    range: RangeInclusive<T>,
+    value: &T,
+    range: &RangeInclusive<T>,
 ) -> Result<(), BadSetting> {
-    if range.contains(&value) {
+    if range.contains(value) {
         return Ok(());
     }
     Err(bad(name, value.to_string(), format!("{} to {}", range.start(), range.end())))

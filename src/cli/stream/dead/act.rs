@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use super::args::ActArgs;
+use super::look::{chosen, failed, open};
 use super::show::listed;
-use super::{chosen, failed, open};
 use crate::cli::output;
 use crate::config::Config;
 use crate::daemon::DaemonError;

@@ -16,7 +16,8 @@ use crate::redis::topology::Topology;
 
 impl Redis {
     /// Starts to connect in the background and returns at once. Until a connection stands, and
-    /// whenever it is lost, every call fails with [`Failure::NotSent`](crate::redis::Failure::NotSent).
+    /// whenever it is lost, every call fails with
+    /// [`Failure::NotSent`](crate::redis::Failure::NotSent).
     ///
     /// `name` is what the log calls it. The server is not told: a user may lack the permission for
     /// that.
