@@ -1,4 +1,6 @@
-// Its main example exports metrics.
+//! Consumes Redis streams as a member of a consumer group.
+//!
+// The main example exports metrics.
 #![cfg_attr(feature = "prometheus", doc = include_str!("../README.md"))]
 
 mod attempt;

@@ -1,10 +1,12 @@
 //! The settings of a consumer: its group, its streams and its limits, checked when they are built.
 
+mod bad;
 mod builder;
 mod source;
 
 use std::time::Duration;
 
+pub use bad::BadSetting;
 pub use builder::SettingsBuilder;
 pub use source::Source;
 
@@ -33,36 +35,7 @@ pub struct Settings {
     pub(crate) forget_idle: Duration,
 }
 
-/// A setting that cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("setting {name} is {value}; expected {expected}")]
-#[non_exhaustive]
-pub struct BadSetting {
-    /// The setting, as the builder's method is called.
-    pub name: &'static str,
-    /// Its value.
-    pub value: String,
-    /// What is expected.
-    pub expected: String,
-}
-
 impl Settings {
-    /// Starts with the defaults, for one stream.
-    ///
-    /// `group` is the consumer group, the same on every stream. The consumer creates it, from the
-    /// beginning of the stream, if it does not exist, and the stream with it.
-    ///
-    /// `consumer` is this consumer's name within the group. It must be unique among the running
-    /// consumers and stay the same over a restart: a consumer that comes back under its name goes
-    /// on with its own pending entries at once, instead of after `claim_idle`.
-    pub fn builder(
-        stream: impl Into<Source>,
-        group: impl Into<String>,
-        consumer: impl Into<String>,
-    ) -> SettingsBuilder {
-        SettingsBuilder::new(stream.into(), group.into(), consumer.into())
-    }
-
     /// The streams, each with its dead-letter stream.
     pub fn streams(&self) -> &[Source] {
         &self.streams

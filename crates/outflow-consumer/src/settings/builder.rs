@@ -4,7 +4,9 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::{BadSetting, Settings, Source};
+use super::Settings;
+use super::bad::BadSetting;
+use super::source::Source;
 
 /// Entries that one script may read.
 const BATCH_MAX: usize = 1_000;
@@ -16,6 +18,24 @@ const DAY: Duration = Duration::from_hours(24);
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct SettingsBuilder(Settings);
+
+impl Settings {
+    /// Starts with the defaults, for one stream.
+    ///
+    /// `group` is the consumer group, the same on every stream. The consumer creates it, from the
+    /// beginning of the stream, if it does not exist, and the stream with it.
+    ///
+    /// `consumer` is this consumer's name within the group. It must be unique among the running
+    /// consumers and stay the same over a restart: a consumer that comes back under its name goes
+    /// on with its own pending entries at once, instead of after `claim_idle`.
+    pub fn builder(
+        stream: impl Into<Source>,
+        group: impl Into<String>,
+        consumer: impl Into<String>,
+    ) -> SettingsBuilder {
+        SettingsBuilder::new(stream.into(), group.into(), consumer.into())
+    }
+}
 
 impl SettingsBuilder {
     pub(super) fn new(stream: Source, group: String, consumer: String) -> Self {

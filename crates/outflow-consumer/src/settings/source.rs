@@ -1,6 +1,6 @@
 //! A stream, its dead-letter stream, and the group's state beside it, in one slot of a cluster.
 
-use super::BadSetting;
+use super::bad::BadSetting;
 use outflow_connect::redis::slot;
 
 /// A stream, and the stream for its dead letters. On a Redis cluster both must be in one slot; the
