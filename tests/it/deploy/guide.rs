@@ -61,7 +61,8 @@ const NOT_RUN: [(&str, &str); 16] = [
         "is for a table that is marked",
     ),
     (
-        "order-consumer dead replay --redis-url-file ./admin-url --since 2d --rate 100 --dry-run",
+        "outflow stream dead retry events.order --redis-url-file ./admin-url --since 2d --rate \
+            100 --dry-run",
         "needs the address of an administrator",
     ),
     ("[Service]", "is a drop-in of systemd"),
