@@ -1,12 +1,14 @@
 //! A command's connection to Postgres, and its errors as exit codes.
 
+use tokio_postgres::Client;
+
 use crate::config::Config;
 use crate::daemon::DaemonError;
 use outflow_connect::postgres;
-use outflow_connect::postgres::{ConnectError, Session, connect};
+use outflow_connect::postgres::{ConnectError, connect};
 
 /// Connects; `name` is what `pg_stat_activity` shows.
-pub(super) async fn to_postgres(config: &Config, name: &str) -> Result<Session, DaemonError> {
+pub(super) async fn to_postgres(config: &Config, name: &str) -> Result<Client, DaemonError> {
     let server = postgres::server(&config.postgres, name)
         .map_err(|error| DaemonError::Configuration(format!("postgres.url: {error}")))?;
     connect(&server).await.map_err(|error| match error {

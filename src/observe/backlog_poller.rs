@@ -209,7 +209,7 @@ impl Gauge {
     }
 }
 
-async fn open(server: &postgres::Server) -> Result<postgres::Session, String> {
+async fn open(server: &postgres::Server) -> Result<Client, String> {
     let client = connect(server).await.map_err(|error| error.reason().to_owned())?;
     client
         .batch_execute(&[postgres::SESSION, crate::relay::outbox::SESSION, SESSION].concat())

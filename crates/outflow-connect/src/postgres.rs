@@ -31,7 +31,7 @@ use hosts::First;
 pub use address::{MODE, Mode, NAMES, files, has_parameter, with_parameter};
 use error::is_read_only;
 
-pub use connect::{ConnectError, Session, connect};
+pub use connect::{ConnectError, connect};
 pub use error::{describe, describe_pool, is_insecure, is_outage, is_refused, is_refused_by_pool};
 pub use pool::{pool, pool_of_own_sessions};
 pub use pooler::{POOLED, UNPOOLED, shares_sessions};

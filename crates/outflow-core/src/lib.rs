@@ -5,6 +5,7 @@
 pub mod age;
 pub mod escape;
 pub mod table_name;
+#[cfg(feature = "task")]
 pub mod task;
 pub mod trace_parent;
 pub mod who;

@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
-use outflow_connect::postgres::Session;
+use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
 use outflow_connect::postgres::{blockers, describe};
@@ -18,9 +18,9 @@ const PAUSE_MAX: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Sessions {
     /// The script's own.
-    pub worker: Session,
+    pub worker: Client,
     /// Tells who holds the locks, if it could be had.
-    pub observer: Option<Session>,
+    pub observer: Option<Client>,
 }
 
 /// Runs `script`, which is one transaction, until it gets its locks or `patience` is over. Each
@@ -44,7 +44,7 @@ pub(super) async fn run(
         let pid = worker.query_typed_one("select pg_catalog.pg_backend_pid()", &[]).await;
         let pid: i32 = pid.map_err(|error| describe(&error))?.get(0);
         let (outcome, wait) =
-            blockers::watched(observer.as_deref(), pid, worker.batch_execute(script)).await;
+            blockers::watched(observer.as_ref(), pid, worker.batch_execute(script)).await;
         let Err(error) = outcome else { return Ok(()) };
         if !is_locked(&error) {
             return Err(describe(&error));

@@ -1,38 +1,13 @@
 //! One session outside of a pool, and why there is none.
 
-use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use tokio_postgres::Client;
-use tokio_util::task::AbortOnDropHandle;
-
-use outflow_core::task;
 
 use super::{Server, describe, is_insecure, is_refused, takes_no_writes};
 
 /// How long a session may take to begin, with TLS and password, once there is a connection.
 const SESSION_LIMIT: Duration = Duration::from_secs(5);
-
-/// A client with the task that drives its connection: both end together.
-#[derive(Debug)]
-pub struct Session {
-    client: Client,
-    _driver: AbortOnDropHandle<()>,
-}
-
-impl Deref for Session {
-    type Target = Client;
-
-    fn deref(&self) -> &Client {
-        &self.client
-    }
-}
-
-impl DerefMut for Session {
-    fn deref_mut(&mut self) -> &mut Client {
-        &mut self.client
-    }
-}
 
 /// Why there is no connection.
 #[derive(Debug)]
@@ -61,11 +36,13 @@ impl ConnectError {
     }
 }
 
-/// One connection for a look at the catalog or a migration.
+/// One connection for a look at the catalog or a migration. When the client is dropped, the server
+/// is still told which statements are no longer needed: through a transaction pooler, the session
+/// belongs to an application next.
 ///
 /// # Errors
 /// See [`ConnectError`].
-pub async fn connect(server: &Server) -> Result<Session, ConnectError> {
+pub async fn connect(server: &Server) -> Result<Client, ConnectError> {
     // tokio-postgres's own limit ends with the TCP connection: somebody who takes it and says
     // nothing would be waited for.
     let limit = server.connect_timeout() + SESSION_LIMIT;
@@ -80,8 +57,9 @@ pub async fn connect(server: &Server) -> Result<Session, ConnectError> {
             )));
         }
     };
-    let driver = task::owned(async move { drop(connection.await) });
-    Ok(Session { client, _driver: driver })
+    #[expect(clippy::disallowed_methods, reason = "ends with the client, after a good-bye")]
+    tokio::spawn(async move { drop(connection.await) });
+    Ok(client)
 }
 
 async fn why(server: &Server, error: &tokio_postgres::Error) -> ConnectError {
