@@ -18,8 +18,9 @@ faults: servers
 	SEED=$(SEED) MINUTES=$(MINUTES) MEMBERS=$(MEMBERS) ONLY=$(ONLY) \
 	  cargo test --locked --quiet --test faults a_long_run_is_clean -- --ignored --nocapture --exact
 
-# Measures every figure of docs/benchmarks.md, about nine minutes on a machine with nothing else to
-# do; the table is on stdout, the rest in tests/bench/out. QUICK=1: two minutes, to see that it works. ONLY=drain,latency: those alone (tests/bench/options.rs).
+# Measures the figures of docs/benchmarks.md, about nine minutes on a machine with nothing else to
+# do. The table is on stdout, the rest in tests/bench/out. QUICK=1: two minutes, to see that it
+# works. ONLY=drain,latency: those alone (tests/bench/options.rs).
 bench: servers
 	cargo build --locked --profile dist --bin outflow
 	BENCH_BINARY=$(abspath $(or $(CARGO_TARGET_DIR),target))/dist/outflow QUICK=$(QUICK) ONLY=$(ONLY) \

@@ -34,14 +34,16 @@ const CONFIG: &str = "OUTFLOW_CONFIG";
 #[command(
     name = "outflow",
     version,
-    about = "Moves rows from outbox tables in Postgres to Redis Streams: in order per key, at \
-        least once by contract and exactly once in practice.",
-    after_help = "Exit codes: 0 done, 1 failed, 2 usage, 69 a server cannot be reached, 78 bad \
-        configuration."
+    about = "Relay rows from outbox tables in Postgres to Redis Streams, in order per key and at \
+        least once",
+    after_help = "Exit status: 0 success, 1 failure, 2 usage error, 69 a server cannot be \
+        reached, 78 configuration error"
 )]
 struct Cli {
-    /// Configuration file (TOML); without one, the defaults and the environment
-    /// (`OUTFLOW_POSTGRES__URL` …) count.
+    /// Configuration file (TOML)
+    ///
+    /// Environment variables such as `OUTFLOW_POSTGRES__URL` override its values. Default: no file,
+    /// only the built-in defaults and the environment.
     #[arg(long, global = true, env = CONFIG, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(subcommand)]
@@ -50,33 +52,40 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Relay until SIGTERM or SIGINT, which drain what is in flight and exit 0. SIGHUP reads the
-    /// configuration again.
+    /// Relay events until SIGTERM or SIGINT
+    ///
+    /// On SIGTERM or SIGINT, the relay settles the batches in flight and exits with status 0. On
+    /// SIGHUP, it reads the configuration again.
     Run(run::RunArgs),
-    /// Create what the relay needs in Postgres, where it is missing. Can be run any number of
-    /// times.
+    /// Create or update the relay's Postgres objects (idempotent)
     Migrate(migrate::MigrateArgs),
-    /// Check configuration, servers, tables and permissions: one line a finding (✓ fine, ! warning,
-    /// ✗ must be mended).
+    /// Check the configuration, servers, tables and permissions
+    ///
+    /// Prints one finding per line: ✓ is fine, ! is a warning, ✗ must be fixed before the relay can
+    /// deliver. Exit status: 78 if something must be fixed, 69 if a server cannot be reached, 0
+    /// otherwise.
     Check(check::CheckArgs),
-    /// Show how things stand: backlog, members, dead letters, streams and their readers. Asks the
-    /// databases only.
+    /// Show backlog, members, dead letters, streams and consumer groups
+    ///
+    /// Reads only the databases, so it works while the relay is down.
     Status(status::StatusArgs),
-    /// Look after the events that could not be appended: list, show, retry, discard.
+    /// List, inspect, retry or discard events that could not be appended
     #[command(subcommand)]
     Dead(dead::DeadCommand),
-    /// Work with the streams: the entries that consumers could not handle
+    /// List, show, retry or discard the entries that consumers could not handle
     #[command(subcommand)]
     Stream(stream::StreamCommand),
-    /// Show the configuration as it counts, without secrets.
+    /// Print the effective configuration, without secrets
     Config(config::ConfigArgs),
-    /// Ask the relay that runs with this configuration how it is: exit 0 or 1.
+    /// Check the health of the relay running with this configuration
+    ///
+    /// Exit status: 0 if healthy, 1 if not. Timeout: 3 s.
     Healthcheck(healthcheck::HealthcheckArgs),
-    /// Print completions for a shell.
+    /// Print a completion script for a shell
     Completions(about::CompletionsArgs),
-    /// Print the version.
+    /// Print the version
     Version(about::VersionArgs),
-    /// Print the manual page.
+    /// Print the manual page
     #[command(hide = true)]
     Man(about::ManArgs),
 }

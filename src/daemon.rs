@@ -51,7 +51,7 @@ pub async fn run(
     let mut supervisor =
         Supervisor::new(start, metrics.clone(), exporter.clone(), outboxes.clone(), stop.clone());
     if let Some(listener) = listener {
-        tracing::info!(address = %listen, "admin endpoint");
+        tracing::info!(address = %listen, "the admin endpoint is listening");
         background.spawn(systemd::keep(outboxes.clone(), stop.clone()));
         background.spawn(summary::keep(outboxes.clone()));
         let shown = Admin { metrics, outboxes, started: Instant::now(), stop: stop.clone() };

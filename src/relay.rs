@@ -183,7 +183,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
                         reason,
                         words,
                         missing,
-                        "an event is a dead letter"
+                        "dead-lettered an event"
                     );
                 }
                 SetAside::Held { event, words, pause, new: true, .. } => tracing::error!(
@@ -191,8 +191,8 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
                     event,
                     reason = words,
                     ?pause,
-                    "Postgres does not let go of an event: it is held back with its key and tried \
-                        again"
+                    "Postgres refuses to delete or mark an event: holding back the events of its \
+                        key, and retrying after the pause"
                 ),
                 SetAside::Held { event, words, pause, new: false, .. } => {
                     tracing::debug!(
@@ -200,7 +200,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
                         event,
                         reason = words,
                         ?pause,
-                        "still held back"
+                        "the event is still held back"
                     );
                 }
             }
@@ -218,7 +218,8 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
                 tracing::error!(
                     outbox = self.name,
                     stream,
-                    "refused for longer than park_max: its events go to the dead letters"
+                    "a stream has refused its events for longer than park_max: dead-lettering \
+                        them"
                 );
             }
             (parked.due(), parked.names())
@@ -378,7 +379,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
                     stream,
                     reason,
                     ?pause,
-                    "a stream refuses its events: parked"
+                    "a stream refuses its events: parked it; the relay probes it after the pause"
                 );
             }
         }
@@ -391,7 +392,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
         let mut parked = self.parked();
         for stream in parked.took(entries.filled()) {
             self.observer.took(&stream);
-            tracing::info!(outbox = self.name, stream, "the stream takes its events again");
+            tracing::info!(outbox = self.name, stream, "the stream accepts its events again");
             // The rest of them is behind the cursor.
             self.outbox.rewind();
         }

@@ -13,20 +13,22 @@ const NAME: &str = "outflow";
 
 #[derive(Debug, Args)]
 pub(super) struct VersionArgs {
-    /// One JSON object.
+    /// Print one JSON object
     #[arg(long)]
     json: bool,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct CompletionsArgs {
-    /// The shell; for bash: `outflow completions bash > /etc/bash_completion.d/outflow`
+    /// Shell to complete for
+    ///
+    /// For bash: `outflow completions bash > /etc/bash_completion.d/outflow`
     shell: Shell,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct ManArgs {
-    /// Write a page for each command here, instead of the first one to stdout.
+    /// Write one page per command to this directory instead of printing the main page
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
 }

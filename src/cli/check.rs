@@ -12,10 +12,10 @@ use crate::operate::check::{self, Finding, Findings, Level, Remedy};
 
 #[derive(Debug, Args)]
 pub(super) struct CheckArgs {
-    /// Look at the configuration only; needs no server.
+    /// Check only the configuration, without connecting to a server
     #[arg(long)]
     pub(super) offline: bool,
-    /// One JSON object a finding and line.
+    /// Print each finding as one JSON object per line
     #[arg(long)]
     json: bool,
 }

@@ -8,7 +8,7 @@ use crate::daemon::DaemonError;
 
 #[derive(Debug, Args)]
 pub(super) struct ConfigArgs {
-    /// Say behind each key where its value comes from: default, file or environment.
+    /// Print the source of each value: default, file or environment
     #[arg(long)]
     origin: bool,
 }

@@ -12,7 +12,7 @@ const LIMIT: Duration = Duration::from_secs(3);
 
 #[derive(Debug, Args)]
 pub(super) struct HealthcheckArgs {
-    /// Ask whether it can deliver (`/readyz`), not only whether it is alive (`/livez`).
+    /// Check that the relay can deliver (`/readyz`), not only that it is alive (`/livez`)
     #[arg(long)]
     ready: bool,
 }

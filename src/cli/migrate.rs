@@ -12,14 +12,15 @@ use crate::operate::migrate::{self, Sessions, Triggers};
 
 #[derive(Debug, Args)]
 pub(super) struct MigrateArgs {
-    /// Print the SQL instead of running it: for `psql`, or for a DBA to read.
+    /// Print the SQL instead of running it, for `psql` or for review
     #[arg(long)]
     pub(super) print: bool,
-    /// Add the wake-up trigger to every configured table, not only to the one that outflow creates.
+    /// Add the wake-up trigger to every configured table, not only to the one that outflow creates
     #[arg(long)]
     triggers: bool,
-    /// Maximum time to keep trying to lock tables that others have locked. Each try takes a second
-    /// at most.
+    /// Maximum time to wait for locks on the tables
+    ///
+    /// Each attempt waits at most 1 s for a lock, so that writers are not blocked for longer.
     #[arg(
         long,
         value_name = "DURATION",
@@ -43,15 +44,16 @@ pub(super) async fn run(args: MigrateArgs, config: Config) -> Result<(), DaemonE
         config.outboxes.iter().map(|outbox| outbox.table.to_string()).collect();
     let tables = tables.join(", ");
     if let Some(before) = before {
-        tracing::info!(before, now = migrate::VERSION, tables, "schema outflow is up to date");
+        tracing::info!(before, now = migrate::VERSION, tables, "the schema outflow is up to date");
     } else {
-        tracing::info!(now = migrate::VERSION, tables, "schema outflow is created");
+        tracing::info!(now = migrate::VERSION, tables, "created the schema outflow");
     }
     let client = to_postgres(&config, "outflow migrate").await?;
     for run in migrate::disabled(&client, &config.outboxes).await.map_err(DaemonError::Failed)? {
         tracing::warn!(
             run,
-            "the wake-up trigger is disabled, and was left so: events are found by polling"
+            "the wake-up trigger is disabled: `outflow migrate` did not enable it, and the relay \
+                polls for new rows"
         );
     }
     Ok(())

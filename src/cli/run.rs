@@ -10,7 +10,7 @@ use outflow_service::telemetry::Log;
 
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
-    /// Drain what is there and exit 0 instead of waiting for more.
+    /// Drain the backlog and exit instead of waiting for more events
     #[arg(long)]
     once: bool,
 }
@@ -28,7 +28,7 @@ pub(super) async fn run(
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         outboxes = config.outboxes.len(),
-        "outflow starts"
+        "outflow is starting"
     );
     for notice in &config.notices {
         tracing::warn!(remedy = notice.remedy, "{}", notice.what);

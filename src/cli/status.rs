@@ -20,13 +20,13 @@ const LINE: usize = 400;
 
 #[derive(Debug, Args)]
 pub(super) struct StatusArgs {
-    /// One JSON object a line.
+    /// Print the status as one JSON object per line
     #[arg(long)]
     json: bool,
-    /// Ask again and again, until Ctrl-C.
+    /// Refresh until Ctrl-C
     #[arg(long)]
     watch: bool,
-    /// Pause between two questions of `--watch`.
+    /// Pause between two refreshes of `--watch`
     #[arg(
         long,
         value_name = "DURATION",

@@ -107,13 +107,15 @@ fn relay_of(
     if !table.has_trigger && outbox.notify {
         tracing::warn!(
             outbox = outbox.name,
-            "no wake-up trigger: rows are found by polling (`outflow migrate --triggers` adds it)"
+            "the table has no wake-up trigger: the relay polls for new rows; `outflow migrate \
+                --triggers` adds the trigger"
         );
     }
     if !table.has_cursor {
         tracing::warn!(
             outbox = outbox.name,
-            "columns.order is no integer: every claim starts at the beginning of the table"
+            "columns.order is not an integer column: every claim scans from the beginning of the \
+                table"
         );
     }
     let sink =
@@ -154,7 +156,7 @@ impl Look<'_> {
         tracing::warn!(
             outbox = self.outbox.name,
             changed,
-            "the table has changed: examining it again"
+            "the table's definition has changed: examining it again"
         );
         self.metrics.down(changed);
         self.pause().await;
@@ -163,7 +165,7 @@ impl Look<'_> {
             tracing::info!(
                 outbox = self.outbox.name,
                 oid = table.oid,
-                "going on with the table as it is now"
+                "examined the table: resuming"
             );
         }
         Ok(table)
@@ -209,7 +211,7 @@ impl Look<'_> {
                 tracing::warn!(
                     outbox = self.outbox.name,
                     reason,
-                    "{what}: trying again until it works"
+                    "{what}: retrying until it succeeds"
                 );
             }
             if is_missing { self.rest(MISSING_PAUSE).await } else { self.pause().await }

@@ -163,17 +163,17 @@ impl Supervisor {
 
     /// Reads the configuration again. One that cannot be used changes nothing.
     async fn reload(&mut self) {
-        tracing::info!("reload asked for");
+        tracing::info!("received SIGHUP: reading the configuration again");
         systemd::reloading().await;
         let outcome = match load(&self.source) {
             Ok(config) => self.change_to(config).await,
             Err(problem) => Err(problem.to_string()),
         };
         match &outcome {
-            Ok(()) => tracing::info!("the new configuration is in force"),
+            Ok(()) => tracing::info!("reloaded: the new configuration is in effect"),
             Err(reason) => tracing::error!(
                 reason,
-                "the new configuration is rejected: going on with the old one"
+                "rejected the new configuration: the old one stays in effect"
             ),
         }
         self.metrics.reloads().ended(outcome.as_ref().map_err(String::as_str).copied());
@@ -186,11 +186,12 @@ impl Supervisor {
         reload::try_out(&self.config, &config, &exchange).await?;
         self.log.set_level(&config.log_level)?;
         for key in reload::needs_restart(&self.config, &config) {
-            tracing::warn!(key, "this key takes effect at the next start only");
+            tracing::warn!(key, "a changed key takes effect only after a restart");
         }
         let Exchange { stopped, started } = exchange;
         tracing::info!(?stopped,
-            started = ?started.iter().map(|outbox| &outbox.name).collect::<Vec<_>>(), "changed");
+            started = ?started.iter().map(|outbox| &outbox.name).collect::<Vec<_>>(), "stopping \
+                and starting the outboxes whose configuration changed");
         let mut known = self.put_down(&stopped).await;
         self.config = Arc::new(config);
         self.connections = connections;
@@ -225,7 +226,8 @@ impl Supervisor {
                 if let Some(running) = self.running.remove(name) {
                     tracing::warn!(
                         outbox = name,
-                        "not settled within shutdown_grace: aborted; it is recovered now"
+                        "the outbox did not stop within shutdown_grace: aborted it; the next \
+                            recovery settles the batches that were in flight"
                     );
                     running.task.abort();
                 }

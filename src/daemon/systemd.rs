@@ -73,7 +73,7 @@ pub async fn stopping() {
 pub async fn reloading() {
     match NotifyState::monotonic_usec_now() {
         Ok(now) => _ = tell(&[NotifyState::Reloading, now]).await,
-        Err(error) => tracing::debug!(%error, "systemd cannot be told"),
+        Err(error) => tracing::debug!(%error, "cannot notify systemd"),
     }
 }
 
@@ -91,7 +91,7 @@ async fn tell(states: &[NotifyState<'_>]) -> bool {
         Err(io::Error::new(io::ErrorKind::TimedOut, "it does not read"))
     });
     if let Err(error) = &sent {
-        tracing::debug!(%error, "systemd cannot be told");
+        tracing::debug!(%error, "cannot notify systemd");
     }
     sent.is_ok()
 }

@@ -60,7 +60,7 @@ pub async fn keep(server: postgres::Server, outbox: OutboxOptions, metrics: Outb
     };
     loop {
         let Err(reason) = gauge.watch(&server, &outbox).await;
-        tracing::debug!(outbox = outbox.name, reason, "the backlog cannot be looked at now");
+        tracing::debug!(outbox = outbox.name, reason, "cannot measure the backlog: retrying");
         gauge.not_seen();
         tokio::time::sleep(PAUSE_MIN).await;
     }
@@ -151,8 +151,9 @@ impl Gauge {
                 tracing::warn!(
                     outbox = outbox.name,
                     reason = describe(&error),
-                    "outflow_dead_letters is unknown: run grants.sql again, or grant select \
-                        (outbox) on outflow.dead_letter to the relay's role"
+                    "cannot count dead letters, so outflow_dead_letters is NaN: run grants.sql \
+                        again, or grant select (outbox) on outflow.dead_letter to the relay's \
+                        role"
                 );
                 Ok(())
             }

@@ -97,7 +97,7 @@ impl Metrics {
         let registry = Registry::new();
         let declare = Declare { registry: &registry };
         let build = IntGaugeVec::new(
-            Opts::new("outflow_build_info", "Always 1; the version is a label"),
+            Opts::new("outflow_build_info", "Constant 1, labeled with the version of the relay"),
             &["version"],
         )?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
@@ -109,97 +109,100 @@ impl Metrics {
             certificate_expiry,
             published: declare.counter(
                 "events_published_total",
-                "Events appended to their \
-                streams",
+                "Events appended to a stream",
                 &["stream"],
             )?,
             recovered: declare.counter(
                 "events_recovered_total",
-                "Events settled by a recovery: they had been appended",
+                "Appended events that a recovery settled, because their batch was interrupted",
                 &[],
             )?,
-            recoveries: declare.counter("recoveries_total", "Recoveries by cause", &["cause"])?,
+            recoveries: declare.counter("recoveries_total", "Recoveries, by cause", &["cause"])?,
             dead_lettered: declare.counter(
                 "events_dead_lettered_total",
-                "Events moved to the dead-letter table",
+                "Events moved to the dead-letter table, by reason",
                 &["reason"],
             )?,
             dead_letters: declare.real(
                 "dead_letters",
-                "Events in the dead-letter table, counted \
-                up to 100,000",
+                "Events in the dead-letter table, counted up to 100,000; NaN if unknown",
             )?,
             implausible_times: declare.counter(
                 "implausible_times_total",
-                "Event times that delivery_seconds leaves out: in the future, more than a year \
-                    old, or unreadable",
+                "Events that delivery_seconds excludes because their time is in the future, more \
+                    than a year old or unreadable",
                 &["reason"],
             )?,
             append_failures: declare.counter(
                 "append_failures_total",
-                "Appends that failed",
+                "Failed appends, by reason",
                 &["reason"],
             )?,
-            claims: declare.counter("claims_total", "Claims that took rows", &[])?,
+            claims: declare.counter("claims_total", "Claims that returned rows", &[])?,
             redis_rollbacks: declare.counter(
                 "redis_rollbacks_total",
-                "Times Redis was found to have lost acknowledged data",
+                "Detected losses of data that Redis had acknowledged",
                 &[],
             )?,
-            wakeups: declare.counter("wakeups_total", "What ended a sleep", &["cause"])?,
+            wakeups: declare.counter(
+                "wakeups_total",
+                "Wake-ups from sleep, by cause",
+                &["cause"],
+            )?,
             delivery_seconds: declare.histogram(
                 "delivery_seconds",
-                "From the event's time to its append, of the oldest event of each batch",
+                "Seconds from an event's time to its append, for the first event of each batch",
                 &SECONDS,
             )?,
             claim_seconds: declare.histogram(
                 "claim_seconds",
-                "Duration of a claim that took \
-                rows",
+                "Duration in seconds of a claim that returned rows",
                 &SECONDS,
             )?,
             append_seconds: declare.histogram(
                 "append_seconds",
-                "Duration of an append",
+                "Duration in seconds of an append",
                 &SECONDS,
             )?,
             settle_seconds: declare.histogram(
                 "settle_seconds",
-                "Duration of a settle",
+                "Duration in seconds of a settle",
                 &SECONDS,
             )?,
-            batch_events: declare.histogram("batch_events", "Events of a batch", &EVENTS)?,
+            batch_events: declare.histogram(
+                "batch_events",
+                "Number of events per batch",
+                &EVENTS,
+            )?,
             oldest_event_age: declare.real(
                 "oldest_event_age_seconds",
-                "Age of the event that is next in line, 0 when there is none: how far behind the \
-                    outbox is",
+                "Age in seconds of the event that is next in line; 0 if there is none, NaN if \
+                    unknown",
             )?,
             backlog_events: declare.real(
                 "backlog_events",
-                "Events in the outbox, counted up to \
-                100,000",
+                "Events in the outbox, counted up to 100,000; NaN if unknown",
             )?,
-            generation: declare.gauge("generation", "The generation this member works in", &[])?,
+            generation: declare.gauge(
+                "generation",
+                "Generation of the slot assignment under which \
+                this relay works",
+                &[],
+            )?,
             asleep: declare.gauge(
                 "asleep",
-                "1 while the relay sleeps and writers notify it",
+                "1 while the relay sleeps until a writer notifies it, 0 otherwise",
                 &[],
             )?,
-            slots_owned: declare.gauge(
-                "slots_owned",
-                "Slots of the ordering key that this member \
-                owns",
-                &[],
-            )?,
+            slots_owned: declare.gauge("slots_owned", "Slots that this relay owns, of 64", &[])?,
             streams_parked: declare.gauge(
                 "streams_parked",
-                "Streams that refuse their events",
+                "Streams that are parked because they refuse their events",
                 &[],
             )?,
             up: declare.gauge(
                 "up",
-                "1 while events can be delivered, 0 while a server is down or \
-                refuses",
+                "1 if the relay can deliver, 0 if a server is unavailable or refuses",
                 &[],
             )?,
             registry,

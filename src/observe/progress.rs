@@ -30,7 +30,7 @@ pub async fn tell(metrics: OutboxMetrics) {
                 left,
                 cause,
                 seconds = problem_seconds,
-                "nothing is delivered: waiting"
+                "not draining: the relay cannot deliver and keeps retrying"
             );
         } else if !parked.is_empty() {
             tracing::warn!(
@@ -38,7 +38,7 @@ pub async fn tell(metrics: OutboxMetrics) {
                 delivered,
                 left,
                 parked = parked.join("; "),
-                "draining; some streams refuse their events"
+                "draining; some streams are parked because they refuse their events"
             );
         } else {
             tracing::info!(outbox, delivered, left, "draining");

@@ -31,7 +31,7 @@ pub async fn keep(outboxes: Outboxes) {
                 backlog = backlog_events,
                 oldest_seconds = oldest_event_age_seconds,
                 problem,
-                "the last minute"
+                "summary of the last minute"
             );
         }
     }

@@ -17,8 +17,8 @@ use crate::relay::sink::{GENERATIONS_KEPT, Sink};
 /// Pause of a standby before it looks again after a change.
 const STANDBY_PAUSE: Duration = Duration::from_millis(200);
 
-const STANDBY: &str = "standing by: relays with another configuration are at work on this outbox, \
-    or there are more relays than slots";
+/// Why a member has no slot.
+const STANDBY: &str = "another configuration owns this outbox, or all 64 slots are taken";
 
 /// What a member brings along into a recovery.
 #[derive(Default)]
@@ -124,7 +124,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
                 }
                 Ok(None) => {
                     if !standing_by {
-                        tracing::info!(outbox = self.name, "{STANDBY}");
+                        tracing::info!(outbox = self.name, "standby: {STANDBY}");
                         standing_by = true;
                     }
                     self.observer.stands_by(Some(STANDBY));
@@ -187,7 +187,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
             past.left = None;
         }
         self.observer.owns(slots);
-        tracing::info!(outbox = self.name, generation, slots, "at work");
+        tracing::info!(outbox = self.name, generation, slots, "joined the outbox");
         if slots == 0 {
             return Ok(None);
         }
@@ -239,7 +239,12 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
         // drops it.
         let begun = Session::new(raised.generation, seat);
         if let Err(reason) = self.sink.forget(begun.standstill(), &[]).await {
-            tracing::debug!(outbox = self.name, reason, "old journal records stay for now");
+            tracing::debug!(
+                outbox = self.name,
+                reason,
+                "could not remove old journal records: \
+                leaving them to the next recovery"
+            );
         }
         self.observer.recovered(cause, settled, raised.generation);
         let (cause, generation) = (cause.as_str(), raised.generation);
@@ -299,7 +304,12 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
         }
         if let Err(reason) = self.sink.forget(at, &records).await {
             session.kept(&records);
-            tracing::debug!(outbox = self.name, reason, "settled journal records stay for now");
+            tracing::debug!(
+                outbox = self.name,
+                reason,
+                "could not remove settled journal records: \
+                retrying after a later batch"
+            );
         }
     }
 
@@ -308,10 +318,9 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
         tracing::error!(
             outbox = self.name,
             what,
-            "Redis lost data that it had acknowledged (restarted without persistence, flushed, \
-                restored, or failed over): \
-             events delivered shortly before may be missing from their streams; going on in a new \
-             generation"
+            "Redis lost data that it had acknowledged (it restarted without persistence, was \
+                flushed or restored, or failed over): events delivered shortly before may be \
+                missing from their streams; the relay continues in a new generation"
         );
     }
 }

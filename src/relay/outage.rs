@@ -31,7 +31,7 @@ impl<'a> Outage<'a> {
                 outbox = self.outbox,
                 reason,
                 attempts = self.attempts,
-                "cannot deliver: trying again until it works"
+                "cannot deliver: retrying until it succeeds"
             );
         }
         self.pauses.next().unwrap_or(PAUSE_MAX)

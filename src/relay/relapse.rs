@@ -37,7 +37,7 @@ impl<'a> Relapse<'a> {
                     outbox = self.outbox,
                     cause = cause.as_str(),
                     detail,
-                    "in doubt: recovering"
+                    "the outcome of a batch is unknown: running recovery"
                 );
                 return None;
             }
@@ -55,7 +55,7 @@ impl<'a> Relapse<'a> {
             outbox = self.outbox,
             cause = cause.as_str(),
             detail,
-            "in doubt: recovering"
+            "the outcome of a batch is unknown: running recovery"
         );
         None
     }

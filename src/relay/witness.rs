@@ -33,8 +33,8 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
             let pause = match self.outbox.testify(session.witness()).await {
                 Ok(()) => (started.elapsed() * DUTY).clamp(PAUSE_MIN, PAUSE_MAX),
                 Err(error) => {
-                    tracing::debug!(outbox = self.name, %error, "the last batch is not written \
-                        down yet");
+                    tracing::debug!(outbox = self.name, %error, "could not record the last \
+                        acknowledged batch in Postgres: retrying");
                     session.retell();
                     PAUSE_FAILED
                 }
@@ -49,6 +49,11 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
             return;
         }
         let said = timeout(LAST_LIMIT, self.outbox.testify(session.witness())).await;
-        tracing::debug!(outbox = self.name, ?said, "the last batch is written down");
+        tracing::debug!(
+            outbox = self.name,
+            ?said,
+            "recorded the last acknowledged batch in \
+            Postgres"
+        );
     }
 }

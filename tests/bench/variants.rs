@@ -49,7 +49,7 @@ pub(crate) async fn members(run: &mut Run) -> Outcome {
                 (0..members).map(|_| run.stage.relay_at_once()).collect::<Outcome<Vec<_>>>()?;
             run.stage.reaches(Rows::STREAM, rows.count).await?;
             for relay in relays {
-                stood_by |= relay.program.log().contains("standing by");
+                stood_by |= relay.program.log().contains("standby: ");
                 relay.stop().await?;
             }
             let flow = flow(run.stage.span().await?, rows)?;

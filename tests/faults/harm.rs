@@ -169,7 +169,7 @@ async fn end(stage: &Stage, kind: Kind, member: usize, down: Duration) -> String
     let examined = async || {
         let log = member.program.lock().await.log();
         let this_time = log.get(before..)?;
-        ["recovered", "at work", "standing by"]
+        ["recovered", "joined the outbox", "standby: "]
             .iter()
             .any(|words| this_time.contains(words))
             .then_some(())

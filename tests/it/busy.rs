@@ -53,7 +53,7 @@ async fn a_first_trigger_lets_the_writers_pass() {
         &pid.to_string(),
         "shop",
         "idle in transaction",
-        "trying again",
+        "then retrying",
     ];
     said(&migrate, &words).await;
     // The transaction is still open and migrate still at it.
@@ -86,7 +86,7 @@ async fn sessions_that_are_ended_when_idle_do_not_stop_it() {
     let url = stage.postgres.url().replace("postgres://postgres@", "postgres://brief@");
     let args = ["migrate", "--triggers", "--lock-wait", "10min"];
     let mut migrate = stage.outflow_with("migrate", &args, &[("OUTFLOW_POSTGRES__URL", &url)]);
-    said(&migrate, &["mine is locked by process", "trying again"]).await;
+    said(&migrate, &["mine is locked by process", "then retrying"]).await;
     holder.batch_execute("commit").await.expect("its end");
     assert!(migrate.wait(LIMIT).await.expect("an end").success(), "{}", migrate.log_tail());
     assert_eq!(stage.number(TRIGGERS).await, 1);
@@ -144,7 +144,7 @@ async fn the_companions_let_their_writers_pass() {
             .expect("order-api")
     };
     let mut first = start("first");
-    said(&first, &["schema orders are there"]).await;
+    said(&first, &["schema orders are ready"]).await;
     first.terminate();
     first.wait(LIMIT).await.expect("an end");
     stage.sql("drop index orders.orders_customer, orders.orders_status").await;
@@ -164,7 +164,7 @@ async fn the_companions_let_their_writers_pass() {
         .expect("it not to wait")
         .expect("an insert");
     holder.batch_execute("commit").await.expect("its end");
-    said(&second, &["schema orders are there"]).await;
+    said(&second, &["schema orders are ready"]).await;
     assert_eq!(
         stage.number("select count(*) from pg_indexes where indexname like 'orders\\_%s%'").await,
         2

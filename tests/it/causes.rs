@@ -281,7 +281,9 @@ async fn a_single_drain_says_what_it_waits_for() {
     eventually(LIMIT, "the cause and how many are left", async || {
         let log = once.log();
         log.lines().any(|line| {
-            line.contains("nothing is delivered") && line.contains("OOM") && line.contains("20")
+            line.contains("cannot deliver and keeps retrying")
+                && line.contains("OOM")
+                && line.contains("20")
         })
     })
     .await

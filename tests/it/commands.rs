@@ -104,7 +104,7 @@ async fn about_itself() {
         assert!(script.contains("outflow") && script.contains("healthcheck"), "{shell}: {script}");
     }
     let page = stage.asked(&["man"]).await.data();
-    assert!(page.contains(".TH outflow 1") && page.contains("Exit codes"), "{page}");
+    assert!(page.contains(".TH outflow 1") && page.contains("Exit status"), "{page}");
     let dir = stage.path().join("man");
     std::fs::create_dir(&dir).expect("a directory");
     stage.asked(&["man", "--dir", &dir.display().to_string()]).await.data();

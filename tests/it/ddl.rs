@@ -55,7 +55,7 @@ async fn types_may_change_while_it_runs() {
         assert_eq!(entry.field("time"), "2024-02-03T04:05:06Z", "{change}");
         assert_eq!(entry.field("headers"), format!("{{\"h\": {round}}}"), "{change}");
     }
-    assert!(relay.log().contains("the table has changed"), "{}", relay.log_tail());
+    assert!(relay.log().contains("the table's definition has changed"), "{}", relay.log_tail());
 }
 
 /// What the configuration names is gone: it waits, says so, and goes on when it is back.

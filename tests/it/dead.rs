@@ -193,7 +193,7 @@ async fn what_dies_is_told_and_counted() {
     stage.drained().await;
     let lines = || {
         let log = relay.log();
-        let lines = log.lines().filter(|line| line.contains("went to the dead letters"));
+        let lines = log.lines().filter(|line| line.contains("dead-lettered events"));
         lines.map(str::to_owned).collect::<Vec<_>>()
     };
     let told =

@@ -378,7 +378,7 @@ async fn rows_that_no_claim_takes_are_told_while_all_is_well() {
     for (at, (change, undo)) in changes.into_iter().enumerate() {
         let before = stage.length("events.order").await;
         stage.sql(&change).await;
-        told("an event waits, and no claim takes it", at + 1).await;
+        told("an event is waiting but no claim takes it", at + 1).await;
         caused(&stage, "and no relay takes it: a trigger or a rule may keep it").await;
         let asked = stage.asked(&["check", "--json"]).await;
         found(&asked, "leaves 1 although nobody has locked them");

@@ -83,7 +83,7 @@ async fn a_relay_whose_log_reader_has_stopped_drops_lines_and_says_how_many() {
     // The reader goes on; the log says what it missed.
     let read = tokio::task::spawn_blocking(move || {
         let (mut text, mut bytes) = (Vec::new(), [0; 4096]);
-        while !String::from_utf8_lossy(&text).contains("log lines were dropped") {
+        while !String::from_utf8_lossy(&text).contains("dropped log lines") {
             let count = reader.read(&mut bytes).expect("a pipe");
             assert!(count > 0, "it ended without a word");
             text.extend_from_slice(&bytes[..count]);

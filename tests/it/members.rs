@@ -84,7 +84,7 @@ async fn a_member_with_another_configuration_stands_by() {
     stage.reaches("events.order", 1).await;
     stage.configure(&outbox("format = \"payload\""));
     let new = stage.member("new");
-    eventually(LIMIT, "the new one to stand by", async || new.log().contains("standing by"))
+    eventually(LIMIT, "the new one to stand by", async || new.log().contains("standby: "))
         .await
         .expect("standby");
     one.insert(&stage).await;

@@ -22,7 +22,7 @@ async fn a_talkative_server_does_not_fill_the_log() {
     }
     stage.drained().await;
     eventually(LIMIT, "the tables of order-api", async || {
-        api.log().contains("schema orders are there")
+        api.log().contains("schema orders are ready")
     })
     .await
     .unwrap_or_else(|error| panic!("{error}: {}", api.log_tail()));

@@ -131,7 +131,7 @@ async fn a_manager_that_does_not_read_holds_up_nothing() {
     rows.check(&stage, "events.order").await;
     relay.signal(Signal::SIGHUP);
     let reloaded = eventually(LIMIT, "a reload", async || {
-        relay.log().contains("the new configuration is in force")
+        relay.log().contains("the new configuration is in effect")
     })
     .await;
     assert!(reloaded.is_ok(), "{}", relay.log_tail());

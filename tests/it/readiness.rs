@@ -116,7 +116,7 @@ async fn a_standby_notices_too() {
         &outbox("").replace("events.", "other."),
     );
     let standby = stage.relay();
-    let stands_by = eventually(LIMIT, "the line", async || standby.log().contains("standing by"));
+    let stands_by = eventually(LIMIT, "the line", async || standby.log().contains("standby: "));
     assert!(stands_by.await.is_ok(), "{}", standby.log_tail());
     stage.ready(200).await;
     stage.redis.kill().await.expect("its end");

@@ -55,7 +55,7 @@ async fn a_bad_configuration_changes_nothing_and_says_so() {
         assert!(problem.contains(words), "{words}: {problem}");
         assert!(stage.metrics().await.contains("outflow_config_last_reload_successful 0"));
         assert!(
-            relay.log().contains("is rejected: going on with the old one"),
+            relay.log().contains("rejected the new configuration: the old one stays in effect"),
             "{}",
             relay.log_tail()
         );
@@ -185,7 +185,7 @@ async fn the_log_level_and_the_servers_addresses_change() {
     change("level = \"debug\"", "level = \"warn\"");
     change("[admin]\nlisten = \"127.0.0.1:", "[admin]\nlisten = \"127.0.0.2:");
     reload(&stage, &mut relay, "success").await;
-    assert!(relay.log().contains("takes effect at the next start only"), "{}", relay.log_tail());
+    assert!(relay.log().contains("takes effect only after a restart"), "{}", relay.log_tail());
     let quiet = relay.log().len();
     // All sessions are new ones, with the parameter that the address has now.
     change("/postgres\"", "/postgres?options=-c%20work_mem%3D4321kB\"");

@@ -120,7 +120,7 @@ async fn a_forced_id_behind_the_cursor_is_evidence() {
     stage.drained().await;
     stage.sql(&forced(3, "early")).await;
     stage.reaches("events.order", 21).await;
-    let told = "no id is trusted";
+    let told = "no longer assumes that higher ids are newer";
     eventually(LIMIT, told, async || relay.log().contains(told)).await.expect(told);
     let swept = relay.log().matches(SWEPT).count();
     for (n, id) in (0..).zip([5, 4, 9, 2]) {
@@ -166,7 +166,7 @@ async fn allocated_ids_that_are_forced_beside_others() {
             .expect("an insert");
     };
     let serial = async {
-        let told = "no id is trusted";
+        let told = "no longer assumes that higher ids are newer";
         let first = std::cell::Cell::new(0);
         let noticed = eventually(LIMIT, told, async || {
             first.set(first.get() + 1);

@@ -58,8 +58,7 @@ async fn a_row_that_is_not_let_go_after_its_append_is_not_delivered_again_and_st
             .unwrap_or_else(|error| panic!("{keep}: {error}: {}", relay.log_tail()));
             stage.ready(200).await;
             // The log is that of both.
-            let told =
-                relay.log().matches("does not let go of an event that was delivered").count();
+            let told = relay.log().matches("refuses to delete or mark a delivered event").count();
             assert_eq!(told, 1, "{keep}: {}", relay.log_tail());
             assert!(relay.log().contains(words), "{keep}: {}", relay.log_tail());
             relay.kill();

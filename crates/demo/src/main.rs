@@ -9,17 +9,19 @@ use outflow_demo::{Interrupts, Outcome, Plan, run};
 /// What a shell reports for a process that Ctrl-C ended.
 const EXIT_INTERRUPTED: u8 = 130;
 
-/// Starts a private Postgres and a private Redis, runs order-api, outflow and the three steps of
-/// order-consumer over them, places orders and shows what arrives. Everything is removed at the
-/// end.
+/// Run the whole pipeline on this machine, with private servers
+///
+/// Starts a private Postgres and a private Redis, and runs order-api, outflow and the three steps
+/// of order-consumer. Places orders, shows what arrives, and removes everything at the end.
 #[derive(Parser)]
 #[command(name = "demo", version)]
 struct Cli {
-    /// Place this many orders, wait until they are consumed, and check them all; without it, run
-    /// until Ctrl-C
+    /// Number of orders to place; the demo then waits until all are consumed, and checks them
+    ///
+    /// Default: place orders until Ctrl-C.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     orders: Option<u64>,
-    /// Orders to place in a second
+    /// Orders to place per second
     #[arg(
         long,
         value_name = "PER_SECOND",
@@ -27,7 +29,7 @@ struct Cli {
         value_parser = clap::value_parser!(u32).range(1..)
     )]
     rate: u32,
-    /// Clients that place them, one order each at a time
+    /// Number of clients that place orders, one order at a time each
     #[arg(
         long,
         value_name = "C",
@@ -35,7 +37,7 @@ struct Cli {
         value_parser = clap::value_parser!(u32).range(1..=1000)
     )]
     clients: u32,
-    /// Kill one of the programs every second while orders are placed, and start it again
+    /// Kill and restart one of the programs every second while orders are placed
     #[arg(long)]
     chaos: bool,
 }

@@ -246,21 +246,21 @@ fn refusal(error: BadOrder) -> Problem {
 fn failure(error: &StoreError) -> Problem {
     match error {
         StoreError::Unavailable(cause) => {
-            tracing::warn!(%cause, "Postgres cannot be used: request refused");
+            tracing::warn!(%cause, "cannot use Postgres: answered 503");
             Problem::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "the database cannot be used at the moment; nothing was changed",
             )
         }
         StoreError::NotMigrated => {
-            tracing::warn!("{error}: request refused");
+            tracing::warn!("{error}: answered 503");
             Problem::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "this service is not set up yet; nothing was changed",
             )
         }
         StoreError::Unknown(order_id, cause) => {
-            tracing::warn!(%order_id, %cause, "no answer to COMMIT");
+            tracing::warn!(%order_id, %cause, "Postgres did not confirm a COMMIT: answered 503");
             let detail = format!(
                 "the database was lost during the commit: look for /orders/{order_id} before you \
                     try again, or try again with the same Idempotency-Key"

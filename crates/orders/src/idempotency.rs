@@ -90,7 +90,8 @@ pub async fn keep_clean(pool: &Pool, keep: Duration, stop: &CancellationToken) {
         match clean(pool, keep).await {
             Ok(0) => {}
             Ok(keys) => tracing::info!(keys, "deleted expired idempotency keys"),
-            Err(cause) => tracing::warn!(%cause, "expired idempotency keys are not deleted yet"),
+            Err(cause) => tracing::warn!(%cause, "could not delete expired idempotency keys: \
+                retrying later"),
         }
     }
 }

@@ -21,17 +21,17 @@ impl Metrics {
     /// Registers every series.
     pub(super) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
         let requests =
-            Opts::new("order_api_requests_total", "Requests answered, by method, route and status");
+            Opts::new("order_api_requests_total", "HTTP requests, by method, route and status");
         let seconds = HistogramOpts::new(
             "order_api_request_seconds",
-            "Time from a request's head to its response, by route",
+            "Seconds from the head of a request to its response, by route",
         );
         let metrics = Self {
             requests: IntCounterVec::new(requests, &["method", "route", "status"])?,
             seconds: HistogramVec::new(seconds.buckets(BUCKETS.to_vec()), &["route"])?,
             created: IntCounter::new(
                 "order_api_orders_created_total",
-                "Orders stored, each with its event",
+                "Orders created, each with its event",
             )?,
             cancelled: IntCounter::new(
                 "order_api_orders_cancelled_total",

@@ -58,8 +58,8 @@ pub fn pool(url: &SecretString, application_name: &str, size: usize) -> Result<P
 /// Where an order consumer's stream is, as its options name it.
 #[derive(Debug, clap::Args)]
 pub struct RedisOptions {
-    /// Redis, as `redis://[user:password@]host[:port][/database]`, or a cluster as
-    /// `redis-cluster://host:port`.
+    /// Redis URL: `redis://[user:password@]host[:port][/database]`, or `redis-cluster://host:port`
+    /// for a cluster
     #[arg(
         long,
         env = "ORDER_CONSUMER_REDIS_URL",
@@ -67,10 +67,12 @@ pub struct RedisOptions {
         required_unless_present = "redis_url_file"
     )]
     redis_url: Option<SecretString>,
-    /// File that holds the address of Redis
+    /// File that contains the Redis URL; it must not be world-readable
     #[arg(long, env = "ORDER_CONSUMER_REDIS_URL_FILE", conflicts_with = "redis_url")]
     redis_url_file: Option<PathBuf>,
-    /// Streams to read, separated by commas. Default: those of the step.
+    /// Streams to read, separated by commas
+    ///
+    /// Default: the streams of the step.
     #[arg(
         long,
         env = "ORDER_CONSUMER_STREAM",
@@ -78,8 +80,9 @@ pub struct RedisOptions {
         value_delimiter = ','
     )]
     stream: Vec<String>,
-    /// Stream for entries that cannot be handled. Default: `<stream>.dead`; on a cluster
-    /// `{<stream>}.dead`
+    /// Dead-letter stream, for entries that could not be handled
+    ///
+    /// Default: `<stream>.dead`; on a cluster `{<stream>}.dead`.
     #[arg(
         long,
         env = "ORDER_CONSUMER_DEAD_LETTER_STREAM",

@@ -39,8 +39,8 @@ pub(super) async fn build_indexes(pool: &Pool, stop: &CancellationToken) {
         () = stop.cancelled() => return,
     };
     if let Err(cause) = built {
-        tracing::warn!(%cause, "indexes for retention are not built: let the owner of the tables \
-            start once, or build them by hand");
+        tracing::warn!(%cause, "could not build the indexes for retention: start once as the owner \
+            of the tables, or build them by hand");
     }
 }
 

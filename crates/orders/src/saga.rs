@@ -40,11 +40,11 @@ pub const INBOX: &str = "orders.inbox";
 /// The steps, each a consumer group of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Step {
-    /// Reserves stock, and gives it back.
+    /// Reserve stock, and release it if the order fails
     Inventory,
-    /// Takes money, and gives it back.
+    /// Take the payment, and refund it if the order fails
     Payment,
-    /// Decides what becomes of the order.
+    /// Confirm, reject or cancel the order
     Order,
 }
 

@@ -56,7 +56,7 @@ impl Schema {
             let cause = match outcome {
                 Ok(()) => {
                     self.note(None);
-                    tracing::info!("the tables of schema orders are there");
+                    tracing::info!("the tables of schema orders are ready");
                     super::retention::build_indexes(pool, stop).await;
                     return Ok(());
                 }
@@ -66,8 +66,7 @@ impl Schema {
                 Err(Failure::NotYet(cause)) => cause,
             };
             if self.note(Some(cause.clone())).as_ref() != Some(&cause) {
-                tracing::warn!(%cause, "the tables of schema orders cannot be created yet; trying \
-                    on");
+                tracing::warn!(%cause, "cannot create the tables of schema orders yet: retrying");
             }
             let pause = pauses.next().unwrap_or(RETRY_LONGEST);
             let _ = tokio::time::timeout(pause, stop.cancelled()).await;

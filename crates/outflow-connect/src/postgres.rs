@@ -160,10 +160,19 @@ impl Server {
             match timeout(self.host_timeout(), self.connect_to(host)).await {
                 Ok(Ok(session)) => return Ok(session),
                 Ok(Err(error)) => {
-                    tracing::debug!(host, reason = describe(&error), "the next host is tried");
+                    tracing::debug!(
+                        host,
+                        reason = describe(&error),
+                        "cannot use this host: trying \
+                        the next one"
+                    );
                 }
                 Err(_elapsed) => {
-                    tracing::debug!(host, "no session in time: the next host is tried");
+                    tracing::debug!(
+                        host,
+                        "this host did not open a session in time: trying the \
+                        next one"
+                    );
                 }
             }
         }

@@ -112,7 +112,7 @@ async fn accept(listener: &TcpListener) -> TcpStream {
             Ok((stream, _peer)) => return stream,
             // Of this connection only, such as ECONNABORTED; or EMFILE, which passes.
             Err(error) => {
-                tracing::debug!(%error, "a connection was not accepted");
+                tracing::debug!(%error, "could not accept a connection: retrying");
                 tokio::time::sleep(ACCEPT_RETRY).await;
             }
         }

@@ -29,11 +29,14 @@ pub fn stop_token(log: &Log) -> std::io::Result<(CancellationToken, Listener)> {
     let (token, log) = (stop.clone(), log.clone());
     let listener = owned(async move {
         if signals.next().await.is_some() {
-            tracing::info!("stop asked for: draining (a second signal aborts)");
+            tracing::info!(
+                "received a stop signal: settling what is in flight (a second signal \
+                aborts)"
+            );
             token.cancel();
         }
         if signals.next().await.is_some() {
-            tracing::error!("second signal: aborting");
+            tracing::error!("received a second stop signal: aborting");
             log.flush();
             std::process::exit(EXIT_ABORTED);
         }

@@ -28,12 +28,12 @@ const FLUSH_LIMIT: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
-    /// Text on a terminal, JSON otherwise.
+    /// Text on a terminal, JSON otherwise
     #[default]
     Auto,
-    /// For people.
+    /// Text
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line
     Json,
 }
 
@@ -47,7 +47,7 @@ pub fn start(level: &str, format: LogFormat) -> Result<Log, String> {
     let writer = LossyWriter::start(io::stderr(), |lines| {
         tracing::warn!(
             lines,
-            "log lines were dropped: stderr could not be written, or its reader was too slow"
+            "dropped log lines: stderr could not be written, or its reader was too slow"
         );
     });
     let writer = writer.map_err(|error| format!("no thread for the log: {error}"))?;

@@ -8,43 +8,49 @@ use outflow_service::terminal::since;
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum DeadCommand {
-    /// Show which there are, in the order in which they died.
+    /// List dead letters, oldest first
     List(ListArgs),
-    /// Show one or several with all that was kept, payload included.
+    /// Show dead letters with every field, including the payload
     Show(ShowArgs),
-    /// Put them back into their outbox, under new order numbers and in their original order.
+    /// Retry dead letters: insert them into their event table again, in their original order
     ///
-    /// Mend the cause first (`event_bytes_max`, the columns of the stream's name), else they come
-    /// back here.
+    /// Fix the cause first (for example `event_bytes_max`, or the columns that name the stream);
+    /// otherwise the events are dead-lettered again. Retried events get new order numbers, so they
+    /// are appended after newer events with the same key.
     Retry(ActArgs),
-    /// Delete them for good.
+    /// Delete dead letters permanently
     Discard(ActArgs),
 }
 
 #[derive(Debug, Clone, Args)]
 pub(in crate::cli) struct FilterArgs {
-    /// Of this outbox.
+    /// Only events of this outbox
     #[arg(long, value_name = "NAME")]
     pub(super) outbox: Option<String>,
-    /// With this reason: `no_stream`, `too_large`, `refused`, `unreadable` or `null_column`.
+    /// Only events with this reason: `no_stream`, `too_large`, `refused`, `unreadable` or
+    /// `null_column`
     #[arg(long)]
     pub(super) reason: Option<String>,
-    /// Meant for this stream.
+    /// Only events for this stream
     #[arg(long)]
     pub(super) stream: Option<String>,
-    /// Of this type, such as `OrderCreated`.
+    /// Only events of this type, such as `OrderCreated`
     #[arg(long = "type", value_name = "TYPE")]
     pub(super) kind: Option<String>,
-    /// With this ordering key.
+    /// Only events with this ordering key
     #[arg(long)]
     pub(super) key: Option<String>,
-    /// That died then or later: a duration ago (`90m`, `2d`) or a time (`2026-01-31T12:00:00Z`).
+    /// Only events dead-lettered at or after this time
+    ///
+    /// Either a duration before now (`90m`, `2d`) or a time (`2026-01-31T12:00:00Z`).
     #[arg(long, value_name = "WHEN", value_parser = since)]
     pub(super) since: Option<Timestamp>,
-    /// That died before then, given like `--since`.
+    /// Only events dead-lettered before this time, in the same formats as `--since`
     #[arg(long, value_name = "WHEN", value_parser = since)]
     pub(super) until: Option<Timestamp>,
-    /// The first so many.
+    /// Maximum number of events
+    ///
+    /// Default: 100 for `list`, no limit for the other commands.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..))]
     pub(super) limit: Option<i64>,
 }
@@ -53,17 +59,17 @@ pub(in crate::cli) struct FilterArgs {
 pub(in crate::cli) struct ListArgs {
     #[command(flatten)]
     pub(super) filter: FilterArgs,
-    /// One JSON object a line.
+    /// Print one JSON object per line
     #[arg(long)]
     pub(super) json: bool,
 }
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ShowArgs {
-    /// Their numbers, as `list` shows them.
+    /// Numbers of the dead letters, as shown by `list`
     #[arg(required = true, value_name = "ID")]
     pub(super) ids: Vec<i64>,
-    /// One JSON object a line.
+    /// Print one JSON object per line
     #[arg(long)]
     pub(super) json: bool,
 }
@@ -71,22 +77,23 @@ pub(in crate::cli) struct ShowArgs {
 #[expect(clippy::struct_excessive_bools, reason = "a flag each")]
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ActArgs {
-    /// Only these, by the numbers that `list` shows; without numbers, all that the filters let
-    /// through.
+    /// Numbers of the dead letters, as shown by `list`
+    ///
+    /// Default: all that match the filters.
     #[arg(value_name = "ID")]
     pub(super) ids: Vec<i64>,
     #[command(flatten)]
     pub(super) filter: FilterArgs,
-    /// Only say what would be done.
+    /// Print what would be done, without doing it
     #[arg(long)]
     pub(super) dry_run: bool,
-    /// Do not ask.
+    /// Do not ask for confirmation
     #[arg(long)]
     pub(super) yes: bool,
-    /// Every dead letter: what `discard --yes` needs if no filter chooses some.
+    /// Select every dead letter; required by `discard --yes` without a filter
     #[arg(long)]
     pub(super) all: bool,
-    /// The outcome as one JSON object.
+    /// Print the result as one JSON object
     #[arg(long)]
     pub(super) json: bool,
 }

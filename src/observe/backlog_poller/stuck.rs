@@ -27,8 +27,7 @@ impl Stuck {
                 events = unordered.events,
                 row = unordered.first,
                 column = outbox.columns.order,
-                "events have no value in the order column, and no claim comes to them: give them \
-                    one"
+                "events have no value in the order column, so no claim reaches them: set a value"
             );
         }
         self.unordered = is_unordered;
@@ -39,10 +38,9 @@ impl Stuck {
             tracing::warn!(
                 outbox = outbox.name,
                 row,
-                "an event waits, and no claim takes it: another session has locked it, another \
-                    relay has its key, or a \
-                 trigger or a rule keeps it; `outflow status` and `outflow check` look for the \
-                 cause"
+                "an event is waiting but no claim takes it: another session has locked it, another \
+                    relay owns its key, or a trigger or a rule keeps it; run `outflow status` and \
+                    `outflow check` to find the cause"
             );
         }
         self.row = row.cloned();

@@ -66,8 +66,8 @@ impl Deaths {
             events,
             reasons,
             example,
-            "events went to the dead letters: `outflow dead list` shows them; correct the cause, \
-                then `outflow dead retry`"
+            "dead-lettered events: list them with `outflow dead list`, fix the cause, then run \
+                `outflow dead retry`"
         );
     }
 

@@ -57,8 +57,11 @@ impl Declare<'_> {
 /// TLS.
 pub(super) fn certificate_expiry(registry: &Registry) -> prometheus::Result<GaugeVec> {
     let name = "outflow_certificate_expiry_timestamp_seconds";
-    let options =
-        Opts::new(name, "When a certificate expires; NaN without TLS or without a certificate");
+    let options = Opts::new(
+        name,
+        "Unix time in seconds at which a certificate expires; NaN without TLS or \
+            without a certificate",
+    );
     let series = GaugeVec::new(options, &["server", "certificate"])?;
     for server in ["postgres", "redis"] {
         for certificate in ["server", "client"] {

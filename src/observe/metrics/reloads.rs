@@ -22,17 +22,16 @@ impl Reloads {
     pub fn new(registry: &Registry) -> prometheus::Result<Self> {
         let total = Opts::new(
             "outflow_config_reloads_total",
-            "Reloads of the configuration (SIGHUP) by their result",
+            "Reloads of the configuration (SIGHUP), by result",
         );
         let total = IntCounterVec::new(total, &["result"])?;
         let successful = IntGauge::new(
             "outflow_config_last_reload_successful",
-            "1 if the configuration in the file is the one in force, 0 if the last reload was \
-                rejected",
+            "1 if the last reload succeeded, 0 if it was rejected",
         )?;
         let succeeded_at = Gauge::new(
             "outflow_config_last_reload_success_timestamp_seconds",
-            "When the configuration in force was read, in seconds since 1970",
+            "Unix time in seconds at which the configuration in effect was read",
         )?;
         registry.register(Box::new(total.clone()))?;
         registry.register(Box::new(successful.clone()))?;

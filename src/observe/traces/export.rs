@@ -129,7 +129,7 @@ impl Exporter {
         let finishing =
             tokio::task::spawn_blocking(move || self.provider.shutdown_with_timeout(FINISH_LIMIT));
         if let Ok(Err(error)) = finishing.await {
-            tracing::warn!(%error, "the last spans were not exported");
+            tracing::warn!(%error, "could not export the last spans before the exit");
         }
     }
 }
@@ -215,11 +215,11 @@ impl Client {
             Some(reason) if !was_failing => {
                 tracing::warn!(
                     reason,
-                    "spans cannot be exported, and are lost until they can be; events are not \
-                        concerned"
+                    "cannot export spans: dropping them until the collector accepts them; events \
+                        are still delivered"
                 );
             }
-            None if was_failing => tracing::info!("spans are exported again"),
+            None if was_failing => tracing::info!("exporting spans again"),
             _ => {}
         }
     }

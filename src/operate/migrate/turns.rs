@@ -67,7 +67,7 @@ pub(super) async fn run(
             wait,
             tries,
             ?pause,
-            "a lock was not to be had in time: letting the writers pass, then trying again"
+            "could not get a lock in time: pausing so that writers can proceed, then retrying"
         );
         tokio::time::sleep(pause).await;
         sessions = again().await?;

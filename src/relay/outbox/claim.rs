@@ -360,8 +360,8 @@ impl PgOutbox {
             return;
         };
         if !connections::are_too_few(&error) {
-            tracing::debug!(outbox = self.config.name, %error, "connections are opened when they \
-                are needed");
+            tracing::debug!(outbox = self.config.name, %error, "could not open all connections in \
+                advance: opening them on demand");
             return;
         }
         // Each batch in flight would wait for a connection that is never to be had, and fail; fewer

@@ -32,9 +32,8 @@ pub(super) fn tell(outbox: &str, had: usize, wanted: usize, error: &OutboxError)
         connections = had,
         wanted,
         reason = %error,
-        "too few connections to Postgres: delivering with fewer batches at once; raise the role's \
-            connection limit \
-         (alter role … connection limit …) or max_connections (which takes a restart of \
-         Postgres), or lower in_flight"
+        "too few connections to Postgres: delivering with fewer batches in flight; raise the \
+            role's connection limit (alter role … connection limit …) or max_connections (requires \
+            a restart of Postgres), or lower in_flight"
     );
 }

@@ -311,7 +311,7 @@ async fn drive(mut connection: Connection, waiter: Waiter, members: String) {
             }
             Some(Ok(_)) => {}
             Some(Err(error)) => {
-                tracing::debug!(error = %error, "the control connection has ended");
+                tracing::debug!(error = %error, "the control connection has closed");
                 break;
             }
             None => break,

@@ -55,7 +55,7 @@ impl Outbox for PgOutbox {
         let Some(control) = self.control.lock().await.take() else { return };
         // Unsaid, the others see it when the session is gone.
         let said = tokio::time::timeout(LEAVE_LIMIT, control.leave()).await;
-        tracing::debug!(outbox = self.config.name, ?said, "left");
+        tracing::debug!(outbox = self.config.name, ?said, "left the outbox");
     }
 
     async fn sweep(&self, parked: &[String]) -> Duration {

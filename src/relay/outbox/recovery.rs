@@ -104,16 +104,16 @@ impl PgOutbox {
                         tracing::warn!(
                             outbox = self.config.name,
                             terminated,
-                            "claims that did not end were terminated"
+                            "terminated the sessions of claims that did not end"
                         );
                     }
                     if let Some(roles) = others {
                         tracing::warn!(
                             outbox = self.config.name,
                             roles,
-                            "claims of another role do not end, and this role may not terminate \
-                                them: they end by themselves in some seconds; to be quicker, \
-                                grant that role to this one, or grant pg_signal_backend"
+                            "claims of another role are still open, and this role may not \
+                                terminate them: waiting some seconds until they time out; to \
+                                recover faster, grant that role or pg_signal_backend to this role"
                         );
                     }
                     drop(client.release());

@@ -23,13 +23,13 @@ impl PgOutbox {
     pub(super) async fn sweep_once(&self, parked: &[String]) -> Duration {
         let started = Instant::now();
         if let Err(error) = noted(&self.state, within(self.see_all()).await) {
-            tracing::debug!(outbox = self.config.name, %error, "whether all rows are seen is not \
-                known");
+            tracing::debug!(outbox = self.config.name, %error, "cannot verify that row security \
+                hides no rows: retrying");
             return PAUSE_FAILED;
         }
         if let Err(error) = self.try_unsettled().await {
-            tracing::debug!(outbox = self.config.name, %error, "rows that were delivered stay for \
-                now");
+            tracing::debug!(outbox = self.config.name, %error, "could not settle delivered rows: \
+                retrying");
         }
         match within(self.lowest_behind(parked)).await {
             Ok(found) => {
@@ -39,7 +39,7 @@ impl PgOutbox {
                 (started.elapsed() * IDLE_PER_WORK).max(PAUSE_MIN)
             }
             Err(error) => {
-                tracing::debug!(outbox = self.config.name, %error, "a sweep failed");
+                tracing::debug!(outbox = self.config.name, %error, "the sweep failed: retrying");
                 PAUSE_FAILED
             }
         }
@@ -101,10 +101,9 @@ impl PgOutbox {
         }
         tracing::warn!(
             outbox = self.config.name,
-            "{why}: ids were forced, the sequence went back and forth, or the row was updated; \
-                from here on no id is \
-             trusted to be newer than another, which makes claims dearer until this relay is \
-             started again"
+            "{why}: ids were assigned by hand, the sequence was set back, or the row was updated; \
+                until its next start, this relay no longer assumes that higher ids are newer, \
+                which makes claims more expensive"
         );
     }
 

@@ -35,7 +35,7 @@ impl PgOutbox {
                     outbox = self.config.name,
                     token,
                     sequence,
-                    "examined what the order of ids rests on"
+                    "examined whether higher ids are newer"
                 );
                 locked(&self.state).proven = Some((token.clone(), sequence));
                 sequence

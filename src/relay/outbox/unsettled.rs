@@ -178,9 +178,8 @@ pub(super) fn tell(outbox: &str, known: &[Unsettled], now: &[Unsettled]) {
             row,
             event = event_id,
             reason,
-            "Postgres does not let go of an event that was delivered: it stays in the table, is \
-                not delivered again, and is \
-             tried again"
+            "Postgres refuses to delete or mark a delivered event: its row stays in the table and \
+                is not delivered again; the relay keeps retrying"
         );
     }
 }

@@ -227,8 +227,8 @@ impl Sink for RedisSink {
             tracing::warn!(
                 journal = self.journal,
                 reason = %failure,
-                "Redis refuses to clear the journal: records of settled batches stay until they \
-                    are used again; `outflow check` tells which permission is missing"
+                "Redis refuses to clear the journal: records of settled batches remain until later \
+                    batches overwrite them; `outflow check` shows which permission is missing"
             );
         }
         Err(failure.to_string())

@@ -62,7 +62,7 @@ async fn a_stop_finishes_the_request_in_hand_and_exits_0() {
     let answer = tokio::spawn(request.send());
     api.until_waiting(1).await;
     api.program.terminate();
-    eventually(LIMIT, "the stop", async || api.program.log().contains("stop asked for"))
+    eventually(LIMIT, "the stop", async || api.program.log().contains("received a stop signal"))
         .await
         .expect("in time");
     client.batch_execute("commit").await.expect("an unlock");

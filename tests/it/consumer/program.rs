@@ -172,7 +172,7 @@ async fn several_may_start_at_once_on_an_empty_database() {
     for consumer in &consumers {
         consumer.until_ready().await;
         assert!(
-            !consumer.program.log().contains("cannot be created"),
+            !consumer.program.log().contains("cannot create the tables"),
             "{}",
             consumer.program.log()
         );
@@ -354,9 +354,11 @@ async fn a_stop_finishes_the_entry_in_hand_and_leaves_the_rest_untouched() {
     let mut consumer = scene.start("one", &[]);
     scene.until_somebody_waits().await;
     consumer.program.terminate();
-    eventually(LIMIT, "the stop", async || consumer.program.log().contains("stop asked for"))
-        .await
-        .expect("in time");
+    eventually(LIMIT, "the stop", async || {
+        consumer.program.log().contains("received a stop signal")
+    })
+    .await
+    .expect("in time");
     scene.db.batch_execute("commit").await.expect("an unlock");
     assert!(
         consumer.program.wait(LIMIT).await.expect("its end").success(),

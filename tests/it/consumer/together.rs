@@ -305,7 +305,7 @@ async fn the_saga_makes_each_effect_once_whatever_shares_its_transaction() {
     eventually(LIMIT, "all to be decided", decided).await.expect("in time");
     scene.until_none_pending().await;
     assert!(
-        consumer.program.log().contains("not handled together"),
+        consumer.program.log().contains("could not handle the events in one transaction"),
         "{}",
         consumer.program.log_tail()
     );

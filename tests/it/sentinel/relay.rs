@@ -78,7 +78,7 @@ async fn a_master_that_dies_costs_neither_order_nor_events() {
         assert_eq!(rounds, &expected, "k{key}: nothing lost, doubled or out of order");
     }
     for relay in &relays {
-        assert!(relay.log().contains("the sentinels name another master"), "{}", relay.log_tail());
+        assert!(relay.log().contains("the sentinels report a new master"), "{}", relay.log_tail());
         assert!(!relay.log().contains("lost data"), "{}", relay.log_tail());
     }
     drop(scene.dir);

@@ -19,18 +19,21 @@ use outflow_service::telemetry::{Log, LogFormat};
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
-/// Takes orders over HTTP, and writes each with its event in one Postgres transaction.
+/// Accept orders over HTTP
+///
+/// Writes each order and its event in one Postgres transaction.
 #[derive(Debug, Parser)]
 #[command(name = "order-api", version)]
 struct Options {
-    /// Where to listen.
+    /// Address to listen on
     #[arg(long, env = "ORDER_API_LISTEN", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
-    /// Where `/livez`, `/readyz` and `/metrics` are served; unless given, they are served beside
-    /// the orders.
+    /// Address that serves `/livez`, `/readyz` and `/metrics`
+    ///
+    /// Default: the same address as the orders.
     #[arg(long, env = "ORDER_API_ADMIN_LISTEN")]
     admin_listen: Option<SocketAddr>,
-    /// Postgres, as `postgres://user[:password]@host[:port]/database`.
+    /// Postgres URL: `postgres://user[:password]@host[:port]/database`
     #[arg(
         long,
         env = "ORDER_API_POSTGRES_URL",
@@ -38,10 +41,10 @@ struct Options {
         required_unless_present = "postgres_url_file"
     )]
     postgres_url: Option<SecretString>,
-    /// A file that holds the address of Postgres.
+    /// File that contains the Postgres URL; it must not be world-readable
     #[arg(long, env = "ORDER_API_POSTGRES_URL_FILE", conflicts_with = "postgres_url")]
     postgres_url_file: Option<PathBuf>,
-    /// Connections to Postgres.
+    /// Maximum number of connections to Postgres
     #[arg(
         long,
         env = "ORDER_API_POSTGRES_CONNECTIONS",
@@ -49,7 +52,9 @@ struct Options {
         value_parser = clap::value_parser!(u16).range(1..=1000)
     )]
     postgres_connections: u16,
-    /// Requests under way at once; one more is refused. Fewer where there are few file descriptors.
+    /// Maximum number of concurrent requests; more are rejected with 503
+    ///
+    /// The limit is lower if the process may open only few files.
     #[arg(
         long,
         env = "ORDER_API_REQUESTS_MAX",
@@ -57,7 +62,7 @@ struct Options {
         value_parser = clap::value_parser!(u16).range(1..)
     )]
     requests_max: u16,
-    /// How long an Idempotency-Key is known.
+    /// Time that an Idempotency-Key is remembered
     #[arg(
         long,
         env = "ORDER_API_IDEMPOTENCY_KEEP",
@@ -65,7 +70,7 @@ struct Options {
         value_parser = humantime::parse_duration
     )]
     idempotency_keep: Duration,
-    /// The outbox table, in Outflow's default form.
+    /// Outbox table, in Outflow's default form
     #[arg(
         long,
         env = "ORDER_API_OUTBOX_TABLE",
@@ -73,10 +78,10 @@ struct Options {
         default_value = "public.outbox"
     )]
     outbox_table: String,
-    /// error, warn, info, debug, trace, or a filter.
+    /// Log level (error, warn, info, debug, trace) or filter directives
     #[arg(long, env = "ORDER_API_LOG_LEVEL", default_value = "info")]
     log_level: String,
-    /// How log lines are written.
+    /// Format of log lines
     #[arg(long, env = "ORDER_API_LOG_FORMAT", value_enum, default_value_t = LogFormat::Auto)]
     log_format: LogFormat,
 }

@@ -23,13 +23,15 @@ use outflow_service::telemetry::{Log, LogFormat};
 use rust_decimal::Decimal;
 use secrecy::SecretString;
 
-/// A step of an order's saga: consumes events from Redis streams, and makes each one's effect once.
+/// Run one step of the order saga
+///
+/// Consumes events from Redis streams and applies the effect of each event once.
 #[derive(Debug, Parser)]
 #[command(name = "order-consumer", version)]
 struct Options {
     #[command(flatten)]
     redis: RedisOptions,
-    /// Postgres, as `postgres://user[:password]@host[:port]/database`.
+    /// Postgres URL: `postgres://user[:password]@host[:port]/database`
     #[arg(
         long,
         env = "ORDER_CONSUMER_POSTGRES_URL",
@@ -37,16 +39,18 @@ struct Options {
         required_unless_present = "postgres_url_file"
     )]
     postgres_url: Option<SecretString>,
-    /// A file that holds the address of Postgres.
+    /// File that contains the Postgres URL; it must not be world-readable
     #[arg(long, env = "ORDER_CONSUMER_POSTGRES_URL_FILE", conflicts_with = "postgres_url")]
     postgres_url_file: Option<PathBuf>,
-    /// Which step of the saga this is.
+    /// Step of the saga to run
     #[arg(long, env = "ORDER_CONSUMER_STEP", value_enum, default_value_t = Step::Inventory)]
     step: Step,
-    /// The consumer group; the step's name unless given.
+    /// Consumer group
+    ///
+    /// Default: the name of the step.
     #[arg(long, env = "ORDER_CONSUMER_GROUP", value_parser = NonEmptyStringValueParser::new())]
     group: Option<String>,
-    /// The outbox table, in Outflow's default form, for what the step has to tell.
+    /// Outbox table for the events that the step writes, in Outflow's default form
     #[arg(
         long,
         env = "ORDER_CONSUMER_OUTBOX_TABLE",
@@ -54,7 +58,7 @@ struct Options {
         default_value = "public.outbox"
     )]
     outbox_table: String,
-    /// How much there is of a sku that the inventory does not know yet.
+    /// Units on hand of a SKU that the inventory does not know yet
     #[arg(
         long,
         env = "ORDER_CONSUMER_NEW_SKU_ON_HAND",
@@ -62,14 +66,15 @@ struct Options {
         value_parser = clap::value_parser!(i64).range(0..)
     )]
     new_sku_on_hand: i64,
-    /// The highest amount that is paid: this stands in for a bank.
+    /// Maximum amount that can be paid; a larger payment fails (a stand-in for a bank)
     #[arg(long, env = "ORDER_CONSUMER_PAYMENT_MAX", default_value = "100000")]
     payment_max: Decimal,
-    /// The name in the group: unique among those that run, the same after a restart. The host's
-    /// name unless given; two consumers on one host need two names.
+    /// Consumer name: unique in the group, and the same after a restart
+    ///
+    /// Default: the host name. Two consumers on one host need two names.
     #[arg(long, env = "ORDER_CONSUMER_CONSUMER", value_parser = NonEmptyStringValueParser::new())]
     consumer: Option<String>,
-    /// How often an entry is attempted.
+    /// Maximum number of attempts per entry
     #[arg(
         long,
         env = "ORDER_CONSUMER_ATTEMPTS_MAX",
@@ -77,7 +82,7 @@ struct Options {
         value_parser = clap::value_parser!(u32).range(1..=1000)
     )]
     attempts_max: u32,
-    /// The pause before the second attempt; doubles with each.
+    /// Pause before the second attempt; it doubles with each further attempt
     #[arg(
         long,
         env = "ORDER_CONSUMER_RETRY_DELAY",
@@ -85,11 +90,12 @@ struct Options {
         value_parser = duration
     )]
     retry_delay: Duration,
-    /// How long an entry lies with a consumer that shows no sign of life before it is taken over.
+    /// Time without a heartbeat after which other consumers take over a consumer's entries
     #[arg(long, env = "ORDER_CONSUMER_CLAIM_IDLE", default_value = "30s", value_parser = duration)]
     claim_idle: Duration,
-    /// How many entries, or transactions with several of them, are handled at a time; as many
-    /// connections to Postgres are opened.
+    /// Maximum number of transactions at a time
+    ///
+    /// The consumer opens as many connections to Postgres.
     #[arg(
         long,
         env = "ORDER_CONSUMER_WORKERS",
@@ -97,8 +103,10 @@ struct Options {
         value_parser = clap::value_parser!(u16).range(1..=1000)
     )]
     workers: u16,
-    /// Entries handled in one transaction, each of another key, while more arrive than one at a
-    /// time can be; 1: always each in its own.
+    /// Maximum number of entries per transaction, each with another key
+    ///
+    /// The consumer batches entries only while they arrive faster than it can handle them one by
+    /// one. 1 disables batching.
     #[arg(
         long,
         env = "ORDER_CONSUMER_HANDLE_BATCH",
@@ -106,7 +114,7 @@ struct Options {
         value_parser = clap::value_parser!(u16).range(1..=1000)
     )]
     handle_batch: u16,
-    /// Entries kept in memory.
+    /// Maximum number of entries kept in memory
     #[arg(
         long,
         env = "ORDER_CONSUMER_PREFETCH",
@@ -114,8 +122,10 @@ struct Options {
         value_parser = clap::value_parser!(u16).range(1..)
     )]
     prefetch: u16,
-    /// Bytes of entries kept in memory. What handling them takes comes on top: give the process
-    /// eight times as much, sixteen times the largest entry, and 32 MiB.
+    /// Maximum size of the entries kept in memory
+    ///
+    /// The process needs eight times as much memory, plus sixteen times the largest entry, plus 32
+    /// MiB.
     #[arg(
         long,
         env = "ORDER_CONSUMER_PREFETCH_BYTES",
@@ -123,7 +133,7 @@ struct Options {
         value_parser = bytes
     )]
     prefetch_bytes: usize,
-    /// The largest entry that is handled; a larger one goes to the dead letters unseen.
+    /// Maximum size of an entry; a larger one is dead-lettered without being read
     #[arg(
         long,
         env = "ORDER_CONSUMER_ENTRY_BYTES_MAX",
@@ -131,9 +141,11 @@ struct Options {
         value_parser = bytes
     )]
     entry_bytes_max: usize,
-    /// How long one attempt may take; longer than a statement may (10s). Shorter than the claim
-    /// idle time, or another consumer may take an entry over in the middle of an attempt when Redis
-    /// does not answer.
+    /// Timeout of one attempt
+    ///
+    /// Minimum: 12 s, because a statement may take 10 s. Keep it shorter than --claim-idle;
+    /// otherwise another consumer may take over an entry during an attempt while Redis does not
+    /// respond.
     #[arg(
         long,
         env = "ORDER_CONSUMER_ATTEMPT_TIMEOUT",
@@ -141,11 +153,12 @@ struct Options {
         value_parser = attempt_timeout
     )]
     attempt_timeout: Duration,
-    /// How long a stop waits for attempts under way before it breaks them off; ten seconds more are
-    /// for servers that do not answer.
+    /// Time that a stop waits for attempts in progress before it aborts them
+    ///
+    /// Servers that do not respond can delay the stop by another 10 s.
     #[arg(long, env = "ORDER_CONSUMER_STOP_GRACE", default_value = "10s", value_parser = duration)]
     stop_grace: Duration,
-    /// Entries read at a time.
+    /// Maximum number of entries per read
     #[arg(
         long,
         env = "ORDER_CONSUMER_BATCH",
@@ -153,17 +166,19 @@ struct Options {
         value_parser = clap::value_parser!(u16).range(1..=1000)
     )]
     batch: u16,
-    /// How long the inbox remembers what was handled: longer than an event can come back, by a
-    /// replay of its dead letter or from a stream that was restored.
+    /// Time that the inbox remembers handled events
+    ///
+    /// Must be longer than an event can take to come back, from a retried dead letter or from a
+    /// restored stream.
     #[arg(long, env = "ORDER_CONSUMER_INBOX_KEEP", default_value = "30d", value_parser = retention)]
     inbox_keep: Duration,
-    /// Where `/livez`, `/readyz` and `/metrics` are served.
+    /// Address that serves `/livez`, `/readyz` and `/metrics`
     #[arg(long, env = "ORDER_CONSUMER_LISTEN", default_value = "127.0.0.1:8081")]
     listen: SocketAddr,
-    /// error, warn, info, debug, trace, or a filter.
+    /// Log level (error, warn, info, debug, trace) or filter directives
     #[arg(long, env = "ORDER_CONSUMER_LOG_LEVEL", default_value = "info")]
     log_level: String,
-    /// How log lines are written.
+    /// Format of log lines
     #[arg(long, env = "ORDER_CONSUMER_LOG_FORMAT", value_enum, default_value_t = LogFormat::Auto)]
     log_format: LogFormat,
 }

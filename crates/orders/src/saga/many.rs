@@ -72,8 +72,8 @@ impl Saga {
                     }
                 }
                 Err(error) => {
-                    tracing::debug!(event_type, count = reads.len(), %error, "not handled \
-                        together; each by itself now");
+                    tracing::debug!(event_type, count = reads.len(), %error, "could not handle the \
+                        events in one transaction: handling each in its own");
                 }
             }
         }

@@ -150,7 +150,8 @@ impl Watcher {
                     Err(failure) if self.named.is_none() => self.tell(Err(failure)),
                     // While they are away the master is where it was.
                     Err(failure) => {
-                        tracing::debug!(service = self.service, %failure, "no sentinel answers");
+                        tracing::debug!(service = self.service, %failure, "no sentinel answers: \
+                            retrying");
                     }
                 }
                 let is_well = self
@@ -218,7 +219,7 @@ impl Watcher {
     async fn follow(&mut self, place: Endpoint) {
         if let Some(old) = self.named.take_if(|old| old.place != place) {
             tracing::warn!(service = self.service, old = %old.place, new = %place, "the sentinels \
-                name another master");
+                report a new master: switching to it");
             self.tell(Err(Failure::NotSent(format!(
                 "{place}: the new master is not connected yet"
             ))));

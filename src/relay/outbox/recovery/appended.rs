@@ -70,7 +70,7 @@ impl PgRecovery {
                 id,
                 event_id,
                 rows,
-                "settling rows by the columns of another configuration"
+                "settling rows by the columns of the configuration under which they were appended"
             );
             return Ok(settle_recovered(&self.config, &columns, self.oid, self.plain, naming));
         }
