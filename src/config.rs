@@ -1,4 +1,4 @@
-//! The configuration, validated: every value has its meaning, and nothing here can fail any more.
+//! The configuration, parsed and validated. A [`Config`] cannot fail later because of a bad value.
 
 mod addresses;
 mod endpoint;
@@ -28,34 +28,34 @@ pub use show::show;
 /// The documented defaults: the example file itself.
 pub const EXAMPLE: &str = include_str!("../config.toml.example");
 
-/// Everything that `outflow` can be told.
+/// The effective configuration.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Address of Postgres, with the password if there is one, and with its parameters for TLS.
     pub postgres: SecretString,
     /// Address of Redis, with the password if there is one, and with its parameters for TLS.
     pub redis: SecretString,
-    /// How many replicas must have an event before its row is settled.
+    /// Number of replicas that must confirm a batch (`WAIT`) before its rows are settled.
     pub wait_replicas: usize,
-    /// Files that addresses were read from; nobody else can read them.
+    /// Files that addresses were read from. They are not world-readable.
     pub secret_files: Vec<PathBuf>,
-    /// What is allowed, but worth a word.
+    /// Settings that are allowed but deserve a warning.
     pub notices: Vec<Notice>,
     /// Where the probes and metrics are served.
     pub admin_listen: SocketAddr,
-    /// A level or a filter.
+    /// Log level or filter directives.
     pub log_level: String,
     /// How log lines are written.
     pub log_format: LogFormat,
-    /// Where spans are exported to; `None`: where the environment says, or nowhere.
+    /// Collector that spans are exported to. `None`: the one that the environment names, if any.
     pub tracing_endpoint: Option<String>,
-    /// How long a drain may take.
+    /// Maximum time for a drain.
     pub shutdown_grace: Duration,
     /// The tables to drain; at least one, no name and no table twice.
     pub outboxes: Vec<OutboxOptions>,
 }
 
-/// Something in the configuration that is allowed, but worth a word.
+/// A setting that is allowed but deserves a warning.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notice {
     /// What was found.
@@ -64,9 +64,9 @@ pub struct Notice {
     pub remedy: String,
 }
 
-/// What the command line may override.
+/// Where the configuration is read from.
 #[derive(Debug, Clone, Default)]
 pub struct Source {
-    /// The configuration file; none means defaults and environment alone.
+    /// The configuration file. `None`: only the defaults and the environment.
     pub file: Option<PathBuf>,
 }

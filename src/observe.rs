@@ -1,4 +1,4 @@
-//! What is seen of a running relay: metrics, health, backlog, spans, and the lines of its log.
+//! What a running relay shows: metrics, health, backlog, spans, and the summary lines of its log.
 
 pub mod backlog;
 pub mod backlog_poller;

@@ -60,17 +60,16 @@ pub struct Relay<O, S> {
     grants_nothing: AtomicBool,
 }
 
-/// How much and how long.
+/// Limits of a relay.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Batches under way at once.
+    /// Maximum number of batches in flight.
     pub in_flight: usize,
-    /// How soon a row is found that nothing told of.
+    /// Polling interval, used when no notification arrives.
     pub poll_interval: Duration,
-    /// How long a claim may be put off under load, at most; zero: never.
+    /// Maximum time to wait before the next claim under load. Zero disables the wait.
     pub linger: Duration,
-    /// How long a stream may refuse its events before they go to the dead letters; `None`: for
-    /// ever.
+    /// Time after which the events of a parked stream are dead-lettered. `None`: never.
     pub park_max: Option<Duration>,
 }
 

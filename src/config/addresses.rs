@@ -74,8 +74,8 @@ impl Server {
     }
 }
 
-/// Those of `needed` of which no address was given at all: the default is good for a try on one
-/// machine only.
+/// The servers in `needed` for which no address was given. The default addresses are only for a try
+/// on one machine.
 ///
 /// # Errors
 /// As [`super::load`].

@@ -1,4 +1,4 @@
-//! The configuration as it is typed: one field a key, every value still a wish.
+//! The configuration as the user types it: one field per key, not validated yet.
 
 use std::path::PathBuf;
 use std::time::Duration;

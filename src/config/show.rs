@@ -1,5 +1,5 @@
-//! The configuration as it counts, as TOML that can be saved: every key, secrets left out, and
-//! where each came from.
+//! The effective configuration, as TOML that can be saved: every key, without secrets, each with
+//! its source.
 
 use std::fmt::Write as _;
 

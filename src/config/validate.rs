@@ -1,4 +1,4 @@
-//! From wishes to meaning: bounds, addresses, templates, names that clash.
+//! Validation: bounds, addresses, templates, names that clash.
 
 use std::collections::HashSet;
 use std::ops::RangeInclusive;

@@ -1,6 +1,6 @@
 //! How a daemon ends that could not do its work.
 
-/// Why the daemon could not do its work; each has an exit code of its own.
+/// Why the daemon ends with an error. Each variant has its own exit status.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DaemonError {
     /// The configuration, the table or a privilege must be mended first: exit 78.

@@ -28,7 +28,7 @@ const TELL_LIMIT: Duration = Duration::from_millis(500);
 /// Where the manager listens.
 const SOCKET: &str = "NOTIFY_SOCKET";
 
-/// Tells until its task ends. Does nothing when nobody listens (`NOTIFY_SOCKET`).
+/// Notifies systemd until the task ends. Does nothing without `NOTIFY_SOCKET`.
 pub async fn keep(outboxes: Outboxes, stop: CancellationToken) {
     if std::env::var_os(SOCKET).is_none() {
         return;
@@ -64,7 +64,8 @@ pub async fn keep(outboxes: Outboxes, stop: CancellationToken) {
     }
 }
 
-/// A drain may be over before the task that tells has looked.
+/// Reports a stop. [`keep`] may not see it, because a short drain can be over before its next
+/// round.
 pub async fn stopping() {
     tell(&[NotifyState::Stopping]).await;
 }
@@ -77,7 +78,7 @@ pub async fn reloading() {
     }
 }
 
-/// A reload has ended: well, or with the configuration as it was.
+/// Reports the end of a reload, whether it succeeded or was rejected.
 pub async fn reloaded() {
     tell(&[NotifyState::Ready]).await;
 }

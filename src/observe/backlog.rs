@@ -30,7 +30,7 @@ pub struct Look {
     pub first: Option<String>,
 }
 
-/// Events without an order value: they wait, and no claim comes to them.
+/// Events without an order value. No claim reaches them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Unordered {
     /// How many, at most [`UNORDERED_MAX`].
@@ -40,7 +40,7 @@ pub struct Unordered {
 }
 
 impl Look {
-    /// With those that have no place in the line.
+    /// Adds the events without an order value.
     #[must_use]
     pub fn and(self, unordered: &Unordered) -> Self {
         let first = self.first.or_else(|| unordered.first.clone());
@@ -160,7 +160,7 @@ impl Backlog {
         })
     }
 
-    /// Looks for events that have no place in the line.
+    /// Counts the events without an order value.
     ///
     /// # Errors
     /// As [`Backlog::look`].

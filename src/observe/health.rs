@@ -12,7 +12,7 @@ use crate::observe::metrics::report::Problem;
 /// recovery: three answers of Postgres at 40 s each.
 const STALL_LIMIT: Duration = Duration::from_mins(2);
 
-/// How an outbox stands. Clones share it.
+/// The health of an outbox. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Health {
     state: Arc<Mutex<State>>,

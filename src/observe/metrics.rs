@@ -209,7 +209,7 @@ impl Metrics {
         })
     }
 
-    /// The series of one outbox, each of them there from the start.
+    /// Creates the series of one outbox. Each series exists from the start.
     pub fn outbox(&self, name: &str) -> OutboxMetrics {
         for cause in Cause::ALL {
             self.recoveries.with_label_values(&[name, cause.as_str()]);

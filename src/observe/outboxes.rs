@@ -11,7 +11,7 @@ use crate::observe::metrics::{OutboxMetrics, OutboxState};
 pub struct Outboxes(Arc<Mutex<Vec<OutboxMetrics>>>);
 
 impl Outboxes {
-    /// How each outbox stands.
+    /// The state of each outbox.
     pub fn state(&self) -> Vec<OutboxState> {
         self.outboxes().iter().map(OutboxMetrics::state).collect()
     }

@@ -1,5 +1,5 @@
-//! What `run --once` tells while it works: nothing about a short drain, then every few seconds how
-//! many events are left and what keeps them.
+//! Progress of `run --once`: after the first seconds, a line every 5 s with the events that are
+//! left and what blocks them.
 
 use std::time::Duration;
 

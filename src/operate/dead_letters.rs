@@ -59,7 +59,7 @@ pub async fn choose(
 }
 
 impl Filter {
-    /// Whether every letter passes. A limit chooses none: it only does less.
+    /// Whether the filter selects every dead letter. A limit alone counts as no filter.
     pub fn is_empty(&self) -> bool {
         Self { limit: None, ..self.clone() } == Self::default()
     }
@@ -76,7 +76,7 @@ pub async fn reasons(client: &Client) -> Result<Vec<String>, tokio_postgres::Err
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
-/// Deletes these for good. Returns how many there were.
+/// Deletes these dead letters permanently. Returns how many there were.
 ///
 /// # Errors
 /// Postgres refused or is gone; nothing was deleted unless the transaction is committed.

@@ -104,8 +104,8 @@ pub async fn run(
     Ok(before)
 }
 
-/// The statements that switch on the triggers which somebody has disabled: the script leaves them
-/// alone.
+/// The statements that enable the wake-up triggers which somebody has disabled. The script leaves
+/// these triggers as they are.
 ///
 /// # Errors
 /// The server's own words.

@@ -1,5 +1,5 @@
-//! How things stand, from the two databases alone: it can be asked from anywhere, and while no
-//! relay runs.
+//! `outflow status`: the state of the outboxes, read only from the two databases. It works from
+//! anywhere and while no relay runs.
 
 mod causes;
 mod database;
@@ -20,7 +20,7 @@ pub use report::{DeadLetters, Group, Member, OutboxStatus, Parked, Status, Strea
 /// How long to wait for Redis.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
-/// Asks both databases. What cannot be found out is said in the answer.
+/// Queries both databases. What could not be found out is reported in the result.
 pub async fn ask(config: &Config) -> Status {
     let outboxes = config.outboxes.iter().map(empty).collect();
     let mut status =

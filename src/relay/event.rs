@@ -11,13 +11,13 @@ pub struct Event {
     pub row: Bytes,
     /// Value of the order column, if that is an integer.
     pub order: Option<i64>,
-    /// What consumers deduplicate by.
+    /// Event id, by which consumers deduplicate.
     pub id: Bytes,
-    /// Ordering key. Events without one are in no order with others.
+    /// Ordering key. Events without a key have no order.
     pub key: Option<Bytes>,
-    /// What happened, for example `OrderCreated`.
+    /// Event type, for example `OrderCreated`.
     pub kind: Bytes,
-    /// When it happened: RFC 3339, UTC.
+    /// Time of the event: RFC 3339, UTC.
     pub time: Option<Bytes>,
     /// The payload, byte for byte as it was written (jsonb: as Postgres prints it).
     pub payload: Bytes,

@@ -1,4 +1,5 @@
-//! A member's days: join, recover, work, rest; and from trouble back to where it is safe to go on.
+//! The loop of a member: join, recover, work, stand by; after trouble, back to a state in which it
+//! is safe to continue.
 
 use std::time::{Duration, Instant};
 

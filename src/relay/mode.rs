@@ -3,7 +3,7 @@
 /// When to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// When asked to.
+    /// On a stop request.
     Daemon,
     /// When the outbox is empty.
     Once,

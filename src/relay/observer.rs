@@ -1,4 +1,4 @@
-//! What a relay tells of its work, for metrics, health and traces.
+//! The events that a relay reports, for metrics, health and traces.
 
 use std::time::Duration;
 
@@ -8,7 +8,8 @@ use super::outbox::Woken;
 use super::sink::{AppendError, Refusal};
 use super::trouble::Cause;
 
-/// Told of each step of a relay. No method waits or fails: who counts does not hold up the work.
+/// Receives a call for each step of a relay. No method may wait or fail: observing must not delay
+/// the work.
 pub trait Observer: Send + Sync {
     /// A claim took `events` rows.
     fn claimed(&self, events: usize, took: Duration);
@@ -28,7 +29,7 @@ pub trait Observer: Send + Sync {
     /// How many streams are parked.
     fn parked(&self, streams: usize);
 
-    /// Another relay begins, which finds out anew.
+    /// A new relay starts; no stream is parked yet.
     fn unparked(&self);
 
     /// A stream that was parked takes its events again.
@@ -49,7 +50,7 @@ pub trait Observer: Send + Sync {
     /// How many slots this member owns.
     fn owns(&self, slots: usize);
 
-    /// This member has no slots, and why.
+    /// This member is on standby, with the reason; `None` when it is no longer.
     fn stands_by(&self, why: Option<&str>);
 
     /// Whether writers must notify this member.

@@ -1,4 +1,4 @@
-//! What a relay is told about its outbox. Whoever reads the configuration has validated it.
+//! Options of one outbox, already validated.
 
 use std::time::Duration;
 
@@ -17,57 +17,56 @@ pub struct OutboxOptions {
     pub stream: Template,
     /// Layout of an entry.
     pub format: Format,
-    /// Rows in a batch, at most.
+    /// Maximum number of rows per batch.
     pub batch_rows: usize,
-    /// Bytes in a batch, at most, save for a single row that is larger.
+    /// Maximum size of a batch in bytes. A single larger row still makes a batch.
     pub batch_bytes: usize,
-    /// Batches under way at once.
+    /// Maximum number of batches in flight.
     pub in_flight: usize,
-    /// How soon a row is found that nothing told of.
+    /// Polling interval, used when no notification arrives.
     pub poll_interval: Duration,
-    /// Whether the insert trigger that `outflow migrate` makes wakes a sleeping relay.
+    /// Whether the insert trigger that `outflow migrate` creates wakes a sleeping relay.
     pub notify: bool,
-    /// How long a claim may be put off under load, at most; zero: never.
+    /// Maximum time to wait before the next claim under load. Zero disables the wait.
     pub linger: Duration,
-    /// How long a stream may refuse its events before they go to the dead letters; `None`: for
-    /// ever.
+    /// Time after which the events of a parked stream are dead-lettered. `None`: never.
     pub park_max: Option<Duration>,
-    /// What becomes of a delivered row.
+    /// How a delivered row is settled.
     pub settle: Settle,
-    /// Entries kept in a stream, about; 0 keeps all.
+    /// Approximate maximum length of a stream, in entries. 0 keeps all.
     pub max_len: u64,
-    /// Bytes of an event, at most.
+    /// Maximum size of an event in bytes. Larger events are dead-lettered.
     pub event_bytes_max: usize,
-    /// Which column holds what.
+    /// The column mapping.
     pub columns: Columns,
 }
 
 /// What becomes of a delivered row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Settle {
-    /// It is deleted.
+    /// Delete the row.
     Delete,
-    /// This column, null until then, is set to the time.
+    /// Set this column, null until then, to the time.
     Mark(String),
 }
 
-/// The columns of an event table. Optional ones are `None` where the table has none.
+/// The columns of an event table. A column that the table does not have is `None`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Columns {
     /// Primary key.
     pub id: String,
     /// Order of the rows; often the primary key.
     pub order: String,
-    /// What consumers deduplicate by.
+    /// Event id, by which consumers deduplicate.
     pub event_id: String,
     /// Ordering key.
     pub key: Option<String>,
-    /// What happened.
+    /// Event type.
     pub kind: String,
     /// Payload.
     pub payload: String,
     /// Headers.
     pub headers: Option<String>,
-    /// When it happened.
+    /// Time of the event.
     pub time: Option<String>,
 }

@@ -9,8 +9,8 @@ use bytes::Bytes;
 
 use crate::relay::event::Batch;
 
-/// A stream name with column names in braces, such as `events.{aggregate_type}`. Doubled braces
-/// stand for themselves.
+/// A stream name with column names in braces, such as `events.{aggregate_type}`. `{{` and `}}` are
+/// literal braces.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
     parts: Vec<Part>,
@@ -106,8 +106,8 @@ impl Template {
         Some(name)
     }
 
-    /// What decides the slot of a Redis cluster that every stream is in: the hash tag, where the
-    /// text before the first column has one, or the whole name, where there is no column. `None`:
+    /// The part that decides in which slot of a Redis cluster every stream is. That is the hash tag
+    /// if the text before the first column has one, or the whole name if it has no column. `None`:
     /// the streams may be in different slots.
     pub fn hash_tag(&self) -> Option<&str> {
         let Part::Text(text) = self.parts.first()? else { return None };

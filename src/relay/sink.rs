@@ -1,4 +1,4 @@
-//! The sink side: appending a batch exactly once, and telling afterwards what was appended.
+//! The sink side: appends batches, and reports in a recovery what was appended.
 
 mod journal;
 mod streams;
@@ -10,7 +10,7 @@ use crate::relay::event::{Acknowledged, AppendedRow, Batch};
 
 pub use streams::{RedisSink, journal_key};
 
-/// For so many generations the journal keeps the number of each member's last batch.
+/// Number of generations for which the journal keeps each member's last batch number.
 pub const GENERATIONS_KEPT: i64 = 16;
 
 /// Which batch this is: what the fence and the journal compare.
@@ -47,7 +47,7 @@ pub enum AppendError {
     /// Nothing was appended: every stream refused its first event. The position counts as taken.
     #[error("every stream refused")]
     Refused(Vec<Refusal>),
-    /// Nothing was appended: somebody has raised the generation.
+    /// Nothing was appended: the journal has a newer generation.
     #[error("fenced: the journal is at generation {0}")]
     Fenced(i64),
     /// Nothing was appended: Redis does not know what it acknowledged before.

@@ -23,14 +23,14 @@ pub(super) enum Trouble {
     },
 }
 
-/// Why a recovery is made. A closed set: it is a metric label.
+/// Why a recovery runs. A closed set, because it is a metric label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Cause {
     /// A new incarnation of this member.
     Start,
     /// A Postgres session was lost or refused; a commit may have no answer.
     Postgres,
-    /// An append has no answer.
+    /// An append got no reply.
     Unanswered,
     /// Some streams of a batch took their events and others refused.
     PartlyAppended,
@@ -38,9 +38,9 @@ pub enum Cause {
     Fenced,
     /// Postgres knows a newer generation.
     Stale,
-    /// Redis does not know what it acknowledged.
+    /// Redis has lost data that it acknowledged.
     RolledBack,
-    /// A row came back while it was in flight.
+    /// A row that is in flight came back in a claim.
     InFlight,
     /// A member came or went.
     Members,

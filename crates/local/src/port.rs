@@ -12,8 +12,8 @@ use super::Error;
 const PORTS: Range<u16> = 10_000..32_000;
 const ATTEMPTS: usize = 100;
 
-/// A port of 127.0.0.1 on which nobody listens. Nothing reserves it: it is picked at random so that
-/// two who ask at the same time hardly ever get the same.
+/// A port of 127.0.0.1 on which nobody listens. It is not reserved. It is chosen at random, so that
+/// two callers at the same time rarely get the same port.
 ///
 /// # Errors
 /// When a hundred random ports were all taken, with the last answer.

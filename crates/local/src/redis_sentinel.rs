@@ -38,8 +38,8 @@ struct Watcher {
 }
 
 impl RedisSentinel {
-    /// Starts a master, so many replicas and the sentinels below `dir`, and waits until all know
-    /// each other. `extra_args` are for every server.
+    /// Starts a master, `replicas` replicas and three sentinels below `dir`, and waits until all
+    /// know each other. `extra_args` are for every server.
     ///
     /// # Errors
     /// As [`Redis::start`]; [`Error::Failed`] when they do not find each other within a minute.

@@ -1,4 +1,4 @@
-//! Waiting for a condition with a deadline: what stands where a sleep would.
+//! Waits for a condition with a deadline, instead of sleeping.
 
 use std::time::Duration;
 
@@ -31,8 +31,8 @@ impl<T> Condition for Option<T> {
     }
 }
 
-/// Asks `condition` every 10 ms until it is true; `what` completes "waited in vain for …". A single
-/// question that hangs is cut off at the deadline too.
+/// Polls `condition` every 10 ms until it is true, at most for `limit`. `what` completes "waited in
+/// vain for …". A poll that hangs is cut off at the deadline too.
 ///
 /// # Errors
 /// [`Error::Late`] when `limit` has passed.

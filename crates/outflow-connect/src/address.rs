@@ -7,7 +7,7 @@
 
 use std::path::Path;
 
-/// What stands for a password.
+/// Replaces a password in printed addresses.
 const HIDDEN: &str = "***";
 
 /// The parts of `scheme://[user[:password]@]rest`.
@@ -64,8 +64,8 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// Refuses a URL whose password runs into the rest, without repeating any of it. What is no URL is
-/// somebody else's matter.
+/// Rejects a URL whose password has unescaped delimiters, without repeating any part of the URL.
+/// Accepts text that is not a URL.
 ///
 /// # Errors
 /// What to do.
@@ -79,7 +79,7 @@ pub fn check(text: &str) -> Result<(), String> {
         .to_owned())
 }
 
-/// Whether a path is none: an address was given in its place.
+/// Whether a path is an address that was given by mistake.
 pub fn is_address(path: &Path) -> bool {
     let text = path.to_string_lossy();
     text.contains("://")
@@ -96,7 +96,7 @@ pub fn has_secret(text: &str) -> bool {
     }
 }
 
-/// An address without its password; nothing of one that is not understood.
+/// An address without its password. Prints nothing of an address that cannot be parsed.
 pub fn redacted(text: &str) -> String {
     let Some(Parts { scheme, user, password, rest }) = Parts::of(text) else {
         return HIDDEN.to_owned();

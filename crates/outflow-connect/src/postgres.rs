@@ -139,7 +139,7 @@ fn unfit(error: &tokio_postgres::Error, expected: &str) -> String {
 }
 
 impl Server {
-    /// The same, under another name in `pg_stat_activity`.
+    /// This server with another name in `pg_stat_activity`.
     #[must_use]
     pub fn named(&self, application_name: &str) -> Self {
         let mut other = self.clone();
@@ -198,8 +198,7 @@ impl Server {
         Ok(session)
     }
 
-    /// The role that connects; without one in the address that of this process's user, as with
-    /// libpq.
+    /// The role that connects. Default: the user of this process, as in libpq.
     pub fn user(&self) -> String {
         let own = || {
             nix::unistd::User::from_uid(nix::unistd::geteuid()).ok().flatten().map(|user| user.name)
@@ -207,7 +206,7 @@ impl Server {
         self.config.get_user().map(str::to_owned).or_else(own).unwrap_or_default()
     }
 
-    /// How long it may take until one of the hosts has given a session.
+    /// Maximum time until one of the hosts has opened a session.
     pub fn connect_timeout(&self) -> Duration {
         self.host_timeout()
             .saturating_mul(u32::try_from(hosts::number(&self.config)).unwrap_or(u32::MAX))
@@ -217,7 +216,7 @@ impl Server {
         self.config.get_connect_timeout().copied().unwrap_or(CONNECT_TIMEOUT)
     }
 
-    /// How far TLS is asked for.
+    /// The TLS mode (`sslmode`).
     pub fn mode(&self) -> Mode {
         self.mode
     }
@@ -227,7 +226,7 @@ impl Server {
         self.is_verified
     }
 
-    /// What connections over TLS are made with.
+    /// The TLS configuration of its connections.
     pub fn tls(&self) -> &rustls::ClientConfig {
         &self.client
     }

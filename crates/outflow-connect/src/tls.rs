@@ -26,11 +26,11 @@ pub const SYSTEM: &str = "system";
 /// What a server must prove.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verify {
-    /// Nothing: encrypted, but perhaps to somebody in between.
+    /// Nothing. The connection is encrypted, but a man in the middle can read it.
     Nothing,
-    /// That an authority which we trust has signed its certificate.
+    /// That a trusted authority signed its certificate.
     Authority,
-    /// That, and that the certificate is for the host that we asked for.
+    /// That a trusted authority signed its certificate, and that it is for the host of the address.
     AuthorityAndName,
 }
 
@@ -56,7 +56,7 @@ impl Files {
     }
 }
 
-/// What the parameters of [`Files`] are called where they are set, for messages.
+/// Names of the parameters that set [`Files`], for messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Names {
     /// Of [`Files::authorities`].

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// A table's name with its schema. Prints as it was meant (`public.outbox`); [`TableName::quoted`]
-/// is for SQL.
+/// A table's name with its schema. Prints unquoted (`public.outbox`); [`TableName::quoted`] is for
+/// SQL.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct TableName {
     schema: String,

@@ -1,4 +1,4 @@
-//! What libraries say for programmers, in words for everybody.
+//! Rewrites error texts of libraries, which are written for programmers, in plain words.
 
 /// A client's reason as a person would put it: fred keeps of an error of the system, or of TLS,
 /// what Rust prints for programmers.

@@ -38,15 +38,15 @@ pub enum ServeError {
 /// What a listener is for, which decides how many connections it may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// Work.
+    /// Requests of the service itself.
     Requests,
     /// Probes and metrics, which must be answered whatever else is going on.
     Probes,
 }
 
 impl Purpose {
-    /// Connections at once. Together the listeners take three quarters of the file descriptors at
-    /// most; the rest is for the connections to the servers.
+    /// Maximum number of connections. All listeners together take at most three quarters of the
+    /// file descriptors; the rest is for connections to the servers.
     fn connections_max(self) -> usize {
         let descriptors = getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(soft, _hard)| soft);
         let descriptors = usize::try_from(descriptors).unwrap_or(usize::MAX);

@@ -44,7 +44,8 @@ pub fn stop_token(log: &Log) -> std::io::Result<(CancellationToken, Listener)> {
     Ok((stop, listener))
 }
 
-/// Returns what is heard of SIGHUP from here on. Several that come while nobody looks are one.
+/// Returns a channel that receives SIGHUPs. Signals that arrive before the last one was read are
+/// merged into one.
 ///
 /// # Errors
 /// When the handler cannot be installed.

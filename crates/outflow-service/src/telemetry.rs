@@ -140,7 +140,7 @@ impl Log {
         Self(Arc::new(Running { writer, reload }))
     }
 
-    /// Logs at another level, or by another filter, from here on.
+    /// Changes the level or the filter of the running log.
     ///
     /// # Errors
     /// When it is neither; the message says what is expected.
@@ -148,8 +148,8 @@ impl Log {
         (self.0.reload)(filter(level)?)
     }
 
-    /// Writes a line, with nothing in it that acts on a terminal, behind those that were logged
-    /// before: a program's last words.
+    /// Writes a program's last line, after the lines that were logged before it. Escapes characters
+    /// that act on a terminal.
     pub fn say(&self, text: impl Display) {
         // Never fails: what cannot be written is dropped.
         let _ = self
@@ -159,7 +159,7 @@ impl Log {
             .write_all(format!("{}\n", escape::lines(&text.to_string())).as_bytes());
     }
 
-    /// Waits a moment for the lines so far to be written: before an exit that drops nothing.
+    /// Waits a moment until the lines so far are written, for exits that skip destructors.
     pub fn flush(&self) {
         self.0.writer.flush_within(FLUSH_LIMIT);
     }

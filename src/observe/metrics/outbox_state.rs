@@ -4,16 +4,16 @@ use serde::Serialize;
 
 use super::ParkedStream;
 
-/// How an outbox stands: what the probes, systemd and the log are told.
+/// The state of an outbox, for probes, systemd and the log.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct OutboxState {
     /// Its name.
     pub outbox: String,
-    /// What keeps events from being delivered.
+    /// Reason why events cannot be delivered, if any.
     pub problem: Option<String>,
-    /// For how long that has been so.
+    /// Age of the problem, in seconds.
     pub problem_seconds: Option<u64>,
-    /// For how long its loop has made no progress, if that is too long.
+    /// Seconds without progress of the loop, if that is too long.
     pub stalled_seconds: Option<u64>,
     /// Events appended since the start.
     pub delivered: u64,
@@ -21,11 +21,11 @@ pub struct OutboxState {
     pub events_per_second: f64,
     /// Events that wait, at most 100,000; `None` if that is not known.
     pub backlog_events: Option<f64>,
-    /// Age of the first of them.
+    /// Age of the event that is next in line, in seconds.
     pub oldest_event_age_seconds: Option<f64>,
     /// The generation that this member works in.
     pub generation: i64,
-    /// Its slots.
+    /// Number of slots that this member owns.
     pub slots_owned: i64,
     /// Whether it sleeps.
     pub asleep: bool,

@@ -18,8 +18,8 @@ const REASON_CHARS_MAX: usize = 200;
 /// Of what keeps a member from delivering.
 const PROBLEM_CHARS_MAX: usize = 500;
 
-/// How fast a member is, what keeps it from delivering, and which streams it has parked. What an
-/// older version does not say is not known.
+/// A member's report: throughput, what keeps it from delivering, and its parked streams. Members of
+/// older versions may omit fields.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Report {
@@ -65,7 +65,7 @@ pub struct FirstInLine {
 }
 
 impl Problem {
-    /// From now on. What servers say is cut off after a while.
+    /// A problem that begins now. Long messages of servers are truncated.
     pub fn now(reason: &str) -> Self {
         Self { reason: reason.chars().take(PROBLEM_CHARS_MAX).collect(), since: Timestamp::now() }
     }

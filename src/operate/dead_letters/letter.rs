@@ -3,26 +3,26 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-/// Which dead letters are meant; what is `None` filters nothing.
+/// Selects dead letters. A field that is `None` does not filter.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// These only, by number.
+    /// Only these numbers.
     pub ids: Option<Vec<i64>>,
-    /// Of this outbox.
+    /// Only letters of this outbox.
     pub outbox: Option<String>,
-    /// With this reason.
+    /// Only letters with this reason.
     pub reason: Option<String>,
-    /// Meant for this stream.
+    /// Only letters for this stream.
     pub stream: Option<String>,
-    /// Of this type.
+    /// Only letters of this event type.
     pub kind: Option<String>,
-    /// With this ordering key.
+    /// Only letters with this ordering key.
     pub key: Option<String>,
-    /// That died at this time or later.
+    /// Only letters dead-lettered at or after this time.
     pub since: Option<Timestamp>,
-    /// That died before this time.
+    /// Only letters dead-lettered before this time.
     pub until: Option<Timestamp>,
-    /// The first so many, in the order in which they died.
+    /// Maximum number of letters, oldest first.
     pub limit: Option<i64>,
 }
 

@@ -1,4 +1,4 @@
-//! What a status tells.
+//! What `outflow status` reports.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -40,12 +40,12 @@ pub struct OutboxStatus {
     /// Age of the first of them, 0 when there is none; unknown if neither its own time nor a relay
     /// tells it.
     pub oldest_event_age_seconds: Option<f64>,
-    /// The share-out of slots in force.
+    /// The current generation of the slot assignment.
     pub generation: Option<i64>,
     /// Events appended per second, by all members together; unknown without a member that has said
     /// so lately.
     pub events_per_second: Option<f64>,
-    /// Who works on it.
+    /// The relays that work on it.
     pub members: Vec<Member>,
     /// Why events wait: a server that is down or refuses, no relay, parked streams, somebody's
     /// locks.
@@ -79,7 +79,7 @@ pub struct Member {
     pub started_at: Timestamp,
     /// Events that it appends per second; unknown if it has not said so lately.
     pub events_per_second: Option<f64>,
-    /// What keeps it from delivering, as it says itself.
+    /// Reason why it cannot deliver, as it reports itself.
     pub problem: Option<Problem>,
     /// Why it owns no slots, as it says itself.
     pub standby: Option<Problem>,
@@ -88,7 +88,7 @@ pub struct Member {
 /// A stream that refuses its events.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Parked {
-    /// Which, why, since when, until when.
+    /// Name, reason and times.
     #[serde(flatten)]
     pub stream: ParkedStream,
     /// Events that wait for it, among the first 100,000.

@@ -5,8 +5,7 @@
 
 use std::collections::BTreeMap;
 
-/// How many slots there are: the number of bits of a mask, and more than any sensible number of
-/// members.
+/// Number of slots: the bits of a mask, and more than any sensible number of members.
 pub const SLOTS: usize = 64;
 
 /// The owner (a member's number) of each slot; empty before the first share-out.

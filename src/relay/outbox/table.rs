@@ -12,7 +12,7 @@ use crate::relay::options::{OutboxOptions, Settle};
 use crate::relay::outbox::columns::{self, Column};
 use outflow_connect::postgres::describe;
 
-/// What keeps an outbox from being drained, and what to do about it.
+/// Why an outbox cannot be drained, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TableError {
     /// Postgres cannot be asked now.

@@ -72,7 +72,7 @@ impl RedisSink {
         }
     }
 
-    /// The journal says by these columns its rows are named, in the outbox's words.
+    /// Writes these column names into the journal's records, in the outbox's own encoding.
     #[must_use]
     pub fn naming_by(mut self, names: &str) -> Self {
         names.clone_into(&mut self.names);

@@ -14,22 +14,22 @@ use crate::tls::{Files, Names, SYSTEM, Verify};
 /// What the certificates' parameters are called.
 pub const NAMES: Names =
     Names { authorities: "sslrootcert", certificate: "sslcert", key: "sslkey" };
-/// How far to trust whom.
+/// Name of the parameter for the TLS mode.
 pub const MODE: &str = "sslmode";
 const EXPECTED_MODE: &str = "expected disable, prefer, require, verify-ca or verify-full";
 
-/// libpq's `sslmode`, save `allow`.
+/// libpq's `sslmode`, without `allow`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
     /// Plain text.
     Disable,
     /// Encrypted if the server offers it, else plain text; nothing is verified.
     Prefer,
-    /// Encrypted, or not connected at all. The authority is verified if one is named, as in libpq.
+    /// Encrypt or fail. If an authority is named, verify it, as libpq does.
     Require,
-    /// As `require`, and an authority that is named must have signed the server's certificate.
+    /// Like `require`, and an authority that is named must have signed the server's certificate.
     VerifyCa,
-    /// As `verify-ca`, and the certificate is for the host of the address.
+    /// Like `verify-ca`, and the certificate must be for the host of the address.
     VerifyFull,
 }
 
@@ -106,7 +106,7 @@ pub fn files(url: &SecretString) -> Vec<PathBuf> {
     files.paths()
 }
 
-/// An address with one more parameter, which counts if it was there before.
+/// Adds a parameter to an address. It takes precedence over one of that name in the address.
 pub fn with_parameter(url: &SecretString, name: &str, value: &str) -> SecretString {
     let text = url.expose_secret();
     SecretString::from(match url_query(text) {

@@ -25,7 +25,7 @@ pub struct Wait {
     query: Option<f64>,
 }
 
-/// Does some work of the session `pid`, and returns with its outcome whom it waited for last.
+/// Runs `work` of the session `pid`. Returns its outcome with the last session that it waited for.
 pub async fn watched<T>(
     observer: Option<&Client>,
     pid: i32,

@@ -273,7 +273,7 @@ pub fn has_parameter(url: &SecretString, name: &str) -> bool {
         .is_ok_and(|url| url.query_pairs().any(|(known, _)| known == name))
 }
 
-/// An address with one more parameter, which counts if it was there before.
+/// Adds a parameter to an address. It takes precedence over one of that name in the address.
 pub fn with_parameter(url: &SecretString, name: &str, value: &str) -> SecretString {
     // One that cannot be understood is refused later.
     let Ok(mut longer) = Url::parse(url.expose_secret()) else {

@@ -50,8 +50,7 @@ impl Script {
 }
 
 impl Redis {
-    /// The same connection, on which what a script has written counts only when so many replicas
-    /// have it too.
+    /// This connection, but a script counts as done only after `replicas` replicas have its writes.
     #[must_use]
     pub fn waiting_for(self, replicas: usize) -> Self {
         Self { replicas, ..self }

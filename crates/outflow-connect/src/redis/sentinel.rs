@@ -33,7 +33,7 @@ const ROUND_WITHOUT_MASTER: Duration = Duration::from_millis(100);
 /// How long one answer may take.
 const ANSWER: Patience = Patience { timeout: Duration::from_secs(1), ..PATIENCE };
 
-/// What a reason ends with that waiting does not help against.
+/// Ends of reasons that waiting cannot fix.
 pub const CORRECTABLE: [&str; 4] = [SERVICE, SENTINEL_PASSWORD, NO_SENTINEL, FORBIDDEN];
 const NO_SENTINEL: &str =
     "let the address begin with redis://, or name sentinels (usually on port 26379)";
