@@ -19,13 +19,14 @@
 //! # Terms
 //!
 //! * *event*: one outbox row; *entry*: one entry of a stream; *batch*: rows claimed together.
-//! * *claim*: an open transaction that has deleted rows. *append*: one script in Redis for the whole
-//!   batch. *settle*: the commit.
+//! * *claim*: an open transaction that has deleted rows. *append*: one script in Redis for the
+//!   whole batch. *settle*: the commit.
 //! * *member*: one running relay of an outbox. *slot*: one of the 64 hash classes of the ordering
 //!   key; each belongs to one member. *generation*: the number of the current assignment of slots;
 //!   members of older generations are fenced off.
 //! * *journal*: Redis's own record of what was appended and may not be settled.
-//! * *doubt*: an outcome that the relay does not know. *recovery*: what follows a doubt and a start.
+//! * *doubt*: an outcome that the relay does not know. *recovery*: what follows a doubt and a
+//!   start.
 //! * *parked*: a stream that refuses its events. Claims leave it out until it takes them again.
 //!
 //! # Invariants
