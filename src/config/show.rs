@@ -154,6 +154,5 @@ mod tests {
         for (address, expected) in table {
             assert_eq!(redacted(address), expected);
         }
-        assert_eq!(table.len(), 5);
     }
 }

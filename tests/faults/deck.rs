@@ -36,24 +36,21 @@ impl Deck {
 
 #[test]
 fn every_kind_can_be_dealt_alone() {
-    let mut rows = 0;
-    for kind in Kind::ALL {
+    for &kind in Kind::all() {
         let only: Kind = kind.name().parse().expect("its name");
         let mut deck = Deck::new(&[only], 1);
         assert_eq!([deck.draw().0, deck.draw().0], [kind, kind]);
-        rows += 1;
     }
-    assert_eq!(rows, 25);
     assert!("frost".parse::<Kind>().is_err_and(|message| message.contains("pg-freeze")));
 }
 
 #[test]
 fn every_kind_comes_up_equally_often_in_an_order_that_the_seed_decides() {
     let dealt = |seed| {
-        let mut deck = Deck::new(&Kind::ALL, seed);
-        (0..5 * Kind::ALL.len()).map(|_| deck.draw()).collect::<Vec<_>>()
+        let mut deck = Deck::new(Kind::all(), seed);
+        (0..5 * Kind::all().len()).map(|_| deck.draw()).collect::<Vec<_>>()
     };
-    for kind in Kind::ALL {
+    for &kind in Kind::all() {
         assert_eq!(
             dealt(7).iter().filter(|(dealt, _)| *dealt == kind).count(),
             5,

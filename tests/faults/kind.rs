@@ -2,8 +2,10 @@
 
 use std::str::FromStr;
 
+use clap::ValueEnum;
+
 /// What can be done to the members, the servers and the network between them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum)]
 pub(crate) enum Kind {
     /// SIGKILL of a member; it is started again.
     Kill,
@@ -57,33 +59,10 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 25] = [
-        Self::Kill,
-        Self::Freeze,
-        Self::Term,
-        Self::PgTerminate,
-        Self::PgRestart,
-        Self::RedisKill,
-        Self::ClientKill,
-        Self::ClientPause,
-        Self::ScriptFlush,
-        Self::Full,
-        Self::WrongType,
-        Self::Acl,
-        Self::PgCut,
-        Self::PgFreeze,
-        Self::PgDelay,
-        Self::PgDrop,
-        Self::RedisCut,
-        Self::RedisFreeze,
-        Self::RedisDelay,
-        Self::RedisDrop,
-        Self::LateIds,
-        Self::IdJumps,
-        Self::Ddl,
-        Self::Restore,
-        Self::Poison,
-    ];
+    /// Every kind: the list follows from the type.
+    pub(crate) fn all() -> &'static [Self] {
+        Self::value_variants()
+    }
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -120,9 +99,10 @@ impl FromStr for Kind {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
-        let known = Self::ALL.into_iter().find(|kind| kind.name() == name);
+        let known = Self::all().iter().copied().find(|kind| kind.name() == name);
         known.ok_or_else(|| {
-            format!("{name:?} is no fault; expected {}", Self::ALL.map(Self::name).join(", "))
+            let names: Vec<&str> = Self::all().iter().map(|kind| kind.name()).collect();
+            format!("{name:?} is no fault; expected {}", names.join(", "))
         })
     }
 }

@@ -31,7 +31,7 @@ fn plan(seed: u64) -> Plan {
     Plan {
         seed,
         members: 3,
-        kinds: Kind::ALL.to_vec(),
+        kinds: Kind::all().to_vec(),
         length: Duration::ZERO,
         scale: Scale::FULL,
         load: Load::steady(),

@@ -64,7 +64,6 @@ fn parameters_of_postgres_are_taken_or_named() {
             "{url}: {said}"
         );
     }
-    assert_eq!(table.len(), 16);
 }
 
 #[tokio::test]
@@ -341,7 +340,6 @@ fn a_configuration_with_a_password_that_others_can_read_is_warned_of() {
     for (text, mode, is_warned) in table {
         assert_eq!(check(text, mode), is_warned, "{text} {mode:o}");
     }
-    assert_eq!(table.len(), 8);
 }
 
 /// Addresses with a password in every place that it may have been put, rightly or wrongly.
@@ -487,5 +485,4 @@ fn no_command_shows_a_password() {
         let api = api.expect("order-api");
         assert!(!String::from_utf8_lossy(&api.stderr).contains(secret), "{api:?}");
     }
-    assert_eq!(rows.len(), 7);
 }

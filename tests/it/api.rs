@@ -225,7 +225,6 @@ async fn money_is_exact() {
             "99999999999000000.00",
         ),
     ];
-    assert_eq!(rows.len(), 6);
     for (items, total) in rows {
         let response = api.post("/orders", order_with(&items)).await;
         assert_eq!(response.status(), StatusCode::CREATED, "{items}");

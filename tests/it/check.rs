@@ -143,7 +143,6 @@ async fn each_missing_permission_in_redis_is_found() {
         let again = check(&stage).await;
         assert_eq!(again.code, Some(0), "{rule}: {lines:?}, then {again:?}");
     }
-    assert_eq!(taken.len(), 10);
 }
 
 /// What the journal keeps for want of a permission does no harm, and is told once, not at each

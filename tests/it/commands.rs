@@ -46,7 +46,6 @@ async fn config_shows_what_counts_and_where_it_comes_from() {
     std::fs::write(&file, "[redsi]").expect("a file");
     let wrong = stage.asked(&["config"]).await;
     assert_eq!(wrong.code, Some(78), "{wrong:?}");
-    assert_eq!(lines.len(), 8);
 }
 
 #[tokio::test]
@@ -98,8 +97,7 @@ async fn about_itself() {
         (json[0]["version"].as_str(), json[0]["schema"].as_i64()),
         (Some(version), Some(i64::from(outflow::operate::migrate::VERSION)))
     );
-    let shells = ["bash", "zsh", "fish", "elvish", "powershell"];
-    for shell in shells {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = stage.asked(&["completions", shell]).await.data();
         assert!(script.contains("outflow") && script.contains("healthcheck"), "{shell}: {script}");
     }
@@ -109,5 +107,4 @@ async fn about_itself() {
     std::fs::create_dir(&dir).expect("a directory");
     stage.asked(&["man", "--dir", &dir.display().to_string()]).await.data();
     assert!(dir.join("outflow-dead-retry.1").is_file());
-    assert_eq!(shells.len(), 5);
 }

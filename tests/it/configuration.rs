@@ -153,7 +153,6 @@ async fn a_wrong_configuration_exits_78_and_says_what_to_do() {
         }
         assert!(!output.contains(SECRET), "{text:?} printed the secret: {output}");
     }
-    assert_eq!(table.len(), 52);
 }
 
 #[tokio::test]
@@ -171,7 +170,6 @@ async fn the_environment_overrides_the_file_and_is_named_in_errors() {
         assert!(output.contains(word), "{variable:?} gave {output:?}, without {word:?}");
         assert!(!output.contains(SECRET), "{variable:?} printed the secret: {output}");
     }
-    assert_eq!(table.len(), 4);
 }
 
 #[tokio::test]
@@ -192,7 +190,6 @@ async fn a_missing_file_and_a_wrong_flag_are_named() {
         assert_eq!(status.code(), Some(*code), "{args:?}: {}", program.log());
         assert!(program.log().contains(word), "{args:?}: {}", program.log());
     }
-    assert_eq!(table.len(), 4);
 }
 
 /// A file with the example's whole text means the same as no file at all.

@@ -67,7 +67,6 @@ async fn filters_show_what_they_say() {
             letters.iter().map(|letter| letter["id"].as_i64().expect("a number")).collect();
         assert_eq!(ids, expected, "{filters:?}");
     }
-    assert_eq!(table.len(), 16);
     let text = dead(&stage, &["list"]).await.data();
     assert_eq!(text.lines().count(), 6, "{text}");
     assert!(
@@ -420,7 +419,6 @@ async fn what_stands_in_the_way_is_named() {
         assert!(message.contains(words), "{message:?} has no {words:?}");
     }
     assert_eq!(stage.number("select count(*) from outbox").await, 0, "nothing is half done");
-    assert_eq!(steps.len(), 6);
     // A relay that would write to an older schema says so at its start, and migrate brings it up to
     // date.
     let (code, log) = stage.finished("old", &["run", "--once"]).await;
@@ -468,7 +466,6 @@ async fn what_an_attacker_wrote_is_shown_and_not_done() {
         &["status"],
         &["status", "--json"],
     ];
-    assert_eq!(commands.len(), 6);
     for args in commands {
         let asked = stage.asked(args).await;
         let (text, said) = (asked.stdout.clone(), asked.stderr.clone());

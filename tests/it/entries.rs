@@ -80,7 +80,6 @@ async fn each_format_has_its_own_fields() {
         let entries = stage.entries(&format!("events.{format}")).await;
         assert_eq!(entries.iter().map(Entry::names).collect::<Vec<_>>(), [names], "{format}");
     }
-    assert_eq!(formats.len(), 4);
 }
 
 /// A payload keeps its bytes, whatever its type.
@@ -120,7 +119,6 @@ async fn payloads_of_every_type_keep_their_bytes() {
             fields([("id", "7"), ("type", "K"), ("key", ""), ("time", ""), ("payload", expected)]);
         assert_eq!(entries, [expected], "{kind}");
     }
-    assert_eq!(types.len(), 6);
 }
 
 /// Debezium's table: a uuid is the key, and there is no integer to order by.

@@ -101,7 +101,6 @@ async fn what_keeps_rows_is_found() {
             "{change} is not undone: {after:?}"
         );
     }
-    assert_eq!(table.len(), 8);
     stage.once().await;
     assert_eq!(
         stage.length("events.order").await,
@@ -231,7 +230,6 @@ async fn what_keeps_appends_is_found() {
         }
         assert_eq!(stage.asked(&["check"]).await.code, Some(0), "{change:?}");
     }
-    assert_eq!(table.len(), 4);
     let journals = stage.command("KEYS", &["*"]).await;
     assert!(journals.items().is_empty(), "the trials leave nothing: {journals:?}");
 }
@@ -318,7 +316,6 @@ async fn names_that_are_nearly_right_and_things_that_are_no_tables() {
             assert!(said.contains(words), "{args:?}: {words}: {said}");
         }
     }
-    assert_eq!(table.len(), 7);
 }
 
 /// What `status` gives as causes, once it has these words.

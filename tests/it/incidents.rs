@@ -137,7 +137,6 @@ async fn a_broken_redis_is_a_few_readable_lines() {
         }
     });
     join_all(all).await;
-    assert_eq!(urls.len(), 15);
 }
 
 #[tokio::test]
@@ -179,7 +178,6 @@ async fn a_broken_postgres_is_a_few_readable_lines() {
         }
     });
     join_all(all).await;
-    assert_eq!(urls.len(), 10);
 }
 
 /// Commands that the relay, its probes, `check` and `status` may want, and those that a client may

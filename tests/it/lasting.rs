@@ -233,7 +233,6 @@ async fn what_is_printed_for_redis_outlives_a_crash() {
         // The next server is another one: it has no journal.
         stage.sql("update outflow.outbox set generation = 0; delete from outflow.witness").await;
     }
-    assert_eq!(kinds.len(), 5);
 }
 
 /// Unlike Redis, Postgres needs nothing more than what is printed.

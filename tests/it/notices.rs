@@ -31,7 +31,6 @@ async fn a_talkative_server_does_not_fill_the_log() {
     for args in asked {
         logs.push(stage.asked(args).await.stderr);
     }
-    assert_eq!(logs.len(), 7);
     for log in logs {
         for word in ["DEBUG: ", "LOG: ", "NOTICE: ", "StartTransaction", "CommitTransaction"] {
             assert!(!log.contains(word), "{word}: {log}");

@@ -220,5 +220,4 @@ async fn a_row_that_is_not_let_go_holds_back_its_key_only() {
         let counted = crate::support::check_numbered(&stage.entries("events.order").await);
         assert_eq!((counted["held"], counted["free"]), (60, 60), "{code}");
     }
-    assert_eq!(cases.len(), 3);
 }

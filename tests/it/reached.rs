@@ -141,7 +141,6 @@ async fn a_wrong_redis_is_called_what_it_is() {
         readable(&status, &format!("status with {url}"));
     });
     join_all(tried).await;
-    assert_eq!(table.len(), 11);
 }
 
 #[tokio::test]
@@ -202,7 +201,6 @@ async fn a_wrong_postgres_is_called_what_it_is() {
         }
     });
     join_all(tried).await;
-    assert_eq!(table.len(), 8);
 }
 
 /// A standby is named by every command, and the relay does not wait for a promotion that nobody

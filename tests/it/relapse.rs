@@ -76,5 +76,4 @@ async fn trouble_that_comes_back_is_paced_and_named_and_heals() {
         stage.drained().await;
         stage.ready(200).await;
     }
-    assert_eq!(TROUBLES.len(), 3);
 }

@@ -60,7 +60,6 @@ async fn a_bad_configuration_changes_nothing_and_says_so() {
             relay.log_tail()
         );
     }
-    assert_eq!(table.len(), 4);
     assert!(!relay.log().contains("\"stopped\""), "nobody was stopped: {}", relay.log());
     let rows = Numbered { rows: 500, keys: 3 };
     rows.insert(&stage).await;
@@ -96,7 +95,6 @@ async fn another_redis_that_is_no_use_is_rejected() {
         assert!(stage.metrics().await.contains("outflow_config_last_reload_successful 0"));
         stage.ready(200).await;
     }
-    assert_eq!(table.len(), 3);
     let rows = Numbered { rows: 500, keys: 3 };
     rows.insert(&stage).await;
     stage.drained().await;

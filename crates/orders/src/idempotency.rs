@@ -123,7 +123,6 @@ mod tests {
             ("ä", false),
             (&long, false),
         ];
-        assert_eq!(rows.len(), 6);
         for (key, fits) in rows {
             assert_eq!(Once::new(key, b"").is_some(), fits, "{key:?}");
         }

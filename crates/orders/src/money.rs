@@ -81,7 +81,6 @@ mod tests {
             ("", Err(BadAmount::NotDigits)),
             ("NaN", Err(BadAmount::NotDigits)),
         ];
-        assert_eq!(rows.len(), 20);
         for (text, expected) in rows {
             assert_eq!(
                 unit_price(text).map(|amount| amount.to_string()),

@@ -169,7 +169,6 @@ mod tests {
                 "{address}"
             );
         }
-        assert_eq!(table.len(), 15);
     }
 
     #[test]
@@ -194,6 +193,5 @@ mod tests {
         for (address, is_fine) in table {
             assert_eq!(check(address).is_ok(), is_fine, "{address}");
         }
-        assert_eq!(table.len(), 15);
     }
 }

@@ -327,7 +327,6 @@ mod tests {
                 assert!(said.contains(words), "{text}: {said}");
             }
         }
-        assert_eq!(table.len(), 13);
         assert_eq!(
             explain(&Error::Other(OtherError(Arc::new(std::fmt::Error))).to_string(), &NAMES),
             None
@@ -361,6 +360,5 @@ mod tests {
             // A machine without authorities of its own says that first.
             assert!(error.contains(words) || error.contains("install ca-certificates"), "{error}");
         }
-        assert_eq!(table.len(), 5);
     }
 }

@@ -133,7 +133,6 @@ mod tests {
             (0, true, true),
             (0, false, false),
         ];
-        assert_eq!(rows.len(), 7);
         let mut batches = Batches::default();
         for (number, (attempts, postponed, another)) in (0..).zip(rows) {
             let job = job(number, attempts, postponed);

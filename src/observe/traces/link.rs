@@ -42,7 +42,6 @@ mod tests {
             let shown = link.map(|link| link.span_context.trace_id().to_string());
             assert_eq!(shown.as_deref(), is_link.then_some(trace), "{traceparent}");
         }
-        assert_eq!(table.len(), 10);
         for headers in ["{}", "[]", "nonsense", r#"{"traceparent": 7}"#, r#"{"traceparent": null}"#]
         {
             assert!(link(headers.as_bytes()).is_none(), "{headers}");

@@ -95,7 +95,6 @@ mod tests {
             ("10.0.0.1:5432", secured(), false, Level::Warning, "not verified"),
             ("10.0.0.1:5432", secured(), true, Level::Ok, "certificate valid until"),
         ];
-        let count = table.len();
         for (peer, tls, is_verified, level, words) in table {
             let names = outflow_connect::postgres::NAMES;
             let route = Route {
@@ -122,6 +121,5 @@ mod tests {
                 findings.list()
             );
         }
-        assert_eq!(count, 6);
     }
 }

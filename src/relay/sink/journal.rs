@@ -113,7 +113,6 @@ mod tests {
         for (what, damaged) in &table {
             assert!(unpack(damaged, &Bytes::new()).is_err(), "{what}");
         }
-        assert_eq!(table.len(), 4);
     }
 
     proptest! {

@@ -45,7 +45,6 @@ async fn orders_are_listed_page_by_page_the_newest_first() {
         ("status=created&limit=6", vec![some(&[6, 5, 4, 3, 1, 0])]),
         ("customer_id=nobody", vec![vec![]]),
     ];
-    assert_eq!(rows.len(), 7);
     for (query, expected) in rows {
         assert_eq!(pages(&api, query).await, expected, "{query}");
     }

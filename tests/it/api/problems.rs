@@ -129,7 +129,6 @@ fn bad_bodies() -> Vec<(&'static str, String, u16, Vec<&'static str>)> {
 async fn bad_input_is_named_field_by_field_and_writes_nothing() {
     let api = Api::ready().await;
     let rows = bad_bodies();
-    assert_eq!(rows.len(), 42);
     for (what, text, status, pointers) in rows {
         let response = api.post("/orders", text).await;
         assert_eq!(response.status().as_u16(), status, "{what}");
@@ -172,7 +171,6 @@ async fn wrong_addresses_methods_and_content_types_are_problems_too() {
         (Method::POST, "/orders", Some("application/x-www-form-urlencoded"), 415, ""),
         (Method::POST, "/orders", Some("Application/JSON; charset=utf-8"), 201, ""),
     ];
-    assert_eq!(rows.len(), 12);
     for (method, path, content_type, status, allow) in rows {
         let mut request = api.request(method.clone(), path).body(valid.clone());
         if let Some(content_type) = content_type {
@@ -219,7 +217,6 @@ async fn what_is_no_text_is_a_problem_too() {
             "{method} {path}: {answer}"
         );
     }
-    assert_eq!(rows.len(), 8);
 }
 
 /// A body of 64 kB must not be answered with a megabyte.

@@ -88,7 +88,6 @@ async fn bad_options_are_refused_without_printing_a_secret() {
             "--outbox-table",
         ),
     ];
-    assert_eq!(rows.len(), 5);
     for (args, code, expected) in rows {
         let output =
             std::process::Command::new(program("order-api")).args(args).output().expect("a run");
@@ -137,5 +136,4 @@ fn empty_arguments_are_refused() {
             "{name}: {text}"
         );
     }
-    assert_eq!(rows.len(), 7);
 }

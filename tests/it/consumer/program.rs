@@ -28,7 +28,6 @@ async fn the_group_starts_at_the_beginning_and_each_effect_is_made_once() {
         ("dead_lettered_total", 0.0),
         ("event_age_seconds_count", 2.0),
     ];
-    assert_eq!(counts.len(), 5);
     for (name, expected) in counts {
         assert_eq!(consumer.metric(name).await, Some(expected), "{name}");
     }
@@ -397,7 +396,6 @@ async fn bad_options_are_refused_without_printing_a_secret() {
             "--dead-letter-stream",
         ),
     ];
-    assert_eq!(rows.len(), 7);
     for (args, code, expected) in rows {
         let output = std::process::Command::new(program("order-consumer"))
             .args(args)

@@ -39,7 +39,6 @@ fn every_stop_is_longer_than_the_drain() {
         stops.iter().all(|stop| *stop >= drain + Duration::from_secs(5)),
         "{stops:?}, and {drain:?} to drain"
     );
-    assert_eq!(stops.len(), 3);
 }
 
 /// As the unit sets them, the two addresses come from files; the file must not name any.

@@ -125,7 +125,6 @@ async fn an_operator_may_look_and_put_back() {
     for statement in allowed {
         install.sql("outflow_operator", statement).await;
     }
-    assert_eq!(allowed.len(), 4);
 }
 
 #[tokio::test]
@@ -183,7 +182,6 @@ async fn no_role_may_do_more_in_postgres() {
             "{role}: {statement}: {error:?}"
         );
     }
-    assert_eq!(refused.len(), 32);
 }
 
 #[tokio::test]

@@ -250,7 +250,6 @@ mod tests {
             assert_eq!((address.rest.as_str(), address.mode), (rest, mode), "{text}");
             assert_eq!(address.files.authorities, authorities.map(PathBuf::from), "{text}");
         }
-        assert_eq!(table.len(), 6);
     }
 
     #[test]
@@ -267,7 +266,6 @@ mod tests {
             let error = Address::parse(text).err().unwrap_or_else(|| panic!("{text} is taken"));
             assert!(error.contains(words), "{text}: {error}");
         }
-        assert_eq!(table.len(), 6);
     }
 
     /// What is verified for each mode, without and with an authority that is named.
@@ -295,6 +293,5 @@ mod tests {
             assert_eq!(with_parameter(&url, "sslkey", "/a 'b").expose_secret(), expected, "{text}");
             assert_eq!(has_parameter(&url, "sslkey"), is_there, "{text}");
         }
-        assert_eq!(table.len(), 5);
     }
 }

@@ -122,6 +122,5 @@ mod tests {
         for (line, expected) in table {
             assert_eq!(matching(line, &wanted).as_deref(), expected, "{line}");
         }
-        assert_eq!(table.len(), 8);
     }
 }

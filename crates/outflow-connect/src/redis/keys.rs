@@ -63,7 +63,6 @@ mod tests {
         for (command, args, key) in &table {
             assert_eq!(slot_of_command(command, args), key.map(slot), "{command} {args:?}");
         }
-        assert_eq!(table.len(), 9);
     }
 
     #[test]

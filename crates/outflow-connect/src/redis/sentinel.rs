@@ -319,6 +319,5 @@ mod tests {
         for reply in &table {
             assert_eq!(Answer::parse(reply), None, "{reply:?}");
         }
-        assert_eq!(table.len(), 4);
     }
 }

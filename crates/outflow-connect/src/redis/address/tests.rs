@@ -22,7 +22,6 @@ fn what_fred_gets_has_neither_tls_nor_its_parameters() {
             }
         }
     }
-    assert_eq!(table.len(), 3);
 }
 
 #[test]
@@ -83,5 +82,4 @@ fn what_is_not_understood_is_refused() {
             .unwrap_or_else(|| panic!("{text} is taken"));
         assert!(error.to_string().contains(words), "{text}: {error}");
     }
-    assert_eq!(table.len(), 15);
 }
