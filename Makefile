@@ -1,18 +1,20 @@
 # One command a task; CI (.ci/run) runs the same ones.
 
-.PHONY: demo test faults bench bench-companions bench-producer consumer-faults deb lint servers
+.PHONY: demo test faults bench bench-companions bench-producer consumer-faults deb lint servers tools
 
 # Places ORDERS orders and checks them all; without ORDERS it runs until Ctrl-C.
 demo: servers
 	cargo build --locked --bins
 	cargo run --locked --quiet --bin demo -- $(if $(ORDERS),--orders $(ORDERS))
 
-# The second command is for the drivers that no program of ours uses: sqlx and sea-orm take minutes to build.
-test: servers
+# The second command is for the drivers that no program of ours uses: sqlx and sea-orm take minutes
+# to build.
+test: tools
 	cargo test --locked
 	cargo test --locked --package outflow-producer --all-features
 
-# Members, servers and the network between them fail in every way there is, and a checker reads the streams afterwards.
+# Members, servers and the network between them fail in every way there is, and a checker reads the
+# streams afterwards.
 # SEED=42 MINUTES=30 MEMBERS=3; ONLY=freeze,pg-cut: those alone (tests/faults/kind.rs).
 faults: servers
 	SEED=$(SEED) MINUTES=$(MINUTES) MEMBERS=$(MEMBERS) ONLY=$(ONLY) \
@@ -27,15 +29,16 @@ bench: servers
 	  cargo bench --locked --quiet --bench bench
 
 # order-api and order-consumer beside the tutorial's way in Python; about two minutes.
-bench-companions: servers
+bench-companions: tools
 	cargo bench --locked --quiet --package outflow-orders --bench companions
 
 # What an event costs its writer, with a prepared statement and without; a minute.
 bench-producer: servers
 	cargo bench --locked --quiet --package outflow-producer --bench write
 
-# Ten minutes over 100,000 entries with three consumers that are killed, frozen, stopped, started and doubled at random, and a
-# Postgres that freezes and ends sessions. SEED repeats what is drawn; `make test` has a run of ten seconds.
+# Ten minutes over 100,000 entries with three consumers that are killed, frozen, stopped, started and
+# doubled at random, and a Postgres that freezes and ends sessions. SEED repeats what is drawn; `make
+# test` has a run of ten seconds.
 consumer-faults: servers
 	CONSUMER_FAULTS_SECONDS=$(or $(SECONDS),600) CONSUMER_FAULTS_ENTRIES=$(or $(ENTRIES),100000) \
 	  $(if $(SEED),CONSUMER_FAULTS_SEED=$(SEED)) cargo test --locked --test it consumer::faults -- --nocapture
@@ -59,3 +62,7 @@ lint:
 # Postgres and Redis, installed when missing. The demo and the tests start private ones; no service is needed.
 servers:
 	@scripts/install-servers.sh
+
+# The servers, and what else the tests run. The tests install the Python packages themselves.
+tools:
+	@scripts/install-servers.sh tools

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Installs Postgres, Redis and PgBouncer (which only the tests need) where they are missing: through apt when root on
-# Debian or Ubuntu, else it says what to do.
+# Installs Postgres and Redis where they are missing: through apt when root on Debian or Ubuntu, else
+# it says what to do. With `tools` it installs what else the tests run, too: PgBouncer, Python (whose
+# packages the tests install themselves), Prometheus with promtool, and systemd-analyze.
 set -euo pipefail
 
 has_postgres() {
@@ -11,16 +12,24 @@ has_postgres() {
   return 1
 }
 
+# Debian keeps some of them out of a user's PATH.
+has() { PATH="$PATH:/usr/sbin" command -v "$1" >/dev/null; }
+
 missing=()
 has_postgres || missing+=(postgresql)
-command -v redis-server >/dev/null || missing+=(redis-server)
-# The tests run the commands through it; Debian keeps it out of a user's PATH.
-command -v pgbouncer >/dev/null || [[ -x /usr/sbin/pgbouncer ]] || missing+=(pgbouncer)
+has redis-server || missing+=(redis-server)
+if [[ ${1-} == tools ]]; then
+  has pgbouncer || missing+=(pgbouncer)
+  # Debian has a python3 without either.
+  python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3 python3-venv)
+  { has prometheus && has promtool; } || missing+=(prometheus)
+  has systemd-analyze || missing+=(systemd)
+fi
 if ((${#missing[@]} == 0)); then exit 0; fi
 
 if ! command -v apt-get >/dev/null; then
-  echo "missing: ${missing[*]}. Install Postgres (postgres, initdb), Redis (redis-server) and PgBouncer (pgbouncer) of this system, so that" \
-    "they are in PATH, and try again." >&2
+  echo "missing: ${missing[*]} (the names of Debian's packages). Install them with this system's" \
+    "package manager, so that their programs are in PATH, and try again." >&2
   exit 1
 fi
 if ((EUID != 0)); then
@@ -28,7 +37,8 @@ if ((EUID != 0)); then
   exit 1
 fi
 
-# Debian starts a service when its package is installed unless this file says no; ours are private and need none.
+# Debian starts a service when its package is installed unless this file says no; ours are private
+# and need none.
 policy=/usr/sbin/policy-rc.d
 if [[ ! -e $policy ]]; then
   trap 'rm -f "$policy"' EXIT

@@ -2,33 +2,18 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::LazyLock;
 
 use outflow_local::{Program, eventually, free_port};
 use serde_json::json;
 
-use crate::support::{LIMIT, Stage, outbox};
+use crate::support::{LIMIT, Stage, outbox, python};
 
-/// The packages of the `FastAPI` example, installed once for both tests; `None` where that cannot
-/// be done.
-#[expect(clippy::print_stderr, reason = "that it was left out must show")]
-static FASTAPI: LazyLock<Option<PathBuf>> = LazyLock::new(|| {
+/// The environment of the `FastAPI` example, installed once for both tests.
+fn fastapi() -> PathBuf {
     let requirements =
         fs::read_to_string(folder().join("requirements.txt")).expect("the requirements");
-    let packages: Vec<&str> = requirements.lines().collect();
-    let python = outflow_local::python_environment(
-        Path::new(env!("CARGO_TARGET_TMPDIR")),
-        "fastapi",
-        &packages,
-    );
-    if python.is_none() {
-        eprintln!(
-            "LEFT OUT: no Python packages can be installed here (python3 -m venv, pip): \
-                deploy/examples/fastapi did not run"
-        );
-    }
-    python
-});
+    python("fastapi", &requirements.lines().collect::<Vec<_>>())
+}
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/examples/fastapi")
@@ -65,11 +50,11 @@ fn consumers<'a>(
 
 #[tokio::test]
 async fn fastapi_writes_to_the_outbox_and_redis_py_makes_each_effect_once() {
-    let Some(python) = &*FASTAPI else { return };
+    let python = fastapi();
     let stage = Stage::new(&outbox("")).await;
     let _relay = stage.relay();
-    let (service, port) = service(&stage, python);
-    let consumer = consumers(&stage, python, &[]);
+    let (service, port) = service(&stage, &python);
+    let consumer = consumers(&stage, &python, &[]);
     let mut first = consumer("consumer", "one");
 
     let http = reqwest::Client::builder().no_proxy().build().expect("a client");
@@ -128,11 +113,11 @@ async fn fastapi_writes_to_the_outbox_and_redis_py_makes_each_effect_once() {
 /// Restarts, entries that nobody understands, and a consumer that comes back under another name.
 #[tokio::test]
 async fn both_survive_restarts_of_both_servers_and_what_others_append() {
-    let Some(python) = &*FASTAPI else { return };
+    let python = fastapi();
     let mut stage = Stage::new(&outbox("")).await;
     let _relay = stage.relay();
-    let (service, port) = service(&stage, python);
-    let consumers = consumers(&stage, python, &[("CLAIM_IDLE_MS", "1000")]);
+    let (service, port) = service(&stage, &python);
+    let consumers = consumers(&stage, &python, &[("CLAIM_IDLE_MS", "1000")]);
     let consumer = |name: &str| consumers(name, name);
     let mut one = consumer("one");
     let http = reqwest::Client::builder().no_proxy().build().expect("a client");

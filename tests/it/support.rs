@@ -9,6 +9,7 @@ mod pooler;
 mod programs;
 mod rounds;
 mod stage;
+mod tools;
 
 pub(crate) use certificates::{Authority, Identity, Valid};
 pub(crate) use contents::held;
@@ -18,3 +19,4 @@ pub(crate) use pooler::Pooler;
 pub(crate) use programs::program;
 pub(crate) use rounds::{read_rounds, write_rounds};
 pub(crate) use stage::{Asked, Entry, LIMIT, Stage, outbox};
+pub(crate) use tools::{kubectl, python, tool};

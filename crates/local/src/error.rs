@@ -8,12 +8,27 @@ use std::time::Duration;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A server's program is not installed.
-    #[error("{program} was not found in PATH nor in /usr/lib/postgresql/*/bin; install it: {hint}")]
+    #[error(
+        "{program} was not found in PATH, /usr/sbin or /usr/lib/postgresql/*/bin; install it: \
+         {hint}"
+    )]
     Missing {
         /// The program that was looked for.
         program: String,
         /// The command that installs it.
         hint: &'static str,
+    },
+    /// Packages of the Python package index could not be installed.
+    #[error(
+        "cannot install from the Python package index: {packages}. Python 3 with venv is needed \
+         (`make tools` installs it, or: apt-get install python3 python3-venv), and access to the \
+         Python package index. {said}"
+    )]
+    Python {
+        /// What was to be installed.
+        packages: String,
+        /// The step that failed, and what it said.
+        said: String,
     },
     /// One of our own programs is not beside the running one.
     #[error("{} does not exist; build it: cargo build --bins", .0.display())]

@@ -8,8 +8,9 @@ use super::Error;
 
 const DEBIAN_POSTGRES: &str = "/usr/lib/postgresql";
 
-/// Finds a server's program (`postgres`, `initdb`, `redis-server`): in PATH, else in
-/// `/usr/lib/postgresql/*/bin`, the newest version first (Debian keeps `postgres` out of PATH).
+/// Finds an installed program (`postgres`, `redis-server`, `promtool`): in PATH, else where Debian
+/// keeps programs out of a user's PATH: `/usr/lib/postgresql/*/bin`, the newest version first, and
+/// `/usr/sbin`.
 ///
 /// # Errors
 /// [`Error::Missing`] says what to install.
@@ -19,12 +20,20 @@ pub fn find(program: &str) -> Result<PathBuf, Error> {
     in_path
         .into_iter()
         .chain(debian_directories())
+        .chain([PathBuf::from("/usr/sbin")])
         .map(|directory| directory.join(program))
         .find(|file| file.is_file())
-        .ok_or_else(|| Error::Missing {
-            program: program.to_owned(),
-            hint: "apt-get install postgresql redis-server",
-        })
+        .ok_or_else(|| Error::Missing { program: program.to_owned(), hint: hint(program) })
+}
+
+/// What installs a program.
+fn hint(program: &str) -> &'static str {
+    match program {
+        "pgbouncer" => "`make tools`, or: apt-get install pgbouncer",
+        "prometheus" | "promtool" => "`make tools`, or: apt-get install prometheus",
+        "systemd-analyze" => "`make tools`, or: apt-get install systemd",
+        _ => "`make servers`, or: apt-get install postgresql redis-server",
+    }
 }
 
 /// The path of one of our own programs: beside the running one, or one directory up for a test,

@@ -22,7 +22,7 @@ pub use nix::sys::signal::Signal;
 pub use port::free_port;
 pub use postgres::{Postgres, PostgresOptions};
 pub use program::Program;
-pub use python::{python_environment, python_tool};
+pub use python::python_environment;
 pub use redis::Redis;
 pub use redis_cluster::RedisCluster;
 pub use redis_sentinel::RedisSentinel;

@@ -8,6 +8,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::{Api, body, header, order_with};
+use crate::support::python;
 
 /// What the description promises, in short. A change of it is a change for every client: make it on
 /// purpose.
@@ -135,7 +136,6 @@ async fn refusals_of_a_body_are_described_everywhere() {
             assert!(!responses[status].is_null(), "{method} {path}: {status}");
         }
     }
-    assert_eq!(operations.len(), 4);
     let order = order_with(&json!([{ "sku": "a", "quantity": 1, "unit_price": 1 }]));
     let packed = [("content-type", "application/json"), ("content-encoding", "gzip")];
     assert_eq!(
@@ -154,25 +154,14 @@ fn properties(schema: &Value) -> BTreeSet<&str> {
 
 /// Requests drawn from the description, good and bad: what it allows is taken, what it does not is
 /// refused, and every answer is as described.
-#[expect(clippy::print_stderr, reason = "that it was left out must show")]
 #[tokio::test]
 async fn schemathesis_finds_nothing() {
-    let Some(schemathesis) = outflow_local::python_tool(
-        Path::new(env!("CARGO_TARGET_TMPDIR")),
-        "schemathesis",
-        &["schemathesis==4.32.5"],
-    ) else {
-        eprintln!(
-            "LEFT OUT: schemathesis cannot be installed here (python3 -m venv, pip): the API was \
-                not fuzzed"
-        );
-        return;
-    };
+    let schemathesis = python("schemathesis", &["schemathesis==4.32.5"]).join("bin/schemathesis");
     let api = Api::ready().await;
     let url = format!("{}/openapi.json", api.base);
     let dir = tempfile::tempdir().expect("a directory");
     let output = tokio::task::spawn_blocking(move || {
-        Command::new(Path::new(&schemathesis))
+        Command::new(schemathesis)
             // A path, a method or a header that is not described: 404, 405 and the like are tested
             // elsewhere.
             .args(["run", &url, "--max-examples", "60", "--seed", "1", "--no-color"])

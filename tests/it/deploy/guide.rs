@@ -9,8 +9,8 @@ use outflow_local::{Postgres, PostgresOptions, Program, Redis, eventually, free_
 use tempfile::TempDir;
 
 use super::install::{path, read};
-use super::tools::{run, tool};
-use crate::support::{LIMIT, program};
+use super::tools::run;
+use crate::support::{LIMIT, kubectl, program};
 
 /// A fenced block: its language and its lines, without the indentation of the list that it is in.
 struct Block {
@@ -305,7 +305,6 @@ async fn its_commands_work_as_they_stand() {
 
 /// The kustomization of one's own is one that kubectl takes.
 fn kustomizes(text: &str) {
-    let Some(kubectl) = tool("kubectl", "the guide's kustomization") else { return };
     let dir = tempfile::tempdir().expect("a directory");
     let copied =
         Command::new("cp").arg("-r").arg(path("kubernetes")).arg(dir.path()).status().expect("cp");
@@ -313,7 +312,7 @@ fn kustomizes(text: &str) {
     let mine = dir.path().join("kubernetes/mine");
     std::fs::create_dir(&mine).expect("a directory");
     std::fs::write(mine.join("kustomization.yaml"), text).expect("a file");
-    let rendered = run(Command::new(kubectl).arg("kustomize").arg(&mine));
+    let rendered = run(Command::new(kubectl()).arg("kustomize").arg(&mine));
     assert_eq!(
         rendered.matches("image: registry.example.com/outflow:0.1.0").count(),
         3,

@@ -1,28 +1,17 @@
-//! The tools that will read these files one day read them now: each test is skipped, loudly, where
-//! its tool is missing.
+//! The tools that will read these files one day read them now: each test fails where its tool is
+//! missing.
 
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use clap::ValueEnum as _;
-use outflow_local::{Program, eventually, find, free_port};
+use outflow_local::{Program, eventually, free_port};
 use outflow_orders::saga::Step;
 use serde_json::Value;
 
 use super::install::{path, read};
 use super::series::PLANNED;
-use crate::support::{LIMIT, Numbered, Stage, outbox};
-
-/// Finds a tool, or says on the real stderr (a test's own is shown only when it fails) what is not
-/// tested without it.
-pub(super) fn tool(name: &str, what: &str) -> Option<PathBuf> {
-    let found = find(name).ok();
-    if found.is_none() {
-        let _ = writeln!(std::io::stderr(), "SKIPPED: {what}: there is no {name} here");
-    }
-    found
-}
+use crate::support::{LIMIT, Numbered, Stage, kubectl, outbox, python, tool};
 
 /// Runs a tool to its end, which must be good; returns what it printed.
 pub(super) fn run(command: &mut Command) -> String {
@@ -35,7 +24,7 @@ pub(super) fn run(command: &mut Command) -> String {
 
 #[test]
 fn systemd_finds_the_unit_sound_and_safe() {
-    let Some(analyze) = tool("systemd-analyze", "the unit") else { return };
+    let analyze = tool("systemd-analyze");
     let dir = tempfile::tempdir().expect("a directory");
     let unit = dir.path().join("outflow.service");
     // `verify` wants the program to be there.
@@ -54,7 +43,7 @@ fn systemd_finds_the_unit_sound_and_safe() {
 
 #[test]
 fn promtool_finds_the_rules_right() {
-    let Some(promtool) = tool("promtool", "the alerts") else { return };
+    let promtool = tool("promtool");
     let directory = path("prometheus");
     let here = |args: &[&str]| run(Command::new(&promtool).args(args).current_dir(&directory));
     here(&["check", "rules", "rules.yml"]);
@@ -64,7 +53,7 @@ fn promtool_finds_the_rules_right() {
 
 #[tokio::test]
 async fn promtool_finds_the_series_well_named() {
-    let Some(promtool) = tool("promtool", "the names of series") else { return };
+    let promtool = tool("promtool");
     let stage = Stage::new(&outbox("")).await;
     let _relay = stage.relay();
     stage.ready(200).await;
@@ -76,7 +65,7 @@ async fn promtool_finds_the_series_well_named() {
 
 #[test]
 fn kustomize_renders_what_the_cluster_accepts() {
-    let Some(kubectl) = tool("kubectl", "the Kubernetes tree") else { return };
+    let kubectl = kubectl();
     let render = |name: &str| {
         run(Command::new(&kubectl).arg("kustomize").arg(path("kubernetes").join(name)))
     };
@@ -113,7 +102,8 @@ fn kustomize_renders_what_the_cluster_accepts() {
         is_deployed(*step, &example);
     }
 
-    let Some(validate) = tool("kubernetes-validate", "the Kubernetes schemas") else { return };
+    let validate = python("kubernetes-validate", &["kubernetes-validate==1.37.0"])
+        .join("bin/kubernetes-validate");
     let dir = tempfile::tempdir().expect("a directory");
     // The custom resources of other operators have no schema there.
     let core =
@@ -151,28 +141,29 @@ fn is_deployed(step: Step, example: &str) {
     assert_eq!(values("consumerGroup: "), [step.name(); 2]);
 }
 
+/// The file follows the Compose Specification, by the schema that `check-jsonschema` has of it.
+/// Debian 12 and the package registries have no `docker compose` that is new enough; where it is
+/// installed, it reads the file, too.
 #[test]
 fn compose_understands_its_file() {
     let file = path("compose.yaml");
-    let plugin = Command::new("docker")
-        .args(["compose", "version"])
-        .output()
-        .is_ok_and(|output| output.status.success());
-    let mut compose = if plugin {
+    let check =
+        python("check-jsonschema", &["check-jsonschema==0.39.0"]).join("bin/check-jsonschema");
+    run(Command::new(check).args(["--builtin-schema", "vendor.compose-spec"]).arg(&file));
+    let compose = || {
         let mut docker = Command::new("docker");
         docker.arg("compose");
         docker
-    } else {
-        let Some(compose) = tool("docker-compose", "the compose file") else { return };
-        Command::new(compose)
     };
-    run(compose.arg("-f").arg(file).args(["config", "--quiet"]));
+    if compose().arg("version").output().is_ok_and(|output| output.status.success()) {
+        run(compose().arg("-f").arg(&file).args(["config", "--quiet"]));
+    }
 }
 
 /// A real Prometheus scrapes a working relay, and no panel of the dashboard is empty.
 #[tokio::test]
 async fn every_panel_shows_something() {
-    let Some(prometheus) = tool("prometheus", "the dashboard's queries") else { return };
+    let prometheus = tool("prometheus");
     let queries = panel_queries();
     assert_eq!(queries.len(), 32);
     let stage = Stage::new(&outbox("")).await;

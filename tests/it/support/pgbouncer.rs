@@ -1,11 +1,11 @@
 //! Debian's `PgBouncer` as a transaction pooler with one server connection: whatever a command
 //! leaves in its session is what the application finds in its own.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use outflow_local::{Program, eventually, free_port};
 
-use super::LIMIT;
+use super::{LIMIT, tool};
 
 pub(crate) struct PgBouncer {
     port: u16,
@@ -31,7 +31,7 @@ impl PgBouncer {
         std::fs::write(&file, text).expect("a file");
         let file = file.display().to_string();
         let program =
-            Program::start("pgbouncer", &program(), &[&file], &[], dir).expect("PgBouncer");
+            Program::start("pgbouncer", &tool("pgbouncer"), &[&file], &[], dir).expect("PgBouncer");
         let listens = async || tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok();
         eventually(LIMIT, "PgBouncer to listen", listens)
             .await
@@ -42,12 +42,4 @@ impl PgBouncer {
     pub(crate) fn port(&self) -> u16 {
         self.port
     }
-}
-
-/// In PATH, or where Debian has it.
-fn program() -> PathBuf {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut files =
-        std::env::split_paths(&path).chain(["/usr/sbin".into()]).map(|dir| dir.join("pgbouncer"));
-    files.find(|file| file.is_file()).expect("pgbouncer (scripts/install-servers.sh installs it)")
 }
