@@ -10,6 +10,9 @@ use std::path::Path;
 /// Replaces a password in printed addresses.
 const HIDDEN: &str = "***";
 
+const NO_PORT: &str = "a port is a number from 1 to 65535; if it is the password, the host is \
+    missing: write user:password@host";
+
 /// The parts of `scheme://[user[:password]@]rest`.
 pub struct Parts<'a> {
     scheme: &'a str,
@@ -54,6 +57,17 @@ impl<'a> Parts<'a> {
         self.password.is_none() && self.user.is_some_and(|user| !user.is_empty())
     }
 
+    /// Whether what stands behind the colon of each host is a port, or nothing. Else it may be a
+    /// password without its host.
+    fn has_ports(&self) -> bool {
+        let hosts = self.rest.split(['/', '?', '#']).next().unwrap_or_default();
+        hosts.split(',').all(|host| {
+            // Behind an IPv6 address in brackets.
+            let behind = host.rsplit_once(']').map_or(host, |(_, behind)| behind);
+            behind.rsplit_once(':').is_none_or(|(_, port)| port.is_empty() || is_port(port))
+        })
+    }
+
     fn query(&self) -> &'a str {
         self.rest.split_once('?').map_or("", |(_, query)| query)
     }
@@ -70,8 +84,11 @@ impl<'a> Parts<'a> {
 /// # Errors
 /// What to do.
 pub fn check(text: &str) -> Result<(), String> {
-    if !text.contains("://") || Parts::of(text).is_some() {
+    if !text.contains("://") {
         return Ok(());
+    }
+    if let Some(parts) = Parts::of(text) {
+        return if parts.has_ports() { Ok(()) } else { Err(NO_PORT.to_owned()) };
     }
     Err("there is an '@', '/', '?' or '#' too many: in a user name, a password or a parameter, \
         write %40 for '@', %2F for '/', \
@@ -90,7 +107,7 @@ pub fn is_address(path: &Path) -> bool {
 /// Whether an address has a password in it.
 pub fn has_secret(text: &str) -> bool {
     match Parts::of(text) {
-        Some(parts) => parts.has_secret(),
+        Some(parts) => parts.has_secret() || !parts.has_ports(),
         // Name and value pairs, or something that is not understood.
         None => text.contains("pass") || text.contains("://"),
     }
@@ -98,7 +115,8 @@ pub fn has_secret(text: &str) -> bool {
 
 /// An address without its password. Prints nothing of an address that cannot be parsed.
 pub fn redacted(text: &str) -> String {
-    let Some(Parts { scheme, user, password, rest }) = Parts::of(text) else {
+    let parts = Parts::of(text).filter(Parts::has_ports);
+    let Some(Parts { scheme, user, password, rest }) = parts else {
         return HIDDEN.to_owned();
     };
     let user = match (user, password) {
@@ -121,6 +139,13 @@ pub fn redacted(text: &str) -> String {
         _ => rest,
     };
     format!("{scheme}://{user}{rest}")
+}
+
+/// As people write one: 1 to 65535, without leading zeros.
+fn is_port(port: &str) -> bool {
+    port.bytes().all(|byte| byte.is_ascii_digit())
+        && !port.starts_with('0')
+        && port.parse::<u16>().is_ok()
 }
 
 fn is_name(user: &str) -> bool {
@@ -157,6 +182,8 @@ mod tests {
             ("postgres://u:hunt/er2@h/d", "postgres://u:***@h/d"),
             ("redis://u:hunt/er2@h/1", "***"),
             ("host=h password=hunter2", "***"),
+            ("postgres://u:hunter2", "***"),
+            ("redis://u:hunter2/0", "***"),
         ];
         for (address, expected) in table {
             assert_eq!(redacted(address), expected);
@@ -177,6 +204,14 @@ mod tests {
             ("postgres://u:p@h/d", true),
             ("postgres://u:p%40@h/d", true),
             ("postgres://h:1/d?x=y", true),
+            ("postgres://h:/d", true),
+            ("postgres://h:5432,[::1]:5433/d", true),
+            ("postgres://[::1]/d", true),
+            ("postgres://u:000000", false),
+            ("postgres://u:hunter2/d", false),
+            ("postgres://h:5432,u:99999/d", false),
+            ("redis://u:012345", false),
+            ("redis-cluster://[::1]:7001", true),
             ("host=h password=a@b", true),
             ("postgres://u:p@q@h/d", false),
             ("postgres://u:p/q?r#s@h/d", true),
