@@ -229,8 +229,7 @@ async fn without_the_generation_check() {
         seed: 5,
         rewrites: &[
             (
-                "select generation, slots, mapping, unsettled::text from outflow.outbox where \
-                    relation = $1::oid for update",
+                include_str!("../../src/relay/outbox/sql/in_force.sql"),
                 "select * from mutant.f($1::oid)",
             ),
             (
