@@ -51,7 +51,8 @@ fn parameters_of_postgres_are_taken_or_named() {
         ("postgres://u@h/d?sslmod=require", 78, "did you mean \"sslmode\"?"),
         ("postgres://u@h/d?connect_timeout=soon", 78, "connect_timeout: expected a number"),
         ("postgres://u@h/d?channel_binding=maybe", 78, "channel_binding has a value"),
-        ("postgres://u@h:x/d", 78, "port has a value"),
+        ("postgres://u@h:x/d", 78, "a port is a number"),
+        ("postgres://u:000000", 78, "write user:password@host"),
         ("postgres://u@h/d?service=app", 78, "service is not supported"),
         ("postgres://u@h/d?passfile=/nowhere", 78, "passfile: /nowhere"),
     ];
