@@ -34,7 +34,7 @@ pub(super) async fn run(command: DeadCommand, config: Config) -> Result<(), Daem
             if letters.len() > shown {
                 letters.truncate(shown);
                 terminal::say(format_args!(
-                    "outflow: the first {limit} are shown; --limit shows more"
+                    "outflow: showing the first {limit}; use --limit to show more"
                 ));
             }
             if args.json { letters.iter().try_for_each(output::json) } else { listed(&letters) }

@@ -112,7 +112,7 @@ fn block(outbox: &OutboxStatus) -> String {
         lines.extend(streams(outbox).lines().map(|line| format!("  {line}")));
     }
     if outbox.streams_are_incomplete {
-        lines.push("  … and perhaps more streams: not all keys were looked at".to_owned());
+        lines.push("  … and possibly more streams: not all keys were scanned".to_owned());
     }
     lines.join("\n")
 }
@@ -129,7 +129,7 @@ fn backlog(outbox: &OutboxStatus) -> String {
         _ if events == 0 => "empty".to_owned(),
         Some(age) => format!("{more}{events} events{parked}, the oldest {age:.1} s"),
         None => format!(
-            "{more}{events} events{parked}, the oldest of unknown age (it has no plausible time)"
+            "{more}{events} events{parked}, the oldest of unknown age (its time is not plausible)"
         ),
     }
 }
@@ -152,9 +152,9 @@ fn parked_stream(parked: &Parked, now: Timestamp) -> String {
     let ParkedStream { stream, reason, since, next_probe } = &parked.stream;
     let seconds = next_probe.duration_since(now).as_secs();
     let probe = if seconds > 0 {
-        format!("tried again in {seconds} s")
+        format!("next attempt in {seconds} s")
     } else {
-        "being tried again".to_owned()
+        "attempt in progress".to_owned()
     };
     let events = parked.events.map(|events| format!("; {events} events wait")).unwrap_or_default();
     format!("{stream} since {since:.0}: {reason}; {probe}{events}")

@@ -133,7 +133,7 @@ async fn members_say_how_they_fare() {
     };
     assert!(time("since") <= time("next_probe"), "{parked}");
     let text = stage.asked(&["status"]).await.data();
-    for word in ["parked", "events.bad since ", ": WRONGTYPE", "tried again", "pace", "events/s"] {
+    for word in ["parked", "events.bad since ", ": WRONGTYPE", "attempt", "pace", "events/s"] {
         assert!(text.contains(word), "{text} has no {word:?}");
     }
     // What is over is said too, and nothing at all while nothing happens.

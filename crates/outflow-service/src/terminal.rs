@@ -13,7 +13,8 @@ pub fn line(text: impl Display) -> Result<()> {
     line_is_read(text).map(drop)
 }
 
-/// As [`line`], and says whether there is still a reader: without one, there is no use in going on.
+/// Like [`line()`], and returns whether anybody still reads. If not, there is no point in
+/// continuing.
 pub fn line_is_read(text: impl Display) -> Result<bool> {
     let mut stdout = std::io::stdout().lock();
     match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
@@ -34,14 +35,14 @@ pub fn json(value: &impl serde::Serialize) -> Result<()> {
     json_is_read(value).map(drop)
 }
 
-/// As [`json`], and says whether there is still a reader.
+/// Like [`json`], and returns whether anybody still reads.
 pub fn json_is_read(value: &impl serde::Serialize) -> Result<bool> {
     let text =
         serde_json::to_string(value).map_err(|error| Error::other(format!("as JSON: {error}")))?;
     line_is_read(escape::json(&text))
 }
 
-/// Adds a row of what others wrote: each cell on one line, and no wider than a cell may be.
+/// Adds a row. Each cell is printed on one line, escaped and truncated.
 pub fn row<T: AsRef<str>>(table: &mut Table, cells: impl IntoIterator<Item = T>) {
     table.add_row(cells.into_iter().map(|cell| printable(cell.as_ref(), CELL)));
 }
@@ -63,8 +64,7 @@ pub fn plain(table: &Table) -> String {
         .join("\n")
 }
 
-/// Asks before something that cannot be taken back. Without a terminal, only `yes` (`--yes`) is an
-/// answer.
+/// Asks for confirmation. Without a terminal, only `yes` (`--yes`) confirms.
 pub fn confirm(question: &str, yes: bool) -> Result<bool> {
     if yes {
         return Ok(true);

@@ -26,8 +26,8 @@ pub(super) enum Act {
 impl Act {
     fn words(self) -> (&'static str, &'static str) {
         match self {
-            Self::Retry => ("put back", "retried"),
-            Self::Discard => ("delete for good", "discarded"),
+            Self::Retry => ("Retry", "retried"),
+            Self::Discard => ("Permanently delete", "discarded"),
         }
     }
 
@@ -49,9 +49,8 @@ pub(super) async fn act(
     let filter = Filter::from(args);
     if act == Act::Discard && args.yes && !args.all && !args.dry_run && filter.is_empty() {
         return Err(DaemonError::Failed(
-            "`discard --yes` without a filter would delete every dead letter: nothing was done; \
-                choose some by number or \
-             filter, or add --all"
+            "`discard --yes` without a filter would delete every dead letter; nothing was done. \
+                Select letters by number or filter, or add --all"
                 .to_owned(),
         ));
     }

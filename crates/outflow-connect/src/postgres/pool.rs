@@ -10,7 +10,7 @@ use tokio_postgres::{Client, Config};
 
 use super::{CONNECT_TIMEOUT, POOLED, Server, UNPOOLED, WAIT_TIMEOUT, session, shares_sessions};
 
-/// A pool of `size` connections, each of which runs [`SESSION`] and `own` (more `set` statements)
+/// A pool of `size` connections, each of which runs [`SESSION`](super::SESSION) and `own` (more `set` statements)
 /// when it is opened. Connects when first used.
 pub fn pool(server: Server, size: usize, own: &str) -> Pool {
     let settings: Arc<str> = session(own).into();
@@ -21,9 +21,9 @@ pub fn pool(server: Server, size: usize, own: &str) -> Pool {
     pool_with(server, size, prepare)
 }
 
-/// As [`pool`], but before anything is set in a session it makes sure that sessions are its own:
-/// behind a transaction pooler the settings would be somebody else's. Every connection is refused
-/// then.
+/// Like [`pool`], but first verifies that no transaction pooler shares its sessions, because
+/// settings would leak into the sessions of other clients. If one does, every connection is
+/// refused.
 pub fn pool_of_own_sessions(server: Server, size: usize, own: &str) -> Pool {
     let settings: Arc<str> = session(own).into();
     let (is_direct, to) = (Arc::new(OnceCell::new()), server.clone());
