@@ -1,4 +1,4 @@
-//! `outflow status`: how things stand, for people and for programs.
+//! `outflow status`, for people and for programs.
 
 use std::io::IsTerminal;
 use std::time::Duration;

@@ -44,7 +44,7 @@ const DEAD_LETTERS: &str =
 const SESSION: &str =
     "set statement_timeout = '10s'; set lock_timeout = '1s'; set synchronous_commit = off;";
 
-/// Looks for ever; ends with its task.
+/// Polls until its task ends.
 pub async fn keep(server: postgres::Server, outbox: OutboxOptions, metrics: OutboxMetrics) {
     let server = server.named("outflow gauge");
     let mut gauge = Gauge {

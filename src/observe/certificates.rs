@@ -30,8 +30,7 @@ struct Seen {
     is_awaited: bool,
 }
 
-/// Looks for ever; ends with its task. A server that cannot be reached keeps the date that is
-/// known.
+/// Watches until its task ends. If a server cannot be reached, the last known date stays.
 pub async fn watch(config: Arc<Config>, metrics: OutboxMetrics) {
     let ours =
         [("postgres", postgres::files(&config.postgres)), ("redis", redis::files(&config.redis))];

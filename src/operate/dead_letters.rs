@@ -1,5 +1,4 @@
-//! Dead letters, for the people who look after them: which there are, back into the outbox with
-//! them, or away.
+//! Dead letters: list them, retry them (back into the outbox), or discard them.
 //!
 //! Everything works on `outflow.dead_letter` alone, save [`put_back`], which writes into the event
 //! tables.

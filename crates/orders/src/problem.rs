@@ -79,7 +79,7 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        // Texts and numbers only: it cannot fail to serialise.
+        // Texts and numbers only: it cannot fail to serialize.
         let body = escape::json(&serde_json::to_string(&self).unwrap_or_default());
         let kind = [(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"))];
         let mut response = (self.status, kind, body).into_response();

@@ -2,7 +2,7 @@
 //! an escape, and what is too wide is cut.
 //!
 //! Ids, keys, types, errors and names of streams come from whoever may write events. Printed as
-//! they are, they could move the cursor, colour or retitle a terminal, forge a line of a table or a
+//! they are, they could move the cursor, color or retitle a terminal, forge a line of a table or a
 //! log, and turn the direction of what follows.
 
 use std::fmt::Write as _;

@@ -17,8 +17,8 @@ use super::{Args, Failure, Reply};
 const LIMIT: Duration = Duration::from_secs(5);
 
 impl Node {
-    /// Sends a command and waits until so many replicas have what it wrote. Only then is its answer
-    /// an answer.
+    /// Sends a command and waits until the required number of replicas have its writes. The reply
+    /// counts only then.
     pub(super) async fn send_and_wait(
         &self,
         command: &'static str,
