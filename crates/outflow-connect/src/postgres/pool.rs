@@ -10,8 +10,8 @@ use tokio_postgres::{Client, Config};
 
 use super::{CONNECT_TIMEOUT, POOLED, Server, UNPOOLED, WAIT_TIMEOUT, session, shares_sessions};
 
-/// A pool of `size` connections, each of which runs [`SESSION`](super::SESSION) and `own` (more `set` statements)
-/// when it is opened. Connects when first used.
+/// A pool of `size` connections, each of which runs [`SESSION`](super::SESSION) and `own` (more
+/// `set` statements) when it is opened. Connects when first used.
 pub fn pool(server: Server, size: usize, own: &str) -> Pool {
     let settings: Arc<str> = session(own).into();
     let prepare = Hook::async_fn(move |client: &mut deadpool_postgres::ClientWrapper, _| {
