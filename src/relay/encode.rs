@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::relay::event::{Batch, DeadLetter, DeadReason, Event};
 use crate::relay::route::{Template, route};
+use outflow_core::entry_field::{HEADERS, ID, KEY, PAYLOAD, TIME, TYPE};
 
 /// How an event is laid out as an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,7 +120,7 @@ impl Encoder {
             Format::Fields => fields(event, values),
             Format::Payload => {
                 values.push(event.payload.clone());
-                &["payload"][..]
+                &[PAYLOAD][..]
             }
             Format::CloudEvents => self.cloud_event(event, values),
             Format::Debezium => debezium(event, values),
@@ -158,7 +159,7 @@ impl Encoder {
 }
 
 fn fields(event: &Event, values: &mut Vec<Bytes>) -> &'static [&'static str] {
-    const NAMES: [&str; 6] = ["id", "type", "key", "time", "payload", "headers"];
+    const NAMES: [&str; 6] = [ID, TYPE, KEY, TIME, PAYLOAD, HEADERS];
     values.extend([
         event.id.clone(),
         event.kind.clone(),

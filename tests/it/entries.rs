@@ -1,6 +1,8 @@
 //! What an entry holds: every field exact, for every format, type of column and kind of table.
 
 use crate::support::{Entry, Stage, outbox};
+use bytes::Bytes;
+use outflow_consumer::EntryId;
 
 fn fields<const N: usize>(expected: [(&str, &str); N]) -> Entry {
     Entry(expected.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec())
@@ -118,6 +120,12 @@ async fn payloads_of_every_type_keep_their_bytes() {
         let expected =
             fields([("id", "7"), ("type", "K"), ("key", ""), ("time", ""), ("payload", expected)]);
         assert_eq!(entries, [expected], "{kind}");
+        // The consumer library takes it: neither a key nor a time is needed.
+        let pairs = entries[0].0.iter().flat_map(|(name, value)| [name.clone(), value.clone()]);
+        let pairs: Vec<Bytes> = pairs.map(Bytes::from).collect();
+        let read = outflow_consumer::Entry::read("s", EntryId::default(), &pairs, 1);
+        let read = read.unwrap_or_else(|error| panic!("{kind}: {error}"));
+        assert_eq!((read.key.as_str(), read.time), ("", None), "{kind}");
     }
 }
 

@@ -8,6 +8,8 @@ use serde_json::{Map, Value};
 use super::error::HandlerError;
 use super::event_id::EventId;
 use super::id::EntryId;
+use outflow_core::entry_field::{HEADERS, ID, KEY, PAYLOAD, TIME, TYPE};
+use outflow_core::trace_parent::TraceParent;
 
 /// An event, read from a stream in Outflow's `fields` format.
 #[derive(Debug, Clone, PartialEq)]
@@ -93,25 +95,20 @@ impl Entry {
             None => Ok(None),
         };
         let required = |name: &'static str| text(name)?.ok_or(Malformed::Missing(name));
-        let time = match text("time")? {
-            Some(time) => {
-                Some(time.parse().or(Err(Malformed::Unreadable("time", "an RFC 3339 time")))?)
-            }
-            None => None,
-        };
-        let headers = match find("headers") {
+        let time = text(TIME)?.map_or(Ok(None), |time| read_time(&time))?;
+        let headers = match find(HEADERS) {
             Some(json) => serde_json::from_slice(json)
-                .or(Err(Malformed::Unreadable("headers", "a JSON object")))?,
+                .or(Err(Malformed::Unreadable(HEADERS, "a JSON object")))?,
             None => Map::new(),
         };
         Ok(Self {
             stream: stream.to_owned(),
             id,
-            event_id: required("id")?.into(),
-            event_type: required("type")?,
-            key: text("key")?.unwrap_or_default(),
+            event_id: required(ID)?.into(),
+            event_type: required(TYPE)?,
+            key: text(KEY)?.unwrap_or_default(),
             time,
-            payload: find("payload").cloned().ok_or(Malformed::Missing("payload"))?,
+            payload: find(PAYLOAD).cloned().ok_or(Malformed::Missing(PAYLOAD))?,
             headers,
             attempts,
         })
@@ -120,7 +117,7 @@ impl Entry {
     /// The trace that the event belongs to, from its `traceparent` (W3C Trace Context): 32
     /// hexadecimal digits.
     pub fn trace_id(&self) -> Option<&str> {
-        self.headers.get("traceparent")?.as_str()?.split('-').nth(1).filter(|id| id.len() == 32)
+        TraceParent::trace_id_of(self.headers.get("traceparent")?.as_str()?)
     }
 
     /// The headers that carry the trace on (`traceparent`, `tracestate`), for an event that follows
@@ -140,6 +137,17 @@ impl Entry {
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, HandlerError> {
         serde_json::from_slice(&self.payload)
             .map_err(|error| HandlerError::permanent(UnreadablePayload(error)))
+    }
+}
+
+/// A table need not have a time, and the relay passes on what no calendar of ours holds:
+/// `infinity`, or the year 12000 in the expanded form of ISO 8601.
+fn read_time(text: &str) -> Result<Option<Timestamp>, Malformed> {
+    match text.parse() {
+        Ok(time) => Ok(Some(time)),
+        Err(_) if text.is_empty() || text == "infinity" => Ok(None),
+        Err(_) if text.starts_with(['+', '-']) => Ok(None),
+        Err(_) => Err(Malformed::Unreadable(TIME, "an RFC 3339 time")),
     }
 }
 
@@ -187,6 +195,24 @@ mod tests {
         let carried: Vec<String> =
             entry.trace_headers().into_iter().map(|(name, _)| name).collect();
         assert_eq!(carried, ["traceparent"]);
+    }
+
+    #[test]
+    fn what_the_relay_writes_for_a_time_is_no_fault_of_the_entry() {
+        for (time, is_known) in [
+            ("2026-01-02T03:04:05.5Z", true),
+            ("", false),
+            ("infinity", false),
+            ("-infinity", false),
+            ("+012000-01-01T00:00:00Z", false),
+            ("-004712-01-01T00:00:00Z", true),
+            ("-010000-01-01T00:00:00Z", false),
+        ] {
+            let mut fields = fields(&["id", "e", "type", "T", "payload", "{}", "time"]);
+            fields.push(Bytes::from_static(time.as_bytes()));
+            let entry = Entry::read("s", EntryId::default(), &fields, 1).expect("an entry");
+            assert_eq!(entry.time.is_some(), is_known, "{time}");
+        }
     }
 
     #[test]

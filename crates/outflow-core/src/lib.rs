@@ -3,6 +3,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod age;
+pub mod entry_field;
 pub mod escape;
 pub mod table_name;
 #[cfg(feature = "task")]

@@ -30,6 +30,12 @@ impl TraceParent {
         &self.0[3..35]
     }
 
+    /// The trace's id in a text, if that is a `traceparent`.
+    pub fn trace_id_of(text: &str) -> Option<&str> {
+        text.parse::<Self>().ok()?;
+        text.get(3..35)
+    }
+
     /// The id of the span that the event was written in: 16 hexadecimal digits.
     pub fn span_id(&self) -> &str {
         &self.0[36..52]
