@@ -151,6 +151,13 @@ async fn dead_letters_are_shown_put_back_and_discarded() {
         "{}",
         refused.stderr
     );
+    scene.call("CONFIG", &["SET", "maxmemory", "1"]).await;
+    let full = scene.ask(&["discard", "--all", "--yes"]).await;
+    scene.call("CONFIG", &["SET", "maxmemory", "0"]).await;
+    assert_eq!(full.code, Some(1), "{}", full.stderr);
+    for words in ["nothing was done", "OOM"] {
+        assert!(full.stderr.contains(words), "{words}: {}", full.stderr);
+    }
     let left = scene.letters(&[]).await;
     assert_eq!((left.len(), &left[0]["id"]), (1, &all[2]["id"]));
     assert_eq!(scene.call("XLEN", &[super::DEAD]).await.int(), Some(1));

@@ -104,15 +104,9 @@ async fn all(
         ));
     }
     let (_, done) = act.words();
-    outcome.map(|()| count).map_err(|failure| match failed(failure) {
-        DaemonError::Configuration(why) => DaemonError::Configuration(cut(count, done, &why)),
-        DaemonError::Unavailable(why) => DaemonError::Unavailable(cut(count, done, &why)),
-        DaemonError::Failed(why) => DaemonError::Failed(cut(count, done, &why)),
-    })
-}
-
-fn cut(count: usize, done: &str, why: &str) -> String {
-    format!("{count} {done}, then: {why}")
+    outcome
+        .map(|()| count)
+        .map_err(|failure| failed_saying(failure, |why| format!("{count} {done}, then: {why}")))
 }
 
 /// Whether it was there and could be moved.
@@ -134,11 +128,20 @@ async fn one(dead: &DeadLetters, letter: &DeadLetter, act: Act) -> Result<bool, 
 }
 
 fn untraced(stream: &str, failure: Failure) -> DaemonError {
-    if failure.code() != Some("NOPERM") {
-        return failed(failure);
+    let remedy = if failure.code() == Some("NOPERM") {
+        format!("; let the user write there: ACL SETUSER NAME (+xadd ~{stream}), and ACL SAVE")
+    } else {
+        String::new()
+    };
+    let because = "nothing was done, because the command must leave a trace in";
+    failed_saying(failure, |why| format!("{because} {stream}: {why}{remedy}"))
+}
+
+/// The exit code of a failure, with more words.
+fn failed_saying(failure: Failure, say: impl FnOnce(String) -> String) -> DaemonError {
+    match failed(failure) {
+        DaemonError::Configuration(why) => DaemonError::Configuration(say(why)),
+        DaemonError::Unavailable(why) => DaemonError::Unavailable(say(why)),
+        DaemonError::Failed(why) => DaemonError::Failed(say(why)),
     }
-    DaemonError::Failed(format!(
-        "nothing was done, because the command must leave a trace in {stream}: {failure}; let the \
-            user write there: ACL SETUSER NAME (+xadd ~{stream}), and ACL SAVE"
-    ))
 }
