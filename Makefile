@@ -8,10 +8,11 @@ demo: servers
 	cargo run --locked --quiet --bin demo -- $(if $(ORDERS),--orders $(ORDERS))
 
 # The second command is for the drivers that no program of ours uses: sqlx and sea-orm take minutes
-# to build.
+# to build. The third one is for a consumer without Prometheus.
 test: tools
 	cargo test --locked
 	cargo test --locked --package outflow-producer --all-features
+	cargo test --locked --package outflow-consumer --no-default-features
 
 # Members, servers and the network between them fail in every way there is, and a checker reads the
 # streams afterwards.
@@ -54,8 +55,10 @@ lint:
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo clippy --locked --package outflow-producer --all-features --all-targets -- -D warnings
+	cargo clippy --locked --package outflow-consumer --no-default-features --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --package outflow-producer --all-features --no-deps
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --package outflow-consumer --no-default-features --no-deps
 	@if command -v cargo-deny >/dev/null; then cargo deny check; \
 	  else echo "cargo-deny is not installed: deny.toml is not checked"; fi
 

@@ -7,7 +7,7 @@ use super::error::ErrorKind;
 use super::handler::Handled;
 
 /// Receives what a consumer counts and measures. With the feature `prometheus`,
-/// [`Metrics`](super::Metrics) is one.
+/// `Metrics` is one.
 ///
 /// Called on the consumer's own tasks, several times per entry: it must not block.
 pub trait Observer: Send + Sync + 'static {
