@@ -5,6 +5,7 @@
 pub mod age;
 pub mod entry_field;
 pub mod escape;
+pub mod fault;
 pub mod table_name;
 #[cfg(feature = "task")]
 pub mod task;
