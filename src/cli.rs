@@ -20,11 +20,11 @@ use clap::builder::Resettable;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::config::{Config, Server, Source, load, without_address};
-use crate::daemon::DaemonError;
+use outflow_core::fault::Fault;
 use outflow_service::telemetry::{self, Log};
 use outflow_service::terminal;
 
-use exit::{EXIT_CONFIGURATION, EXIT_UNAVAILABLE};
+use exit::code_of;
 
 /// The variable that names the configuration file.
 const CONFIG: &str = "OUTFLOW_CONFIG";
@@ -95,7 +95,7 @@ pub fn main() -> ExitCode {
     let Cli { config, command } = parse();
     let source = Source { file: config };
     let done =
-        |outcome: Result<(), DaemonError>| exit(outcome.map(|()| ExitCode::SUCCESS), terminal::say);
+        |outcome: Result<(), Fault>| exit(outcome.map(|()| ExitCode::SUCCESS), terminal::say);
     // What needs no valid configuration, or looks at it itself.
     match &command {
         Command::Completions(args) => return done(about::completions(args, Cli::command())),
@@ -114,7 +114,7 @@ pub fn main() -> ExitCode {
             if let Command::Check(args) = &command {
                 return exit(check::unreadable(args, &problem), terminal::say);
             }
-            return done(Err(DaemonError::Configuration(format!("configuration: {problem}"))));
+            return done(Err(Fault::from(problem).at("configuration")));
         }
     };
     match telemetry::start(&config.log_level, config.log_format) {
@@ -122,7 +122,7 @@ pub fn main() -> ExitCode {
             exit(in_runtime(command, config, source, log.clone()), |last_words| log.say(last_words))
         }
         Err(problem) => {
-            done(Err(DaemonError::Configuration(format!("configuration: log.level: {problem}"))))
+            done(Err(Fault::configuration(format!("configuration: log.level: {problem}"))))
         }
     }
 }
@@ -156,14 +156,10 @@ fn needed_servers(command: &Command) -> &'static [Server] {
 }
 
 /// The exit code, and why it is not 0.
-fn exit(outcome: Result<ExitCode, DaemonError>, say: impl Fn(String)) -> ExitCode {
+fn exit(outcome: Result<ExitCode, Fault>, say: impl Fn(String)) -> ExitCode {
     outcome.unwrap_or_else(|error| {
         say(format!("outflow: {error}"));
-        ExitCode::from(match error {
-            DaemonError::Configuration(_) => EXIT_CONFIGURATION,
-            DaemonError::Unavailable(_) => EXIT_UNAVAILABLE,
-            DaemonError::Failed(_) => 1,
-        })
+        ExitCode::from(code_of(error.kind()))
     })
 }
 
@@ -172,14 +168,14 @@ fn in_runtime(
     config: Config,
     source: Source,
     log: Log,
-) -> Result<ExitCode, DaemonError> {
+) -> Result<ExitCode, Fault> {
     // One thread: an outbox is bound by its servers, which want the other processors. Measured with
     // two threads on two processors, an event costs the relay an eighth more, and each hop between
     // them is time that an event waits.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| DaemonError::Failed(format!("no runtime: {error}")))?;
+        .map_err(|error| Fault::failed(format!("no runtime: {error}")))?;
     runtime.block_on(async {
         match command {
             Command::Run(args) => run::run(args, config, source, log).await,

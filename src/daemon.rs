@@ -1,7 +1,6 @@
 //! The only place that wires things together: configuration in, one relay for each outbox out.
 
 pub mod admin;
-mod error;
 mod leftovers;
 mod outbox;
 mod reload;
@@ -21,33 +20,33 @@ use crate::observe::outboxes::Outboxes;
 use crate::observe::summary;
 use crate::observe::traces::Exporter;
 use crate::relay::Mode;
+use outflow_core::fault::Fault;
 use supervisor::Supervisor;
 
-pub use error::DaemonError;
 pub use supervisor::Start;
 
 /// Relays every configured outbox until `stop`, or until they are empty. On each of `hangups` the
 /// configuration is read again from `source`.
 ///
 /// # Errors
-/// See [`DaemonError`]. An outage is no error: it is waited out.
+/// A [`Fault`], whose kind is the exit code. An outage is no error: it is waited out.
 pub async fn run(
     start: Start,
     stop: CancellationToken,
     hangups: mpsc::Receiver<()>,
-) -> Result<(), DaemonError> {
-    let metrics = Metrics::new().map_err(|error| DaemonError::Failed(error.to_string()))?;
+) -> Result<(), Fault> {
+    let metrics = Metrics::new().map_err(|error| Fault::failed(error.to_string()))?;
     let counted = start.log.count_dropped("outflow_log_lines_dropped_total", metrics.registry());
-    counted.map_err(|error| DaemonError::Failed(error.to_string()))?;
+    counted.map_err(|error| Fault::failed(error.to_string()))?;
     let outboxes = Outboxes::default();
     let closed = CancellationToken::new();
     let mut background = JoinSet::new();
     let listen = start.config.admin_listen;
     let listener = match start.mode {
-        Mode::Daemon => Some(admin::bind(listen).await.map_err(DaemonError::Failed)?),
+        Mode::Daemon => Some(admin::bind(listen).await?),
         Mode::Once => None,
     };
-    let exporter = Exporter::start(&start.config).map_err(DaemonError::Configuration)?;
+    let exporter = Exporter::start(&start.config).map_err(Fault::configuration)?;
     let mut supervisor =
         Supervisor::new(start, metrics.clone(), exporter.clone(), outboxes.clone(), stop.clone());
     if let Some(listener) = listener {

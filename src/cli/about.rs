@@ -6,8 +6,8 @@ use clap::{Args, Command};
 use clap_complete::Shell;
 
 use super::output;
-use crate::daemon::DaemonError;
 use crate::operate::migrate;
+use outflow_core::fault::Fault;
 
 const NAME: &str = "outflow";
 
@@ -33,7 +33,7 @@ pub(super) struct ManArgs {
     dir: Option<PathBuf>,
 }
 
-pub(super) fn version(args: &VersionArgs) -> Result<(), DaemonError> {
+pub(super) fn version(args: &VersionArgs) -> Result<(), Fault> {
     let version = env!("CARGO_PKG_VERSION");
     if !args.json {
         return output::line(format_args!("{NAME} {version}"));
@@ -45,14 +45,14 @@ pub(super) fn version(args: &VersionArgs) -> Result<(), DaemonError> {
     )
 }
 
-pub(super) fn completions(args: &CompletionsArgs, mut command: Command) -> Result<(), DaemonError> {
+pub(super) fn completions(args: &CompletionsArgs, mut command: Command) -> Result<(), Fault> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut command, NAME, &mut script);
     output::line(String::from_utf8_lossy(&script).trim_end())
 }
 
-pub(super) fn man(args: &ManArgs, command: Command) -> Result<(), DaemonError> {
-    let failed = |error: std::io::Error| DaemonError::Failed(format!("man page: {error}"));
+pub(super) fn man(args: &ManArgs, command: Command) -> Result<(), Fault> {
+    let failed = |error: std::io::Error| Fault::failed(format!("man page: {error}"));
     if let Some(dir) = &args.dir {
         return clap_mangen::generate_to(command, dir).map_err(failed);
     }

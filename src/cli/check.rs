@@ -7,8 +7,8 @@ use clap::Args;
 use super::exit::{EXIT_CONFIGURATION, EXIT_UNAVAILABLE};
 use super::output;
 use crate::config::{Config, Problem};
-use crate::daemon::DaemonError;
 use crate::operate::check::{self, Finding, Findings, Level, Remedy};
+use outflow_core::fault::Fault;
 
 #[derive(Debug, Args)]
 pub(super) struct CheckArgs {
@@ -20,7 +20,7 @@ pub(super) struct CheckArgs {
     json: bool,
 }
 
-pub(super) async fn run(args: CheckArgs, config: Config) -> Result<ExitCode, DaemonError> {
+pub(super) async fn run(args: CheckArgs, config: Config) -> Result<ExitCode, Fault> {
     let mut findings = Findings::of_configuration(&config);
     if !args.offline {
         check::servers(&config, &mut findings).await;
@@ -34,16 +34,19 @@ pub(super) async fn run(args: CheckArgs, config: Config) -> Result<ExitCode, Dae
 }
 
 /// A configuration that cannot be read is a finding too.
-pub(super) fn unreadable(args: &CheckArgs, problem: &Problem) -> Result<ExitCode, DaemonError> {
+pub(super) fn unreadable(args: &CheckArgs, problem: &Problem) -> Result<ExitCode, Fault> {
+    let fault = Fault::from(problem.clone());
+    let remedy = fault.to_do().unwrap_or("correct it and check again");
     let finding = Finding {
         level: Level::Error,
+        kind: Some(fault.kind()),
         about: "configuration".to_owned(),
-        what: problem.to_string(),
-        remedy: Some(Remedy::Advice("correct it and check again".to_owned())),
+        what: fault.what().to_owned(),
+        remedy: Some(Remedy::Advice(remedy.to_owned())),
     };
     tell(&finding, args.json).map(|()| ExitCode::from(EXIT_CONFIGURATION))
 }
 
-fn tell(finding: &Finding, json: bool) -> Result<(), DaemonError> {
+fn tell(finding: &Finding, json: bool) -> Result<(), Fault> {
     if json { output::json(finding) } else { output::line(finding) }
 }

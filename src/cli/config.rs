@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::output;
 use crate::config::{Source, show};
-use crate::daemon::DaemonError;
+use outflow_core::fault::Fault;
 
 #[derive(Debug, Args)]
 pub(super) struct ConfigArgs {
@@ -13,8 +13,8 @@ pub(super) struct ConfigArgs {
     origin: bool,
 }
 
-pub(super) fn run(args: &ConfigArgs, source: &Source) -> Result<(), DaemonError> {
-    let text = show(source, args.origin)
-        .map_err(|problem| DaemonError::Configuration(format!("configuration: {problem}")))?;
+pub(super) fn run(args: &ConfigArgs, source: &Source) -> Result<(), Fault> {
+    let text =
+        show(source, args.origin).map_err(|problem| Fault::from(problem).at("configuration"))?;
     output::line(text.trim_end())
 }

@@ -3,35 +3,29 @@
 use tokio_postgres::Client;
 
 use crate::config::Config;
-use crate::daemon::DaemonError;
 use outflow_connect::postgres;
-use outflow_connect::postgres::{ConnectError, connect};
+use outflow_connect::postgres::connect;
+use outflow_core::fault::{Fault, FaultKind};
 
 /// Connects; `name` is what `pg_stat_activity` shows.
-pub(super) async fn to_postgres(config: &Config, name: &str) -> Result<Client, DaemonError> {
+pub(super) async fn to_postgres(config: &Config, name: &str) -> Result<Client, Fault> {
     let server = postgres::server(&config.postgres, name)
-        .map_err(|error| DaemonError::Configuration(format!("postgres.url: {error}")))?;
-    connect(&server).await.map_err(|error| match error {
-        ConnectError::Refused(reason)
-        | ConnectError::ReadOnly(reason)
-        | ConnectError::Insecure(reason) => DaemonError::Configuration(reason),
-        ConnectError::Unreachable(reason) => {
-            DaemonError::Unavailable(format!("cannot reach Postgres: {reason}"))
-        }
+        .map_err(|bad| Fault::from(bad).at("postgres.url"))?;
+    connect(&server).await.map_err(|fault| {
+        if fault.kind().may_pass() { fault.at("cannot reach Postgres") } else { fault }
     })
 }
 
 /// A statement that failed, in words.
-#[expect(clippy::needless_pass_by_value, reason = "used as a function in map_err")]
-pub(super) fn failed(error: tokio_postgres::Error) -> DaemonError {
+pub(super) fn failed(error: tokio_postgres::Error) -> Fault {
     let reason = postgres::describe(&error);
-    match error.code() {
-        None => DaemonError::Unavailable(format!("Postgres is gone: {reason}")),
+    let fault = match error.code() {
+        None => Fault::unreachable(format!("Postgres is gone: {reason}")),
         Some(code) if matches!(code.code(), "42P01" | "3F000" | "42703") => {
-            DaemonError::Configuration(format!(
-                "{reason}: run `outflow migrate` with this configuration"
-            ))
+            Fault::new(FaultKind::Unfit, reason)
+                .remedy("run `outflow migrate` with this configuration")
         }
-        Some(_) => DaemonError::Failed(reason),
-    }
+        Some(_) => Fault::failed(reason),
+    };
+    fault.because(error)
 }

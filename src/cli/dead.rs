@@ -12,15 +12,15 @@ use show::{listed, shown};
 use super::connect::to_postgres;
 use super::output;
 use crate::config::Config;
-use crate::daemon::DaemonError;
 use crate::operate::dead_letters::{self, Filter};
+use outflow_core::fault::Fault;
 use outflow_service::terminal;
 
 pub(super) use args::DeadCommand;
 
 /// Rows that `list` shows unless told otherwise.
 const LIST_LIMIT: i64 = 100;
-pub(super) async fn run(command: DeadCommand, config: Config) -> Result<(), DaemonError> {
+pub(super) async fn run(command: DeadCommand, config: Config) -> Result<(), Fault> {
     let mut client = to_postgres(&config, "outflow dead").await?;
     match command {
         DeadCommand::List(args) => {

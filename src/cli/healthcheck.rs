@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::output;
 use crate::config::Config;
-use crate::daemon::DaemonError;
+use outflow_core::fault::Fault;
 
 const LIMIT: Duration = Duration::from_secs(3);
 
@@ -18,10 +18,10 @@ pub(super) struct HealthcheckArgs {
 }
 
 /// Exits 1 unless the answer is 200.
-pub(super) async fn run(args: HealthcheckArgs, config: Config) -> Result<(), DaemonError> {
+pub(super) async fn run(args: HealthcheckArgs, config: Config) -> Result<(), Fault> {
     let path = if args.ready { "/readyz" } else { "/livez" };
     let url = format!("http://{}{path}", crate::daemon::admin::reachable(config.admin_listen));
-    let failed = |error: reqwest::Error| DaemonError::Failed(format!("{url}: {}", causes(&error)));
+    let failed = |error: reqwest::Error| Fault::failed(format!("{url}: {}", causes(&error)));
     // A proxy of the environment has no business here.
     let client = reqwest::Client::builder().timeout(LIMIT).no_proxy().build().map_err(failed)?;
     let answer = client.get(&url).send().await.map_err(failed)?;
@@ -30,7 +30,7 @@ pub(super) async fn run(args: HealthcheckArgs, config: Config) -> Result<(), Dae
     if status.is_success() {
         output::line(text.trim_end())
     } else {
-        Err(DaemonError::Failed(format!("{path}: {status}: {}", text.trim_end())))
+        Err(Fault::failed(format!("{path}: {status}: {}", text.trim_end())))
     }
 }
 

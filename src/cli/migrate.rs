@@ -7,8 +7,8 @@ use clap::Args;
 use super::connect::to_postgres;
 use super::output;
 use crate::config::Config;
-use crate::daemon::DaemonError;
 use crate::operate::migrate::{self, Sessions, Triggers};
+use outflow_core::fault::Fault;
 
 #[derive(Debug, Args)]
 pub(super) struct MigrateArgs {
@@ -30,16 +30,16 @@ pub(super) struct MigrateArgs {
     lock_wait: Duration,
 }
 
-pub(super) async fn run(args: MigrateArgs, config: Config) -> Result<(), DaemonError> {
+pub(super) async fn run(args: MigrateArgs, config: Config) -> Result<(), Fault> {
     let triggers = if args.triggers { Triggers::AllTables } else { Triggers::OwnTable };
     if args.print {
         let script = migrate::script(&config.outboxes, triggers);
         return output::line(script.trim_end());
     }
     let first = sessions(&config).await?;
-    let again = async || sessions(&config).await.map_err(|error| error.to_string());
+    let again = async || sessions(&config).await;
     let before = migrate::run(first, again, &config.outboxes, triggers, args.lock_wait).await;
-    let before = before.map_err(DaemonError::Failed)?;
+    let before = before?;
     let tables: Vec<String> =
         config.outboxes.iter().map(|outbox| outbox.table.to_string()).collect();
     let tables = tables.join(", ");
@@ -49,7 +49,7 @@ pub(super) async fn run(args: MigrateArgs, config: Config) -> Result<(), DaemonE
         tracing::info!(now = migrate::VERSION, tables, "created the schema outflow");
     }
     let client = to_postgres(&config, "outflow migrate").await?;
-    for run in migrate::disabled(&client, &config.outboxes).await.map_err(DaemonError::Failed)? {
+    for run in migrate::disabled(&client, &config.outboxes).await? {
         tracing::warn!(
             run,
             "the wake-up trigger is disabled: `outflow migrate` did not enable it, and the relay \
@@ -59,7 +59,7 @@ pub(super) async fn run(args: MigrateArgs, config: Config) -> Result<(), DaemonE
     Ok(())
 }
 
-async fn sessions(config: &Config) -> Result<Sessions, DaemonError> {
+async fn sessions(config: &Config) -> Result<Sessions, Fault> {
     let worker = to_postgres(config, "outflow migrate").await?;
     let observer = to_postgres(config, "outflow migrate watch").await.ok();
     Ok(Sessions { worker, observer })

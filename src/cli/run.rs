@@ -3,8 +3,9 @@
 use clap::Args;
 
 use crate::config::{Config, Source};
-use crate::daemon::{self, DaemonError, Start};
+use crate::daemon::{self, Start};
 use crate::relay::Mode;
+use outflow_core::fault::Fault;
 use outflow_service::signals;
 use outflow_service::telemetry::Log;
 
@@ -20,8 +21,8 @@ pub(super) async fn run(
     config: Config,
     source: Source,
     log: Log,
-) -> Result<(), DaemonError> {
-    let failed = |error: std::io::Error| DaemonError::Failed(format!("signals: {error}"));
+) -> Result<(), Fault> {
+    let failed = |error: std::io::Error| Fault::failed(format!("signals: {error}"));
     let (stop, _stops) = signals::stop_token(&log).map_err(failed)?;
     let (hangups, _reloads) = signals::hangups().map_err(failed)?;
     let mode = if args.once { Mode::Once } else { Mode::Daemon };

@@ -8,10 +8,10 @@ use jiff::Timestamp;
 
 use super::output;
 use crate::config::Config;
-use crate::daemon::DaemonError;
 use crate::observe::metrics::ParkedStream;
 use crate::operate::status::{self, Member, OutboxStatus, Parked, Status};
 use outflow_core::escape::printable;
+use outflow_core::fault::Fault;
 
 /// Clears a terminal and goes to its first line.
 const CLEAR: &str = "\x1b[H\x1b[2J";
@@ -36,7 +36,7 @@ pub(super) struct StatusArgs {
     interval: Duration,
 }
 
-pub(super) async fn run(args: StatusArgs, config: Config) -> Result<(), DaemonError> {
+pub(super) async fn run(args: StatusArgs, config: Config) -> Result<(), Fault> {
     loop {
         let status = status::ask(&config).await;
         let is_read = if args.json {
@@ -56,13 +56,13 @@ pub(super) async fn run(args: StatusArgs, config: Config) -> Result<(), DaemonEr
 }
 
 /// What was found is shown either way.
-fn reached(status: &Status) -> Result<(), DaemonError> {
+fn reached(status: &Status) -> Result<(), Fault> {
     let problems = [("Postgres", &status.postgres_problem), ("Redis", &status.redis_problem)];
     let problems: Vec<String> = problems
         .iter()
         .filter_map(|(name, problem)| Some(format!("{name}: {}", problem.as_ref()?)))
         .collect();
-    if problems.is_empty() { Ok(()) } else { Err(DaemonError::Unavailable(problems.join("; "))) }
+    if problems.is_empty() { Ok(()) } else { Err(Fault::unreachable(problems.join("; "))) }
 }
 
 fn text(status: &Status) -> String {

@@ -5,8 +5,8 @@ mod dead;
 use clap::Subcommand;
 
 use crate::config::{Config, Server};
-use crate::daemon::DaemonError;
 use dead::DeadCommand;
+use outflow_core::fault::Fault;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum StreamCommand {
@@ -25,7 +25,7 @@ impl StreamCommand {
     }
 }
 
-pub(super) async fn run(command: StreamCommand, config: Config) -> Result<(), DaemonError> {
+pub(super) async fn run(command: StreamCommand, config: Config) -> Result<(), Fault> {
     match command {
         StreamCommand::Dead(command) => dead::run(command, config).await,
     }

@@ -29,7 +29,7 @@ pub(super) fn settle(file: &mut File, given: &Figment) -> Result<Vec<PathBuf>, P
         if superseded(given, server)?.as_ref() == Some(&file_key) {
             continue;
         }
-        *url = secret_file::read(path).map_err(|message| Problem::new(file_key, message))?;
+        *url = secret_file::read(path).map_err(|fault| Problem::of_fault(file_key, fault))?;
         secret_files.push(secret_file::resolve(path));
     }
     add_parameters(file, given)?;
@@ -46,7 +46,8 @@ pub(super) fn superseded(given: &Figment, server: &str) -> Result<Option<String>
         (true, false) => Ok(Some(file)),
         (false, true) => Ok(Some(url)),
         (true, true) | (false, false) => {
-            Err(Problem::new(file, format!("{url} is given as well; keep one of them")))
+            let what = format!("{url} is given as well");
+            Err(Problem::new(file, what).remedy("keep one of them"))
         }
     }
 }
@@ -88,13 +89,9 @@ pub fn without_address(source: &Source, needed: &[Server]) -> Result<Vec<Problem
         .filter(|server| !has(server, "url") && !has(server, "url_file"));
     let problem = |server: &str| {
         let variable = format!("{PREFIX}{}__URL", server.to_uppercase());
-        Problem::new(
-            format!("{server}.url"),
-            format!(
-                "no address is configured; set {server}.url or {server}.url_file in a file \
-                    (--config FILE), or {variable}"
-            ),
-        )
+        Problem::new(format!("{server}.url"), "no address is configured").remedy(format!(
+            "set {server}.url or {server}.url_file in a file (--config FILE), or {variable}"
+        ))
     };
     Ok(missing.map(problem).collect())
 }
@@ -176,10 +173,8 @@ fn longer<const N: usize>(
             // The last one counts.
             (false, ..) | (true, false, true) => longer = with(&longer, name, value),
             (true, true, true) | (true, false, false) => {
-                return Err(Problem::new(
-                    key,
-                    format!("{server}.url has {name} as well; keep one of them"),
-                ));
+                let what = format!("{server}.url has {name} as well");
+                return Err(Problem::new(key, what).remedy("keep one of them"));
             }
         }
     }

@@ -8,6 +8,8 @@ use figment::error::{Actual, Kind};
 use figment::providers::{Format as _, Toml};
 use figment::value::{Dict, Value};
 
+use outflow_core::fault::Fault;
+
 use super::EXAMPLE;
 use super::file::SERVERS;
 
@@ -20,9 +22,23 @@ pub struct Problem {
     pub key: String,
     /// What is wrong and what is expected.
     pub message: String,
+    /// What to do, if the message does not say it.
+    pub remedy: Option<String>,
 }
 
 impl std::error::Error for Problem {}
+
+impl From<Problem> for Fault {
+    fn from(problem: Problem) -> Self {
+        let remedy = problem.remedy.clone();
+        let what = Problem { remedy: None, ..problem.clone() }.to_string();
+        let fault = Self::configuration(what).because(problem);
+        match remedy {
+            Some(remedy) => fault.remedy(remedy),
+            None => fault,
+        }
+    }
+}
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -32,13 +48,29 @@ impl fmt::Display for Problem {
         if !self.key.is_empty() {
             write!(f, "{}: ", self.key)?;
         }
-        f.write_str(&self.message)
+        f.write_str(&self.message)?;
+        match &self.remedy {
+            Some(remedy) => write!(f, "; {remedy}"),
+            None => Ok(()),
+        }
     }
 }
 
 impl Problem {
     pub(super) fn new(key: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { source: None, key: key.into(), message: message.into() }
+        Self { source: None, key: key.into(), message: message.into(), remedy: None }
+    }
+
+    /// Of a value of `key` that cannot be used.
+    pub(super) fn of_fault(key: impl Into<String>, fault: impl Into<Fault>) -> Self {
+        let fault = fault.into();
+        let remedy = fault.to_do().map(str::to_owned);
+        Self { remedy, ..Self::new(key, fault.what()) }
+    }
+
+    /// The same, with what to do.
+    pub(super) fn remedy(self, remedy: impl Into<String>) -> Self {
+        Self { remedy: Some(remedy.into()), ..self }
     }
 
     /// The same, for a key below `path`.
@@ -84,7 +116,7 @@ impl Problem {
             .filter(|source| is_top && *source == variable(&key))
             .and_then(near_variable);
         let message = variable.map_or(message, |near| format!("unknown key; did you mean {near}?"));
-        Self { source, key, message }
+        Self { source, key, message, remedy: None }
     }
 }
 

@@ -22,9 +22,9 @@ const POLL_INTERVAL: RangeInclusive<Duration> = Duration::from_millis(10)..=Dura
 
 pub(super) fn validate(file: File, defaults: File) -> Result<Config, Problem> {
     postgres::server(&file.postgres.url, "outflow")
-        .map_err(|error| Problem::new("postgres.url", error.to_string()))?;
+        .map_err(|error| Problem::of_fault("postgres.url", error))?;
     redis::Redis::check_url(&file.redis.url)
-        .map_err(|error| Problem::new("redis.url", error.to_string()))?;
+        .map_err(|error| Problem::of_fault("redis.url", error))?;
     let admin_listen = file.admin.listen.parse().map_err(|_| {
         Problem::new(
             "admin.listen",

@@ -1,5 +1,6 @@
 //! The admin endpoint: probes and metrics, on loopback unless told otherwise.
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Instant;
 
@@ -14,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::observe::metrics::{Metrics, OutboxState};
 use crate::observe::outboxes::Outboxes;
 use outflow_core::escape;
+use outflow_core::fault::Fault;
 use outflow_service::http::{self, Purpose};
 
 /// What the endpoint shows.
@@ -33,8 +35,11 @@ pub struct Admin {
 ///
 /// # Errors
 /// The address and why it cannot be listened on.
-pub async fn bind(address: SocketAddr) -> Result<TcpListener, String> {
-    TcpListener::bind(address).await.map_err(|error| format!("admin.listen: {address}: {error}"))
+pub async fn bind(address: SocketAddr) -> Result<TcpListener, Fault> {
+    let refused = |error: io::Error| {
+        Fault::failed(format!("admin.listen: {address}: {error}")).because(error)
+    };
+    TcpListener::bind(address).await.map_err(refused)
 }
 
 /// Serves until `closed`.

@@ -3,11 +3,11 @@
 
 use std::collections::BTreeSet;
 
-use super::error::DaemonError;
 use crate::observe::metrics::OutboxMetrics;
 use crate::relay::options::OutboxOptions;
 use crate::relay::outbox::left::{self, Waiting};
-use outflow_connect::postgres::{ConnectError, Server, connect, describe};
+use outflow_connect::postgres::{Server, connect, describe};
+use outflow_core::fault::Fault;
 
 /// The rows that were left the last time.
 #[derive(Default)]
@@ -25,16 +25,13 @@ impl Leftovers {
         server: &Server,
         outbox: &OutboxOptions,
         metrics: &OutboxMetrics,
-    ) -> Result<bool, DaemonError> {
-        let client = connect(server).await.map_err(|error| match error {
-            ConnectError::Unreachable(reason) => {
-                DaemonError::Unavailable(format!("cannot reach Postgres: {reason}"))
-            }
-            other => DaemonError::Configuration(other.reason().to_owned()),
+    ) -> Result<bool, Fault> {
+        let client = connect(server).await.map_err(|fault| {
+            if fault.kind().may_pass() { fault.at("cannot reach Postgres") } else { fault }
         })?;
         let waiting = left::waiting(&client, outbox)
             .await
-            .map_err(|error| DaemonError::Failed(describe(&error)))?;
+            .map_err(|error| Fault::failed(describe(&error)).because(error))?;
         let rows: BTreeSet<String> = waiting.iter().map(|row| row.row.clone()).collect();
         match self.known.replace(rows) {
             // None of those that come and go: what is new is for the next run.
@@ -44,7 +41,7 @@ impl Leftovers {
                 if stay.is_empty() {
                     Ok(false)
                 } else {
-                    Err(DaemonError::Failed(why(outbox, &stay, metrics)))
+                    Err(Fault::failed(why(outbox, &stay, metrics)))
                 }
             }
             None => Ok(!waiting.is_empty()),

@@ -9,7 +9,6 @@ use bytes::Bytes;
 use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
-use super::error::DaemonError;
 use super::leftovers::Leftovers;
 use super::watch::Watch;
 use crate::config::Config;
@@ -18,11 +17,12 @@ use crate::relay::encode::Encoder;
 use crate::relay::observer::Observer as _;
 use crate::relay::options::OutboxOptions;
 use crate::relay::outbox::PgOutbox;
-use crate::relay::outbox::table::{Table, TableError};
+use crate::relay::outbox::table::Table;
 use crate::relay::sink::RedisSink;
 use crate::relay::{Limits, Mode, Relay};
-use outflow_connect::postgres::{self, ConnectError, Server, connect};
+use outflow_connect::postgres::{self, Server, connect};
 use outflow_connect::redis::Redis;
+use outflow_core::fault::{Fault, FaultKind};
 
 /// Pauses between looks at a server that is down at the start, or at a table that has changed.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
@@ -44,9 +44,9 @@ pub(super) async fn relay(
     metrics: OutboxMetrics,
     mode: Mode,
     stop: CancellationToken,
-) -> Result<(), DaemonError> {
+) -> Result<(), Fault> {
     let server = postgres::server(&config.postgres, "outflow")
-        .map_err(|error| DaemonError::Configuration(format!("postgres.url: {error}")))?;
+        .map_err(|bad| Fault::from(bad).at("postgres.url"))?;
     let mut look = Look {
         server: &server,
         outbox: &outbox,
@@ -57,11 +57,11 @@ pub(super) async fn relay(
     };
     let Some(mut table) = look.first().await? else { return Ok(()) };
     let redis = Redis::open(&config.redis, "outflow")
-        .map_err(|error| DaemonError::Configuration(format!("redis.url: {error}")))?
+        .map_err(|bad| Fault::from(bad).at("redis.url"))?
         .waiting_for(config.wait_replicas);
     let ready = redis.ready(ONCE_CONNECT_LIMIT).await;
     if let (Err(failure), Mode::Once) = (ready, mode) {
-        return Err(DaemonError::Unavailable(failure.to_string()));
+        return Err(failure.into());
     }
     let _watch = Watch::over(&config, &outbox, &server, &metrics, mode);
     let place = Redis::place(&config.redis);
@@ -88,7 +88,7 @@ pub(super) async fn relay(
             look.pauses = pauses();
             was_same = false;
         } else if mode == Mode::Once && std::mem::replace(&mut was_same, true) {
-            return Err(DaemonError::Configuration(unchanged(&outbox, &changed)));
+            return Err(unchanged(&outbox, &changed));
         }
         table = found;
     }
@@ -146,13 +146,13 @@ struct Look<'a> {
 
 impl Look<'_> {
     /// At the start: what is missing is told at once. `None` when asked to stop.
-    async fn first(&mut self) -> Result<Option<Table>, DaemonError> {
+    async fn first(&mut self) -> Result<Option<Table>, Fault> {
         self.examine(false).await
     }
 
     /// After a change. A daemon ends for nothing that somebody may be at work on: it says what is
     /// missing, and waits.
-    async fn again(&mut self, changed: &str) -> Result<Option<Table>, DaemonError> {
+    async fn again(&mut self, changed: &str) -> Result<Option<Table>, Fault> {
         tracing::warn!(
             outbox = self.outbox.name,
             changed,
@@ -171,40 +171,24 @@ impl Look<'_> {
         Ok(table)
     }
 
-    async fn examine(&mut self, waits: bool) -> Result<Option<Table>, DaemonError> {
+    async fn examine(&mut self, waits: bool) -> Result<Option<Table>, Fault> {
         let mut known = BTreeSet::new();
         while !self.stop.is_cancelled() {
-            let mut is_missing = false;
-            let (reason, what) = match connect(self.server).await {
-                Ok(client) => match looked_up(self.server, &client, self.outbox).await {
-                    Ok(table) => return Ok(Some(table)),
-                    Err(unfit @ TableError::Unfit { .. }) if waits => {
-                        is_missing = true;
-                        (unfit.to_string(), "cannot go on")
-                    }
-                    Err(unfit @ TableError::Unfit { .. }) => {
-                        return Err(DaemonError::Configuration(unfit.to_string()));
-                    }
-                    Err(TableError::Unreachable(reason)) => (reason, "cannot reach Postgres"),
-                },
-                Err(ConnectError::Refused(reason)) if !waits => {
-                    return Err(DaemonError::Configuration(reason));
-                }
-                // Of several hosts another one may be promoted, and then it works.
-                Err(ConnectError::ReadOnly(reason))
-                    if self.mode == Mode::Once || !waits && self.server.hosts().len() <= 1 =>
-                {
-                    return Err(DaemonError::Configuration(reason));
-                }
-                // A certificate is renewed, and then it works: no reason to end for a daemon.
-                Err(ConnectError::Insecure(reason)) if self.mode == Mode::Once => {
-                    return Err(DaemonError::Configuration(reason));
-                }
-                Err(error) => (error.reason().to_owned(), "cannot reach Postgres"),
+            let looked = match connect(self.server).await {
+                Ok(client) => looked_up(self.server, &client, self.outbox).await,
+                Err(fault) => Err(fault),
             };
+            let fault = match looked {
+                Ok(table) => return Ok(Some(table)),
+                Err(fault) if self.gives_up(fault.kind(), waits) => return Err(fault),
+                Err(fault) => fault,
+            };
+            let is_missing = fault.kind() == FaultKind::Unfit;
+            let what = if is_missing { "cannot go on" } else { "cannot reach Postgres" };
             if self.mode == Mode::Once {
-                return Err(DaemonError::Unavailable(format!("{what}: {reason}")));
+                return Err(fault.at(what));
             }
+            let reason = fault.to_string();
             self.metrics.down(&reason);
             // Reasons may take turns: each is told once.
             if known.len() < REASONS_MAX && known.insert(reason.clone()) {
@@ -217,6 +201,22 @@ impl Look<'_> {
             if is_missing { self.rest(MISSING_PAUSE).await } else { self.pause().await }
         }
         Ok(None)
+    }
+
+    /// Whether to end instead of waiting. `waits`: somebody may be at work on the table.
+    fn gives_up(&self, kind: FaultKind, waits: bool) -> bool {
+        let is_once = self.mode == Mode::Once;
+        match kind {
+            FaultKind::Configuration | FaultKind::Refused | FaultKind::Unfit => !waits,
+            // Of several hosts another one may be promoted, and then it works.
+            FaultKind::ReadOnly => is_once || !waits && self.server.hosts().len() <= 1,
+            // A certificate is renewed, and then it works: no reason to end for a daemon.
+            FaultKind::Insecure => is_once,
+            FaultKind::Unavailable
+            | FaultKind::NotReady
+            | FaultKind::Unreachable
+            | FaultKind::Failed => false,
+        }
     }
 
     async fn pause(&mut self) {
@@ -233,13 +233,13 @@ impl Look<'_> {
 }
 
 /// Of a refusal that nobody's change explains.
-fn unchanged(outbox: &OutboxOptions, refusal: &str) -> String {
-    format!(
+fn unchanged(outbox: &OutboxOptions, refusal: &str) -> Fault {
+    let what = format!(
         "outbox {:?}: {refusal}; {} has not changed meanwhile: a rule or what a trigger calls may \
-            be the reason; \
-         `outflow check` looks for the cause",
+            be the reason",
         outbox.name, outbox.table
-    )
+    );
+    Fault::new(FaultKind::Unfit, what).remedy("`outflow check` looks for the cause")
 }
 
 fn pauses() -> ExponentialBackoff {
@@ -252,14 +252,15 @@ pub(super) async fn looked_up(
     server: &Server,
     client: &Client,
     outbox: &OutboxOptions,
-) -> Result<Table, TableError> {
-    if postgres::shares_sessions(server, client).await.map_err(TableError::Unreachable)? {
-        let message = format!("postgres.url: {}; {}", postgres::POOLED, postgres::UNPOOLED);
-        return Err(TableError::Unfit { outbox: outbox.name.clone(), message });
+) -> Result<Table, Fault> {
+    let shares = postgres::shares_sessions(server, client).await;
+    if shares.map_err(Fault::unreachable)? {
+        let what = format!("outbox {:?}: postgres.url: {}", outbox.name, postgres::POOLED);
+        return Err(Fault::new(FaultKind::Unfit, what).remedy(postgres::UNPOOLED));
     }
     client
         .batch_execute(&postgres::session(SESSION))
         .await
-        .map_err(|error| TableError::Unreachable(postgres::describe(&error)))?;
+        .map_err(|error| Fault::unreachable(postgres::describe(&error)).because(error))?;
     Table::inspect(client, outbox).await
 }

@@ -8,9 +8,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::outbox::looked_up;
 use crate::config::Config;
 use crate::relay::options::OutboxOptions;
-use crate::relay::outbox::table::TableError;
 use crate::relay::sink::journal_key;
-use outflow_connect::postgres::{self, ConnectError, connect};
+use outflow_connect::postgres::{self, connect};
 use outflow_connect::redis::{self, Args, Redis};
 
 /// What connections are made of: addresses, the certificates that they name, and what is waited for
@@ -90,22 +89,16 @@ pub(super) async fn try_out(
         .map_err(|error| format!("postgres.url: {error}"))?;
     let client = match connect(&server).await {
         Ok(client) => client,
-        Err(
-            ConnectError::Refused(reason)
-            | ConnectError::ReadOnly(reason)
-            | ConnectError::Insecure(reason),
-        ) => {
-            return Err(reason);
+        Err(fault) if !fault.kind().may_pass() => return Err(fault.to_string()),
+        Err(fault) if is_other(|config| &config.postgres) => {
+            return Err(fault.at("postgres.url").to_string());
         }
-        Err(ConnectError::Unreachable(reason)) if is_other(|config| &config.postgres) => {
-            return Err(format!("postgres.url: {reason}"));
-        }
-        Err(ConnectError::Unreachable(_)) => return Ok(()),
+        Err(_away) => return Ok(()),
     };
     for outbox in &exchange.started {
         match looked_up(&server, &client, outbox).await {
-            Ok(_) | Err(TableError::Unreachable(_)) => {}
-            Err(unfit @ TableError::Unfit { .. }) => return Err(unfit.to_string()),
+            Err(fault) if !fault.kind().may_pass() => return Err(fault.to_string()),
+            Ok(_) | Err(_) => {}
         }
     }
     Ok(())

@@ -7,7 +7,6 @@ use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::error::DaemonError;
 use super::outbox;
 use super::reload::{self, Connections, Exchange};
 use crate::config::{Config, Source, load};
@@ -17,6 +16,7 @@ use crate::observe::outboxes::Outboxes;
 use crate::observe::traces::Exporter;
 use crate::relay::Mode;
 use crate::relay::options::OutboxOptions;
+use outflow_core::fault::Fault;
 use outflow_service::telemetry::Log;
 
 /// What a daemon starts with.
@@ -42,8 +42,8 @@ pub(super) struct Supervisor {
     outboxes: Outboxes,
     stop: CancellationToken,
     running: BTreeMap<String, Running>,
-    tasks: JoinSet<(String, Result<(), DaemonError>)>,
-    outcome: Result<(), DaemonError>,
+    tasks: JoinSet<(String, Result<(), Fault>)>,
+    outcome: Result<(), Fault>,
 }
 
 /// A relay at work.
@@ -86,7 +86,7 @@ impl Supervisor {
     }
 
     /// Waits for every relay; the first that cannot start stops the others, which still drain.
-    pub(super) async fn run(&mut self, mut hangups: mpsc::Receiver<()>) -> Result<(), DaemonError> {
+    pub(super) async fn run(&mut self, mut hangups: mpsc::Receiver<()>) -> Result<(), Fault> {
         let stop = self.stop.clone();
         while !self.tasks.is_empty() {
             // As it is configured now: a reload may have changed it.
@@ -99,7 +99,7 @@ impl Supervisor {
                 () = self.until_no_relay_works() => {}
                 () = overdue => {
                     let limit = humantime::format_duration(grace);
-                    return Err(DaemonError::Failed(format!(
+                    return Err(Fault::failed(format!(
                         "what was in flight was not settled within {limit}: aborted; it is \
                             recovered at the next start"
                     )));
@@ -116,7 +116,7 @@ impl Supervisor {
         }
     }
 
-    fn note(&mut self, ended: Result<(String, Result<(), DaemonError>), JoinError>) {
+    fn note(&mut self, ended: Result<(String, Result<(), Fault>), JoinError>) {
         let error = match ended {
             Ok((name, Ok(()))) => {
                 self.running.remove(&name);
@@ -128,7 +128,7 @@ impl Supervisor {
             }
             // Overdue at a reload: said then.
             Err(aborted) if aborted.is_cancelled() => return,
-            Err(panic) => DaemonError::Failed(format!("a relay has ended unexpectedly: {panic}")),
+            Err(panic) => Fault::failed(format!("a relay has ended unexpectedly: {panic}")),
         };
         tracing::error!("{error}");
         self.stop.cancel();

@@ -211,7 +211,7 @@ impl Gauge {
 }
 
 async fn open(server: &postgres::Server) -> Result<Client, String> {
-    let client = connect(server).await.map_err(|error| error.reason().to_owned())?;
+    let client = connect(server).await.map_err(|fault| fault.to_string())?;
     client
         .batch_execute(&[postgres::SESSION, crate::relay::outbox::SESSION, SESSION].concat())
         .await

@@ -12,7 +12,7 @@ use tokio_postgres::{Client, Row, Transaction};
 
 pub use audit::note;
 pub use letter::{Chosen, Filter, Letter};
-pub use put_back::{PutBackError, put_back};
+pub use put_back::put_back;
 
 const CHOOSE: &str = include_str!("dead_letters/sql/choose.sql");
 

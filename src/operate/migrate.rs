@@ -15,10 +15,11 @@ use tokio_postgres::types::Type;
 
 use crate::relay::options::OutboxOptions;
 use crate::relay::outbox::lock;
-use outflow_connect::postgres::describe;
+use outflow_core::fault::Fault;
 use outflow_core::table_name::quote_literal;
 
 pub use turns::Sessions;
+use turns::refused;
 
 /// The table that is created where it is missing. Others are somebody else's.
 const DEFAULT_TABLE: (&str, &str) = ("public", "outbox");
@@ -94,11 +95,11 @@ pub fn script(outboxes: &[OutboxOptions], triggers: Triggers) -> String {
 /// The server's own words, or who holds a lock; nothing was changed.
 pub async fn run(
     sessions: Sessions,
-    again: impl AsyncFn() -> Result<Sessions, String>,
+    again: impl AsyncFn() -> Result<Sessions, Fault>,
     outboxes: &[OutboxOptions],
     triggers: Triggers,
     patience: Duration,
-) -> Result<Option<i32>, String> {
+) -> Result<Option<i32>, Fault> {
     let before = version(&sessions.worker).await?;
     turns::run(sessions, again, &script(outboxes, triggers), patience).await?;
     Ok(before)
@@ -109,23 +110,21 @@ pub async fn run(
 ///
 /// # Errors
 /// The server's own words.
-pub async fn disabled(client: &Client, outboxes: &[OutboxOptions]) -> Result<Vec<String>, String> {
+pub async fn disabled(client: &Client, outboxes: &[OutboxOptions]) -> Result<Vec<String>, Fault> {
     let tables: Vec<String> = outboxes.iter().map(|outbox| outbox.table.quoted()).collect();
-    let rows = client
-        .query_typed(DISABLED, &[(&tables, Type::TEXT_ARRAY)])
-        .await
-        .map_err(|error| describe(&error))?;
+    let rows =
+        client.query_typed(DISABLED, &[(&tables, Type::TEXT_ARRAY)]).await.map_err(refused)?;
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
-async fn version(client: &Client) -> Result<Option<i32>, String> {
+async fn version(client: &Client) -> Result<Option<i32>, Fault> {
     // Nothing is prepared, because behind a transaction pooler the next statement may be in another
     // session.
     let there =
         client.query_typed_one("select to_regclass('outflow.migration') is not null", &[]).await;
-    if !there.map_err(|error| describe(&error))?.get::<_, bool>(0) {
+    if !there.map_err(refused)?.get::<_, bool>(0) {
         return Ok(None);
     }
     let version = client.query_typed_one("select max(version) from outflow.migration", &[]).await;
-    Ok(version.map_err(|error| describe(&error))?.get(0))
+    Ok(version.map_err(refused)?.get(0))
 }

@@ -56,6 +56,9 @@ pub enum OutboxError {
     /// The session or the server is gone, or refused a statement.
     #[error("Postgres: {0}")]
     Postgres(String),
+    /// The server has no room for another session (SQLSTATE 53300, of server, database or role).
+    #[error("Postgres: {0}")]
+    Full(String),
     /// The server refused a claim: nothing was taken, and nothing is open.
     #[error("Postgres: {0}")]
     Refused(String),

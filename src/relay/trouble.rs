@@ -89,7 +89,9 @@ impl From<OutboxError> for Trouble {
             OutboxError::Refused(_) => return Self::Unavailable(error.to_string()),
             // What has changed is looked at before anything else is done; then there is a recovery
             // in any case.
-            OutboxError::Postgres(_) | OutboxError::Changed(_) => Cause::Postgres,
+            OutboxError::Postgres(_) | OutboxError::Full(_) | OutboxError::Changed(_) => {
+                Cause::Postgres
+            }
             OutboxError::Stale(_) => Cause::Stale,
             OutboxError::InFlight(_) => Cause::InFlight,
         };

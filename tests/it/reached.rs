@@ -286,6 +286,7 @@ async fn a_poor_user_of_redis_is_told_what_to_run() {
             rounds += 1;
             assert!(rounds < 6, "{user} {rules:?}: {asked:?}");
             for finding in lines.iter().filter(|finding| finding["level"] == "error") {
+                assert!(finding["kind"].is_string(), "{finding}");
                 let text = finding["remedy"]["text"].as_str().expect("a remedy");
                 let words: Vec<&str> = text
                     .strip_prefix("ACL ")

@@ -7,11 +7,43 @@
 
 use std::path::Path;
 
+use outflow_core::fault::Fault;
+
 /// Replaces a password in printed addresses.
 const HIDDEN: &str = "***";
 
-const NO_PORT: &str = "a port is a number from 1 to 65535; if it is the password, the host is \
-    missing: write user:password@host";
+const NO_PORT: &str = "a port is a number from 1 to 65535";
+const NO_HOST: &str = "if it is the password, the host is missing: write user:password@host";
+
+/// An address that cannot be used, with what is expected: a [`Fault`] of kind `Configuration`. The
+/// text holds no part of the address, which may be a secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(transparent)]
+pub struct BadUrl(Fault);
+
+impl BadUrl {
+    /// An address that cannot be used, and why.
+    pub fn because(reason: impl Into<String>) -> Self {
+        Self(Fault::configuration(reason))
+    }
+
+    /// The same, with what to do.
+    #[must_use]
+    pub fn remedy(self, remedy: impl Into<String>) -> Self {
+        Self(self.0.remedy(remedy))
+    }
+
+    /// A file that the address names and that cannot be used.
+    pub(crate) fn of_file(fault: Fault) -> Self {
+        Self(fault)
+    }
+}
+
+impl From<BadUrl> for Fault {
+    fn from(bad: BadUrl) -> Self {
+        bad.0
+    }
+}
 
 /// The parts of `scheme://[user[:password]@]rest`.
 pub struct Parts<'a> {
@@ -83,17 +115,18 @@ impl<'a> Parts<'a> {
 ///
 /// # Errors
 /// What to do.
-pub fn check(text: &str) -> Result<(), String> {
+pub fn check(text: &str) -> Result<(), BadUrl> {
     if !text.contains("://") {
         return Ok(());
     }
-    if let Some(parts) = Parts::of(text) {
-        return if parts.has_ports() { Ok(()) } else { Err(NO_PORT.to_owned()) };
+    match Parts::of(text) {
+        Some(parts) if parts.has_ports() => Ok(()),
+        Some(_) => Err(BadUrl::because(NO_PORT).remedy(NO_HOST)),
+        None => Err(BadUrl::because("there is an '@', '/', '?' or '#' too many").remedy(
+            "in a user name, a password or a parameter, write %40 for '@', %2F for '/', \
+                %3F for '?' and %23 for '#'",
+        )),
     }
-    Err("there is an '@', '/', '?' or '#' too many: in a user name, a password or a parameter, \
-        write %40 for '@', %2F for '/', \
-         %3F for '?' and %23 for '#'"
-        .to_owned())
 }
 
 /// Whether a path is an address that was given by mistake.

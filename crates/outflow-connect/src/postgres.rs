@@ -28,10 +28,11 @@ use crate::tls::{self, Verify};
 use address::Address;
 use hosts::First;
 
+pub use crate::address::BadUrl;
 pub use address::{MODE, Mode, NAMES, files, has_parameter, with_parameter};
 use error::is_read_only;
 
-pub use connect::{ConnectError, connect};
+pub use connect::connect;
 pub use error::{describe, describe_pool, is_insecure, is_outage, is_refused, is_refused_by_pool};
 pub use pool::{pool, pool_of_own_sessions};
 pub use pooler::{POOLED, UNPOOLED, shares_sessions};
@@ -52,11 +53,6 @@ const DEFAULT_PORT: u16 = 5432;
 /// What every session of ours relies on, whatever the database or the role presets. Lines of
 /// `set name = value;`.
 pub const SESSION: &str = include_str!("postgres/session.sql");
-
-/// An address of Postgres that cannot be used. Holds no part of the address: it may be a secret.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct BadUrl(String);
 
 /// Drives a session; see [`Server::connect`].
 pub type Connection =
@@ -86,11 +82,10 @@ pub struct Server {
 pub fn server(url: &SecretString, application_name: &str) -> Result<Server, BadUrl> {
     const EXPECTED: &str =
         "expected postgres://user[:password]@host[:port]/database[?sslmode=verify-full]";
-    let address = Address::parse(url.expose_secret()).map_err(BadUrl)?;
-    let mut config: Config =
-        address.rest.parse().map_err(|error| BadUrl(unfit(&error, EXPECTED)))?;
+    let address = Address::parse(url.expose_secret())?;
+    let mut config: Config = address.rest.parse().map_err(|error| unfit(&error, EXPECTED))?;
     if config.get_hosts().is_empty() {
-        return Err(BadUrl(EXPECTED.to_owned()));
+        return Err(BadUrl::because(EXPECTED));
     }
     // As libpq: a socket of this machine needs no TLS, and Postgres offers none on it.
     let is_local = config.get_hosts().iter().all(|host| matches!(host, Host::Unix(_)));
@@ -112,9 +107,9 @@ pub fn server(url: &SecretString, application_name: &str) -> Result<Server, BadU
     if config.get_application_name().is_none() {
         config.application_name(application_name);
     }
-    passfile::add(&mut config, address.passfile.as_deref()).map_err(BadUrl)?;
+    passfile::add(&mut config, address.passfile.as_deref()).map_err(BadUrl::of_file)?;
     let is_verified = address.verify() != Verify::Nothing;
-    let client = tls::client(address.verify(), &address.files, &NAMES).map_err(BadUrl)?;
+    let client = tls::client(address.verify(), &address.files, &NAMES).map_err(BadUrl::of_file)?;
     Ok(Server {
         config,
         mode,
@@ -127,14 +122,16 @@ pub fn server(url: &SecretString, application_name: &str) -> Result<Server, BadU
 
 /// Why tokio-postgres does not take an address. Of what it says only the name of a parameter that
 /// it knows is no part of it.
-fn unfit(error: &tokio_postgres::Error, expected: &str) -> String {
+fn unfit(error: &tokio_postgres::Error, expected: &str) -> BadUrl {
     use std::error::Error as _;
     let said = error.source().map(ToString::to_string).unwrap_or_default();
     let said =
         said.strip_prefix("invalid value for option `").and_then(|rest| rest.strip_suffix('`'));
     match said {
-        Some(name) => format!("{name} has a value that cannot be used; {expected}"),
-        None => expected.to_owned(),
+        Some(name) => {
+            BadUrl::because(format!("{name} has a value that cannot be used")).remedy(expected)
+        }
+        None => BadUrl::because(expected),
     }
 }
 

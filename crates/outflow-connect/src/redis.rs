@@ -35,10 +35,10 @@ mod reply;
 mod sentinel;
 mod topology;
 
+pub use crate::address::BadUrl;
 pub use address::{NAMES, files, has_parameter, with_parameter};
 pub use args::Args;
 pub use client::{Redis, Script};
-pub use failure::{BadUrl, Failure};
+pub use failure::{CLIENTS, DATABASE, Failure, ServerError};
 pub use keys::slot;
 pub use reply::Reply;
-pub use sentinel::CORRECTABLE;

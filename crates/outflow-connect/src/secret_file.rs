@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use outflow_core::fault::Fault;
 use secrecy::SecretString;
 
 /// Where systemd puts a service's credentials.
@@ -30,38 +31,39 @@ pub fn resolve(path: &Path) -> PathBuf {
 ///
 /// # Errors
 /// What is wrong and what to run; the file is missing or may not be looked at.
-pub fn check(path: &Path) -> Result<(), String> {
-    let mode = fs::metadata(path)
-        .map_err(|error| format!("{}: {error}", path.display()))?
-        .permissions()
-        .mode();
+pub fn check(path: &Path) -> Result<(), Fault> {
+    let mode = fs::metadata(path).map_err(|error| unreadable(path, error))?.permissions().mode();
     if mode & OTHERS_READ == 0 {
         return Ok(());
     }
     let (mode, path) = (mode & 0o777, path.display());
-    Err(format!(
-        "{path}: others can read it (mode {mode:04o}); run: chmod o-rwx {path} (in Kubernetes: \
-            defaultMode: 0440 for the \
-         secret's volume, with an fsGroup; in Docker: mode: 0440)"
-    ))
+    let open = Fault::configuration(format!("{path}: others can read it (mode {mode:04o})"));
+    Err(open.remedy(format!(
+        "run: chmod o-rwx {path} (in Kubernetes: defaultMode: 0440 for the secret's volume, with \
+            an fsGroup; in Docker: mode: 0440)"
+    )))
+}
+
+fn unreadable(path: &Path, error: std::io::Error) -> Fault {
+    Fault::configuration(format!("{}: {error}", path.display())).because(error)
 }
 
 /// Reads a secret: the text of a file that is closed to others, without the line end.
 ///
 /// # Errors
 /// As [`check`], and when the file is empty or cannot be read. Never holds the secret.
-pub fn read(path: &Path) -> Result<SecretString, String> {
+pub fn read(path: &Path) -> Result<SecretString, Fault> {
     if crate::address::is_address(path) {
-        return Err(
-            "expected the path of a file that holds the address, found an address".to_owned()
-        );
+        return Err(Fault::configuration(
+            "expected the path of a file that holds the address, found an address",
+        ));
     }
     let path = resolve(path);
     check(&path)?;
-    let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let text = fs::read_to_string(&path).map_err(|error| unreadable(&path, error))?;
     let text = text.trim_end_matches(['\r', '\n']);
     if text.is_empty() {
-        Err(format!("{}: is empty", path.display()))
+        Err(Fault::configuration(format!("{}: is empty", path.display())))
     } else {
         Ok(SecretString::from(text))
     }
@@ -89,7 +91,8 @@ mod tests {
             fs::set_permissions(&file, fs::Permissions::from_mode(mode)).expect("a mode");
             match read(&file) {
                 Ok(secret) => assert!(is_fine && secret.expose_secret() == "hunter2", "{mode:o}"),
-                Err(message) => {
+                Err(fault) => {
+                    let message = fault.to_string();
                     assert!(
                         !is_fine && message.contains("chmod o-rwx") && !message.contains("hunter2"),
                         "{message}"

@@ -19,6 +19,7 @@ use rustls::server::ParsedCertificate;
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
 use crate::secret_file;
+use outflow_core::fault::{Fault, FaultKind};
 
 /// In place of a file: the authorities that the system trusts.
 pub const SYSTEM: &str = "system";
@@ -71,11 +72,11 @@ pub struct Names {
 ///
 /// # Errors
 /// Which file cannot be used, why, and what to do.
-pub fn client(verify: Verify, files: &Files, names: &Names) -> Result<ClientConfig, String> {
+pub fn client(verify: Verify, files: &Files, names: &Names) -> Result<ClientConfig, Fault> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?;
+        .map_err(|error| Fault::configuration(error.to_string()).because(error))?;
     let builder = match verify {
         Verify::AuthorityAndName => builder.with_root_certificates(authorities(files, names)?),
         Verify::Authority => {
@@ -91,19 +92,22 @@ pub fn client(verify: Verify, files: &Files, names: &Names) -> Result<ClientConf
     match identity(files, names)? {
         None => Ok(builder.with_no_client_auth()),
         Some((chain, key)) => builder.with_client_auth_cert(chain, key).map_err(|error| {
-            format!("{} and {} do not fit together: {error}", names.certificate, names.key)
+            let (certificate, key) = (names.certificate, names.key);
+            let what = format!("{certificate} and {key} do not fit together: {error}");
+            Fault::configuration(what).because(error)
         }),
     }
 }
 
-fn authorities(files: &Files, names: &Names) -> Result<RootCertStore, String> {
+fn authorities(files: &Files, names: &Names) -> Result<RootCertStore, Fault> {
     let mut store = RootCertStore::empty();
     match &files.authorities {
         Some(file) if file != Path::new(SYSTEM) => {
             for certificate in certificates(file, names.authorities)? {
                 let added = store.add(certificate);
                 added.map_err(|error| {
-                    format!("{}: {}: {error}", names.authorities, file.display())
+                    let what = format!("{}: {}: {error}", names.authorities, file.display());
+                    Fault::configuration(what).because(error)
                 })?;
             }
         }
@@ -113,50 +117,53 @@ fn authorities(files: &Files, names: &Names) -> Result<RootCertStore, String> {
         }
     }
     if store.is_empty() {
-        return Err(format!(
-            "this system trusts no authority; install ca-certificates, or let {} name a file",
-            names.authorities
-        ));
+        let remedy = format!("install ca-certificates, or let {} name a file", names.authorities);
+        return Err(Fault::configuration("this system trusts no authority").remedy(remedy));
     }
     Ok(store)
 }
 
 type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
-fn identity(files: &Files, names: &Names) -> Result<Option<Identity>, String> {
+fn identity(files: &Files, names: &Names) -> Result<Option<Identity>, Fault> {
     match (&files.certificate, &files.key) {
         (None, None) => Ok(None),
         (Some(certificate), Some(key)) => {
             let chain = certificates(certificate, names.certificate)?;
             let file = secret_file::resolve(key);
-            secret_file::check(&file).map_err(|message| format!("{}: {message}", names.key))?;
+            secret_file::check(&file).map_err(|fault| fault.at(names.key))?;
             let key = PrivateKeyDer::from_pem_file(&file)
-                .map_err(|error| unreadable(&file, names.key, &error))?;
+                .map_err(|error| unreadable(&file, names.key, error))?;
             Ok(Some((chain, key)))
         }
-        (Some(_), None) => Err(format!("{} needs {} as well", names.certificate, names.key)),
-        (None, Some(_)) => Err(format!("{} needs {} as well", names.key, names.certificate)),
+        (Some(_), None) => Err(half(names.certificate, names.key)),
+        (None, Some(_)) => Err(half(names.key, names.certificate)),
     }
 }
 
-fn certificates(file: &Path, name: &str) -> Result<Vec<CertificateDer<'static>>, String> {
+fn half(given: &str, other: &str) -> Fault {
+    Fault::configuration(format!("{given} needs {other} as well"))
+}
+
+fn certificates(file: &Path, name: &str) -> Result<Vec<CertificateDer<'static>>, Fault> {
     let file = secret_file::resolve(file);
-    let failed = |error: pem::Error| unreadable(&file, name, &error);
+    let failed = |error: pem::Error| unreadable(&file, name, error);
     let certificates =
         CertificateDer::pem_file_iter(&file).map_err(failed)?.collect::<Result<Vec<_>, _>>();
     let certificates = certificates.map_err(failed)?;
     if certificates.is_empty() { Err(failed(pem::Error::NoItemsFound)) } else { Ok(certificates) }
 }
 
-fn unreadable(file: &Path, name: &str, error: &pem::Error) -> String {
+fn unreadable(file: &Path, name: &str, error: pem::Error) -> Fault {
     let file = file.display();
-    match error {
+    let what = match &error {
         pem::Error::Io(error) if error.kind() == ErrorKind::NotFound => {
             format!("{name}: {file}: there is no such file")
         }
         pem::Error::Io(error) => format!("{name}: {file}: {error}"),
         _ => format!("{name}: {file}: expected PEM (a key without a passphrase)"),
-    }
+    };
+    Fault::configuration(what).because(error)
 }
 
 /// Checks who has signed a certificate, if authorities are given, and never the name. That the
@@ -223,11 +230,12 @@ impl ServerCertVerifier for NoName {
     }
 }
 
-/// What a failure of TLS means and what to do about it; `None` if it is none that is known here.
+/// What a failure of TLS means and what to do about it, as a fault of kind `Insecure`; `None` if it
+/// is none that is known here.
 ///
 /// Found by the names that rustls gives: fred keeps of an error nothing but its text. A test makes
 /// each from the real error, so that a new version with other names is noticed.
-pub fn explain(text: &str, names: &Names) -> Option<String> {
+pub fn explain(text: &str, names: &Names) -> Option<Fault> {
     let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
     let Names { authorities, certificate, key } = names;
     let refused = [
@@ -237,46 +245,46 @@ pub fn explain(text: &str, names: &Names) -> Option<String> {
         "CertificateExpired",
         "CertificateRevoked",
     ];
-    let said = if has(&refused) {
-        format!(
-            "the server refuses our certificate; let {certificate} name one that its authority \
-                has signed and that has not expired"
-        )
+    let (what, remedy) = if has(&refused) {
+        let remedy = format!(
+            "let {certificate} name one that its authority has signed and that has not expired"
+        );
+        ("the server refuses our certificate", remedy)
     } else if has(&["UnknownIssuer", "BadSignature"]) {
-        format!(
-            "the server's certificate is signed by nobody who is trusted here; let {authorities} \
-                name its authority's certificate"
-        )
+        let remedy = format!("let {authorities} name its authority's certificate");
+        ("the server's certificate is signed by nobody who is trusted here", remedy)
     } else if has(&["CaUsedAsEndEntity"]) {
-        format!(
-            "the server's certificate is an authority's own (self-signed); give the server one \
-                that is signed by it, and let {authorities} name the authority's"
-        )
+        let remedy = format!(
+            "give the server one that is signed by it, and let {authorities} name the authority's"
+        );
+        ("the server's certificate is an authority's own (self-signed)", remedy)
     } else if has(&["NotValidForName", "not valid for name"]) {
-        "the server's certificate is for another name; let the url have the name that is in the \
-            certificate, or give the server a certificate for this one"
-            .to_owned()
+        let remedy = "let the url have the name that is in the certificate, or give the server a \
+            certificate for this one";
+        ("the server's certificate is for another name", remedy.to_owned())
     } else if has(&["Expired", "certificate expired"]) {
-        "the server's certificate has expired; renew it there (or set the clock right here)"
-            .to_owned()
+        let remedy = "renew it there (or set the clock right here)";
+        ("the server's certificate has expired", remedy.to_owned())
     } else if has(&["NotValidYet", "not valid yet"]) {
-        "the server's certificate is not valid yet; compare the clocks".to_owned()
+        ("the server's certificate is not valid yet", "compare the clocks".to_owned())
     } else if has(&["CertificateRequired", "valid client certificate"]) {
-        format!("the server asks for a client certificate; let {certificate} and {key} name ours")
+        let remedy = format!("let {certificate} and {key} name ours");
+        ("the server asks for a client certificate", remedy)
     } else if has(&["InvalidContentType", "corrupt message", "does not support TLS"]) {
-        "the server does not offer TLS there; switch TLS on in the server, or correct host and port"
-            .to_owned()
+        let remedy = "switch TLS on in the server, or correct host and port";
+        ("the server does not offer TLS there", remedy.to_owned())
     } else if has(&[
         "ProtocolVersion",
         "HandshakeFailure",
         "PeerIncompatible",
         "peer is incompatible",
     ]) {
-        "no TLS version or cipher in common; the server must offer TLS 1.2 or 1.3".to_owned()
+        let remedy = "the server must offer TLS 1.2 or 1.3";
+        ("no TLS version or cipher in common", remedy.to_owned())
     } else {
         return None;
     };
-    Some(said)
+    Some(Fault::new(FaultKind::Insecure, what).remedy(remedy))
 }
 
 #[cfg(test)]
@@ -324,7 +332,9 @@ mod tests {
             for text in [error.to_string(), format!("{error:?}")] {
                 let said =
                     explain(&text, &NAMES).unwrap_or_else(|| panic!("{text} is not explained"));
-                assert!(said.contains(words), "{text}: {said}");
+                assert_eq!(said.kind(), FaultKind::Insecure, "{text}");
+                assert!(said.to_do().is_some(), "{text}: {said}");
+                assert!(said.to_string().contains(words), "{text}: {said}");
             }
         }
         assert_eq!(
@@ -358,6 +368,7 @@ mod tests {
             let error = client(Verify::AuthorityAndName, files, &NAMES)
                 .expect_err("a file that cannot be used");
             // A machine without authorities of its own says that first.
+            let error = error.to_string();
             assert!(error.contains(words) || error.contains("install ca-certificates"), "{error}");
         }
     }

@@ -50,6 +50,7 @@ pub use settings::{BadSetting, RETRY_DELAY_MAX, Settings, SettingsBuilder, Sourc
 
 pub use outflow_connect::postgres::{Trouble, classify, classify_state};
 pub use outflow_connect::redis::{BadUrl, Failure, Redis};
+pub use outflow_core::fault::{Fault, FaultKind};
 pub use outflow_core::table_name::BadTableName;
 
 // Types of these are in signatures of ours.

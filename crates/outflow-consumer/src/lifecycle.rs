@@ -80,13 +80,15 @@ impl Lifecycle {
 
 #[cfg(test)]
 mod tests {
+    use outflow_core::fault::Fault;
+
     use super::{Ended, Failure, Instant, LOGIN_PATIENCE, Lifecycle, Part};
 
     #[test]
     fn refused_credentials_end_the_run_after_a_while_and_nothing_else_does() {
         let lifecycle = Lifecycle::default();
         let refused = Failure::Refused("NOAUTH Authentication required.".to_owned());
-        let away = Failure::NotSent("connection refused".to_owned());
+        let away = Failure::NotSent(Fault::unreachable("connection refused"));
         let start = Instant::now();
         lifecycle.note_login(&refused, start);
         lifecycle.note_login(&away, start + LOGIN_PATIENCE);

@@ -1,50 +1,51 @@
-//! One type for everything that went wrong: what callers decide by, what people read, and what it
-//! came from.
+//! One error type for every part: the kind that a program decides by, the texts for people, and the
+//! error underneath.
 
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
-/// Something went wrong: which kind of thing, what, and what to do about it.
+/// What failed, why, and what to do about it.
 ///
-/// Programs decide by [`Fault::kind`], never by a text. Display prints `what; remedy` for people.
-/// What the fault came from is its [`Error::source`]; `what` has its words already, so that nobody
-/// prints both.
+/// Programs decide by [`Fault::kind`], never by a text. `Display` prints `what; remedy` for people.
+/// [`Error::source`] is the error underneath. `what` already contains its text, so print one of
+/// them, not both.
 #[derive(Debug, Clone)]
 pub struct Fault {
-    kind: Kind,
+    kind: FaultKind,
     what: String,
     remedy: Option<String>,
-    /// Shared, because a connection tells everybody who waits for it the same fault.
+    /// Shared, because a connection reports the same fault to every task that waits for it.
     source: Option<Arc<dyn Error + Send + Sync>>,
 }
 
-/// What callers decide by: whether to wait or to give up, the exit code, the level of a finding.
+/// The kind of a fault. It decides whether to wait or to give up, the exit status, and the level of
+/// a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kind {
-    /// Our own configuration cannot be used: an address, a file, a setting.
+pub enum FaultKind {
+    /// A setting, an address or a file of this program is wrong.
     Configuration,
-    /// A server knows us not, or not for this: a wrong password, no such database, a privilege that
-    /// is missing.
+    /// A server refuses the login, or a privilege is missing: a wrong password, an unknown
+    /// database, a missing grant.
     Refused,
-    /// A server takes no writes: a standby, or a database that is read-only for this role.
+    /// A server accepts no writes: a standby, or a database that is read-only for this role.
     ReadOnly,
-    /// TLS did not come about, or not as it was asked for.
+    /// The TLS handshake failed, or the connection is not as secure as configured.
     Insecure,
-    /// What is in a server is not what we need: a table, a column, the schema, a pooler between us.
+    /// A table, a column, the schema, a setting or a pooler does not meet the requirements.
     Unfit,
-    /// A server answers and gives no session: it is full, or closed to connections. Somebody must
-    /// act there, and then it works.
+    /// A server answers but gives no session: it is full, or closed to connections. It works again
+    /// after somebody has acted there.
     Unavailable,
-    /// A server answers that it is starting or stopping: that passes by itself.
+    /// A server is starting or stopping. This passes by itself.
     NotReady,
-    /// Nobody answers.
+    /// Nothing answers.
     Unreachable,
-    /// The work itself failed: a statement, a file, a reply.
+    /// A statement, a file operation or a reply failed.
     Failed,
 }
 
-impl Kind {
+impl FaultKind {
     /// Every kind.
     pub const ALL: [Self; 9] = [
         Self::Configuration,
@@ -58,7 +59,7 @@ impl Kind {
         Self::Failed,
     ];
 
-    /// Its name for programs. A closed set: it is a field of `outflow check --json`.
+    /// The name for programs, from a closed set: the field `kind` of `outflow check --json`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Configuration => "configuration",
@@ -73,8 +74,8 @@ impl Kind {
         }
     }
 
-    /// Whether the same may work later without a change of the configuration, of rights or of
-    /// tables.
+    /// Whether the same attempt may succeed later, although nobody changes the configuration,
+    /// privileges or tables.
     pub fn may_pass(self) -> bool {
         match self {
             Self::Unavailable | Self::NotReady | Self::Unreachable => true,
@@ -88,73 +89,73 @@ impl Kind {
     }
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for FaultKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
 }
 
 impl Fault {
-    /// A fault, with what failed and why.
-    pub fn new(kind: Kind, what: impl Into<String>) -> Self {
+    /// A fault of this kind. `what` says what failed and why.
+    pub fn new(kind: FaultKind, what: impl Into<String>) -> Self {
         Self { kind, what: what.into(), remedy: None, source: None }
     }
 
-    /// Of [`Kind::Configuration`].
+    /// A fault of [`FaultKind::Configuration`].
     pub fn configuration(what: impl Into<String>) -> Self {
-        Self::new(Kind::Configuration, what)
+        Self::new(FaultKind::Configuration, what)
     }
 
-    /// Of [`Kind::Unreachable`].
+    /// A fault of [`FaultKind::Unreachable`].
     pub fn unreachable(what: impl Into<String>) -> Self {
-        Self::new(Kind::Unreachable, what)
+        Self::new(FaultKind::Unreachable, what)
     }
 
-    /// Of [`Kind::Failed`].
+    /// A fault of [`FaultKind::Failed`].
     pub fn failed(what: impl Into<String>) -> Self {
-        Self::new(Kind::Failed, what)
+        Self::new(FaultKind::Failed, what)
     }
 
-    /// The same, with what to do about it.
+    /// Adds what to do about it.
     #[must_use]
     pub fn remedy(self, remedy: impl Into<String>) -> Self {
         Self { remedy: Some(remedy.into()), ..self }
     }
 
-    /// The same, with the error that it came from. `what` must have that error's words.
+    /// Adds the error underneath. `what` must contain that error's text.
     #[must_use]
     pub fn because(self, source: impl Error + Send + Sync + 'static) -> Self {
         Self { source: Some(Arc::new(source)), ..self }
     }
 
-    /// The same, named after where it happened: `place: what`.
+    /// Puts the place where it happened before the text: `place: what`.
     #[must_use]
     pub fn at(self, place: impl fmt::Display) -> Self {
         Self { what: format!("{place}: {}", self.what), ..self }
     }
 
-    /// The same with another kind, where a caller knows better what it means.
+    /// Changes the kind, where a caller knows better what the fault means.
     #[must_use]
-    pub fn of_kind(self, kind: Kind) -> Self {
+    pub fn of_kind(self, kind: FaultKind) -> Self {
         Self { kind, ..self }
     }
 
-    /// What to decide by.
-    pub fn kind(&self) -> Kind {
+    /// The kind, to decide by.
+    pub fn kind(&self) -> FaultKind {
         self.kind
     }
 
-    /// What failed and why, without what to do.
+    /// What failed and why, without the remedy.
     pub fn what(&self) -> &str {
         &self.what
     }
 
-    /// What to do about it, if that is known where it happened.
+    /// What to do about it, if the part that reported the fault knows it.
     pub fn to_do(&self) -> Option<&str> {
         self.remedy.as_deref()
     }
 
-    /// What it came from, if that is of this type.
+    /// The error underneath, if it has this type.
     pub fn cause<E: Error + 'static>(&self) -> Option<&E> {
         self.source.as_deref().and_then(|source| source.downcast_ref::<E>())
     }
@@ -176,7 +177,7 @@ impl Error for Fault {
     }
 }
 
-/// The same for whoever reads it. What it came from is not compared: few errors can be.
+/// Compares kind and texts. Few errors can be compared, so the source is not.
 impl PartialEq for Fault {
     fn eq(&self, other: &Self) -> bool {
         (self.kind, &self.what, &self.remedy) == (other.kind, &other.what, &other.remedy)
@@ -194,17 +195,17 @@ mod tests {
 
     #[test]
     fn people_read_what_and_what_to_do() {
-        let fault = Fault::new(Kind::Refused, "password authentication failed");
+        let fault = Fault::new(FaultKind::Refused, "password authentication failed");
         assert_eq!(fault.to_string(), "password authentication failed");
         let placed = fault.at("db:5432").at("postgres.url").remedy("correct the password");
         assert_eq!(
             placed.to_string(),
             "postgres.url: db:5432: password authentication failed; correct the password"
         );
-        assert_eq!(placed.kind(), Kind::Refused);
+        assert_eq!(placed.kind(), FaultKind::Refused);
         assert_eq!(placed.what(), "postgres.url: db:5432: password authentication failed");
         assert_eq!(placed.to_do(), Some("correct the password"));
-        assert_eq!(placed.of_kind(Kind::Failed).kind(), Kind::Failed);
+        assert_eq!(placed.of_kind(FaultKind::Failed).kind(), FaultKind::Failed);
     }
 
     /// A semicolon in the words of a server is not the beginning of a remedy.
@@ -227,15 +228,15 @@ mod tests {
         assert_eq!(chain, ["no backup: no route", "no route", "the cable"]);
         assert_eq!(outer.cause::<Fault>(), Some(&inner));
         assert!(outer.cause::<io::Error>().is_none(), "not the nearest one");
-        let kept = outer.clone().at("here").remedy("do").of_kind(Kind::Unfit);
+        let kept = outer.clone().at("here").remedy("do").of_kind(FaultKind::Unfit);
         assert!(kept.source().is_some());
         assert!(Fault::failed("alone").source().is_none());
     }
 
     #[test]
     fn each_kind_has_a_name_of_its_own() {
-        let names: BTreeSet<&str> = Kind::ALL.iter().map(|kind| kind.as_str()).collect();
-        assert_eq!(names.len(), Kind::ALL.len());
+        let names: BTreeSet<&str> = FaultKind::ALL.iter().map(|kind| kind.as_str()).collect();
+        assert_eq!(names.len(), FaultKind::ALL.len());
         let is_name = |name: &str| name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
         assert!(names.iter().all(|name| is_name(name)), "{names:?}");
     }

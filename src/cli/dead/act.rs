@@ -11,10 +11,10 @@ use super::look::{SETTINGS, known_reason, looking, missing};
 use crate::cli::connect::failed;
 use crate::cli::output;
 use crate::config::Config;
-use crate::daemon::DaemonError;
 use crate::operate::dead_letters::{self, Chosen, Filter};
 use crate::relay::options::OutboxOptions;
 use outflow_connect::postgres::{self, scoped};
+use outflow_core::fault::Fault;
 use outflow_service::terminal;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,14 +45,13 @@ pub(super) async fn act(
     config: &Config,
     args: &ActArgs,
     act: Act,
-) -> Result<(), DaemonError> {
+) -> Result<(), Fault> {
     let filter = Filter::from(args);
     if act == Act::Discard && args.yes && !args.all && !args.dry_run && filter.is_empty() {
-        return Err(DaemonError::Failed(
-            "`discard --yes` without a filter would delete every dead letter; nothing was done. \
-                Select letters by number or filter, or add --all"
-                .to_owned(),
-        ));
+        return Err(Fault::failed(
+            "`discard --yes` without a filter would delete every dead letter; nothing was done",
+        )
+        .remedy("select letters by number or filter, or add --all"));
     }
     known_reason(client, filter.reason.as_deref()).await?;
     let (verb, done) = act.words();
@@ -69,7 +68,7 @@ pub(super) async fn act(
     };
     if total > 0 && !args.dry_run {
         if !output::confirm(&format!("{verb} {total} dead letters?"), args.yes)? {
-            return Err(DaemonError::Failed("nothing was done".to_owned()));
+            return Err(Fault::failed("nothing was done"));
         }
         count = done_with(client, config, act, &filter, &chosen).await?;
     }
@@ -86,7 +85,7 @@ async fn done_with(
     act: Act,
     filter: &Filter,
     chosen: &[Chosen],
-) -> Result<u64, DaemonError> {
+) -> Result<u64, Fault> {
     let transaction = client.transaction().await.map_err(failed)?;
     transaction
         .batch_execute(&scoped::local(&postgres::session(SETTINGS)))
@@ -104,11 +103,14 @@ async fn done_with(
         };
         let noted = dead_letters::note(&transaction, act.name(), name, letters, filter).await;
         noted.map_err(|error| match error.code() {
-            Some(&SqlState::INSUFFICIENT_PRIVILEGE) => DaemonError::Failed(format!(
-                "nothing was done: {}: the role must leave a trace: grant insert on outflow.audit \
-                    to it, or run grants.sql again",
-                postgres::describe(&error)
-            )),
+            Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
+                let what = format!(
+                    "nothing was done: {}: the role must leave a trace",
+                    postgres::describe(&error)
+                );
+                let remedy = "grant insert on outflow.audit to it, or run grants.sql again";
+                Fault::failed(what).remedy(remedy).because(error)
+            }
             _ => failed(error),
         })?;
         total += letters;
@@ -122,19 +124,18 @@ async fn put_back(
     config: &Config,
     name: &str,
     ids: &[i64],
-) -> Result<u64, DaemonError> {
+) -> Result<u64, Fault> {
     let outbox = config.outboxes.iter().find(|outbox| outbox.name == name);
     let outbox: &OutboxOptions = outbox.ok_or_else(|| {
         let known: Vec<&str> = config.outboxes.iter().map(|outbox| outbox.name.as_str()).collect();
-        DaemonError::Configuration(format!(
-            "outbox {name:?} is not in this configuration, which has {}; give the one that drains \
-                it with --config, \
-             or leave it out with --outbox",
+        Fault::configuration(format!(
+            "outbox {name:?} is not in this configuration, which has {}",
             known.join(", ")
         ))
+        .remedy("give the one that drains it with --config, or leave it out with --outbox")
     })?;
     let put = dead_letters::put_back(transaction, outbox, ids).await;
-    put.map_err(|error| DaemonError::Failed(format!("nothing was put back: {error}")))
+    put.map_err(|fault| fault.at("nothing was put back"))
 }
 
 fn counted(chosen: &[Chosen]) -> Vec<(&str, &str, usize)> {

@@ -1,10 +1,10 @@
 //! Looking for dead letters, and what was asked for in vain.
 
 use crate::cli::connect::failed;
-use crate::daemon::DaemonError;
 use crate::operate::dead_letters;
 use crate::relay::event::DeadReason;
 use outflow_connect::postgres::{self, scoped};
+use outflow_core::fault::Fault;
 
 /// For a transaction, never for the session: behind a pooler that is somebody else's next.
 pub(super) const SETTINGS: &str = "set statement_timeout = '5min'; set lock_timeout = '10s';";
@@ -13,7 +13,7 @@ pub(super) const SETTINGS: &str = "set statement_timeout = '5min'; set lock_time
 pub(super) async fn looking<T>(
     client: &tokio_postgres::Client,
     look: impl Future<Output = Result<T, tokio_postgres::Error>>,
-) -> Result<T, DaemonError> {
+) -> Result<T, Fault> {
     let begin = scoped::begin("read only", &postgres::session(SETTINGS));
     scoped::looking(client, &begin, look).await.map_err(failed)?.map_err(failed)
 }
@@ -23,7 +23,7 @@ pub(super) async fn looking<T>(
 pub(super) async fn known_reason(
     client: &tokio_postgres::Client,
     reason: Option<&str>,
-) -> Result<(), DaemonError> {
+) -> Result<(), Fault> {
     let Some(reason) = reason else { return Ok(()) };
     let mut known: Vec<String> =
         DeadReason::ALL.iter().map(|reason| reason.as_str().to_owned()).collect();
@@ -38,13 +38,13 @@ pub(super) async fn known_reason(
     known.extend(there);
     known.sort();
     known.dedup();
-    Err(DaemonError::Failed(format!(
+    Err(Fault::failed(format!(
         "--reason: there is no reason {reason:?}; the reasons are {}",
         known.join(", ")
     )))
 }
 
-pub(super) fn missing(asked: &[i64], found: impl Iterator<Item = i64>) -> Result<(), DaemonError> {
+pub(super) fn missing(asked: &[i64], found: impl Iterator<Item = i64>) -> Result<(), Fault> {
     let found: Vec<i64> = found.collect();
     let missing: Vec<String> =
         asked.iter().filter(|id| !found.contains(id)).map(ToString::to_string).collect();
@@ -52,7 +52,7 @@ pub(super) fn missing(asked: &[i64], found: impl Iterator<Item = i64>) -> Result
         return Ok(());
     }
     let numbers = missing.join(", ");
-    Err(DaemonError::Failed(format!(
+    Err(Fault::failed(format!(
         "there is no such dead letter: {numbers}; `outflow dead list` shows which there are"
     )))
 }

@@ -1,12 +1,12 @@
 //! Dead letters for people: a table, or one with all that was kept.
 
 use crate::cli::output;
-use crate::daemon::DaemonError;
 use crate::operate::dead_letters::Letter;
 use outflow_core::escape::{WHOLE, printable};
+use outflow_core::fault::Fault;
 use outflow_service::terminal;
 
-pub(super) fn listed(letters: &[Letter]) -> Result<(), DaemonError> {
+pub(super) fn listed(letters: &[Letter]) -> Result<(), Fault> {
     if letters.is_empty() {
         terminal::say("outflow: no dead letters");
         return Ok(());
@@ -32,7 +32,7 @@ pub(super) fn listed(letters: &[Letter]) -> Result<(), DaemonError> {
     output::line(output::plain(&table))
 }
 
-pub(super) fn shown(letter: &Letter) -> Result<(), DaemonError> {
+pub(super) fn shown(letter: &Letter) -> Result<(), Fault> {
     let none = || "-".to_owned();
     let route = letter.route.as_ref().map_or_else(none, ToString::to_string);
     let payload = match (&letter.payload, &letter.payload_hex) {

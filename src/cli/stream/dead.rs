@@ -12,7 +12,7 @@ use show::{listed, shown};
 
 use crate::cli::output;
 use crate::config::Config;
-use crate::daemon::DaemonError;
+use outflow_core::fault::Fault;
 use outflow_service::terminal;
 
 pub(super) use args::DeadCommand;
@@ -20,7 +20,7 @@ pub(super) use args::DeadCommand;
 /// Entries that `list` shows unless told otherwise.
 const LIST_LIMIT: usize = 100;
 
-pub(super) async fn run(command: DeadCommand, config: Config) -> Result<(), DaemonError> {
+pub(super) async fn run(command: DeadCommand, config: Config) -> Result<(), Fault> {
     match command {
         DeadCommand::List(args) => {
             let mut filter = args.which.filter.filter(args.which.ids.as_slice());

@@ -8,6 +8,7 @@ use crate::operate::status::streams_of;
 use crate::relay::options::OutboxOptions;
 use crate::relay::sink::journal_key;
 use outflow_connect::redis::{Args, Failure, Redis};
+use outflow_core::fault::FaultKind;
 
 const ABOUT: &str = "redis";
 /// Stands for a stream that nobody has written to yet.
@@ -112,7 +113,8 @@ pub(super) async fn check(
             Err(failure) if failure.code() == Some("NOPERM") => missing.take(everything(&keys)),
             Err(failure) => {
                 let what = format!("what user {user} may do cannot be asked: {failure}");
-                return findings.error(ABOUT, what, allow(&failure, user, "see the server's log"));
+                let remedy = allow(&failure, user, "see the server's log");
+                return findings.error_of(FaultKind::Failed, ABOUT, what, remedy);
             }
         }
     }
@@ -125,7 +127,7 @@ pub(super) async fn check(
             "user {user} lacks permissions that the relay needs (if the relay has another user, \
                 check as that)"
         );
-        findings.error(ABOUT, what, line);
+        findings.refused(ABOUT, what, line);
     }
 }
 

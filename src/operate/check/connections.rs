@@ -36,11 +36,8 @@ pub(super) async fn check(
         match connect(server).await {
             Ok(session) => sessions.push(session),
             Err(error) => {
-                short = Some(format!(
-                    "{} could be opened; then: {}",
-                    sessions.len() + 1,
-                    error.reason()
-                ));
+                short =
+                    Some(format!("{} could be opened; then: {}", sessions.len() + 1, error.what()));
             }
         }
     }

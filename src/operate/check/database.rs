@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::observe::transport::Route;
 use outflow_connect::postgres::connect;
 use outflow_connect::postgres::{self, Mode, describe};
+use outflow_core::fault::{Fault, FaultKind};
 
 const ABOUT: &str = "postgres";
 /// `idle_session_timeout`, which ends a frozen relay's session, is new in 14.
@@ -24,7 +25,8 @@ pub(super) async fn check(config: &Config, findings: &mut Findings) -> Vec<Known
     let server = match postgres::server(&config.postgres, "outflow check") {
         Ok(server) => server,
         Err(error) => {
-            findings.error(ABOUT, "postgres.url cannot be used", advice(error.to_string()));
+            let fault = Fault::from(error).at("postgres.url cannot be used");
+            findings.fault(ABOUT, &fault, "correct it");
             return nothing();
         }
     };
@@ -42,11 +44,8 @@ pub(super) async fn check(config: &Config, findings: &mut Findings) -> Vec<Known
     };
     let is_direct = pooler(&client, &server, findings).await;
     if let Err(error) = server_itself(&client, findings).await {
-        findings.error(
-            ABOUT,
-            format!("cannot be asked: {}", describe(&error)),
-            advice("see the server's log"),
-        );
+        let what = format!("cannot be asked: {}", describe(&error));
+        findings.error_of(FaultKind::Failed, ABOUT, what, advice("see the server's log"));
         return nothing();
     }
     horizon::check(&client, findings).await;

@@ -9,6 +9,7 @@ use crate::relay::options::{OutboxOptions, Settle};
 use crate::relay::outbox::proof::{self, Gap};
 use crate::relay::outbox::table::{Problem, Table};
 use outflow_connect::postgres::{describe, scoped};
+use outflow_core::fault::Fault;
 use outflow_core::table_name::quote_identifier;
 
 /// Rows in line whose streams are looked at.
@@ -22,13 +23,14 @@ pub(super) async fn check(
 ) -> (Known, Option<Table>) {
     let about = &about(outbox);
     let mut known = Known { journal: None, streams: Vec::new() };
-    // Examined as a whole: its reasons are texts already.
     let examined = scoped::looking(client, BEGIN, Table::examine(client, outbox)).await;
-    let examined = match examined.map_err(|error| describe(&error)).flatten() {
+    let examined =
+        examined.unwrap_or_else(|error| Err(Fault::unreachable(describe(&error)).because(error)));
+    let examined = match examined {
         Ok(examined) => examined,
-        Err(reason) => {
-            let what = format!("{} cannot be looked at: {reason}", outbox.table);
-            findings.error(about, what, advice("see the server's log"));
+        Err(fault) => {
+            let fault = fault.at(format_args!("{} cannot be looked at", outbox.table));
+            findings.fault(about, &fault, "see the server's log");
             return (known, None);
         }
     };
@@ -37,23 +39,16 @@ pub(super) async fn check(
             Problem::Hidden(statement) => {
                 let what =
                     "row security may hide rows from this role: they would never be delivered";
-                findings.error(about, what, Remedy::Sql(statement.clone()));
+                findings.refused(about, what, Remedy::Sql(statement.clone()));
             }
             Problem::Privilege(grant) => {
                 let what = "this role lacks a privilege that the relay needs (if the relay has \
                     another role, check as that)";
-                findings.error(about, what, Remedy::Sql(grant.clone()));
+                findings.refused(about, what, Remedy::Sql(grant.clone()));
             }
-            Problem::Other(message) => match message.split_once("; ") {
-                Some((what, remedy)) => findings.error(about, what, advice(remedy)),
-                None => {
-                    findings.error(
-                        about,
-                        message,
-                        advice("correct the configuration or the table"),
-                    );
-                }
-            },
+            Problem::Other(fault) => {
+                findings.fault(about, fault, "correct the configuration or the table");
+            }
         }
     }
     let Some(table) = examined.table else { return (known, None) };

@@ -10,12 +10,16 @@ use super::keeps::Keeps;
 use crate::config::Config;
 use crate::relay::options::OutboxOptions;
 use outflow_core::escape::{WHOLE, printable};
+use outflow_core::fault::{Fault, FaultKind};
 
 /// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct Finding {
     /// How it stands.
     pub level: Level,
+    /// For programs: why it must be fixed, or why that is unknown. `None` for `Ok` and `Warning`.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "kind_name")]
+    pub kind: Option<FaultKind>,
     /// What it is about: `configuration`, `postgres`, `redis`, or an outbox by its name.
     pub about: String,
     /// What was found.
@@ -106,9 +110,9 @@ impl Findings {
             .unwrap_or(Level::Ok)
     }
 
-    pub(super) fn add(
+    fn add(
         &mut self,
-        level: Level,
+        (level, kind): (Level, Option<FaultKind>),
         about: &str,
         what: impl Into<String>,
         remedy: Option<Remedy>,
@@ -119,7 +123,7 @@ impl Findings {
             }
             Remedy::Sql(_) | Remedy::Advice(_) => remedy,
         });
-        let finding = Finding { level, about: about.to_owned(), what: what.into(), remedy };
+        let finding = Finding { level, kind, about: about.to_owned(), what: what.into(), remedy };
         // Two outboxes lack the same privilege: it is granted once.
         if self.seen.insert(finding.clone()) {
             self.list.push(finding);
@@ -127,15 +131,49 @@ impl Findings {
     }
 
     pub(super) fn ok(&mut self, about: &str, what: impl Into<String>) {
-        self.add(Level::Ok, about, what, None);
+        self.add((Level::Ok, None), about, what, None);
     }
 
     pub(super) fn warning(&mut self, about: &str, what: impl Into<String>, remedy: Remedy) {
-        self.add(Level::Warning, about, what, Some(remedy));
+        self.add((Level::Warning, None), about, what, Some(remedy));
     }
 
+    /// What a server has is not what the relay needs.
     pub(super) fn error(&mut self, about: &str, what: impl Into<String>, remedy: Remedy) {
-        self.add(Level::Error, about, what, Some(remedy));
+        self.error_of(FaultKind::Unfit, about, what, remedy);
+    }
+
+    /// A privilege or a permission is missing.
+    pub(super) fn refused(&mut self, about: &str, what: impl Into<String>, remedy: Remedy) {
+        self.error_of(FaultKind::Refused, about, what, remedy);
+    }
+
+    /// Something else must be mended.
+    pub(super) fn error_of(
+        &mut self,
+        kind: FaultKind,
+        about: &str,
+        what: impl Into<String>,
+        remedy: Remedy,
+    ) {
+        self.add((Level::Error, Some(kind)), about, what, Some(remedy));
+    }
+
+    /// A server gives no answer now: whether anything is to be mended is not known.
+    pub(super) fn unreachable(
+        &mut self,
+        kind: FaultKind,
+        about: &str,
+        what: impl Into<String>,
+        remedy: Remedy,
+    ) {
+        self.add((Level::Unreachable, Some(kind)), about, what, Some(remedy));
+    }
+
+    /// What a part has reported, with its own remedy or else this one.
+    pub(super) fn fault(&mut self, about: &str, fault: &Fault, otherwise: &str) {
+        let remedy = advice(fault.to_do().unwrap_or(otherwise));
+        self.error_of(fault.kind(), about, fault.what(), remedy);
     }
 }
 
@@ -201,9 +239,13 @@ pub(super) fn about(outbox: &OutboxOptions) -> String {
     format!("outbox {}", outbox.name)
 }
 
-/// What is wrong, and what to do: messages have them in this order.
-pub(super) fn split(reason: &str) -> (&str, &str) {
-    reason.split_once("; ").unwrap_or((reason, "see the server's log"))
+#[expect(
+    clippy::ref_option,
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands the field on by reference"
+)]
+fn kind_name<S: Serializer>(kind: &Option<FaultKind>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(kind.map(FaultKind::as_str).unwrap_or_default())
 }
 
 /// What must follow it is known where findings are collected.

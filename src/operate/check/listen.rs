@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::finding::{Findings, advice};
+use super::finding::Findings;
 use crate::config::Config;
 use crate::daemon::admin;
 
@@ -13,21 +13,16 @@ const OURS: &str = "outflow_";
 
 pub(super) async fn check(config: &Config, findings: &mut Findings) {
     let address = config.admin_listen;
-    let reason = match admin::bind(address).await {
+    let fault = match admin::bind(address).await {
         Ok(_listener) => return findings.ok(ABOUT, format!("admin.listen: {address} is free")),
-        Err(reason) => reason,
+        Err(fault) => fault,
     };
     if is_a_relay(config).await {
         return findings.ok(ABOUT, format!("admin.listen: a relay is at work on {address}"));
     }
-    findings.error(
-        ABOUT,
-        reason,
-        advice(
-            "end the program that listens there, or set admin.listen to a free address of this \
-            machine",
-        ),
-    );
+    let remedy =
+        "end the program that listens there, or set admin.listen to a free address of this machine";
+    findings.fault(ABOUT, &fault, remedy);
 }
 
 async fn is_a_relay(config: &Config) -> bool {

@@ -10,7 +10,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::finding::{Findings, Level, advice, redis_line};
+use super::finding::{Findings, advice, redis_line};
 use outflow_connect::redis::{Args, Redis};
 
 const ANSWER_LIMIT: Duration = Duration::from_secs(2);
@@ -52,7 +52,6 @@ pub(super) async fn check(
                 .ok(about, "the user default may do what a replay of the append-only file needs");
         }
         Some(lost) => {
-            let level = if aof { Level::Error } else { Level::Warning };
             let what = format!(
                 "a restart with an append-only file loses what scripts wrote with {}, hence \
                     streams and journal: Redis replays \
@@ -61,7 +60,11 @@ pub(super) async fn check(
                  off: clients that log in without a user need one of their own first",
                 lost.join(", ")
             );
-            findings.add(level, about, what, Some(redis_line(LINE)));
+            if aof {
+                findings.refused(about, what, redis_line(LINE));
+            } else {
+                findings.warning(about, what, redis_line(LINE));
+            }
         }
         None if aof => unknown(redis, about, user, findings).await,
         None => {}

@@ -2,6 +2,7 @@
 
 use super::finding::{Findings, advice, redis_line};
 use outflow_connect::redis::{Args, Redis};
+use outflow_core::fault::FaultKind;
 
 /// What `wait_replicas` needs: the command, and the rule that allows it.
 const NEEDED: [(&str, &[&str], &str); 2] =
@@ -27,7 +28,8 @@ pub(super) async fn check(
             "redis.wait_replicas is {wait_replicas}, replicas connected: {replicas}; nothing is \
                 delivered"
         );
-        findings.error(about, what, advice("see to the replicas, or set it lower"));
+        let remedy = advice("see to the replicas, or set it lower");
+        findings.error_of(FaultKind::Unavailable, about, what, remedy);
     } else {
         findings.ok(
             about,
@@ -43,10 +45,7 @@ pub(super) async fn check(
     }
     if !missing.is_empty() {
         let line = redis_line(format!("ACL SETUSER {user} {}", missing.join(" ")));
-        findings.error(
-            about,
-            format!("user {user} lacks permissions for redis.wait_replicas"),
-            line,
-        );
+        let what = format!("user {user} lacks permissions for redis.wait_replicas");
+        findings.refused(about, what, line);
     }
 }

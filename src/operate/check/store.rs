@@ -13,6 +13,7 @@ use super::{acl, durability, journal, replay, replication, unreached};
 use crate::config::Config;
 use crate::observe::transport::Route;
 use outflow_connect::redis::{self, Args, Redis};
+use outflow_core::fault::{Fault, FaultKind};
 
 const ABOUT: &str = "redis";
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
@@ -21,7 +22,8 @@ pub(super) async fn check(config: &Config, known: &[Known], findings: &mut Findi
     let redis = match Redis::open(&config.redis, "outflow check") {
         Ok(redis) => redis,
         Err(error) => {
-            return findings.error(ABOUT, "redis.url cannot be used", advice(error.to_string()));
+            let fault = Fault::from(error).at("redis.url cannot be used");
+            return findings.fault(ABOUT, &fault, "correct it");
         }
     };
     if !is_reached_as_asked(&config.redis, findings).await {
@@ -43,11 +45,8 @@ pub(super) async fn check(config: &Config, known: &[Known], findings: &mut Findi
             }
             Err(failure) => {
                 let what = format!("the cluster's nodes cannot be told: {failure}");
-                return findings.error(
-                    ABOUT,
-                    what,
-                    allow(&failure, &user(&config.redis), "see CLUSTER INFO"),
-                );
+                let remedy = allow(&failure, &user(&config.redis), "see CLUSTER INFO");
+                return findings.error_of(FaultKind::Failed, ABOUT, what, remedy);
             }
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::finding::{Findings, advice, split};
+use super::finding::{Findings, advice};
 use crate::observe::transport::{LIMIT, Route, Secured, Seen, look};
 use outflow_connect::tls::{self};
 use outflow_core::words::plain_end;
@@ -21,12 +21,9 @@ pub(super) async fn check(route: &Route<'_>, findings: &mut Findings) -> bool {
         Ok(Err(error)) => {
             let text = error.to_string();
             let Some(explained) = tls::explain(&text, &route.names) else { return true };
-            let (what, remedy) = split(&explained);
-            findings.error(
-                route.about,
-                format!("{place}: {what} ({})", plain_end(&text)),
-                advice(remedy),
-            );
+            let what = format!("{place}: {} ({})", explained.what(), plain_end(&text));
+            let remedy = advice(explained.to_do().unwrap_or("see the server's log"));
+            findings.error_of(explained.kind(), route.about, what, remedy);
             return false;
         }
         Err(_elapsed) => return true,

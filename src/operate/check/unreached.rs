@@ -3,30 +3,15 @@
 
 use secrecy::SecretString;
 
-use super::finding::{Findings, Level, Remedy, advice, redis_line, split};
+use super::finding::{Findings, Remedy, advice, redis_line};
 use super::speaks::{self, Speaks};
-use outflow_connect::redis::{CORRECTABLE, Failure, Redis};
+use outflow_connect::redis::{CLIENTS, DATABASE, Failure, Redis, ServerError};
+use outflow_core::fault::{Fault, FaultKind};
 
 const ABOUT: &str = "redis";
 const WHERE: &str = "check that it runs, and that redis.url has its host and port";
-/// What Redis says and that waiting does not help against, with what to do. By the words, because
-/// most have the code `ERR`.
-const SAID: [(&str, &str); 5] = [
-    ("WRONGPASS", "correct the user or the password in redis.url"),
-    ("NOAUTH", "give a password in redis.url, and a user if it is not default"),
-    (
-        "DB index is out of range",
-        "let redis.url end with a database that the server has (CONFIG GET databases), or none",
-    ),
-    (
-        "max number of clients reached",
-        "raise maxclients, or end clients that nobody needs (CLIENT LIST)",
-    ),
-    (
-        "DENIED Redis is running in protected mode",
-        "set a password in the server, or let it listen on this machine only",
-    ),
-];
+/// What to do when there is no better advice.
+const LOG: &str = "see the server's log";
 
 /// Says why. `user` is who connects.
 pub(super) async fn tell(
@@ -35,100 +20,113 @@ pub(super) async fn tell(
     failure: &Failure,
     findings: &mut Findings,
 ) {
-    let reason = failure.to_string();
-    let names_its_remedy =
-        reason.contains("client certificate") || reason.contains("our certificate");
-    if names_its_remedy || CORRECTABLE.iter().any(|name| reason.ends_with(name)) {
-        let (what, remedy) = split(&reason);
-        return findings.error(ABOUT, what, advice(remedy));
-    }
-    if let Some(command) = forbidden(&reason) {
+    let fault = Fault::from(failure.clone());
+    let error = fault.cause::<ServerError>();
+    let reason = fault.to_string();
+    if let Some(command) = error.and_then(forbidden) {
         let line = redis_line(format!("ACL SETUSER {user} +{command}"));
-        return findings.error(ABOUT, format!("user {user} may not connect: {reason}"), line);
+        return findings.refused(ABOUT, format!("user {user} may not connect: {reason}"), line);
     }
-    if let Some((_, remedy)) = SAID.iter().find(|(words, _)| reason.contains(words)) {
-        return findings.error(ABOUT, reason, advice(*remedy));
+    if let Some(remedy) = error.and_then(remedy) {
+        return findings.error_of(fault.kind(), ABOUT, reason, advice(remedy));
     }
-    if reason.contains("LOADING") {
-        let what = format!("is up and not ready: {reason}");
-        return findings.add(
-            Level::Unreachable,
-            ABOUT,
-            what,
-            Some(advice("wait until it has loaded its data")),
-        );
+    match fault.kind() {
+        FaultKind::NotReady => {
+            let what = format!("is up and not ready: {reason}");
+            let remedy = advice("wait until it has loaded its data");
+            findings.unreachable(FaultKind::NotReady, ABOUT, what, remedy);
+        }
+        FaultKind::Unreachable | FaultKind::Unavailable | FaultKind::Failed => {
+            unreachable(url, &reason, findings).await;
+        }
+        FaultKind::Configuration
+        | FaultKind::Refused
+        | FaultKind::ReadOnly
+        | FaultKind::Insecure
+        | FaultKind::Unfit => findings.fault(ABOUT, &fault, LOG),
     }
+}
+
+/// What to do about an error of Redis that waiting does not help against.
+fn remedy(error: &ServerError) -> Option<&'static str> {
+    match error.code() {
+        "WRONGPASS" => Some("correct the user or the password in redis.url"),
+        "NOAUTH" => Some("give a password in redis.url, and a user if it is not default"),
+        "DENIED" => Some("set a password in the server, or let it listen on this machine only"),
+        _ if error.says(DATABASE) => Some(
+            "let redis.url end with a database that the server has (CONFIG GET databases), or none",
+        ),
+        _ if error.says(CLIENTS) => {
+            Some("raise maxclients, or end clients that nobody needs (CLIENT LIST)")
+        }
+        _ => None,
+    }
+}
+
+/// Says what answers there, if anything does.
+async fn unreachable(url: &SecretString, reason: &str, findings: &mut Findings) {
+    let nothing = |findings: &mut Findings| {
+        let what = format!("cannot be reached: {reason}");
+        findings.unreachable(FaultKind::Unreachable, ABOUT, what, advice(WHERE));
+    };
     let (Some((host, port)), Ok(tls)) = (Redis::host(url), Redis::tls(url)) else {
-        return findings.add(
-            Level::Unreachable,
-            ABOUT,
-            format!("cannot be reached: {reason}"),
-            Some(advice(WHERE)),
-        );
+        return nothing(findings);
     };
     let spoken = speaks::what(&host, port).await;
     let place = format!("{host}:{port}");
     match (spoken, tls.is_some()) {
         (Speaks::Tls, false) => {
             let what = format!("{place} speaks TLS, and redis.url asks for plain text ({reason})");
-            findings.error(
-                ABOUT,
-                what,
-                advice("let redis.url begin with rediss://, or correct the port"),
-            );
+            let remedy = advice("let redis.url begin with rediss://, or correct the port");
+            findings.error_of(FaultKind::Configuration, ABOUT, what, remedy);
         }
         (Speaks::Redis, true) => {
             let what = format!(
                 "{place} does not speak TLS on this port, and redis.url asks for it ({reason})"
             );
-            findings.error(
-                ABOUT,
-                what,
-                advice(
-                    "correct the port (the server's tls-port), or let redis.url begin with \
-                    redis://",
-                ),
+            let remedy = advice(
+                "correct the port (the server's tls-port), or let redis.url begin with redis://",
             );
+            findings.error_of(FaultKind::Configuration, ABOUT, what, remedy);
         }
         (Speaks::Redis | Speaks::Tls, _) => {
-            findings.error(ABOUT, reason, advice("see the server's log"));
+            findings.error_of(FaultKind::Unavailable, ABOUT, reason, advice(LOG));
         }
-        (Speaks::Nothing, _) => {
-            findings.add(
-                Level::Unreachable,
-                ABOUT,
-                format!("cannot be reached: {reason}"),
-                Some(advice(WHERE)),
-            );
-        }
+        (Speaks::Nothing, _) => nothing(findings),
         (Speaks::Silence, _) => {
             let what = format!("{place} takes connections and does not answer: {reason}");
             let remedy =
                 advice("see to the process there: it is frozen, busy for long, or no Redis");
-            findings.add(Level::Unreachable, ABOUT, what, Some(remedy));
+            findings.unreachable(FaultKind::Unreachable, ABOUT, what, remedy);
         }
         (Speaks::Postgres | Speaks::Http | Speaks::Other, _) => {
             let what = format!("{place} is {}, not Redis ({reason})", spoken.name());
-            findings.error(ABOUT, what, advice("correct host and port of redis.url"));
+            let remedy = advice("correct host and port of redis.url");
+            findings.error_of(FaultKind::Configuration, ABOUT, what, remedy);
         }
     }
 }
 
 /// What to do about a refusal: the rule for the command that it names, or else this.
 pub(super) fn allow(failure: &Failure, user: &str, otherwise: &str) -> Remedy {
-    match forbidden(&failure.to_string()) {
+    let fault = Fault::from(failure.clone());
+    match fault.cause::<ServerError>().and_then(forbidden) {
         Some(command) => redis_line(format!("ACL SETUSER {user} +{command}")),
         None => advice(otherwise),
     }
 }
 
-/// The command that a refusal names: as one rule, `client|setname` for a subcommand.
-pub(super) fn forbidden(reason: &str) -> Option<String> {
-    let (_, rest) = reason.split_once("NOPERM")?;
+/// The command that a refusal names: as one rule, `client|setname` for a subcommand. Redis has it
+/// nowhere but in its words.
+fn forbidden(error: &ServerError) -> Option<String> {
+    if error.code() != "NOPERM" {
+        return None;
+    }
     // Redis 7 has the command in quotes; before, it is not told.
-    let (_, quoted) = rest.split_once('\'')?;
+    let words = error.to_string();
+    let (_, quoted) = words.split_once('\'')?;
     let (name, _) = quoted.split_once('\'')?;
-    rest.contains("to run the").then(|| name.to_lowercase())
+    words.contains("to run the").then(|| name.to_lowercase())
 }
 
 #[cfg(test)]
@@ -140,7 +138,7 @@ mod tests {
         let table = [
             ("NOPERM User relay has no permissions to run the 'ping' command", Some("ping")),
             (
-                "x: NOPERM this user has no permissions to run the 'client|setname' command",
+                "NOPERM this user has no permissions to run the 'client|setname' command",
                 Some("client|setname"),
             ),
             (
@@ -150,7 +148,9 @@ mod tests {
             ("ERR unknown command 'x'", None),
         ];
         for (reason, expected) in table {
-            assert_eq!(forbidden(reason).as_deref(), expected, "{reason}");
+            let refused = Fault::from(Failure::Refused(reason.to_owned()));
+            let error = refused.cause::<ServerError>().expect("Redis said it");
+            assert_eq!(forbidden(error).as_deref(), expected, "{reason}");
         }
     }
 }

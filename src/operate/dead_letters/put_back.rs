@@ -7,17 +7,8 @@ use tokio_postgres::error::SqlState;
 use crate::relay::options::{OutboxOptions, Settle};
 use crate::relay::outbox::columns::{self, Column};
 use outflow_connect::postgres::describe;
+use outflow_core::fault::Fault;
 use outflow_core::table_name::{quote_identifier, quote_literal};
-
-/// Why dead letters cannot go back; nothing was changed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("outbox {outbox:?}: {message}")]
-pub struct PutBackError {
-    /// Name of the outbox.
-    pub outbox: String,
-    /// What is wrong and what to do.
-    pub message: String,
-}
 
 /// Columns to insert and the expression for each.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -32,23 +23,25 @@ struct Insert {
 /// Returns how many; those that somebody else took are not there.
 ///
 /// # Errors
-/// [`PutBackError`] says what to do; the transaction is to be rolled back.
+/// A [`Fault`]: nothing was changed, and the transaction is to be rolled back.
 pub async fn put_back(
     transaction: &Transaction<'_>,
     config: &OutboxOptions,
     ids: &[i64],
-) -> Result<u64, PutBackError> {
-    let failed = |message: String| PutBackError { outbox: config.name.clone(), message };
-    let found =
-        columns::of(transaction, &config.table).await.map_err(|error| failed(describe(&error)))?;
+) -> Result<u64, Fault> {
+    let of_outbox = |fault: Fault| fault.at(format_args!("outbox {:?}", config.name));
+    let found = columns::of(transaction, &config.table)
+        .await
+        .map_err(|error| of_outbox(Fault::failed(describe(&error)).because(error)))?;
     if found.is_empty() {
-        return Err(failed(format!("there is no table {}; correct outbox.table", config.table)));
+        let missing = Fault::failed(format!("there is no table {}", config.table));
+        return Err(of_outbox(missing.remedy("correct outbox.table")));
     }
-    let insert = insert(config, &found).map_err(failed)?;
-    if let Some(message) = incomplete(transaction, config, ids).await.map_err(failed)? {
-        return Err(failed(message));
+    let insert = insert(config, &found).map_err(of_outbox)?;
+    if let Some(fault) = incomplete(transaction, config, ids).await.map_err(of_outbox)? {
+        return Err(of_outbox(fault));
     }
-    let explain = |error: tokio_postgres::Error| failed(explained(&error, config, &insert));
+    let explain = |error: tokio_postgres::Error| of_outbox(explained(error, config, &insert));
     match &config.settle {
         Settle::Delete => {
             let statement = insert.statement(config);
@@ -76,17 +69,15 @@ async fn incomplete(
     transaction: &Transaction<'_>,
     config: &OutboxOptions,
     ids: &[i64],
-) -> Result<Option<String>, String> {
+) -> Result<Option<Fault>, Fault> {
     let found = transaction.query(INCOMPLETE, &[&config.name, &ids]).await;
     let found = match found {
         Ok(found) => found,
-        Err(error) if error.code() == Some(&SqlState::UNDEFINED_COLUMN) => {
-            return Err(format!(
-                "{}: run `outflow migrate` with this configuration",
-                describe(&error)
-            ));
+        Err(error) => {
+            let is_old = error.code() == Some(&SqlState::UNDEFINED_COLUMN);
+            let fault = Fault::failed(describe(&error)).because(error);
+            return Err(if is_old { fault.remedy(MIGRATE) } else { fault });
         }
-        Err(error) => return Err(describe(&error)),
     };
     let letter = |row: &tokio_postgres::Row| {
         let (id, missing): (i64, String) = (row.get(0), row.get(1));
@@ -94,28 +85,33 @@ async fn incomplete(
     };
     let letters: Vec<String> = found.iter().take(INCOMPLETE_TOLD).map(letter).collect();
     Ok((!letters.is_empty()).then(|| {
-        format!(
+        let what = format!(
             "{} dead letters are incomplete, because Postgres could not hand out all of the row \
-                ({}{}): `outflow dead show ID` \
-             says why; insert such an event by hand, then `outflow dead discard` it, and leave it \
-             out of this command \
-             (by numbers, or with --reason)",
+                ({}{}): `outflow dead show ID` says why",
             found.len(),
             letters.join("; "),
             if found.len() > letters.len() { "; …" } else { "" }
+        );
+        Fault::failed(what).remedy(
+            "insert such an event by hand, then `outflow dead discard` it, and leave it out of \
+                this command (by numbers, or with --reason)",
         )
     }))
 }
 
+const MIGRATE: &str = "run `outflow migrate` with this configuration";
+
 /// Which columns get which values. What is not kept gets its default; so does the order column, if
 /// it has one.
-fn insert(config: &OutboxOptions, found: &[Column]) -> Result<Insert, String> {
+fn insert(config: &OutboxOptions, found: &[Column]) -> Result<Insert, Fault> {
     let names = &config.columns;
     let mut insert = Insert::default();
     let of = |name: &str| {
         let column = found.iter().find(|column| column.name == name);
         column.ok_or_else(|| {
-            format!("the configuration names the column {name:?}, but {} has none", config.table)
+            let table = &config.table;
+            let what = format!("the configuration names the column {name:?}, but {table} has none");
+            Fault::failed(what)
         })
     };
     let id = of(&names.id)?;
@@ -147,15 +143,15 @@ fn insert(config: &OutboxOptions, found: &[Column]) -> Result<Insert, String> {
     if order.has_default || order.is_generated || insert.has(order) {
         return Ok(insert);
     }
-    Err(format!(
-        "the order column {:?} of {} has no default, so that there is no new number to be had; \
-            give it one: \
-         alter table {} alter column {} set default …",
-        order.name,
-        config.table,
+    let what = format!(
+        "the order column {:?} of {} has no default, so that there is no new number to be had",
+        order.name, config.table
+    );
+    Err(Fault::failed(what).remedy(format!(
+        "give it one: alter table {} alter column {} set default …",
         config.table.quoted(),
         quote_identifier(&order.name)
-    ))
+    )))
 }
 
 impl Insert {
@@ -281,30 +277,32 @@ fn payload_of(column: &Column) -> String {
     }
 }
 
-fn explained(error: &tokio_postgres::Error, config: &OutboxOptions, insert: &Insert) -> String {
-    let reason = describe(error);
-    let remedy = match error.code() {
-        Some(code) if *code == SqlState::INSUFFICIENT_PRIVILEGE => format!(
-            "the role needs: grant select, delete on outflow.dead_letter; grant insert ({}) on {}; \
-             or use another one for this command (OUTFLOW_POSTGRES__URL)",
-            insert.columns.join(", "),
-            config.table.quoted()
+fn explained(error: tokio_postgres::Error, config: &OutboxOptions, insert: &Insert) -> Fault {
+    let reason = describe(&error);
+    let (why, remedy) = match error.code() {
+        Some(code) if *code == SqlState::INSUFFICIENT_PRIVILEGE => {
+            let remedy = format!(
+                "grant select, delete on outflow.dead_letter; grant insert ({}) on {}; or use \
+                    another role for this command (OUTFLOW_POSTGRES__URL)",
+                insert.columns.join(", "),
+                config.table.quoted()
+            );
+            ("the role lacks privileges", remedy)
+        }
+        Some(code) if *code == SqlState::NOT_NULL_VIOLATION => (
+            "dead letters keep the mapped columns and those of the stream's name only",
+            "give the column a default, or insert the event by hand (`outflow dead show ID \
+                --json`) and `outflow dead discard` it"
+                .to_owned(),
         ),
-        Some(code) if *code == SqlState::NOT_NULL_VIOLATION => {
-            "dead letters keep the mapped columns and those of the stream's name only; give the \
-                column a default, or \
-             insert the event by hand (`outflow dead show ID --json`) and `outflow dead discard` it"
-                .to_owned()
+        Some(code) if *code == SqlState::UNIQUE_VIOLATION => (
+            "that event is in the table already",
+            "`outflow dead discard` the letter if it is the same".to_owned(),
+        ),
+        Some(code) if *code == SqlState::UNDEFINED_COLUMN => {
+            return Fault::failed(reason).remedy(MIGRATE).because(error);
         }
-        Some(code) if *code == SqlState::UNIQUE_VIOLATION => {
-            "that event is in the table already; `outflow dead discard` the letter if it is the \
-                same"
-                .to_owned()
-        }
-        Some(code) if *code == SqlState::UNDEFINED_COLUMN => "run `outflow migrate` with this \
-            configuration"
-            .to_owned(),
-        _ => return reason,
+        _ => return Fault::failed(reason).because(error),
     };
-    format!("{reason}: {remedy}")
+    Fault::failed(format!("{reason}: {why}")).remedy(remedy).because(error)
 }

@@ -9,6 +9,7 @@ use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
 use outflow_connect::postgres::{blockers, describe};
+use outflow_core::fault::Fault;
 
 /// Pauses between two tries: longer than a try, so that writers get more of the time than we do.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
@@ -31,10 +32,10 @@ pub struct Sessions {
 /// The server's own words, or who holds the lock. Nothing was changed.
 pub(super) async fn run(
     mut sessions: Sessions,
-    again: impl AsyncFn() -> Result<Sessions, String>,
+    again: impl AsyncFn() -> Result<Sessions, Fault>,
     script: &str,
     patience: Duration,
-) -> Result<(), String> {
+) -> Result<(), Fault> {
     let pauses = ExponentialBuilder::default().with_min_delay(PAUSE_MIN).with_max_delay(PAUSE_MAX);
     let mut pauses = pauses.with_jitter().without_max_times().build();
     let (started, mut tries) = (Instant::now(), 0);
@@ -42,26 +43,26 @@ pub(super) async fn run(
         tries += 1;
         let Sessions { worker, observer } = sessions;
         let pid = worker.query_typed_one("select pg_catalog.pg_backend_pid()", &[]).await;
-        let pid: i32 = pid.map_err(|error| describe(&error))?.get(0);
+        let pid: i32 = pid.map_err(refused)?.get(0);
         let (outcome, wait) =
             blockers::watched(observer.as_ref(), pid, worker.batch_execute(script)).await;
         let Err(error) = outcome else { return Ok(()) };
         if !is_locked(&error) {
-            return Err(describe(&error));
+            return Err(refused(error));
         }
-        worker.batch_execute("rollback").await.map_err(|error| describe(&error))?;
+        worker.batch_execute("rollback").await.map_err(refused)?;
         drop((worker, observer));
         let wait = wait.map_or_else(|| describe(&error), |wait| wait.to_string());
         let pause = pauses.next().unwrap_or(PAUSE_MAX);
         if started.elapsed() + pause >= patience {
-            return Err(format!(
-                "{wait}; gave up after {tries} tries in {} s, and nothing was changed: wait for \
-                    the end of that \
-                 transaction or end it (select pg_terminate_backend(PID)), then run `outflow \
-                 migrate` again; \
-                 --lock-wait makes it try for longer",
+            let what = format!(
+                "{wait}; gave up after {tries} tries in {} s, and nothing was changed",
                 started.elapsed().as_secs()
-            ));
+            );
+            let remedy = "wait for the end of that transaction or end it (select \
+                pg_terminate_backend(PID)), then run `outflow migrate` again; --lock-wait makes \
+                it try for longer";
+            return Err(Fault::failed(what).remedy(remedy).because(error));
         }
         tracing::warn!(
             wait,
@@ -77,4 +78,9 @@ pub(super) async fn run(
 /// Both mean that others were at work, and that the transaction was rolled back.
 fn is_locked(error: &tokio_postgres::Error) -> bool {
     matches!(error.code(), Some(&SqlState::LOCK_NOT_AVAILABLE | &SqlState::T_R_DEADLOCK_DETECTED))
+}
+
+/// In the server's own words.
+pub(super) fn refused(error: tokio_postgres::Error) -> Fault {
+    Fault::failed(describe(&error)).because(error)
 }

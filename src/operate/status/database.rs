@@ -27,7 +27,7 @@ const PACE_AGE_MAX: SignedDuration = SignedDuration::from_secs(20);
 pub(super) async fn ask(config: &Config, outboxes: &mut [OutboxStatus]) -> Result<(), String> {
     let server = postgres::server(&config.postgres, "outflow status")
         .map_err(|error| format!("postgres.url: {error}"))?;
-    let client = connect(&server).await.map_err(|error| error.reason().to_owned())?;
+    let client = connect(&server).await.map_err(|fault| fault.to_string())?;
     // Each part in a transaction of its own: one that fails ends no other, and nothing is left in
     // the session.
     let begin = scoped::begin(

@@ -359,7 +359,7 @@ impl PgOutbox {
         else {
             return;
         };
-        if !connections::are_too_few(&error) {
+        if !matches!(error, OutboxError::Full(_)) {
             tracing::debug!(outbox = self.config.name, %error, "could not open all connections in \
                 advance: opening them on demand");
             return;

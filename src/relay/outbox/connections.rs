@@ -1,14 +1,24 @@
 //! What to do when the server lets the relay have fewer connections than it is configured for: work
 //! with those, and say so.
 
+use deadpool_postgres::PoolError;
+use tokio_postgres::error::SqlState;
+
 use super::OutboxError;
+use outflow_connect::postgres::describe_pool;
 
 /// With fewer nothing works: one for a claim, one for what looks after it.
 pub(super) const LEAST: usize = 2;
 
-/// Whether it was refused for want of room: SQLSTATE 53300, of server, database or role.
-pub(super) fn are_too_few(error: &OutboxError) -> bool {
-    matches!(error, OutboxError::Postgres(reason) if reason.contains("[53300]"))
+/// Why a pool has no connection for us.
+pub(super) fn refused(error: &PoolError) -> OutboxError {
+    let reason = describe_pool(error);
+    match error {
+        PoolError::Backend(error) if error.code() == Some(&SqlState::TOO_MANY_CONNECTIONS) => {
+            OutboxError::Full(reason)
+        }
+        _ => OutboxError::Postgres(reason),
+    }
 }
 
 /// How many of `wanted` can be held at once.

@@ -2,6 +2,7 @@
 
 use tokio_postgres::Client;
 
+use outflow_core::fault::{Fault, FaultKind};
 use outflow_core::table_name::TableName;
 
 /// Names that differ in more letters are others.
@@ -12,7 +13,7 @@ const TABLES: &str = include_str!("sql/tables.sql");
 pub(super) async fn missing(
     client: &Client,
     table: &TableName,
-) -> Result<String, tokio_postgres::Error> {
+) -> Result<Fault, tokio_postgres::Error> {
     let rows = client.query(TABLES, &[]).await?;
     let found: Vec<(String, String, String)> =
         rows.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect();
@@ -20,11 +21,12 @@ pub(super) async fn missing(
         .iter()
         .find(|(schema, name, _)| (&**schema, &**name) == (table.schema(), table.table()))
     {
-        return Ok(format!(
-            "{table} is {}, not a table: the relay deletes rows or marks them; let outbox.table \
-                name the table that it is made from",
+        let what = format!(
+            "{table} is {}, not a table: the relay deletes rows or marks them",
             kind_of(kind)
-        ));
+        );
+        let remedy = "let outbox.table name the table that it is made from";
+        return Ok(Fault::new(FaultKind::Unfit, what).remedy(remedy));
     }
     let tables = found.iter().filter(|(.., kind)| kind == "r" || kind == "p");
     let near = tables
@@ -36,10 +38,9 @@ pub(super) async fn missing(
     let meant = near
         .map(|(_, schema, name)| format!(" (did you mean {schema}.{name}?)"))
         .unwrap_or_default();
-    Ok(format!(
-        "there is no table {table}{meant}; correct outbox.table, or create it (`outflow migrate` \
-            creates public.outbox)"
-    ))
+    let missing = Fault::new(FaultKind::Unfit, format!("there is no table {table}{meant}"));
+    Ok(missing
+        .remedy("correct outbox.table, or create it (`outflow migrate` creates public.outbox)"))
 }
 
 /// The same name in another schema is near.

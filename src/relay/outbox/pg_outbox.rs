@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use tokio::sync::Mutex as AsyncMutex;
 
 use super::OutboxError;
+use super::connections;
 use super::control::{Control, Seen, Waiter};
 use super::cursor::Cursor;
 use super::held::Held;
@@ -15,7 +16,7 @@ use super::state::{State, locked};
 use super::table::Table;
 use super::unsettled::LeftOut;
 use crate::relay::options::OutboxOptions;
-use outflow_connect::postgres::{Server, describe_pool, pool};
+use outflow_connect::postgres::{Server, pool};
 
 /// What each session of the pool relies on.
 pub(crate) const SESSION: &str = include_str!("sql/session.sql");
@@ -79,7 +80,7 @@ impl PgOutbox {
     }
 
     pub(super) async fn connection(&self) -> Result<Object, OutboxError> {
-        self.pool.get().await.map_err(|error| OutboxError::Postgres(describe_pool(&error)))
+        self.pool.get().await.map_err(|error| connections::refused(&error))
     }
 
     pub(super) async fn seat(&self) -> Result<i32, OutboxError> {

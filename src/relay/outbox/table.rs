@@ -11,23 +11,7 @@ use super::{named, privileges, row_security};
 use crate::relay::options::{OutboxOptions, Settle};
 use crate::relay::outbox::columns::{self, Column};
 use outflow_connect::postgres::describe;
-
-/// Why an outbox cannot be drained, and what to do.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum TableError {
-    /// Postgres cannot be asked now.
-    #[error("{0}")]
-    Unreachable(String),
-    /// The table, a column, a privilege or the registration is missing: nothing changes until
-    /// somebody mends it.
-    #[error("outbox {outbox:?}: {message}")]
-    Unfit {
-        /// Name of the outbox.
-        outbox: String,
-        /// What is missing and what to do.
-        message: String,
-    },
-}
+use outflow_core::fault::{Fault, FaultKind};
 
 /// An event table, ready to be drained.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,36 +57,37 @@ pub enum Problem {
     Privilege(String),
     /// Row security may hide rows from the role: the statement to run.
     Hidden(String),
-    /// Something else is missing: what, and what to do.
-    Other(String),
+    /// Something else is missing, of kind `Unfit`.
+    Other(Fault),
 }
 
 impl Table {
     /// Looks the table up.
     ///
     /// # Errors
-    /// See [`TableError`].
-    pub async fn inspect(client: &Client, config: &OutboxOptions) -> Result<Self, TableError> {
-        let examined = Self::examine(client, config).await.map_err(TableError::Unreachable)?;
-        let (mut grants, mut messages) = (Vec::new(), Vec::new());
+    /// A [`Fault`]. Of kind `Unreachable`: Postgres cannot be asked now. `Unfit`: the table, a
+    /// column, a privilege or the registration is missing, and nothing changes until somebody mends
+    /// it.
+    pub async fn inspect(client: &Client, config: &OutboxOptions) -> Result<Self, Fault> {
+        let examined = Self::examine(client, config).await?;
+        let (mut grants, mut faults) = (Vec::new(), Vec::new());
         for problem in examined.problems {
             match problem {
                 Problem::Privilege(grant) => grants.push(grant),
-                Problem::Hidden(statement) => messages.push(format!(
-                    "row security may hide rows from this role; if the relay shall deliver them \
-                        all, run: {statement}"
-                )),
-                Problem::Other(message) => messages.push(message),
+                Problem::Hidden(statement) => faults.push(
+                    unfit("row security may hide rows from this role")
+                        .remedy(format!("if the relay shall deliver them all, run: {statement}")),
+                ),
+                Problem::Other(fault) => faults.push(fault),
             }
         }
         if !grants.is_empty() {
-            messages.push(format!("privileges are missing; run: {}", grants.join(" ")));
+            let missing = unfit("privileges are missing");
+            faults.push(missing.remedy(format!("run: {}", grants.join(" "))));
         }
         match examined.table {
-            Some(table) if messages.is_empty() => Ok(table),
-            _ => {
-                Err(TableError::Unfit { outbox: config.name.clone(), message: messages.join("; ") })
-            }
+            Some(table) if faults.is_empty() => Ok(table),
+            _ => Err(all(faults).at(format_args!("outbox {:?}", config.name))),
         }
     }
 
@@ -110,11 +95,10 @@ impl Table {
     ///
     /// # Errors
     /// Postgres cannot be asked now.
-    pub async fn examine(client: &Client, config: &OutboxOptions) -> Result<Examined, String> {
-        let failed = |error: tokio_postgres::Error| describe(&error);
+    pub async fn examine(client: &Client, config: &OutboxOptions) -> Result<Examined, Fault> {
         let mut problems: Vec<Problem> = privileges::missing(client, config)
             .await
-            .map_err(failed)?
+            .map_err(not_asked)?
             .into_iter()
             .map(Problem::Privilege)
             .collect();
@@ -122,25 +106,30 @@ impl Table {
         let found = client
             .query_opt(include_str!("sql/table.sql"), &[&names[0], &names[1]])
             .await
-            .map_err(failed)?;
+            .map_err(not_asked)?;
         let Some(found) = found else {
-            problems
-                .push(Problem::Other(named::missing(client, &config.table).await.map_err(failed)?));
+            problems.push(Problem::Other(
+                named::missing(client, &config.table).await.map_err(not_asked)?,
+            ));
             return Ok(Examined { problems, table: None });
         };
         let oid: u32 = found.get("oid");
-        let columns = columns::of_oid(client, oid).await.map_err(failed)?;
-        problems.extend(missing_columns(config, &columns).into_iter().map(Problem::Other));
+        let columns = columns::of_oid(client, oid).await.map_err(not_asked)?;
+        problems
+            .extend(missing_columns(config, &columns).into_iter().map(unfit).map(Problem::Other));
         problems.extend(types::unfit(config, &columns).into_iter().map(Problem::Other));
         problems.extend(
-            row_security::remedy(client, oid, config).await.map_err(failed)?.map(Problem::Hidden),
+            row_security::remedy(client, oid, config)
+                .await
+                .map_err(not_asked)?
+                .map(Problem::Hidden),
         );
         // Whoever may not look would be told of that instead.
         let mut journal = None;
         if !problems.iter().any(|problem| matches!(problem, Problem::Privilege(_))) {
             match registration(client, oid, config).await? {
                 Ok(registered) => journal = Some(registered),
-                Err(message) => problems.push(Problem::Other(message)),
+                Err(fault) => problems.push(Problem::Other(fault)),
             }
         }
         let Some(journal) = journal.filter(|_| problems.is_empty()) else {
@@ -150,7 +139,10 @@ impl Table {
         let (layout, list) = match layout(config, &columns, plain) {
             Ok(made) => made,
             Err(message) => {
-                return Ok(Examined { problems: vec![Problem::Other(message)], table: None });
+                return Ok(Examined {
+                    problems: vec![Problem::Other(unfit(message))],
+                    table: None,
+                });
             }
         };
         let has_cursor = layout.order.is_some();
@@ -203,19 +195,37 @@ async fn registration(
     client: &Client,
     oid: u32,
     config: &OutboxOptions,
-) -> Result<Result<String, String>, String> {
+) -> Result<Result<String, Fault>, Fault> {
+    let bad = |what: String| Ok(Err(unfit(what).remedy(MIGRATE)));
     let exists = client.query_one("select to_regclass('outflow.outbox') is not null", &[]).await;
-    if !exists.map_err(|error| describe(&error))?.get::<_, bool>(0) {
-        return Ok(Err(format!("schema outflow is not there; {MIGRATE}")));
+    if !exists.map_err(not_asked)?.get::<_, bool>(0) {
+        return bad("schema outflow is not there".to_owned());
     }
     let row = client.query_opt(include_str!("sql/registration.sql"), &[&oid]).await;
-    let Some(row) = row.map_err(|error| describe(&error))? else {
-        return Ok(Err(format!("{} is not registered; {MIGRATE}", config.table)));
+    let Some(row) = row.map_err(not_asked)? else {
+        return bad(format!("{} is not registered", config.table));
     };
     if row.get("is_current") {
         Ok(Ok(row.get("journal")))
     } else {
-        Ok(Err(format!("schema outflow is of an older version; {MIGRATE}")))
+        bad("schema outflow is of an older version".to_owned())
+    }
+}
+
+fn unfit(what: impl Into<String>) -> Fault {
+    Fault::new(FaultKind::Unfit, what)
+}
+
+fn not_asked(error: tokio_postgres::Error) -> Fault {
+    Fault::unreachable(describe(&error)).because(error)
+}
+
+/// Everything that is to be mended as one: each with its remedy, for who reads it.
+fn all(faults: Vec<Fault>) -> Fault {
+    let told: Vec<String> = faults.iter().map(ToString::to_string).collect();
+    match <[Fault; 1]>::try_from(faults) {
+        Ok([one]) => one,
+        Err(_many) => unfit(told.join("; ")),
     }
 }
 

@@ -3,6 +3,7 @@
 
 use crate::relay::options::{OutboxOptions, Settle};
 use crate::relay::outbox::columns::Column;
+use outflow_core::fault::{Fault, FaultKind};
 
 /// What a part of an event needs of its column.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -47,21 +48,25 @@ impl Need {
             Self::Identity => "an integer, numeric, uuid, text, bytea, an enum or a time",
             Self::Name => "text, an integer, numeric, uuid, an enum or a time",
             Self::Order => "an integer from a sequence, or another type whose values have an order",
-            Self::Time => {
-                "timestamp with time zone, timestamp or date; convert the column, or let \
-                    columns.time be \"\" or name another"
-            }
-            Self::Payload => {
-                "json, jsonb, text, bytea, or another simple type; make it one by a generated \
-                    column, as with to_jsonb(…)"
-            }
+            Self::Time => "timestamp with time zone, timestamp or date",
+            Self::Payload => "json, jsonb, text, bytea, or another simple type",
             Self::Headers => "json, jsonb, or text that holds a JSON object",
         }
     }
 }
 
+impl Need {
+    fn remedy(self) -> Option<&'static str> {
+        match self {
+            Self::Time => Some("convert the column, or let columns.time be \"\" or name another"),
+            Self::Payload => Some("make it one by a generated column, as with to_jsonb(…)"),
+            Self::Identity | Self::Name | Self::Order | Self::Headers => None,
+        }
+    }
+}
+
 /// Every mapped column whose type cannot be what it is mapped to.
-pub(super) fn unfit(config: &OutboxOptions, columns: &[Column]) -> Vec<String> {
+pub(super) fn unfit(config: &OutboxOptions, columns: &[Column]) -> Vec<Fault> {
     let names = &config.columns;
     let mut wanted = vec![
         ("columns.id", Some(&names.id), Need::Identity),
@@ -82,11 +87,16 @@ pub(super) fn unfit(config: &OutboxOptions, columns: &[Column]) -> Vec<String> {
         let column =
             columns.iter().find(|column| Some(&column.name) == name && !need.is_met_by(column))?;
         let (name, kind) = (&column.name, &column.kind);
-        Some(format!(
+        let what = format!(
             "{key} names {name:?} of {}, which is {kind}; expected {}",
             config.table,
             need.in_words()
-        ))
+        );
+        let fault = Fault::new(FaultKind::Unfit, what);
+        Some(match need.remedy() {
+            Some(remedy) => fault.remedy(remedy),
+            None => fault,
+        })
     };
     wanted.into_iter().filter_map(complaint).collect()
 }

@@ -8,7 +8,7 @@ use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::parameters::{self, Fate};
-use crate::address;
+use crate::address::{self, BadUrl};
 use crate::tls::{Files, Names, SYSTEM, Verify};
 
 /// What the certificates' parameters are called.
@@ -46,7 +46,7 @@ pub(super) struct Address {
 impl Address {
     /// Takes libpq's parameters for TLS out of a connection string, be it a URL or `name=value`
     /// pairs, and refuses those that nobody knows by their names.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    pub(super) fn parse(text: &str) -> Result<Self, BadUrl> {
         address::check(text)?;
         let (rest, found) = match url_query(text) {
             Some((before, query)) => in_url(before, query)?,
@@ -58,7 +58,9 @@ impl Address {
         };
         let file = |name: &str| value(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         if value("sslnegotiation").is_some_and(|value| value != "postgres") {
-            return Err("sslnegotiation=direct is not supported; leave it out".to_owned());
+            return Err(
+                BadUrl::because("sslnegotiation=direct is not supported").remedy("leave it out")
+            );
         }
         let files = Files {
             authorities: file(NAMES.authorities),
@@ -71,20 +73,22 @@ impl Address {
             "require" => Mode::Require,
             "verify-ca" => Mode::VerifyCa,
             "verify-full" => Mode::VerifyFull,
-            other => return Err(format!("{MODE} is {other:?}; {EXPECTED_MODE}")),
+            other => {
+                return Err(BadUrl::because(format!("{MODE} is {other:?}")).remedy(EXPECTED_MODE));
+            }
         };
         // As libpq says: anybody can have a certificate that some authority of the system has
         // signed.
         let is_system = files.authorities.as_deref().is_none_or(|file| file == Path::new(SYSTEM));
         match mode {
-            Mode::VerifyCa if is_system => Err(format!(
-                "{MODE}=verify-ca needs a file in {}; or use verify-full",
-                NAMES.authorities
-            )),
-            Mode::Require if is_system && files.authorities.is_some() => Err(format!(
-                "{MODE}=require is weak with {}=system; use verify-full",
-                NAMES.authorities
-            )),
+            Mode::VerifyCa if is_system => {
+                let what = format!("{MODE}=verify-ca needs a file in {}", NAMES.authorities);
+                Err(BadUrl::because(what).remedy("or use verify-full"))
+            }
+            Mode::Require if is_system && files.authorities.is_some() => {
+                let what = format!("{MODE}=require is weak with {}=system", NAMES.authorities);
+                Err(BadUrl::because(what).remedy("use verify-full"))
+            }
             _ => Ok(Self { rest, mode, files, passfile: file("passfile") }),
         }
     }
@@ -148,7 +152,7 @@ fn url_query(text: &str) -> Option<(&str, &str)> {
 
 type Found = Vec<(String, String)>;
 
-fn in_url(before: &str, query: &str) -> Result<(String, Found), String> {
+fn in_url(before: &str, query: &str) -> Result<(String, Found), BadUrl> {
     let (mut kept, mut found) = (Vec::new(), Vec::new());
     let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
     let pairs = || query.split('&').filter(|pair| !pair.is_empty());
@@ -156,9 +160,8 @@ fn in_url(before: &str, query: &str) -> Result<(String, Found), String> {
     let may_name = !pairs().any(|pair| decoded(pair).starts_with("password="));
     for pair in pairs() {
         let Some((name, value)) = pair.split_once('=') else {
-            return Err("a parameter has no value; expected \
-                    postgres://user[:password]@host[:port]/database[?name=value]"
-                .to_owned());
+            let expected = "expected postgres://user[:password]@host[:port]/database[?name=value]";
+            return Err(BadUrl::because("a parameter has no value").remedy(expected));
         };
         let (name, value) = (decoded(name), decoded(value));
         match parameters::fate(&name, &value, may_name)? {
@@ -174,7 +177,7 @@ fn in_url(before: &str, query: &str) -> Result<(String, Found), String> {
 
 /// `name = value`, the value perhaps in quotes, with backslashes. What is not understood is left as
 /// it is, for tokio-postgres to refuse.
-fn in_pairs(text: &str) -> Result<(String, Found), String> {
+fn in_pairs(text: &str) -> Result<(String, Found), BadUrl> {
     let (mut kept, mut found) = (String::new(), Vec::new());
     let mut rest = text.trim_start();
     while let Some((name, after)) = rest.split_once('=') {
@@ -264,7 +267,7 @@ mod tests {
         ];
         for (text, words) in table {
             let error = Address::parse(text).err().unwrap_or_else(|| panic!("{text} is taken"));
-            assert!(error.contains(words), "{text}: {error}");
+            assert!(error.to_string().contains(words), "{text}: {error}");
         }
     }
 

@@ -4,57 +4,37 @@ use std::time::Duration;
 
 use tokio_postgres::Client;
 
-use super::{Server, describe, is_insecure, is_refused, takes_no_writes};
+use super::error::{explained, no_password};
+use super::{Server, describe, is_refused, takes_no_writes};
+use outflow_core::fault::{Fault, FaultKind};
+use outflow_core::words::plain_end;
 
 /// How long a session may take to begin, with TLS and password, once there is a connection.
 const SESSION_LIMIT: Duration = Duration::from_secs(5);
-
-/// Why there is no connection.
-#[derive(Debug)]
-pub enum ConnectError {
-    /// The server answered, and nothing changes until somebody mends it: wrong password, no such
-    /// database.
-    Refused(String),
-    /// The server answered, and takes no writes: a standby, or a database that is read-only for
-    /// this role.
-    ReadOnly(String),
-    /// TLS did not come about, or not as it was asked for.
-    Insecure(String),
-    /// Nobody answered, or the server is starting up.
-    Unreachable(String),
-}
-
-impl ConnectError {
-    /// The reason.
-    pub fn reason(&self) -> &str {
-        match self {
-            Self::Refused(reason)
-            | Self::ReadOnly(reason)
-            | Self::Insecure(reason)
-            | Self::Unreachable(reason) => reason,
-        }
-    }
-}
 
 /// One connection for a look at the catalog or a migration. When the client is dropped, the server
 /// is still told which statements are no longer needed: through a transaction pooler, the session
 /// belongs to an application next.
 ///
 /// # Errors
-/// See [`ConnectError`].
-pub async fn connect(server: &Server) -> Result<Client, ConnectError> {
-    // tokio-postgres's own limit ends with the TCP connection: somebody who takes it and says
-    // nothing would be waited for.
+/// A [`Fault`] that comes from the [`tokio_postgres::Error`], if there is one. Its kind is
+///
+/// * `Refused`: the server answered, and nothing changes until somebody mends it: a wrong password,
+///   an unknown database.
+/// * `ReadOnly`: the server answered, and takes no writes: a standby, or a database that is
+///   read-only for this role.
+/// * `Insecure`: TLS did not come about, or not as it was asked for.
+/// * `Unavailable`, `NotReady`: the server answered, and gives no session now.
+/// * `Unreachable`: nobody answered.
+pub async fn connect(server: &Server) -> Result<Client, Fault> {
     let limit = server.connect_timeout() + SESSION_LIMIT;
     let (client, connection) = match tokio::time::timeout(limit, server.connect()).await {
         Ok(Ok(opened)) => opened,
-        Ok(Err(error)) => return Err(why(server, &error).await),
+        Ok(Err(error)) => return Err(why(server, error).await),
         Err(_elapsed) => {
             let seconds = limit.as_secs();
-            return Err(ConnectError::Unreachable(format!(
-                "{}: no answer for {seconds} s",
-                server.place()
-            )));
+            let what = format!("{}: no answer for {seconds} s", server.place());
+            return Err(Fault::unreachable(what));
         }
     };
     #[expect(clippy::disallowed_methods, reason = "ends with the client, after a good-bye")]
@@ -62,15 +42,53 @@ pub async fn connect(server: &Server) -> Result<Client, ConnectError> {
     Ok(client)
 }
 
-async fn why(server: &Server, error: &tokio_postgres::Error) -> ConnectError {
-    let reason = format!("{}: {}", server.place(), describe(error));
-    if is_refused(error) {
-        ConnectError::Refused(format!("postgres.url: {reason}"))
-    } else if let Some(cause) = takes_no_writes(server, error).await {
-        ConnectError::ReadOnly(format!("postgres.url: {}: {cause}", server.place()))
-    } else if is_insecure(error) {
-        ConnectError::Insecure(reason)
+async fn why(server: &Server, error: tokio_postgres::Error) -> Fault {
+    let fault = if is_refused(&error) {
+        let refused = no_password(&error);
+        refused.unwrap_or_else(|| Fault::new(FaultKind::Refused, describe(&error)))
+    } else if let Some((what, remedy)) = takes_no_writes(server, &error).await {
+        Fault::new(FaultKind::ReadOnly, what).remedy(remedy)
+    } else if let Some((fault, said)) = explained(&error) {
+        let what = format!("{} ({})", fault.what(), plain_end(&said));
+        let remedy = fault.to_do().unwrap_or_default();
+        return Fault::new(fault.kind(), what).remedy(remedy).at(server.place()).because(error);
     } else {
-        ConnectError::Unreachable(reason)
+        let kind = without_session(error.code().map(tokio_postgres::error::SqlState::code));
+        return Fault::new(kind, describe(&error)).at(server.place()).because(error);
+    };
+    fault.at(server.place()).at("postgres.url").because(error)
+}
+
+/// What it means that a server gives no session, by its SQLSTATE.
+fn without_session(state: Option<&str>) -> FaultKind {
+    match state {
+        // A connection exception: a pooler that does not reach its server says so too.
+        Some(state) if state.starts_with("08") => FaultKind::Unreachable,
+        // Operator intervention: it starts or stops.
+        Some(state) if state.starts_with("57P") => FaultKind::NotReady,
+        Some(_) => FaultKind::Unavailable,
+        None => FaultKind::Unreachable,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_answers_is_not_called_unreachable() {
+        let table = [
+            (Some("57P03"), FaultKind::NotReady),
+            (Some("57P01"), FaultKind::NotReady),
+            (Some("53300"), FaultKind::Unavailable),
+            (Some("55000"), FaultKind::Unavailable),
+            (Some("42501"), FaultKind::Unavailable),
+            (Some("XX000"), FaultKind::Unavailable),
+            (Some("08006"), FaultKind::Unreachable),
+            (None, FaultKind::Unreachable),
+        ];
+        for (state, kind) in table {
+            assert_eq!(without_session(state), kind, "{state:?}");
+        }
     }
 }

@@ -5,10 +5,12 @@ use tokio_postgres::error::{DbError, SqlState};
 
 use super::NAMES;
 use crate::tls;
+use outflow_core::fault::{Fault, FaultKind};
 use outflow_core::words::plain_end;
 
-const NO_PASSWORD: &str = "the server asks for a password and the address has none: add it \
-    (postgres://user:PASSWORD@host/database, or a file of addresses, or PGPASSWORD, or PGPASSFILE)";
+const NO_PASSWORD: &str = "the server asks for a password and the address has none";
+const ADD_IT: &str = "add it (postgres://user:PASSWORD@host/database, or a file of addresses, or \
+    PGPASSWORD, or PGPASSFILE)";
 
 /// What tokio-postgres says of a server that takes no writes.
 pub(super) fn is_read_only(error: &tokio_postgres::Error) -> bool {
@@ -23,25 +25,40 @@ pub(super) fn is_read_only(error: &tokio_postgres::Error) -> bool {
 /// What went wrong in words: the server's own message where there is one, not only "db error"; with
 /// what to do where TLS is the matter.
 pub fn describe(error: &tokio_postgres::Error) -> String {
+    if let Some(fault) = no_password(error) {
+        return fault.to_string();
+    }
+    match explained(error) {
+        Some((fault, said)) => format!("{fault} ({})", plain_end(&said)),
+        None => in_words(error),
+    }
+}
+
+fn in_words(error: &tokio_postgres::Error) -> String {
     use std::error::Error as _;
-    let said = match (error.as_db_error(), error.source()) {
+    match (error.as_db_error(), error.source()) {
         (Some(error), _) => describe_db(error),
-        (None, Some(source))
-            if is_misconfigured(error) && source.to_string() == "password missing" =>
-        {
-            return NO_PASSWORD.to_owned();
-        }
         (None, Some(source)) => format!("{error}: {source}"),
         (None, None) => error.to_string(),
-    };
-    // What a server says may have any words, the names of tables among them.
+    }
+}
+
+/// That the address has no password and the server asks for one: tokio-postgres says so before it
+/// answers the server, and not as an error of a type.
+pub(super) fn no_password(error: &tokio_postgres::Error) -> Option<Fault> {
+    use std::error::Error as _;
+    let is_missing = is_misconfigured(error)
+        && error.source().is_some_and(|source| source.to_string() == "password missing");
+    is_missing.then(|| Fault::new(FaultKind::Refused, NO_PASSWORD).remedy(ADD_IT))
+}
+
+/// What it is if TLS is the matter, and what tokio-postgres says of it.
+pub(super) fn explained(error: &tokio_postgres::Error) -> Option<(Fault, String)> {
     let may_be_tls = error
         .as_db_error()
         .is_none_or(|error| *error.code() == SqlState::INVALID_AUTHORIZATION_SPECIFICATION);
-    match tls::explain(&said, &NAMES).filter(|_| may_be_tls) {
-        Some(explained) => format!("{explained} ({})", plain_end(&said)),
-        None => said,
-    }
+    let said = in_words(error);
+    tls::explain(&said, &NAMES).filter(|_| may_be_tls).map(|fault| (fault, said))
 }
 
 /// Whether the server cannot even be asked before the address is mended: it has no password and the

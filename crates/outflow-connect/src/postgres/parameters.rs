@@ -1,6 +1,8 @@
 //! What becomes of each parameter of an address: tokio-postgres knows fewer than libpq, and says of
 //! the others only that something is wrong. Pure.
 
+use crate::address::BadUrl;
+
 /// What becomes of a parameter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Fate {
@@ -104,7 +106,7 @@ const FOREIGN: [(&str, &str); 14] = [
 ///
 /// # Errors
 /// What is wrong with it, and what is expected.
-pub(super) fn fate(name: &str, value: &str, may_name: bool) -> Result<Fate, String> {
+pub(super) fn fate(name: &str, value: &str, may_name: bool) -> Result<Fate, BadUrl> {
     if OURS.contains(&name) {
         return Ok(Fate::Ours);
     }
@@ -130,22 +132,23 @@ pub(super) fn fate(name: &str, value: &str, may_name: bool) -> Result<Fate, Stri
     }
     if let Some((_, values, expected)) = DONE_ANYWAY.iter().find(|(known, ..)| *known == name) {
         let is_done = values.contains(&value.to_ascii_lowercase().as_str());
-        return if is_done { Ok(Fate::Drop) } else { Err(format!("{name}: expected {expected}")) };
+        let bad = || BadUrl::because(format!("{name}: expected {expected}"));
+        return if is_done { Ok(Fate::Drop) } else { Err(bad()) };
     }
     if UNSUPPORTED.contains(&name) {
-        return Err(format!("{name} is not supported; leave it out"));
+        return Err(BadUrl::because(format!("{name} is not supported")).remedy("leave it out"));
     }
     if let Some((known, advice)) =
         FOREIGN.iter().find(|(known, _)| known.eq_ignore_ascii_case(name))
     {
         // As it was written, which is no secret if it is one of these.
         let name = if may_name { name } else { known };
-        return Err(format!("unknown parameter {name:?}: {advice}"));
+        return Err(BadUrl::because(format!("unknown parameter {name:?}: {advice}")));
     }
     Err(unknown(name, may_name))
 }
 
-fn unknown(name: &str, may_name: bool) -> String {
+fn unknown(name: &str, may_name: bool) -> BadUrl {
     let known = || {
         KEPT.iter()
             .chain(&NUMBERS)
@@ -157,23 +160,22 @@ fn unknown(name: &str, may_name: bool) -> String {
     let looks_like_a_name =
         name.len() <= 40 && name.chars().all(|c| c.is_ascii_alphabetic() || c == '_' || c == '.');
     if !may_name || !looks_like_a_name {
-        return format!(
-            "there is an unknown parameter (not repeated here: it may be part of a password); \
-                known ones are {}",
-            all()
-        );
+        let what =
+            "there is an unknown parameter (not repeated here: it may be part of a password)";
+        return BadUrl::because(what).remedy(format!("known ones are {}", all()));
     }
     let near = known().map(|known| (strsim::damerau_levenshtein(name, known), *known)).min();
-    match near {
+    let remedy = match near {
         Some((distance, near)) if distance <= name.len().max(3) / 3 => {
-            format!("unknown parameter {name:?}; did you mean {near:?}?")
+            format!("did you mean {near:?}?")
         }
-        _ => format!("unknown parameter {name:?}; known ones are {}", all()),
-    }
+        _ => format!("known ones are {}", all()),
+    };
+    BadUrl::because(format!("unknown parameter {name:?}")).remedy(remedy)
 }
 
-fn number(name: &str, value: &str) -> Result<u32, String> {
-    value.trim().parse().map_err(|_| format!("{name}: expected a number"))
+fn number(name: &str, value: &str) -> Result<u32, BadUrl> {
+    value.trim().parse().map_err(|_| BadUrl::because(format!("{name}: expected a number")))
 }
 
 #[cfg(test)]
@@ -203,10 +205,13 @@ mod tests {
         for (name, value, expected) in &table {
             match (fate(name, value, true), expected) {
                 (Ok(found), Ok(expected)) => assert_eq!(found, *expected, "{name}"),
-                (Err(found), Err(words)) => assert!(found.contains(words), "{name}: {found}"),
+                (Err(found), Err(words)) => {
+                    assert!(found.to_string().contains(words), "{name}: {found}");
+                }
                 (found, _) => panic!("{name}: {found:?}"),
             }
         }
-        assert!(!fate("nonsense", "", false).expect_err("unknown").contains("nonsense"));
+        let unnamed = fate("nonsense", "", false).expect_err("unknown").to_string();
+        assert!(!unnamed.contains("nonsense"), "{unnamed}");
     }
 }

@@ -9,6 +9,7 @@ use tokio_postgres::Config;
 use tokio_postgres::config::Host;
 
 use crate::secret_file;
+use outflow_core::fault::Fault;
 
 const DEFAULT_PORT: u16 = 5432;
 
@@ -16,7 +17,7 @@ const DEFAULT_PORT: u16 = 5432;
 ///
 /// # Errors
 /// A file that is named cannot be read, or others can read it.
-pub(super) fn add(config: &mut Config, named: Option<&Path>) -> Result<(), String> {
+pub(super) fn add(config: &mut Config, named: Option<&Path>) -> Result<(), Fault> {
     if config.get_password().is_some() {
         return Ok(());
     }
@@ -27,16 +28,17 @@ pub(super) fn add(config: &mut Config, named: Option<&Path>) -> Result<(), Strin
     let named = named.map(Path::to_owned).or_else(|| variable("PGPASSFILE").map(PathBuf::from));
     let text = match (named, variable("HOME")) {
         (Some(file), _) => {
-            secret_file::check(&file).map_err(|error| format!("passfile: {error}"))?;
-            std::fs::read_to_string(&file)
-                .map_err(|error| format!("passfile: {}: {error}", file.display()))?
+            secret_file::check(&file).map_err(|fault| fault.at("passfile"))?;
+            std::fs::read_to_string(&file).map_err(|error| {
+                let what = format!("passfile: {}: {error}", file.display());
+                Fault::configuration(what).because(error)
+            })?
         }
         // As libpq: one that is missing, or that others can read, counts for nothing.
         (None, Some(home)) => {
             let file = Path::new(&home).join(".pgpass");
-            let read = secret_file::check(&file)
-                .and_then(|()| std::fs::read_to_string(&file).map_err(|e| e.to_string()));
-            read.unwrap_or_default()
+            let is_closed = secret_file::check(&file).is_ok();
+            is_closed.then(|| std::fs::read_to_string(&file).ok()).flatten().unwrap_or_default()
         }
         (None, None) => return Ok(()),
     };

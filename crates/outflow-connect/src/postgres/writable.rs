@@ -17,7 +17,7 @@ const LOOK: &str = "select pg_catalog.pg_is_in_recovery()";
 pub async fn takes_no_writes(
     server: &Server,
     error: &tokio_postgres::Error,
-) -> Option<&'static str> {
+) -> Option<(&'static str, &'static str)> {
     use std::error::Error as _;
     let is_read_only = error.source().is_some_and(|source| source.to_string().contains(READ_ONLY));
     if !is_read_only {
@@ -28,12 +28,14 @@ pub async fn takes_no_writes(
         .ok()
         .and_then(Result::ok);
     Some(match is_standby {
-        Some(true) => "is a standby, which takes no writes; let postgres.url lead to the primary",
-        Some(false) | None => {
-            "is read-only for this role; set default_transaction_read_only to off for the role \
-                and the database, or let \
-             postgres.url lead to the primary"
+        Some(true) => {
+            ("is a standby, which takes no writes", "let postgres.url lead to the primary")
         }
+        Some(false) | None => (
+            "is read-only for this role",
+            "set default_transaction_read_only to off for the role and the database, or let \
+                postgres.url lead to the primary",
+        ),
     })
 }
 

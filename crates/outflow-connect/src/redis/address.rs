@@ -6,9 +6,8 @@ use std::path::PathBuf;
 use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
-use super::BadUrl;
 use super::endpoint::Endpoint;
-use crate::address;
+use crate::address::{self, BadUrl};
 use crate::tls::{self, Files, Names, Verify};
 
 /// What the certificates' parameters are called.
@@ -81,35 +80,32 @@ impl Address {
             "rediss-cluster" => (true, "cluster"),
             "redis-sentinel" => (false, "sentinel"),
             "rediss-sentinel" => (true, "sentinel"),
-            _ => return Err(BadUrl(EXPECTED.to_owned())),
+            _ => return Err(BadUrl::because(EXPECTED)),
         };
-        address::check(text).map_err(BadUrl)?;
+        address::check(text)?;
         if address::Parts::of(text).is_some_and(|parts| parts.has_user_alone()) {
-            return Err(BadUrl(USER_ALONE.to_owned()));
+            return Err(BadUrl::because(USER_ALONE));
         }
-        let url = Url::parse(text).map_err(|_hidden| BadUrl(EXPECTED.to_owned()))?;
+        let url = Url::parse(text).map_err(|_hidden| BadUrl::because(EXPECTED))?;
         let given = Parameters::of(&url);
         given.check(of)?;
         if !is_tls && given.files != Files::default() {
-            return Err(BadUrl(format!(
-                "{} and the like are used with rediss:// only",
-                NAMES.authorities
-            )));
+            let what = format!("{} and the like are used with rediss:// only", NAMES.authorities);
+            return Err(BadUrl::because(what));
         }
         if of == "cluster" && !matches!(url.path().trim_matches('/'), "" | "0") {
-            return Err(BadUrl(
-                "a cluster has database 0 only; leave the database out of the address".to_owned(),
-            ));
+            return Err(BadUrl::because("a cluster has database 0 only")
+                .remedy("leave the database out of the address"));
         }
         if !matches!(url.path(), "" | "/") && url.path().trim_matches('/').parse::<u32>().is_err() {
-            return Err(BadUrl(format!("the database is no number; {EXPECTED}")));
+            return Err(BadUrl::because("the database is no number").remedy(EXPECTED));
         }
-        let mut places = vec![Endpoint::of(&url).ok_or_else(|| BadUrl(EXPECTED.to_owned()))?];
+        let mut places = vec![Endpoint::of(&url).ok_or_else(|| BadUrl::because(EXPECTED))?];
         for node in &given.nodes {
             // Not repeated: somebody may have put a password there.
             let is_fine = |place: &Endpoint| !place.host.contains(['@', '/']);
             let bad = || {
-                BadUrl(format!(
+                BadUrl::because(format!(
                     "a {NODE} cannot be used: expected {NODE}=host:port, without user and password"
                 ))
             };
@@ -119,11 +115,12 @@ impl Address {
             }
         }
         let tls = is_tls
-            .then(|| tls::client(Verify::AuthorityAndName, &given.files, &NAMES).map_err(BadUrl))
-            .transpose()?;
+            .then(|| tls::client(Verify::AuthorityAndName, &given.files, &NAMES))
+            .transpose()
+            .map_err(BadUrl::of_file)?;
         // Not set_scheme: it takes no other scheme of an unknown kind.
         let rest = text.replacen(scheme, "redis", 1);
-        let mut rest = Url::parse(&rest).map_err(|_hidden| BadUrl(EXPECTED.to_owned()))?;
+        let mut rest = Url::parse(&rest).map_err(|_hidden| BadUrl::because(EXPECTED))?;
         rest.set_query(None);
         // The one that a connection begins with: SELECT, which a user may lack, is not needed for
         // it.
@@ -191,14 +188,14 @@ impl Parameters {
         if let Some(other) = self.others.first() {
             let other = shown(other);
             let Names { authorities, certificate, key } = NAMES;
-            return Err(BadUrl(format!(
-                "unknown parameter{other}; known ones are {authorities}, {certificate}, {key}, \
-                    {NODE} for a cluster or \
-                 sentinels, and for sentinels {SERVICE}, {SENTINEL_USER} and {SENTINEL_PASSWORD}"
+            return Err(BadUrl::because(format!("unknown parameter{other}")).remedy(format!(
+                "known ones are {authorities}, {certificate}, {key}, {NODE} for a cluster or \
+                    sentinels, and for sentinels {SERVICE}, {SENTINEL_USER} and \
+                    {SENTINEL_PASSWORD}"
             )));
         }
         if of.is_empty() && !self.nodes.is_empty() {
-            return Err(BadUrl(format!(
+            return Err(BadUrl::because(format!(
                 "{NODE} is used with redis-cluster:// and redis-sentinel:// only"
             )));
         }
@@ -208,14 +205,14 @@ impl Parameters {
             (SENTINEL_PASSWORD, &self.sentinel_password),
         ];
         match (of, &self.service) {
-            ("sentinel", None) => Err(BadUrl(format!(
+            ("sentinel", None) => Err(BadUrl::because(format!(
                 "redis-sentinel:// needs {SERVICE}=NAME, what the sentinels call their master \
                     (SENTINEL MASTERS lists them)"
             ))),
             ("sentinel", Some(_)) => Ok(()),
             _ => match for_sentinels.into_iter().find(|(_, given)| given.is_some()) {
                 Some((name, _)) => {
-                    Err(BadUrl(format!("{name} is used with redis-sentinel:// only")))
+                    Err(BadUrl::because(format!("{name} is used with redis-sentinel:// only")))
                 }
                 None => Ok(()),
             },

@@ -178,7 +178,7 @@ impl Cluster {
     ) -> Result<Reply, Failure> {
         let mut asking = self.asking.lock().await;
         if !asking.contains_key(place) {
-            let node = self.open(place).map_err(|error| Failure::NotSent(error.to_string()))?;
+            let node = self.open(place).map_err(|bad| Failure::NotSent(bad.into()))?;
             asking.insert(place.clone(), node);
         }
         let node = &asking[place];
@@ -189,7 +189,7 @@ impl Cluster {
         // the node answers MOVED.
         node.send("ASKING", Args::default(), PATIENCE)
             .await
-            .map_err(|failure| Failure::NotSent(failure.to_string()))?;
+            .map_err(|failure| Failure::NotSent(failure.into()))?;
         node.send(command, args, patience).await
     }
 
@@ -231,7 +231,7 @@ impl Cluster {
         if let Some(node) = self.known().nodes.get(place) {
             return Ok(node.clone());
         }
-        let node = self.open(place).map_err(|error| Failure::NotSent(error.to_string()))?;
+        let node = self.open(place).map_err(|bad| Failure::NotSent(bad.into()))?;
         Ok(self.known().nodes.entry(place.clone()).or_insert(node).clone())
     }
 

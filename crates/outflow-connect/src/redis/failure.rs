@@ -1,7 +1,6 @@
 //! Why there is no reply.
 
-/// What Redis answers to credentials that are missing or wrong.
-const LOGIN_CODES: [&str; 2] = ["NOAUTH", "WRONGPASS"];
+use outflow_core::fault::{Fault, FaultKind};
 
 /// Why a command has no reply.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -12,7 +11,7 @@ pub enum Failure {
     Refused(String),
     /// There was no connection to send it on: nothing was done.
     #[error("no connection to Redis: {0}")]
-    NotSent(String),
+    NotSent(#[source] Fault),
     /// It may have been done, or not, or it may still be done later: a timeout or a connection lost
     /// in between.
     #[error("no answer from Redis: {0}")]
@@ -31,41 +30,137 @@ impl Failure {
     /// Whether Redis refuses the credentials of the connection: it wants some and the address has
     /// none (`NOAUTH`), or they are wrong (`WRONGPASS`).
     pub fn is_login_refused(&self) -> bool {
-        match self {
-            Self::Refused(_) => self.code().is_some_and(|code| LOGIN_CODES.contains(&code)),
-            // The client keeps only the text of what a new connection was told.
-            Self::NotSent(reason) => LOGIN_CODES.iter().any(|code| reason.contains(code)),
-            Self::Unknown(_) => false,
+        let refusal = match self {
+            Self::Refused(message) => Some(message.as_str()),
+            Self::NotSent(fault) => fault.cause::<ServerError>().map(|error| error.0.as_str()),
+            Self::Unknown(_) => None,
+        };
+        let code = refusal.and_then(|message| message.split_whitespace().next());
+        matches!(code, Some("NOAUTH" | "WRONGPASS"))
+    }
+}
+
+impl From<Failure> for Fault {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Refused(message) => {
+                let error = ServerError(message);
+                Self::new(error.kind(), format!("Redis refused: {error}")).because(error)
+            }
+            Failure::NotSent(fault) => fault.at("no connection to Redis"),
+            Failure::Unknown(reason) => {
+                Self::unreachable(format!("no answer from Redis: {reason}"))
+            }
         }
     }
 }
 
-/// An address that cannot be used, with what is expected. Holds no part of the address: it may be a
-/// secret.
+/// An error that Redis answered with, in its own words, of which the first is its code.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct BadUrl(pub(super) String);
+pub struct ServerError(String);
 
-impl BadUrl {
-    /// An address that cannot be used with these streams.
-    pub fn because(reason: String) -> Self {
-        Self(reason)
+impl ServerError {
+    /// The reason why there is no connection, if Redis gave it. fred hands on no more than a text,
+    /// its own reasons among them, which do not begin with a word in capitals.
+    pub(super) fn of(reason: &str) -> Option<Self> {
+        let code = reason.split_whitespace().next()?;
+        let is_code = code.len() > 1 && code.bytes().all(|letter| letter.is_ascii_uppercase());
+        is_code.then(|| Self(reason.to_owned()))
+    }
+
+    /// `WRONGPASS`, `NOPERM`, `LOADING` …; `ERR` of everything for which Redis has no code.
+    pub fn code(&self) -> &str {
+        self.0.split_whitespace().next().unwrap_or_default()
+    }
+
+    /// Whether it has these words. For the code `ERR` only, which says nothing by itself.
+    pub fn says(&self, words: &str) -> bool {
+        self.0.contains(words)
+    }
+
+    /// What it means to callers.
+    pub fn kind(&self) -> FaultKind {
+        match self.code() {
+            "WRONGPASS" | "NOAUTH" | "NOPERM" | "DENIED" => FaultKind::Refused,
+            "READONLY" => FaultKind::ReadOnly,
+            "LOADING" | "MASTERDOWN" => FaultKind::NotReady,
+            "OOM" | "MISCONF" | "NOREPLICAS" | "CLUSTERDOWN" | "BUSY" | "TRYAGAIN" => {
+                FaultKind::Unavailable
+            }
+            "WRONGTYPE" | "MOVED" | "ASK" | "CROSSSLOT" => FaultKind::Unfit,
+            "ERR" if self.says(DATABASE) => FaultKind::Refused,
+            "ERR" if self.says(CLIENTS) => FaultKind::Unavailable,
+            _ => FaultKind::Failed,
+        }
     }
 }
 
+/// Redis has no code for these two.
+pub const DATABASE: &str = "DB index is out of range";
+/// The other one.
+pub const CLIENTS: &str = "max number of clients reached";
+
 #[cfg(test)]
 mod tests {
-    use super::Failure;
+    use std::error::Error as _;
 
+    use super::*;
+
+    #[test]
+    fn what_redis_says_is_told_from_what_the_client_says() {
+        let table = [
+            ("WRONGPASS invalid username-password pair", Some(("WRONGPASS", FaultKind::Refused))),
+            ("NOAUTH Authentication required.", Some(("NOAUTH", FaultKind::Refused))),
+            ("DENIED Redis is running in protected mode", Some(("DENIED", FaultKind::Refused))),
+            ("LOADING Redis is loading the dataset", Some(("LOADING", FaultKind::NotReady))),
+            ("ERR DB index is out of range", Some(("ERR", FaultKind::Refused))),
+            ("ERR max number of clients reached", Some(("ERR", FaultKind::Unavailable))),
+            ("ERR something else", Some(("ERR", FaultKind::Failed))),
+            ("Os { code: 111, kind: ConnectionRefused, message: \"Connection refused\" }", None),
+            ("Request timed out.", None),
+            ("Decode Error: Unexpected", None),
+            ("", None),
+        ];
+        for (reason, expected) in table {
+            let found = ServerError::of(reason);
+            let found = found.as_ref().map(|error| (error.code(), error.kind()));
+            assert_eq!(found, expected, "{reason}");
+        }
+    }
+
+    #[test]
+    fn a_fault_reads_as_the_failure_did() {
+        let fault = Fault::new(FaultKind::Refused, "redis:6379/0: WRONGPASS").remedy("correct it");
+        let table = [
+            (Failure::Refused("NOPERM no".to_owned()), FaultKind::Refused),
+            (Failure::NotSent(fault), FaultKind::Refused),
+            (Failure::Unknown("a timeout".to_owned()), FaultKind::Unreachable),
+        ];
+        for (failure, kind) in table {
+            let fault = Fault::from(failure.clone());
+            assert_eq!((fault.kind(), fault.to_string()), (kind, failure.to_string()));
+        }
+        let refused = Fault::from(Failure::Refused("NOPERM no".to_owned()));
+        assert_eq!(refused.cause::<ServerError>().map(ServerError::code), Some("NOPERM"));
+        let not_sent = Failure::NotSent(Fault::unreachable("away"));
+        assert_eq!(not_sent.source().map(ToString::to_string).as_deref(), Some("away"));
+    }
     #[test]
     fn refused_credentials_are_told_from_missing_privileges_and_outages() {
         let text = str::to_owned;
-        let wrong = "10.0.0.1:6379: WRONGPASS invalid username-password pair";
+        let login = |message: &str| {
+            let error = ServerError::of(message).expect("a code");
+            Fault::new(error.kind(), message).because(error).at("10.0.0.1:6379")
+        };
+        let wrong = login("WRONGPASS invalid username-password pair");
+        let away = Fault::unreachable("10.0.0.1:6379: connection refused, not even NOAUTH");
         let rows = [
             (Failure::Refused(text("NOAUTH Authentication required.")), true),
-            (Failure::NotSent(text(wrong)), true),
+            (Failure::NotSent(wrong), true),
+            (Failure::NotSent(login("NOPERM no permission")), false),
             (Failure::Refused(text("NOPERM no permission, not even NOAUTH")), false),
-            (Failure::NotSent(text("10.0.0.1:6379: connection refused")), false),
+            (Failure::NotSent(away), false),
             (Failure::Unknown(text("NOAUTH")), false),
         ];
         for (failure, expected) in rows {

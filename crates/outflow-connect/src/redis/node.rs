@@ -14,8 +14,9 @@ use fred::types::{ClusterHash, CustomCommand};
 
 use super::address::{EXPECTED, NAMES};
 use super::link::Link;
-use super::{Args, BadUrl, Failure, Reply};
+use super::{Args, BadUrl, Failure, Reply, ServerError};
 use crate::tls;
+use outflow_core::fault::{Fault, FaultKind};
 use outflow_core::words::plain;
 
 /// How long to wait for one TCP connection and its greeting.
@@ -84,7 +85,7 @@ impl Node {
         };
         let mut reconnect = ReconnectPolicy::new_exponential(0, RECONNECT_MS.0, RECONNECT_MS.1, 2);
         reconnect.set_jitter(RECONNECT_MS.0);
-        let mut config = Config::from_url(url).map_err(|_hidden| BadUrl(EXPECTED.to_owned()))?;
+        let mut config = Config::from_url(url).map_err(|_hidden| BadUrl::because(EXPECTED))?;
         config.tls = tls.map(TlsConfig::from);
         let is_tls = config.uses_tls();
         // Otherwise fred gives up for good when the first attempt to connect fails.
@@ -153,14 +154,24 @@ impl Node {
     }
 
     pub(super) fn not_sent(&self, reason: &str) -> Failure {
-        // Redis takes the beginning of TLS for a command, and waits for the end of its line.
-        let silent = (self.is_tls && reason.to_lowercase().contains("timed out")).then(|| {
-            format!("{reason}; if it is up, it does not speak TLS on this port: correct the port")
-        });
-        let explained =
-            silent.or_else(|| tls::explain(reason, &NAMES)).unwrap_or_else(|| plain(reason));
-        Failure::NotSent(format!("{}: {explained}", self.place))
+        Failure::NotSent(unconnected(reason, self.is_tls).at(&self.place))
     }
+}
+
+/// Why there is no connection, from fred's reason.
+fn unconnected(reason: &str, is_tls: bool) -> Fault {
+    // Redis takes the beginning of TLS for a command, and waits for the end of its line.
+    if is_tls && reason.to_lowercase().contains("timed out") {
+        let remedy = "if it is up, it does not speak TLS on this port: correct the port";
+        return Fault::unreachable(reason).remedy(remedy);
+    }
+    if let Some(error) = ServerError::of(reason) {
+        // Whatever it says: the server is there, and does not let us in.
+        let is_unknown = error.kind() == FaultKind::Failed;
+        let kind = if is_unknown { FaultKind::Unavailable } else { error.kind() };
+        return Fault::new(kind, reason).because(error);
+    }
+    tls::explain(reason, &NAMES).unwrap_or_else(|| Fault::unreachable(plain(reason)))
 }
 
 /// Turns fred's frame into a reply. An error frame at the top is a refusal; inside an array it

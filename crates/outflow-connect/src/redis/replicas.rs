@@ -10,6 +10,8 @@ use std::time::Duration;
 use futures_util::future::join;
 use uuid::Uuid;
 
+use outflow_core::fault::Fault;
+
 use super::node::{BLOCKING_SLACK, Node, PATIENCE, Patience};
 use super::{Args, Failure, Reply};
 
@@ -76,7 +78,7 @@ impl Node {
         let named = Box::pin(self.send("CLIENT", Args::from(["SETNAME", &mark]), PATIENCE)).await;
         // Of what matters nothing was sent.
         named.map_err(|failure| match failure {
-            Failure::Unknown(reason) => Failure::NotSent(reason),
+            Failure::Unknown(reason) => Failure::NotSent(Fault::unreachable(reason)),
             definite => definite,
         })?;
         self.link.set_mark(Some(mark.clone()));

@@ -25,7 +25,8 @@ use outflow_core::task;
 use super::address::{Address, Kind, SENTINEL_PASSWORD, SERVICE};
 use super::endpoint::Endpoint;
 use super::node::{Node, PATIENCE, Patience};
-use super::{Args, BadUrl, Failure, Reply};
+use super::{Args, BadUrl, Failure, Reply, ServerError};
+use outflow_core::fault::{Fault, FaultKind};
 
 /// How often the sentinels are asked while all is well, and while there is no master.
 const ROUND: Duration = Duration::from_secs(1);
@@ -33,8 +34,6 @@ const ROUND_WITHOUT_MASTER: Duration = Duration::from_millis(100);
 /// How long one answer may take.
 const ANSWER: Patience = Patience { timeout: Duration::from_secs(1), ..PATIENCE };
 
-/// Ends of reasons that waiting cannot fix.
-pub const CORRECTABLE: [&str; 4] = [SERVICE, SENTINEL_PASSWORD, NO_SENTINEL, FORBIDDEN];
 const NO_SENTINEL: &str =
     "let the address begin with redis://, or name sentinels (usually on port 26379)";
 const FORBIDDEN: &str = "allow +sentinel|master to its user there";
@@ -78,15 +77,14 @@ impl Sentinel {
     /// Starts to ask in the background.
     pub(super) fn new(address: Address, name: &str) -> Result<Self, BadUrl> {
         let Kind::Sentinels(rest) = &address.kind else {
-            return Err(BadUrl("no address of sentinels".to_owned()));
+            return Err(BadUrl::because("no address of sentinels"));
         };
         let open = |place: &Endpoint| {
             Node::open(&rest.at(place), address.tls.clone(), &format!("sentinel {place}"), name)
         };
         let sentinels = address.places.iter().map(open).collect::<Result<_, _>>()?;
         let service = rest.service.clone();
-        let (tell, master) =
-            watch::channel(Err(Failure::NotSent("the sentinels have not answered yet".to_owned())));
+        let (tell, master) = watch::channel(Err(not_sent("the sentinels have not answered yet")));
         let stop = CancellationToken::new();
         let watcher = Watcher {
             address,
@@ -177,41 +175,48 @@ impl Watcher {
         if let Some(newest) = answers.into_iter().flatten().max_by_key(|answer| answer.epoch) {
             return Ok(newest.place);
         }
-        let reasons: Vec<String> = failures.into_iter().filter_map(Result::err).collect();
+        let faults: Vec<Fault> = failures.into_iter().filter_map(Result::err).collect();
         // What can be corrected matters more than who is away.
-        let said =
-            reasons.iter().find(|reason| CORRECTABLE.iter().any(|name| reason.ends_with(name)));
-        Err(Failure::NotSent(said.cloned().unwrap_or_else(|| reasons.join("; "))))
+        let correctable = faults.iter().find(|fault| !fault.kind().may_pass());
+        Err(Failure::NotSent(correctable.cloned().unwrap_or_else(|| all(&faults))))
     }
 
-    async fn answer(&self, sentinel: &Node) -> Result<Answer, String> {
+    async fn answer(&self, sentinel: &Node) -> Result<Answer, Fault> {
         let asked = async {
             if sentinel.is_connecting() {
                 sentinel.ready(ANSWER.timeout).await?;
             }
             sentinel.send("SENTINEL", Args::from(["MASTER", &self.service]), ANSWER).await
         };
+        let place = &sentinel.place;
         match asked.await {
             Ok(reply) => Answer::parse(&reply).ok_or_else(|| {
-                format!("{}: an answer without ip, port and config-epoch", sentinel.place)
+                Fault::unreachable(format!("{place}: an answer without ip, port and config-epoch"))
             }),
-            Err(Failure::NotSent(reason)) if reason.contains("NOAUTH") => Err(format!(
-                "{reason}; give sentinel_username, if there are users, and sentinel_password"
-            )),
-            Err(Failure::NotSent(reason)) => Err(reason),
-            Err(Failure::Refused(reason)) if reason.contains("No such master") => Err(format!(
-                "{} knows no master {:?}; correct {SERVICE}",
-                sentinel.place, self.service
-            )),
-            Err(Failure::Refused(reason)) if reason.contains("unknown command") => {
-                Err(format!("{} is no sentinel but a Redis server; {NO_SENTINEL}", sentinel.place))
-            }
-            Err(Failure::Refused(reason)) if reason.starts_with("NOPERM") => {
-                Err(format!("{}: {reason}; {FORBIDDEN}", sentinel.place))
-            }
-            Err(Failure::Refused(reason) | Failure::Unknown(reason)) => {
-                Err(format!("{}: {reason}", sentinel.place))
-            }
+            Err(Failure::NotSent(fault)) => Err(match fault.cause().map(ServerError::code) {
+                Some("NOAUTH") => fault.remedy(format!(
+                    "give sentinel_username, if there are users, and {SENTINEL_PASSWORD}"
+                )),
+                _ => fault,
+            }),
+            Err(Failure::Refused(reason)) => Err(self.refused(place, &reason)),
+            Err(Failure::Unknown(reason)) => Err(Fault::unreachable(format!("{place}: {reason}"))),
+        }
+    }
+
+    /// Of a sentinel, or of a server that is none: both say `ERR` of what they do not know.
+    fn refused(&self, place: &str, reason: &str) -> Fault {
+        let service = &self.service;
+        if reason.starts_with("NOPERM") {
+            Fault::new(FaultKind::Refused, format!("{place}: {reason}")).remedy(FORBIDDEN)
+        } else if reason.contains("No such master") {
+            Fault::new(FaultKind::Refused, format!("{place} knows no master {service:?}"))
+                .remedy(format!("correct {SERVICE}"))
+        } else if reason.contains("unknown command") {
+            Fault::configuration(format!("{place} is no sentinel but a Redis server"))
+                .remedy(NO_SENTINEL)
+        } else {
+            Fault::new(FaultKind::Unavailable, format!("{place}: {reason}"))
         }
     }
 
@@ -220,9 +225,7 @@ impl Watcher {
         if let Some(old) = self.named.take_if(|old| old.place != place) {
             tracing::warn!(service = self.service, old = %old.place, new = %place, "the sentinels \
                 report a new master: switching to it");
-            self.tell(Err(Failure::NotSent(format!(
-                "{place}: the new master is not connected yet"
-            ))));
+            self.tell(Err(not_sent(format!("{place}: the new master is not connected yet"))));
             // What is on its way there may keep it for a while.
             self.closing.spawn(old.node.close());
         }
@@ -235,7 +238,7 @@ impl Watcher {
                 &self.name,
             ) {
                 Ok(node) => self.named = Some(Named { place, node, is_master: false }),
-                Err(error) => return self.tell(Err(Failure::NotSent(error.to_string()))),
+                Err(bad) => return self.tell(Err(Failure::NotSent(bad.into()))),
             }
         }
         let Some(named) = self.named.as_mut().filter(|named| !named.is_master) else { return };
@@ -265,7 +268,7 @@ impl Named {
         if role == "master" {
             return Ok(());
         }
-        Err(Failure::NotSent(format!(
+        Err(not_sent(format!(
             "{}: the sentinels name it, but it is a {role}; a fail-over may be under way",
             self.node.place
         )))
@@ -284,6 +287,21 @@ impl Answer {
         };
         let (host, port) = (field("ip")?.string()?, u16::try_from(field("port")?.int()?).ok()?);
         Some(Self { epoch: field("config-epoch")?.int()?, place: Endpoint { host, port } })
+    }
+}
+
+fn not_sent(reason: impl Into<String>) -> Failure {
+    Failure::NotSent(Fault::unreachable(reason))
+}
+
+/// That nobody of them answers as he should.
+fn all(faults: &[Fault]) -> Fault {
+    match faults {
+        [one] => one.clone(),
+        many => {
+            let told: Vec<String> = many.iter().map(ToString::to_string).collect();
+            Fault::unreachable(told.join("; "))
+        }
     }
 }
 

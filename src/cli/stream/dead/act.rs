@@ -8,9 +8,9 @@ use super::look::{chosen, failed, open};
 use super::show::listed;
 use crate::cli::output;
 use crate::config::Config;
-use crate::daemon::DaemonError;
 use outflow_connect::redis::Failure;
 use outflow_consumer::{DeadFilter, DeadLetter, DeadLetters, Retried};
+use outflow_core::fault::Fault;
 use outflow_service::terminal;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,14 +37,13 @@ impl Act {
     }
 }
 
-pub(super) async fn act(args: &ActArgs, config: &Config, act: Act) -> Result<(), DaemonError> {
+pub(super) async fn act(args: &ActArgs, config: &Config, act: Act) -> Result<(), Fault> {
     let filter = args.which.filter.filter(args.which.ids.as_slice());
     if act == Act::Discard && args.yes && !args.all && !args.dry_run && filter.is_empty() {
-        return Err(DaemonError::Failed(
-            "`discard --yes` without a filter would delete every dead letter: nothing was done; \
-                choose some by id or filter, or add --all"
-                .to_owned(),
-        ));
+        return Err(Fault::failed(
+            "`discard --yes` without a filter would delete every dead letter; nothing was done",
+        )
+        .remedy("select letters by id or filter, or add --all"));
     }
     let dead = open(&args.which, config).await?;
     let letters = chosen(&dead, &args.which, &filter).await?;
@@ -58,7 +57,7 @@ pub(super) async fn act(args: &ActArgs, config: &Config, act: Act) -> Result<(),
         return output::line(format!("{total} would be {done}"));
     }
     if total > 0 && !output::confirm(&format!("{verb} {total} dead letters?"), args.yes)? {
-        return Err(DaemonError::Failed("nothing was done".to_owned()));
+        return Err(Fault::failed("nothing was done"));
     }
     let count = if total > 0 { all(&dead, &letters, &filter, args.rate, act).await? } else { 0 };
     let left = total - count;
@@ -78,7 +77,7 @@ async fn all(
     filter: &DeadFilter,
     rate: Option<u32>,
     act: Act,
-) -> Result<usize, DaemonError> {
+) -> Result<usize, Fault> {
     let noted = dead.note(act.name(), letters.len(), filter).await;
     noted.map_err(|failure| untraced(&dead.audit_stream(), failure))?;
     let mut pace = rate.map(|rate| tokio::time::interval(Duration::from_secs(1) / rate));
@@ -106,7 +105,7 @@ async fn all(
     let (_, done) = act.words();
     outcome
         .map(|()| count)
-        .map_err(|failure| failed_saying(failure, |why| format!("{count} {done}, then: {why}")))
+        .map_err(|failure| failed(failure).at(format_args!("{count} {done}, then")))
 }
 
 /// Whether it was there and could be moved.
@@ -127,21 +126,14 @@ async fn one(dead: &DeadLetters, letter: &DeadLetter, act: Act) -> Result<bool, 
     }
 }
 
-fn untraced(stream: &str, failure: Failure) -> DaemonError {
-    let remedy = if failure.code() == Some("NOPERM") {
-        format!("; let the user write there: ACL SETUSER NAME (+xadd ~{stream}), and ACL SAVE")
-    } else {
-        String::new()
-    };
+fn untraced(stream: &str, failure: Failure) -> Fault {
+    let may_not = failure.code() == Some("NOPERM");
     let because = "nothing was done, because the command must leave a trace in";
-    failed_saying(failure, |why| format!("{because} {stream}: {why}{remedy}"))
-}
-
-/// The exit code of a failure, with more words.
-fn failed_saying(failure: Failure, say: impl FnOnce(String) -> String) -> DaemonError {
-    match failed(failure) {
-        DaemonError::Configuration(why) => DaemonError::Configuration(say(why)),
-        DaemonError::Unavailable(why) => DaemonError::Unavailable(say(why)),
-        DaemonError::Failed(why) => DaemonError::Failed(say(why)),
+    let fault = failed(failure).at(format_args!("{because} {stream}"));
+    if may_not {
+        let rule = format!("ACL SETUSER NAME (+xadd ~{stream})");
+        fault.remedy(format!("let the user write there: {rule}, and ACL SAVE"))
+    } else {
+        fault
     }
 }

@@ -1,11 +1,11 @@
 //! A stream's dead letters for people: a table, or one with all its fields.
 
 use crate::cli::output;
-use crate::daemon::DaemonError;
 use outflow_consumer::DeadLetter;
 use outflow_core::escape::{CELL, WHOLE, printable};
+use outflow_core::fault::Fault;
 
-pub(super) fn listed(letters: &[DeadLetter]) -> Result<(), DaemonError> {
+pub(super) fn listed(letters: &[DeadLetter]) -> Result<(), Fault> {
     if letters.is_empty() {
         return Ok(());
     }
@@ -29,7 +29,7 @@ pub(super) fn listed(letters: &[DeadLetter]) -> Result<(), DaemonError> {
     output::line(output::plain(&table))
 }
 
-pub(super) fn shown(letter: &DeadLetter) -> Result<(), DaemonError> {
+pub(super) fn shown(letter: &DeadLetter) -> Result<(), Fault> {
     let died = letter.died_at.map(|time| time.to_string()).unwrap_or_default();
     let attempts = letter.attempts.to_string();
     let about = [

@@ -58,8 +58,7 @@ impl Redis {
             if address.tls.is_none() {
                 return Err(BadUrl::because(
                     "TLS settings are used with rediss://, rediss-cluster:// or \
-                        rediss-sentinel:// only"
-                        .to_owned(),
+                        rediss-sentinel:// only",
                 ));
             }
             address.tls = Some(tls.clone());
