@@ -124,6 +124,19 @@ async fn servers_may_be_down_at_the_start() {
     numbered.check(&stage, "events.order").await;
 }
 
+/// A single drain that Redis does not let in is not worth another start: somebody must mend the
+/// configuration first.
+#[tokio::test]
+async fn a_single_drain_that_redis_does_not_let_in_names_the_configuration() {
+    let stage = Stage::new(&outbox("")).await;
+    stage.command("ACL", &["SETUSER", "relay", "on", ">right", "+@all", "~*"]).await;
+    let url = stage.redis.url().replace("redis://", "redis://relay:hunter2@");
+    stage.configure_with(&url, &outbox(""));
+    let (code, log) = stage.finished("once", &["run", "--once"]).await;
+    assert_eq!(code, Some(78), "{log}");
+    assert!(log.contains("WRONGPASS") && !log.contains("hunter2"), "{log}");
+}
+
 /// A full Redis refuses before anything is appended: nothing goes to the dead letters, and the rest
 /// follows later.
 #[tokio::test]

@@ -300,7 +300,11 @@ async fn torment(scene: &Scene, consumers: &mut [Consumer], plan: &Plan) -> Faul
                 None => {}
             }
         }
+        // A frozen backend may hold a lock of the server itself, as for the log. A statement of ours
+        // would wait for it, and nobody would end the stall.
+        stall = stall.and_then(|(frozen, left)| Some((frozen, left.checked_sub(1)?)));
         match &mut locked {
+            _ if stall.is_some() => {}
             Some(0) => {
                 holder.batch_execute("commit").await.expect("an unlock");
                 locked = None;
@@ -316,7 +320,6 @@ async fn torment(scene: &Scene, consumers: &mut [Consumer], plan: &Plan) -> Faul
             }
             None => {}
         }
-        stall = stall.and_then(|(frozen, left)| Some((frozen, left.checked_sub(1)?)));
         if random.u8(..8) > 0 {
             continue;
         }
@@ -343,7 +346,7 @@ async fn torment(scene: &Scene, consumers: &mut [Consumer], plan: &Plan) -> Faul
                 faults.doubled += 1;
             }
             6 | 7 => drop(doubles.remove(0)),
-            8 => {
+            8 if stall.is_none() => {
                 let cut = "select pg_terminate_backend(pid) from pg_stat_activity where \
                     application_name = 'order-consumer'";
                 holder.execute(cut, &[]).await.expect("sessions that end");
