@@ -207,35 +207,49 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
     }
 
     async fn claim_once(&self) -> Result<Option<O::Claim>, Trouble> {
-        let (due, parked) = {
-            let mut parked = self.parked();
-            let released = parked.release(Instant::now());
-            if released.rewind {
+        loop {
+            let (due, parked) = self.due_and_parked();
+            // A parked stream is tried with one event, alone: if it refuses again, nothing was
+            // appended and nothing is in doubt.
+            for stream in due {
+                if let Some(claim) = self.outbox.claim_of(&stream).await? {
+                    self.parked().probed(&stream);
+                    return Ok(Some(claim));
+                }
+                if self.parked().nothing_waits(&stream) {
+                    self.observer.took(&stream);
+                    self.outbox.rewind();
+                }
+            }
+            let claim = self.outbox.claim(&parked).await;
+            // A stream may have taken its events while this claim was on its way. The claim has left
+            // them out and is past them: whatever it found, the next one starts at the beginning.
+            let is_outdated = self.parked().has_let_go_of(&parked);
+            if is_outdated {
                 self.outbox.rewind();
             }
-            for stream in released.given_up {
-                tracing::error!(
-                    outbox = self.name,
-                    stream,
-                    "a stream has refused its events for longer than park_max: dead-lettering \
-                        them"
-                );
-            }
-            (parked.due(), parked.names())
-        };
-        // A parked stream is tried with one event, alone: if it refuses again, nothing was appended
-        // and nothing is in doubt.
-        for stream in due {
-            if let Some(claim) = self.outbox.claim_of(&stream).await? {
-                self.parked().probed(&stream);
-                return Ok(Some(claim));
-            }
-            if self.parked().nothing_waits(&stream) {
-                self.observer.took(&stream);
-                self.outbox.rewind();
+            match claim? {
+                None if is_outdated => {}
+                claim => return Ok(claim),
             }
         }
-        Ok(self.outbox.claim(&parked).await?)
+    }
+
+    /// The streams that are to be tried, and all that claims leave out.
+    fn due_and_parked(&self) -> (Vec<String>, Vec<String>) {
+        let mut parked = self.parked();
+        let released = parked.release(Instant::now());
+        if released.rewind {
+            self.outbox.rewind();
+        }
+        for stream in released.given_up {
+            tracing::error!(
+                outbox = self.name,
+                stream,
+                "a stream has refused its events for longer than park_max: dead-lettering them"
+            );
+        }
+        (parked.due(), parked.names())
     }
 
     /// Appends in claim order. `Err(None)`: a batch in front has failed, so nothing was tried.

@@ -88,6 +88,12 @@ impl Parked {
         self.which(|stream| !stream.given_up || stream.until.is_none())
     }
 
+    /// Whether claims no longer leave out all of these.
+    pub(super) fn has_let_go_of(&self, left_out: &[String]) -> bool {
+        let names = self.names();
+        left_out.iter().any(|stream| !names.contains(stream))
+    }
+
     /// The streams whose events go to the dead letters.
     pub(super) fn given_up(&self) -> Vec<String> {
         self.which(|stream| stream.given_up && stream.until.is_some())

@@ -6,7 +6,7 @@ mod sleep;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
@@ -86,4 +86,28 @@ async fn no_recovery_is_begun_while_redis_is_silent() {
     relay.run(Mode::Daemon, &outbox.stop).await;
     assert!(outbox.stop.is_cancelled(), "it was not asked");
     assert_eq!(outbox.calls(), "");
+}
+
+/// Found by a fault run: a stream took its events again while a claim was on its way that had left
+/// it out. That claim started at the beginning for its sake and went past its rows, so that later
+/// rows of the stream overtook them.
+#[tokio::test]
+async fn a_claim_that_left_out_a_stream_which_takes_its_events_again_is_not_the_last_word() {
+    for (script, calls) in [("W", "W"), ("ER", "ER")] {
+        let outbox = Scripted::new(script);
+        let relay = relay(&outbox, Full::default(), 1);
+        relay.parked().park("events.stock", Instant::now());
+        let takes = async {
+            relay.parked().took(["events.stock"].into_iter());
+            outbox.let_go.notify_one();
+        };
+        let (claim, ()) = tokio::join!(relay.claim_once(), takes);
+        assert!(claim.expect("a claim").is_some(), "{script}: another claim finds what was left");
+        assert_eq!((outbox.calls().as_str(), outbox.rewinds.load(Ordering::Relaxed)), (calls, 1));
+    }
+    let outbox = Scripted::new("R");
+    let relay = relay(&outbox, Full::default(), 1);
+    relay.parked().park("events.stock", Instant::now());
+    assert!(relay.claim_once().await.expect("a claim").is_some());
+    assert_eq!(outbox.rewinds.load(Ordering::Relaxed), 0, "it is parked as before");
 }

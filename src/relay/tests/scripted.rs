@@ -17,12 +17,14 @@ use crate::relay::sink::{AppendError, Position, Raised, Refusal, Sink};
 
 /// Claims as a script says, and remembers what was done: `0` takes nothing, `R` a row, `F` a row
 /// that cannot be settled, `W` waits until that was tried, or the row rolled back, and gets the
-/// same row; `A` waits as well and is refused, because the row is in flight, and so is `I` at once.
+/// same row; `A` waits as well and is refused, because the row is in flight, and so is `I` at once;
+/// `E` waits and takes nothing.
 /// When the script is over, it is asked to stop.
 pub(super) struct Scripted {
     script: Mutex<VecDeque<char>>,
     calls: Mutex<String>,
-    let_go: Arc<Notify>,
+    pub(super) let_go: Arc<Notify>,
+    pub(super) rewinds: AtomicUsize,
     pub(super) stop: CancellationToken,
 }
 
@@ -32,6 +34,7 @@ impl Scripted {
             script: Mutex::new(script.chars().collect()),
             calls: Mutex::default(),
             let_go: Arc::default(),
+            rewinds: AtomicUsize::default(),
             stop: CancellationToken::new(),
         }
     }
@@ -119,6 +122,10 @@ impl Outbox for &Scripted {
                 return Err(in_flight());
             }
             Some('I') => return Err(in_flight()),
+            Some('E') => {
+                self.let_go.notified().await;
+                None
+            }
             _ => None,
         })
     }
@@ -148,7 +155,9 @@ impl Outbox for &Scripted {
         Ok(NoRecovery)
     }
 
-    fn rewind(&self) {}
+    fn rewind(&self) {
+        self.rewinds.fetch_add(1, Ordering::Relaxed);
+    }
 
     /// The lock is free: nobody is between insert and commit.
     async fn fall_asleep(&self) -> Result<bool, OutboxError> {
