@@ -222,8 +222,9 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
                 }
             }
             let claim = self.outbox.claim(&parked).await;
-            // A stream may have taken its events while this claim was on its way. The claim has left
-            // them out and is past them: whatever it found, the next one starts at the beginning.
+            // A stream may have taken its events while this claim was on its way. The claim has
+            // left them out and is past them: whatever it found, the next one starts at the
+            // beginning.
             let is_outdated = self.parked().has_let_go_of(&parked);
             if is_outdated {
                 self.outbox.rewind();

@@ -300,8 +300,8 @@ async fn torment(scene: &Scene, consumers: &mut [Consumer], plan: &Plan) -> Faul
                 None => {}
             }
         }
-        // A frozen backend may hold a lock of the server itself, as for the log. A statement of ours
-        // would wait for it, and nobody would end the stall.
+        // A frozen backend may hold a lock of the server itself, as for the log. A statement of
+        // ours would wait for it, and nobody would end the stall.
         stall = stall.and_then(|(frozen, left)| Some((frozen, left.checked_sub(1)?)));
         match &mut locked {
             _ if stall.is_some() => {}
