@@ -15,6 +15,7 @@ pub mod outbox;
 mod pace;
 mod pacing;
 mod parked;
+mod parking;
 mod readiness;
 mod records;
 mod relapse;
@@ -38,7 +39,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::relay::encode::{Encoder, Entries};
 use crate::relay::outbox::{Claim, Outbox, SetAside};
-use crate::relay::sink::{AppendError, Refusal, Sink};
+use crate::relay::sink::{AppendError, Sink};
 use observer::Observer;
 use parked::Parked;
 use session::{Drain, Session};
@@ -236,23 +237,6 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
         }
     }
 
-    /// The streams that are to be tried, and all that claims leave out.
-    fn due_and_parked(&self) -> (Vec<String>, Vec<String>) {
-        let mut parked = self.parked();
-        let released = parked.release(Instant::now());
-        if released.rewind {
-            self.outbox.rewind();
-        }
-        for stream in released.given_up {
-            tracing::error!(
-                outbox = self.name,
-                stream,
-                "a stream has refused its events for longer than park_max: dead-lettering them"
-            );
-        }
-        (parked.due(), parked.names())
-    }
-
     /// Appends in claim order. `Err(None)`: a batch in front has failed, so nothing was tried.
     async fn append(
         &self,
@@ -378,38 +362,5 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
 
     fn parked(&self) -> MutexGuard<'_, Parked> {
         self.parked.lock()
-    }
-
-    /// Returns their names.
-    fn park(&self, refused: &[Refusal]) -> String {
-        let mut parked = self.parked();
-        for refusal in refused {
-            let (pause, new) = parked.park(&refusal.stream, Instant::now());
-            self.observer.refused(refusal, pause);
-            if new {
-                let (stream, reason) = (&refusal.stream, &refusal.message);
-                tracing::error!(
-                    outbox = self.name,
-                    stream,
-                    reason,
-                    ?pause,
-                    "a stream refuses its events: parked it; the relay probes it after the pause"
-                );
-            }
-        }
-        self.observer.parked(parked.len());
-        let names: Vec<&str> = refused.iter().map(|refusal| refusal.stream.as_str()).collect();
-        names.join(", ")
-    }
-
-    fn unpark(&self, entries: &Entries) {
-        let mut parked = self.parked();
-        for stream in parked.took(entries.filled()) {
-            self.observer.took(&stream);
-            tracing::info!(outbox = self.name, stream, "the stream accepts its events again");
-            // The rest of them is behind the cursor.
-            self.outbox.rewind();
-        }
-        self.observer.parked(parked.len());
     }
 }
