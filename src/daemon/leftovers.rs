@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use crate::observe::metrics::OutboxMetrics;
 use crate::relay::options::OutboxOptions;
 use crate::relay::outbox::left::{self, Waiting};
-use outflow_connect::postgres::{Server, connect, describe};
+use outflow_connect::postgres::{Server, connect, failed};
 use outflow_core::fault::Fault;
 
 /// The rows that were left the last time.
@@ -29,9 +29,7 @@ impl Leftovers {
         let client = connect(server).await.map_err(|fault| {
             if fault.kind().may_pass() { fault.at("cannot reach Postgres") } else { fault }
         })?;
-        let waiting = left::waiting(&client, outbox)
-            .await
-            .map_err(|error| Fault::failed(describe(&error)).because(error))?;
+        let waiting = left::waiting(&client, outbox).await.map_err(failed)?;
         let rows: BTreeSet<String> = waiting.iter().map(|row| row.row.clone()).collect();
         match self.known.replace(rows) {
             // None of those that come and go: what is new is for the next run.

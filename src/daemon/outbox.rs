@@ -258,9 +258,6 @@ pub(super) async fn looked_up(
         let what = format!("outbox {:?}: postgres.url: {}", outbox.name, postgres::POOLED);
         return Err(Fault::new(FaultKind::Unfit, what).remedy(postgres::UNPOOLED));
     }
-    client
-        .batch_execute(&postgres::session(SESSION))
-        .await
-        .map_err(|error| Fault::unreachable(postgres::describe(&error)).because(error))?;
+    client.batch_execute(&postgres::session(SESSION)).await.map_err(postgres::not_answered)?;
     Table::inspect(client, outbox).await
 }

@@ -15,11 +15,11 @@ use tokio_postgres::types::Type;
 
 use crate::relay::options::OutboxOptions;
 use crate::relay::outbox::lock;
+use outflow_connect::postgres::failed;
 use outflow_core::fault::Fault;
 use outflow_core::table_name::quote_literal;
 
 pub use turns::Sessions;
-use turns::refused;
 
 /// The table that is created where it is missing. Others are somebody else's.
 const DEFAULT_TABLE: (&str, &str) = ("public", "outbox");
@@ -113,7 +113,7 @@ pub async fn run(
 pub async fn disabled(client: &Client, outboxes: &[OutboxOptions]) -> Result<Vec<String>, Fault> {
     let tables: Vec<String> = outboxes.iter().map(|outbox| outbox.table.quoted()).collect();
     let rows =
-        client.query_typed(DISABLED, &[(&tables, Type::TEXT_ARRAY)]).await.map_err(refused)?;
+        client.query_typed(DISABLED, &[(&tables, Type::TEXT_ARRAY)]).await.map_err(failed)?;
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
@@ -122,9 +122,9 @@ async fn version(client: &Client) -> Result<Option<i32>, Fault> {
     // session.
     let there =
         client.query_typed_one("select to_regclass('outflow.migration') is not null", &[]).await;
-    if !there.map_err(refused)?.get::<_, bool>(0) {
+    if !there.map_err(failed)?.get::<_, bool>(0) {
         return Ok(None);
     }
     let version = client.query_typed_one("select max(version) from outflow.migration", &[]).await;
-    Ok(version.map_err(refused)?.get(0))
+    Ok(version.map_err(failed)?.get(0))
 }

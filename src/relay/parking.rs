@@ -25,7 +25,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
         (parked.due(), parked.names())
     }
 
-    /// Returns their names.
+    /// Parks the streams that refused, so that claims leave them out. Returns their names.
     pub(super) fn park(&self, refused: &[Refusal]) -> String {
         let mut parked = self.parked();
         for refusal in refused {
@@ -47,6 +47,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
         names.join(", ")
     }
 
+    /// Lets go of parked streams that took their events.
     pub(super) fn unpark(&self, entries: &Entries) {
         let mut parked = self.parked();
         for stream in parked.took(entries.filled()) {

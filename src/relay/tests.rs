@@ -106,8 +106,15 @@ async fn a_claim_that_left_out_a_stream_which_takes_its_events_again_is_not_the_
         assert_eq!((outbox.calls().as_str(), outbox.rewinds.load(Ordering::Relaxed)), (calls, 1));
     }
     let outbox = Scripted::new("R");
-    let relay = relay(&outbox, Full::default(), 1);
-    relay.parked().park("events.stock", Instant::now());
-    assert!(relay.claim_once().await.expect("a claim").is_some());
+    let parked = relay(&outbox, Full::default(), 1);
+    parked.parked().park("events.stock", Instant::now());
+    assert!(parked.claim_once().await.expect("a claim").is_some());
     assert_eq!(outbox.rewinds.load(Ordering::Relaxed), 0, "it is parked as before");
+    // Nothing waits for it any more: the list of this claim was read before that was known.
+    let outbox = Scripted::new("R");
+    let relay = relay(&outbox, Full::default(), 1);
+    let long_ago = Instant::now().checked_sub(Duration::from_mins(1)).expect("a minute ago");
+    relay.parked().park("events.stock", long_ago);
+    assert!(relay.claim_once().await.expect("a claim").is_some());
+    assert_eq!(outbox.rewinds.load(Ordering::Relaxed), 2, "before the claim, and after it");
 }

@@ -37,6 +37,11 @@ fn readable(asked: &Asked, of: &str) {
     );
 }
 
+/// The exit status of `check`, as docs/commands.md has it.
+fn code_of(kind: &str) -> i32 {
+    if kind == "unreachable" { 69 } else { 78 }
+}
+
 /// Answers everybody as an HTTP server does.
 pub(crate) async fn http() -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a listener");
@@ -75,67 +80,83 @@ async fn a_wrong_redis_is_called_what_it_is() {
     let table = [
         (
             format!("redis://{}/99", at(redis)),
-            78,
+            "refused",
             "DB index is out of range",
             "let redis.url end with a database",
         ),
-        (format!("redis://{}", at(sentinel)), 78, "is a sentinel", "redis-sentinel://"),
+        (
+            format!("redis://{}", at(sentinel)),
+            "configuration",
+            "is a sentinel",
+            "redis-sentinel://",
+        ),
         (
             format!("redis-sentinel://{}?service_name=orders", at(redis)),
-            78,
+            "configuration",
             "is no sentinel",
             "begin with redis://",
         ),
         (
             format!("redis-sentinel://{}?service_name=other", at(sentinel)),
-            78,
+            "refused",
             "knows no master",
             "correct service_name",
         ),
         (
             format!("redis://{}", at(postgres)),
-            78,
+            "configuration",
             "is a Postgres server",
             "correct host and port of redis.url",
         ),
         (
             format!("rediss://{}", at(postgres)),
-            78,
+            "configuration",
             "is a Postgres server",
             "correct host and port of redis.url",
         ),
         (
             format!("redis://{}", at(http)),
-            78,
+            "configuration",
             "is an HTTP server",
             "correct host and port of redis.url",
         ),
         (
             format!("rediss://{}", at(redis)),
-            78,
+            "configuration",
             "does not speak TLS on this port",
             "begin with redis://",
         ),
         (
             format!("redis://nobody:wrong@{}", at(redis)),
-            78,
+            "refused",
             "WRONGPASS",
             "correct the user or the password",
         ),
-        (format!("redis://{}", at(nobody)), 69, "cannot be reached", "check that it runs"),
-        ("redis://nobody.invalid".to_owned(), 69, "cannot be reached", "check that it runs"),
+        (
+            format!("redis://{}", at(nobody)),
+            "unreachable",
+            "cannot be reached",
+            "check that it runs",
+        ),
+        (
+            "redis://nobody.invalid".to_owned(),
+            "unreachable",
+            "cannot be reached",
+            "check that it runs",
+        ),
     ];
     // Side by side: most of the time is spent waiting for an answer that does not come.
-    let tried = table.iter().map(async |(url, code, what, remedy)| {
+    let tried = table.iter().map(async |(url, kind, what, remedy)| {
         let envs = [("OUTFLOW_REDIS__URL", url.as_str())];
         let asked = stage.asked_with(&["check", "--json"], &envs).await;
-        assert_eq!(asked.code, Some(*code), "{url}: {asked:?}");
+        assert_eq!(asked.code, Some(code_of(kind)), "{url}: {asked:?}");
         let line = asked
             .stdout
             .lines()
             .find(|line| line.contains(what))
             .unwrap_or_else(|| panic!("{url}: {asked:?}"));
         assert!(line.contains(remedy), "{url}: {line}");
+        assert!(line.contains(&format!(r#""kind":"{kind}""#)), "{url}: {line}");
         readable(&asked, url);
         let status = stage.asked_with(&["status"], &envs).await;
         readable(&status, &format!("status with {url}"));
@@ -148,6 +169,8 @@ async fn a_wrong_postgres_is_called_what_it_is() {
     let stage = Stage::new(&outbox("")).await;
     stage.sql("create role poor login; create role few login connection limit 0").await;
     stage.sql("create database closed allow_connections false").await;
+    stage.sql("create database shut").await;
+    stage.sql("revoke connect on database shut from public").await;
     let (redis, postgres) = (stage.redis.port(), stage.postgres.port());
     let (http, nobody) = (http().await, free_port().expect("a port"));
     let at =
@@ -155,43 +178,60 @@ async fn a_wrong_postgres_is_called_what_it_is() {
     let table = [
         (
             at("postgres", redis, "postgres"),
-            78,
+            "configuration",
             "is a Redis server",
             "correct host and port of postgres.url",
         ),
         (
             at("postgres", http, "postgres"),
-            78,
+            "configuration",
             "is an HTTP server",
             "correct host and port of postgres.url",
         ),
         (
             at("postgres", postgres, "postgres?sslmode=require"),
-            78,
+            "insecure",
             "does not offer TLS",
             "switch TLS on",
         ),
-        (at("postgres", postgres, "nothing"), 78, "does not exist", "correct postgres.url"),
-        (at("nobody", postgres, "postgres"), 78, "does not exist", "correct postgres.url"),
-        (at("few", postgres, "postgres"), 78, "too many connections for role", "connection limit"),
+        (at("postgres", postgres, "nothing"), "refused", "does not exist", "correct postgres.url"),
+        (at("nobody", postgres, "postgres"), "refused", "does not exist", "correct postgres.url"),
+        (
+            at("few", postgres, "postgres"),
+            "unavailable",
+            "too many connections for role",
+            "connection limit",
+        ),
         (
             at("postgres", postgres, "closed"),
-            78,
+            "unavailable",
             "not currently accepting connections",
             "allow_connections = true",
         ),
-        (at("postgres", nobody, "postgres"), 69, "cannot be reached", "check that it runs"),
+        (
+            at("poor", postgres, "shut"),
+            "refused",
+            "permission denied for database",
+            "grant connect on the database",
+        ),
+        (
+            at("postgres", nobody, "postgres"),
+            "unreachable",
+            "cannot be reached",
+            "check that it runs",
+        ),
     ];
-    let tried = table.iter().map(async |(url, code, what, remedy)| {
+    let tried = table.iter().map(async |(url, kind, what, remedy)| {
         let envs = [("OUTFLOW_POSTGRES__URL", url.as_str())];
         let asked = stage.asked_with(&["check", "--json"], &envs).await;
-        assert_eq!(asked.code, Some(*code), "{url}: {asked:?}");
+        assert_eq!(asked.code, Some(code_of(kind)), "{url}: {asked:?}");
         let line = asked
             .stdout
             .lines()
             .find(|line| line.contains(what))
             .unwrap_or_else(|| panic!("{url}: {asked:?}"));
         assert!(line.contains(remedy), "{url}: {line}");
+        assert!(line.contains(&format!(r#""kind":"{kind}""#)), "{url}: {line}");
         readable(&asked, url);
         for args in [&["status"][..], &["dead", "list"], &["migrate"], &["run", "--once"]] {
             readable(

@@ -5,6 +5,7 @@ mod address;
 pub mod blockers;
 mod connect;
 mod error;
+mod fault;
 mod hosts;
 mod parameters;
 mod passfile;
@@ -34,6 +35,7 @@ use error::is_read_only;
 
 pub use connect::connect;
 pub use error::{describe, describe_pool, is_insecure, is_outage, is_refused, is_refused_by_pool};
+pub use fault::{failed, not_answered};
 pub use pool::{pool, pool_of_own_sessions};
 pub use pooler::{POOLED, UNPOOLED, shares_sessions};
 pub use trouble::{Trouble, classify, classify_state};

@@ -34,8 +34,8 @@ pub enum FaultKind {
     Insecure,
     /// A table, a column, the schema, a setting or a pooler does not meet the requirements.
     Unfit,
-    /// A server answers but gives no session: it is full, or closed to connections. It works again
-    /// after somebody has acted there.
+    /// A server answers but cannot do it now: it is full, closed to connections, or a lock or a
+    /// time limit was in the way. It may work later.
     Unavailable,
     /// A server is starting or stopping. This passes by itself.
     NotReady,

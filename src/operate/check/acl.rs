@@ -8,7 +8,7 @@ use crate::operate::status::streams_of;
 use crate::relay::options::OutboxOptions;
 use crate::relay::sink::journal_key;
 use outflow_connect::redis::{Args, Failure, Redis};
-use outflow_core::fault::FaultKind;
+use outflow_core::fault::Fault;
 
 const ABOUT: &str = "redis";
 /// Stands for a stream that nobody has written to yet.
@@ -90,7 +90,8 @@ pub(super) async fn check(
             Ok(server) => server,
             Err(failure) => {
                 let what = format!("the node of {} cannot be found: {failure}", outbox.stream);
-                findings.error(&about(outbox), what, allow(&failure, user, "see CLUSTER SLOTS"));
+                let remedy = allow(&failure, user, "see CLUSTER SLOTS");
+                findings.wrong(Fault::from(failure).kind(), &about(outbox), what, remedy);
                 continue;
             }
         };
@@ -114,7 +115,7 @@ pub(super) async fn check(
             Err(failure) => {
                 let what = format!("what user {user} may do cannot be asked: {failure}");
                 let remedy = allow(&failure, user, "see the server's log");
-                return findings.error_of(FaultKind::Failed, ABOUT, what, remedy);
+                return findings.wrong(Fault::from(failure).kind(), ABOUT, what, remedy);
             }
         }
     }

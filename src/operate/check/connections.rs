@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::relay::outbox::CONNECTIONS_BEYOND;
 use outflow_connect::postgres::Server;
 use outflow_connect::postgres::connect;
+use outflow_core::fault::FaultKind;
 
 const ABOUT: &str = "postgres";
 /// So many are opened in earnest; that there is room for more is read from the server's settings.
@@ -64,6 +65,6 @@ pub(super) async fn check(
             remedy,
         );
     } else {
-        findings.error(ABOUT, what, remedy);
+        findings.wrong(FaultKind::Unavailable, ABOUT, what, remedy);
     }
 }

@@ -10,8 +10,8 @@ use super::{connections, event_table, horizon, trial, unconnected};
 use crate::config::Config;
 use crate::observe::transport::Route;
 use outflow_connect::postgres::connect;
-use outflow_connect::postgres::{self, Mode, describe};
-use outflow_core::fault::{Fault, FaultKind};
+use outflow_connect::postgres::{self, Mode};
+use outflow_core::fault::Fault;
 
 const ABOUT: &str = "postgres";
 /// `idle_session_timeout`, which ends a frozen relay's session, is new in 14.
@@ -44,8 +44,8 @@ pub(super) async fn check(config: &Config, findings: &mut Findings) -> Vec<Known
     };
     let is_direct = pooler(&client, &server, findings).await;
     if let Err(error) = server_itself(&client, findings).await {
-        let what = format!("cannot be asked: {}", describe(&error));
-        findings.error_of(FaultKind::Failed, ABOUT, what, advice("see the server's log"));
+        let fault = postgres::not_answered(error).at("cannot be asked");
+        findings.fault(ABOUT, &fault, "see the server's log");
         return nothing();
     }
     horizon::check(&client, findings).await;

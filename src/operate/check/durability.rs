@@ -4,6 +4,7 @@
 use super::finding::{Findings, advice, redis_line};
 use super::keeps::COMPLETE;
 use outflow_connect::redis::{Args, Redis, Reply};
+use outflow_core::fault::FaultKind;
 
 const ABOUT: &str = "redis";
 /// Of `maxmemory`, in percent: from here on it is soon full.
@@ -21,7 +22,8 @@ pub(super) fn append_only_file<'a>(value: &impl Fn(&str) -> &'a str, findings: &
     // A new one begins with a rewrite of what is there.
     let is_begun = value("aof_rewrite_in_progress") == "1" || value("aof_rewrite_scheduled") == "1";
     if value("aof_last_write_status") == "err" {
-        findings.error(ABOUT, "the append-only file cannot be written", advice("see to its disk"));
+        let what = "the append-only file cannot be written";
+        findings.wrong(FaultKind::Unavailable, ABOUT, what, advice("see to its disk"));
     } else if is_begun && value("aof_base_size") == "0" {
         let what =
             "the append-only file was switched on a moment ago and does not hold everything yet";

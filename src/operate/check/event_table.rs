@@ -8,8 +8,7 @@ use super::session::{BEGIN, looking};
 use crate::relay::options::{OutboxOptions, Settle};
 use crate::relay::outbox::proof::{self, Gap};
 use crate::relay::outbox::table::{Problem, Table};
-use outflow_connect::postgres::{describe, scoped};
-use outflow_core::fault::Fault;
+use outflow_connect::postgres::{describe, not_answered, scoped};
 use outflow_core::table_name::quote_identifier;
 
 /// Rows in line whose streams are looked at.
@@ -24,8 +23,7 @@ pub(super) async fn check(
     let about = &about(outbox);
     let mut known = Known { journal: None, streams: Vec::new() };
     let examined = scoped::looking(client, BEGIN, Table::examine(client, outbox)).await;
-    let examined =
-        examined.unwrap_or_else(|error| Err(Fault::unreachable(describe(&error)).because(error)));
+    let examined = examined.unwrap_or_else(|error| Err(not_answered(error)));
     let examined = match examined {
         Ok(examined) => examined,
         Err(fault) => {

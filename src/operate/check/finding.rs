@@ -140,40 +140,29 @@ impl Findings {
 
     /// What a server has is not what the relay needs.
     pub(super) fn error(&mut self, about: &str, what: impl Into<String>, remedy: Remedy) {
-        self.error_of(FaultKind::Unfit, about, what, remedy);
+        self.wrong(FaultKind::Unfit, about, what, remedy);
     }
 
     /// A privilege or a permission is missing.
     pub(super) fn refused(&mut self, about: &str, what: impl Into<String>, remedy: Remedy) {
-        self.error_of(FaultKind::Refused, about, what, remedy);
+        self.wrong(FaultKind::Refused, about, what, remedy);
     }
 
-    /// Something else must be mended.
-    pub(super) fn error_of(
+    /// Something is wrong; the level follows from the kind.
+    pub(super) fn wrong(
         &mut self,
         kind: FaultKind,
         about: &str,
         what: impl Into<String>,
         remedy: Remedy,
     ) {
-        self.add((Level::Error, Some(kind)), about, what, Some(remedy));
-    }
-
-    /// A server gives no answer now: whether anything is to be mended is not known.
-    pub(super) fn unreachable(
-        &mut self,
-        kind: FaultKind,
-        about: &str,
-        what: impl Into<String>,
-        remedy: Remedy,
-    ) {
-        self.add((Level::Unreachable, Some(kind)), about, what, Some(remedy));
+        self.add((level(kind), Some(kind)), about, what, Some(remedy));
     }
 
     /// What a part has reported, with its own remedy or else this one.
     pub(super) fn fault(&mut self, about: &str, fault: &Fault, otherwise: &str) {
         let remedy = advice(fault.to_do().unwrap_or(otherwise));
-        self.error_of(fault.kind(), about, fault.what(), remedy);
+        self.wrong(fault.kind(), about, fault.what(), remedy);
     }
 }
 
@@ -237,6 +226,20 @@ impl Serialize for Remedy {
 /// An outbox as findings name it.
 pub(super) fn about(outbox: &OutboxOptions) -> String {
     format!("outbox {}", outbox.name)
+}
+
+/// Whether somebody must act first, or nobody can tell because there is no answer.
+fn level(kind: FaultKind) -> Level {
+    match kind {
+        FaultKind::NotReady | FaultKind::Unreachable => Level::Unreachable,
+        FaultKind::Configuration
+        | FaultKind::Refused
+        | FaultKind::ReadOnly
+        | FaultKind::Insecure
+        | FaultKind::Unfit
+        | FaultKind::Unavailable
+        | FaultKind::Failed => Level::Error,
+    }
 }
 
 #[expect(

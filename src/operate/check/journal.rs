@@ -5,6 +5,7 @@ use super::finding::{Findings, Known, about, advice};
 use crate::relay::options::OutboxOptions;
 use crate::relay::sink::journal_key;
 use outflow_connect::redis::{Args, Failure, Redis, Script};
+use outflow_core::fault::Fault;
 
 /// What a refusal means, by its code, and what to do.
 const REFUSALS: [(&str, &str); 7] = [
@@ -64,7 +65,8 @@ pub(super) async fn check(
         Err(failure) => {
             let remedy = REFUSALS.iter().find(|(code, _)| failure.to_string().contains(code));
             let remedy = remedy.map_or("see the server's log", |(_, remedy)| remedy);
-            findings.error(about, format!("an append fails: {failure}"), advice(remedy));
+            let fault = Fault::from(failure).at("an append fails");
+            findings.wrong(fault.kind(), about, fault.to_string(), advice(remedy));
         }
     }
 }

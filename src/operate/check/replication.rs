@@ -29,7 +29,7 @@ pub(super) async fn check(
                 delivered"
         );
         let remedy = advice("see to the replicas, or set it lower");
-        findings.error_of(FaultKind::Unavailable, about, what, remedy);
+        findings.wrong(FaultKind::Unavailable, about, what, remedy);
     } else {
         findings.ok(
             about,

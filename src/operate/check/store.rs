@@ -37,16 +37,13 @@ pub(super) async fn check(config: &Config, known: &[Known], findings: &mut Findi
         match redis.server_of(tag).await {
             Ok(node) => server(&node, redis.is_cluster(), config, findings).await,
             Err(failure) if failure.to_string().contains("cluster support disabled") => {
-                return findings.error(
-                    ABOUT,
-                    "is no cluster",
-                    advice("let redis.url begin with redis://"),
-                );
+                let remedy = advice("let redis.url begin with redis://");
+                return findings.wrong(FaultKind::Configuration, ABOUT, "is no cluster", remedy);
             }
             Err(failure) => {
                 let what = format!("the cluster's nodes cannot be told: {failure}");
                 let remedy = allow(&failure, &user(&config.redis), "see CLUSTER INFO");
-                return findings.error_of(FaultKind::Failed, ABOUT, what, remedy);
+                return findings.wrong(Fault::from(failure).kind(), ABOUT, what, remedy);
             }
         }
     }
@@ -108,24 +105,19 @@ async fn server(redis: &Redis, expects_cluster: bool, config: &Config, findings:
     if value("redis_mode") == "sentinel" {
         let remedy =
             "let redis.url begin with redis-sentinel:// and name its master: ?service_name=NAME";
-        return findings.error(ABOUT, "is a sentinel, which keeps no streams", advice(remedy));
+        let what = "is a sentinel, which keeps no streams";
+        return findings.wrong(FaultKind::Configuration, ABOUT, what, advice(remedy));
     }
     if value("role") == "slave" {
-        findings.error(
-            ABOUT,
-            "is a replica and takes no writes",
-            advice("let redis.url lead to the primary"),
-        );
+        let remedy = advice("let redis.url lead to the primary");
+        findings.wrong(FaultKind::ReadOnly, ABOUT, "is a replica and takes no writes", remedy);
     }
     if value("cluster_enabled") == "1" {
         if expects_cluster {
             findings.ok(ABOUT, "is a cluster; each outbox is in one slot of it");
         } else {
-            findings.error(
-                ABOUT,
-                "is a node of a cluster",
-                advice("let redis.url begin with redis-cluster://"),
-            );
+            let remedy = advice("let redis.url begin with redis-cluster://");
+            findings.wrong(FaultKind::Configuration, ABOUT, "is a node of a cluster", remedy);
         }
     }
     durability::append_only_file(&value, findings);

@@ -23,7 +23,7 @@ pub(super) async fn check(route: &Route<'_>, findings: &mut Findings) -> bool {
             let Some(explained) = tls::explain(&text, &route.names) else { return true };
             let what = format!("{place}: {} ({})", explained.what(), plain_end(&text));
             let remedy = advice(explained.to_do().unwrap_or("see the server's log"));
-            findings.error_of(explained.kind(), route.about, what, remedy);
+            findings.wrong(explained.kind(), route.about, what, remedy);
             return false;
         }
         Err(_elapsed) => return true,

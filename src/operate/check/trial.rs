@@ -5,6 +5,7 @@ use crate::relay::options::OutboxOptions;
 use crate::relay::outbox::table::Table;
 use crate::relay::outbox::{PgOutbox, SetAside};
 use outflow_connect::postgres::Server;
+use outflow_core::fault::FaultKind;
 
 pub(super) async fn check(
     server: &Server,
@@ -20,7 +21,7 @@ pub(super) async fn check(
             let what = format!("a claim fails: {error}");
             let remedy = "see to what the server says; the claim was made with the relay's own \
                 statements and rolled back";
-            return findings.error(about, what, advice(remedy));
+            return findings.wrong(FaultKind::Failed, about, what, advice(remedy));
         }
     };
     if trial.is_held_up {
@@ -39,7 +40,7 @@ pub(super) async fn check(
             );
             let remedy = "see to what the server says; the claim was made with the relay's own \
                 statements and rolled back";
-            findings.error(about, what, advice(remedy));
+            findings.wrong(FaultKind::Failed, about, what, advice(remedy));
             continue;
         }
         let (what, remedy) = set_aside(aside);

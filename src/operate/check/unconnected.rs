@@ -19,11 +19,14 @@ pub(super) async fn tell(server: &Server, fault: &Fault, findings: &mut Findings
         }
         FaultKind::NotReady => {
             let remedy = advice(remedy(fault).unwrap_or("wait until it has started"));
-            findings.unreachable(FaultKind::NotReady, ABOUT, fault.to_string(), remedy);
+            findings.wrong(FaultKind::NotReady, ABOUT, fault.to_string(), remedy);
         }
         FaultKind::Unavailable => {
+            // A relay waits for this privilege as for a free session.
+            let is_forbidden = code(fault) == Some(&SqlState::INSUFFICIENT_PRIVILEGE);
+            let kind = if is_forbidden { FaultKind::Refused } else { FaultKind::Unavailable };
             let remedy = advice(remedy(fault).unwrap_or(LOG));
-            findings.error_of(FaultKind::Unavailable, ABOUT, fault.to_string(), remedy);
+            findings.wrong(kind, ABOUT, fault.to_string(), remedy);
         }
         FaultKind::Unreachable => unreachable(server, &fault.to_string(), findings).await,
         FaultKind::Configuration
@@ -34,9 +37,13 @@ pub(super) async fn tell(server: &Server, fault: &Fault, findings: &mut Findings
     }
 }
 
+fn code(fault: &Fault) -> Option<&SqlState> {
+    fault.cause::<tokio_postgres::Error>()?.code()
+}
+
 /// What to do about a server that answers and gives no session.
 fn remedy(fault: &Fault) -> Option<&'static str> {
-    match *fault.cause::<tokio_postgres::Error>()?.code()? {
+    match *code(fault)? {
         SqlState::CANNOT_CONNECT_NOW => Some("wait until it has started"),
         SqlState::ADMIN_SHUTDOWN => Some("it is being stopped; start it again"),
         SqlState::TOO_MANY_CONNECTIONS => Some(
@@ -60,7 +67,7 @@ async fn unreachable(server: &Server, reason: &str, findings: &mut Findings) {
                 let remedy =
                     advice("see to the process there: it is frozen, busy for long, or no Postgres");
                 let what = format!("{host}:{port} takes connections and does not answer: {reason}");
-                return findings.unreachable(FaultKind::Unreachable, ABOUT, what, remedy);
+                return findings.wrong(FaultKind::Unreachable, ABOUT, what, remedy);
             }
             Speaks::Postgres => (FaultKind::Unavailable, reason.to_owned(), advice(LOG)),
             Speaks::Redis | Speaks::Http | Speaks::Tls | Speaks::Other => {
@@ -68,8 +75,8 @@ async fn unreachable(server: &Server, reason: &str, findings: &mut Findings) {
                 (FaultKind::Configuration, what, advice("correct host and port of postgres.url"))
             }
         };
-        return findings.error_of(kind, ABOUT, what, remedy);
+        return findings.wrong(kind, ABOUT, what, remedy);
     }
     let what = format!("cannot be reached: {reason}");
-    findings.unreachable(FaultKind::Unreachable, ABOUT, what, advice(WHERE));
+    findings.wrong(FaultKind::Unreachable, ABOUT, what, advice(WHERE));
 }

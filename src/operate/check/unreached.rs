@@ -23,18 +23,22 @@ pub(super) async fn tell(
     let fault = Fault::from(failure.clone());
     let error = fault.cause::<ServerError>();
     let reason = fault.to_string();
+    // A sentinel refuses a login too, and then redis.url needs another password.
+    if fault.to_do().is_some() && !fault.kind().may_pass() {
+        return findings.fault(ABOUT, &fault, LOG);
+    }
     if let Some(command) = error.and_then(forbidden) {
         let line = redis_line(format!("ACL SETUSER {user} +{command}"));
         return findings.refused(ABOUT, format!("user {user} may not connect: {reason}"), line);
     }
     if let Some(remedy) = error.and_then(remedy) {
-        return findings.error_of(fault.kind(), ABOUT, reason, advice(remedy));
+        return findings.wrong(fault.kind(), ABOUT, reason, advice(remedy));
     }
     match fault.kind() {
         FaultKind::NotReady => {
             let what = format!("is up and not ready: {reason}");
             let remedy = advice("wait until it has loaded its data");
-            findings.unreachable(FaultKind::NotReady, ABOUT, what, remedy);
+            findings.wrong(FaultKind::NotReady, ABOUT, what, remedy);
         }
         FaultKind::Unreachable | FaultKind::Unavailable | FaultKind::Failed => {
             unreachable(url, &reason, findings).await;
@@ -67,7 +71,7 @@ fn remedy(error: &ServerError) -> Option<&'static str> {
 async fn unreachable(url: &SecretString, reason: &str, findings: &mut Findings) {
     let nothing = |findings: &mut Findings| {
         let what = format!("cannot be reached: {reason}");
-        findings.unreachable(FaultKind::Unreachable, ABOUT, what, advice(WHERE));
+        findings.wrong(FaultKind::Unreachable, ABOUT, what, advice(WHERE));
     };
     let (Some((host, port)), Ok(tls)) = (Redis::host(url), Redis::tls(url)) else {
         return nothing(findings);
@@ -78,7 +82,7 @@ async fn unreachable(url: &SecretString, reason: &str, findings: &mut Findings) 
         (Speaks::Tls, false) => {
             let what = format!("{place} speaks TLS, and redis.url asks for plain text ({reason})");
             let remedy = advice("let redis.url begin with rediss://, or correct the port");
-            findings.error_of(FaultKind::Configuration, ABOUT, what, remedy);
+            findings.wrong(FaultKind::Configuration, ABOUT, what, remedy);
         }
         (Speaks::Redis, true) => {
             let what = format!(
@@ -87,22 +91,22 @@ async fn unreachable(url: &SecretString, reason: &str, findings: &mut Findings) 
             let remedy = advice(
                 "correct the port (the server's tls-port), or let redis.url begin with redis://",
             );
-            findings.error_of(FaultKind::Configuration, ABOUT, what, remedy);
+            findings.wrong(FaultKind::Configuration, ABOUT, what, remedy);
         }
         (Speaks::Redis | Speaks::Tls, _) => {
-            findings.error_of(FaultKind::Unavailable, ABOUT, reason, advice(LOG));
+            findings.wrong(FaultKind::Unavailable, ABOUT, reason, advice(LOG));
         }
         (Speaks::Nothing, _) => nothing(findings),
         (Speaks::Silence, _) => {
             let what = format!("{place} takes connections and does not answer: {reason}");
             let remedy =
                 advice("see to the process there: it is frozen, busy for long, or no Redis");
-            findings.unreachable(FaultKind::Unreachable, ABOUT, what, remedy);
+            findings.wrong(FaultKind::Unreachable, ABOUT, what, remedy);
         }
         (Speaks::Postgres | Speaks::Http | Speaks::Other, _) => {
             let what = format!("{place} is {}, not Redis ({reason})", spoken.name());
             let remedy = advice("correct host and port of redis.url");
-            findings.error_of(FaultKind::Configuration, ABOUT, what, remedy);
+            findings.wrong(FaultKind::Configuration, ABOUT, what, remedy);
         }
     }
 }
@@ -132,6 +136,27 @@ fn forbidden(error: &ServerError) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The one who refuses may be a sentinel, whose password is another one.
+    #[tokio::test]
+    async fn a_fault_that_says_what_to_do_is_not_given_other_advice() {
+        let url = SecretString::from("redis-sentinel://127.0.0.1:1?service_name=main");
+        let refused = |place: &str| {
+            let refused = Fault::from(Failure::Refused("NOAUTH Authentication required.".into()));
+            refused.at(place)
+        };
+        let table = [
+            (refused("sentinel a").remedy("give sentinel_password"), "give sentinel_password"),
+            (refused("b"), "give a password in redis.url, and a user if it is not default"),
+        ];
+        for (fault, expected) in table {
+            let mut findings = Findings::default();
+            tell(&url, "default", &Failure::NotSent(fault), &mut findings).await;
+            let finding = &findings.list()[0];
+            assert_eq!(finding.remedy, Some(advice(expected)), "{finding}");
+            assert_eq!(finding.kind, Some(FaultKind::Refused), "{finding}");
+        }
+    }
 
     #[test]
     fn the_command_that_is_missing_is_read_out_of_the_refusal() {

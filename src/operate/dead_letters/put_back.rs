@@ -6,7 +6,7 @@ use tokio_postgres::error::SqlState;
 
 use crate::relay::options::{OutboxOptions, Settle};
 use crate::relay::outbox::columns::{self, Column};
-use outflow_connect::postgres::describe;
+use outflow_connect::postgres::{describe, failed};
 use outflow_core::fault::Fault;
 use outflow_core::table_name::{quote_identifier, quote_literal};
 
@@ -30,9 +30,8 @@ pub async fn put_back(
     ids: &[i64],
 ) -> Result<u64, Fault> {
     let of_outbox = |fault: Fault| fault.at(format_args!("outbox {:?}", config.name));
-    let found = columns::of(transaction, &config.table)
-        .await
-        .map_err(|error| of_outbox(Fault::failed(describe(&error)).because(error)))?;
+    let found = columns::of(transaction, &config.table).await;
+    let found = found.map_err(|error| of_outbox(failed(error)))?;
     if found.is_empty() {
         let missing = Fault::failed(format!("there is no table {}", config.table));
         return Err(of_outbox(missing.remedy("correct outbox.table")));
@@ -75,7 +74,7 @@ async fn incomplete(
         Ok(found) => found,
         Err(error) => {
             let is_old = error.code() == Some(&SqlState::UNDEFINED_COLUMN);
-            let fault = Fault::failed(describe(&error)).because(error);
+            let fault = failed(error);
             return Err(if is_old { fault.remedy(MIGRATE) } else { fault });
         }
     };

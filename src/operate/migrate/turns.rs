@@ -8,7 +8,7 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
-use outflow_connect::postgres::{blockers, describe};
+use outflow_connect::postgres::{blockers, describe, failed};
 use outflow_core::fault::Fault;
 
 /// Pauses between two tries: longer than a try, so that writers get more of the time than we do.
@@ -43,14 +43,14 @@ pub(super) async fn run(
         tries += 1;
         let Sessions { worker, observer } = sessions;
         let pid = worker.query_typed_one("select pg_catalog.pg_backend_pid()", &[]).await;
-        let pid: i32 = pid.map_err(refused)?.get(0);
+        let pid: i32 = pid.map_err(failed)?.get(0);
         let (outcome, wait) =
             blockers::watched(observer.as_ref(), pid, worker.batch_execute(script)).await;
         let Err(error) = outcome else { return Ok(()) };
         if !is_locked(&error) {
-            return Err(refused(error));
+            return Err(failed(error));
         }
-        worker.batch_execute("rollback").await.map_err(refused)?;
+        worker.batch_execute("rollback").await.map_err(failed)?;
         drop((worker, observer));
         let wait = wait.map_or_else(|| describe(&error), |wait| wait.to_string());
         let pause = pauses.next().unwrap_or(PAUSE_MAX);
@@ -78,9 +78,4 @@ pub(super) async fn run(
 /// Both mean that others were at work, and that the transaction was rolled back.
 fn is_locked(error: &tokio_postgres::Error) -> bool {
     matches!(error.code(), Some(&SqlState::LOCK_NOT_AVAILABLE | &SqlState::T_R_DEADLOCK_DETECTED))
-}
-
-/// In the server's own words.
-pub(super) fn refused(error: tokio_postgres::Error) -> Fault {
-    Fault::failed(describe(&error)).because(error)
 }

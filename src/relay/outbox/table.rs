@@ -10,7 +10,7 @@ use super::types;
 use super::{named, privileges, row_security};
 use crate::relay::options::{OutboxOptions, Settle};
 use crate::relay::outbox::columns::{self, Column};
-use outflow_connect::postgres::describe;
+use outflow_connect::postgres::not_answered;
 use outflow_core::fault::{Fault, FaultKind};
 
 /// An event table, ready to be drained.
@@ -65,7 +65,7 @@ impl Table {
     /// Looks the table up.
     ///
     /// # Errors
-    /// A [`Fault`]. Of kind `Unreachable`: Postgres cannot be asked now. `Unfit`: the table, a
+    /// A [`Fault`]. Of a kind that may pass: Postgres cannot be asked now. `Unfit`: the table, a
     /// column, a privilege or the registration is missing, and nothing changes until somebody mends
     /// it.
     pub async fn inspect(client: &Client, config: &OutboxOptions) -> Result<Self, Fault> {
@@ -98,7 +98,7 @@ impl Table {
     pub async fn examine(client: &Client, config: &OutboxOptions) -> Result<Examined, Fault> {
         let mut problems: Vec<Problem> = privileges::missing(client, config)
             .await
-            .map_err(not_asked)?
+            .map_err(not_answered)?
             .into_iter()
             .map(Problem::Privilege)
             .collect();
@@ -106,22 +106,22 @@ impl Table {
         let found = client
             .query_opt(include_str!("sql/table.sql"), &[&names[0], &names[1]])
             .await
-            .map_err(not_asked)?;
+            .map_err(not_answered)?;
         let Some(found) = found else {
             problems.push(Problem::Other(
-                named::missing(client, &config.table).await.map_err(not_asked)?,
+                named::missing(client, &config.table).await.map_err(not_answered)?,
             ));
             return Ok(Examined { problems, table: None });
         };
         let oid: u32 = found.get("oid");
-        let columns = columns::of_oid(client, oid).await.map_err(not_asked)?;
+        let columns = columns::of_oid(client, oid).await.map_err(not_answered)?;
         problems
             .extend(missing_columns(config, &columns).into_iter().map(unfit).map(Problem::Other));
         problems.extend(types::unfit(config, &columns).into_iter().map(Problem::Other));
         problems.extend(
             row_security::remedy(client, oid, config)
                 .await
-                .map_err(not_asked)?
+                .map_err(not_answered)?
                 .map(Problem::Hidden),
         );
         // Whoever may not look would be told of that instead.
@@ -198,11 +198,11 @@ async fn registration(
 ) -> Result<Result<String, Fault>, Fault> {
     let bad = |what: String| Ok(Err(unfit(what).remedy(MIGRATE)));
     let exists = client.query_one("select to_regclass('outflow.outbox') is not null", &[]).await;
-    if !exists.map_err(not_asked)?.get::<_, bool>(0) {
+    if !exists.map_err(not_answered)?.get::<_, bool>(0) {
         return bad("schema outflow is not there".to_owned());
     }
     let row = client.query_opt(include_str!("sql/registration.sql"), &[&oid]).await;
-    let Some(row) = row.map_err(not_asked)? else {
+    let Some(row) = row.map_err(not_answered)? else {
         return bad(format!("{} is not registered", config.table));
     };
     if row.get("is_current") {
@@ -214,10 +214,6 @@ async fn registration(
 
 fn unfit(what: impl Into<String>) -> Fault {
     Fault::new(FaultKind::Unfit, what)
-}
-
-fn not_asked(error: tokio_postgres::Error) -> Fault {
-    Fault::unreachable(describe(&error)).because(error)
 }
 
 /// Everything that is to be mended as one: each with its remedy, for who reads it.

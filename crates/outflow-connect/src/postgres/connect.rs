@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio_postgres::Client;
 
 use super::error::{explained, no_password};
+use super::fault::not_answered;
 use super::{Server, describe, is_refused, takes_no_writes};
 use outflow_core::fault::{Fault, FaultKind};
 use outflow_core::words::plain_end;
@@ -53,42 +54,7 @@ async fn why(server: &Server, error: tokio_postgres::Error) -> Fault {
         let remedy = fault.to_do().unwrap_or_default();
         return Fault::new(fault.kind(), what).remedy(remedy).at(server.place()).because(error);
     } else {
-        let kind = without_session(error.code().map(tokio_postgres::error::SqlState::code));
-        return Fault::new(kind, describe(&error)).at(server.place()).because(error);
+        return not_answered(error).at(server.place());
     };
     fault.at(server.place()).at("postgres.url").because(error)
-}
-
-/// What it means that a server gives no session, by its SQLSTATE.
-fn without_session(state: Option<&str>) -> FaultKind {
-    match state {
-        // A connection exception: a pooler that does not reach its server says so too.
-        Some(state) if state.starts_with("08") => FaultKind::Unreachable,
-        // Operator intervention: it starts or stops.
-        Some(state) if state.starts_with("57P") => FaultKind::NotReady,
-        Some(_) => FaultKind::Unavailable,
-        None => FaultKind::Unreachable,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_server_that_answers_is_not_called_unreachable() {
-        let table = [
-            (Some("57P03"), FaultKind::NotReady),
-            (Some("57P01"), FaultKind::NotReady),
-            (Some("53300"), FaultKind::Unavailable),
-            (Some("55000"), FaultKind::Unavailable),
-            (Some("42501"), FaultKind::Unavailable),
-            (Some("XX000"), FaultKind::Unavailable),
-            (Some("08006"), FaultKind::Unreachable),
-            (None, FaultKind::Unreachable),
-        ];
-        for (state, kind) in table {
-            assert_eq!(without_session(state), kind, "{state:?}");
-        }
-    }
 }
