@@ -10,6 +10,7 @@ mod inbox;
 mod large;
 mod library;
 mod lost;
+mod paused;
 mod program;
 mod together;
 

@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::context::{Context, Stream};
+use super::control::Control;
 use super::group::Group;
 use super::handler::Handler;
 use super::health::{Health, Part};
@@ -98,8 +99,9 @@ impl<H: Handler> Consumer<H> {
         }
         let context = Context {
             handler,
-            settings,
             lifecycle: Lifecycle::default(),
+            control: Control::new(settings.streams.iter().map(|source| source.stream.as_str())),
+            settings,
             observer: Box::new(()),
             streams,
             settled: Notify::new(),
@@ -111,6 +113,11 @@ impl<H: Handler> Consumer<H> {
     pub fn observer(mut self, observer: impl Observer) -> Self {
         self.context.observer = Box::new(observer);
         self
+    }
+
+    /// A handle that pauses and resumes the consumer, and knows how far its group is behind.
+    pub fn control(&self) -> Control {
+        self.context.control.clone()
     }
 
     /// What is known of Redis and of what the handler needs; stays up to date while the consumer

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
+use super::control::Control;
 use super::group::Group;
 use super::handler::Handler;
 use super::health::Part;
@@ -19,6 +20,7 @@ pub(super) struct Context<H> {
     pub(super) handler: H,
     pub(super) settings: Settings,
     pub(super) lifecycle: Lifecycle,
+    pub(super) control: Control,
     pub(super) observer: Box<dyn Observer>,
     /// In the order of the settings.
     pub(super) streams: Vec<Stream>,

@@ -2,8 +2,8 @@
 --
 -- Redis counts the reads of a group. Entries that are trimmed unread leave that counter behind for ever, and with it the lag
 -- that everybody is told; entries that are deleted unread are passed over in silence. There are two moments at which it is
--- known how many entries there ever were up to the last one that the group was given: when that is the last of all, and
--- when all that is left in the stream comes after it. Between two such moments, whatever was added and was not read
+-- known how many entries there ever were up to the last one that the group was given: when nothing is left behind it, though
+-- more may have been there, and when all that is left in the stream comes after it. Between two such moments, whatever was added and was not read
 -- (read.lua counts) is lost, and then Redis's counter is set right.
 --
 -- Consumers of an earlier version do not count what they read. So a loss that Redis's counter does not show is believed
@@ -43,10 +43,11 @@ end
 local summary = redis.call('XPENDING', stream, group)
 local all = named(redis.call('XINFO', 'STREAM', stream))
 local last, added, length = ours['last-delivered-id'], all['entries-added'], all['length']
-local first, deleted = all['first-entry'] and all['first-entry'][1], all['max-deleted-entry-id']
+local first, final = all['first-entry'] and all['first-entry'][1], all['last-entry'] and all['last-entry'][1]
+local deleted = all['max-deleted-entry-id']
 
 local lag, position = ours['lag'] or -1, nil
-if length == 0 or not is_before(last, all['last-generated-id']) then
+if length == 0 or not is_before(last, final) then
   lag, position = 0, added
 elseif is_before(last, first) then
   lag = length
@@ -55,8 +56,16 @@ elseif is_before(last, first) then
   end
 end
 local lost, denied = 0, 0
+local sync = redis.call('HGET', state, 'sync')
+if lag == -1 and sync then
+  -- Redis takes what was deleted at the moment before for a hole in what is unread. Nothing was read or deleted since then.
+  local before, id = string.match(sync, '^(%d+) (.*)$')
+  if not is_before(id, last) and not is_before(id, deleted) then
+    lag = added - tonumber(before)
+  end
+end
 if position then
-  local sync, read = redis.call('HGET', state, 'sync'), tonumber(redis.call('HGET', state, 'read') or 0)
+  local read = tonumber(redis.call('HGET', state, 'read') or 0)
   local behind = ours['entries-read'] and position - ours['entries-read'] or 0
   if ARGV[2] == '1' then
     lost = 0

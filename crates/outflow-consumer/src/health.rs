@@ -52,7 +52,8 @@ impl Known {
 }
 
 impl Health {
-    /// Why entries are not being handled; empty when they are.
+    /// Why entries cannot be handled; empty when they can be. A pause is no such cause, see
+    /// [`Control`](super::Control).
     pub fn causes(&self) -> Vec<String> {
         let known = self.known();
         let untried = (!known.redis_was_tried).then(|| "Redis: not reached yet".to_owned());
@@ -64,6 +65,13 @@ impl Health {
             .into_iter()
             .chain(named.into_iter().map(|(name, cause)| format!("{name}: {cause}")))
             .collect()
+    }
+
+    /// Notes that Redis was reached, by whoever asks nothing more of it.
+    pub(super) fn reached(&self) {
+        if !std::mem::replace(&mut self.known().redis_was_tried, true) {
+            tracing::info!(part = "Redis", "available");
+        }
     }
 
     /// Notes that a part works. Logged when nothing of that name is down any more.

@@ -3,6 +3,9 @@
 -- XCLAIM with JUSTID, which counts no attempt. Only what is on our list: what another consumer took from us stays there. It
 -- drops what is gone from the stream.
 --
+-- A paused consumer reads nothing. With nothing pending either, Redis would see it idle, and others would take it for gone
+-- (forget.lua). A read of our own pending entries, behind the last one that there can be, says otherwise.
+--
 -- KEYS  1 stream  2 hash of the group's state
 -- ARGV  1 group  2 consumer  3 its token  4 entries a step
 -- Returns {ids, gone}: what is on our list, and how many were dropped from it.
@@ -28,4 +31,7 @@ repeat
     gone = gone + #page - #claimed
   end
 until #page < step
+if #ours == 0 then
+  redis.call('XREADGROUP', 'GROUP', group, me, 'COUNT', 1, 'STREAMS', stream, '18446744073709551614-0')
+end
 return { ours, gone }

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use super::backoff::{Backoff, is_displaced};
 use super::context::{Context, Stream};
+use super::control::KNOWN_FOR;
 use super::group::{GroupInfo, Swept};
 use super::handler::Handler;
 use super::health::Part;
@@ -42,6 +43,8 @@ struct Duties {
     reclaim: Instant,
     group_info: Instant,
     forget: Instant,
+    /// When the state of the group was last told, if it still counts.
+    told: Option<Instant>,
     /// Redis does not let us tidy up, or set its counter right: said once.
     is_denied: bool,
 }
@@ -63,6 +66,7 @@ impl<H: Handler> Housekeeper<H> {
             reclaim: now + claim_idle / 3,
             group_info: now,
             forget: now,
+            told: None,
             is_denied: false,
         };
         loop {
@@ -74,6 +78,10 @@ impl<H: Handler> Housekeeper<H> {
                 tracing::debug!(%failure, "no sign of life");
                 duties.reclaim = Instant::now() + claim_idle;
                 duties.heartbeat = Instant::now();
+            }
+            if duties.told.is_some_and(|told| told.elapsed() > KNOWN_FOR) {
+                duties.told = None;
+                self.context.observe(self.stream, &Observation::GroupUnknown);
             }
             // With jitter, so that the members of a group do not look all at once.
             let pause = (claim_idle / 6).min(LOOK_LONGEST);
@@ -146,11 +154,15 @@ impl<H: Handler> Housekeeper<H> {
                 stream.rescan();
             }
         }
-        if duties.reclaim <= Instant::now() && !self.context.lifecycle.stop.is_cancelled() {
+        if duties.reclaim <= Instant::now()
+            && !self.context.lifecycle.stop.is_cancelled()
+            && let Some(_reading) = self.context.control.read()
+        {
             self.reclaim().await?;
         }
         if due(&mut duties.group_info, GROUP_INFO_INTERVAL) {
             self.note(stream.group.group_info(false).await?, &mut duties.is_denied);
+            duties.told = Some(Instant::now());
             let letters = stream.group.dead_letters().await?;
             self.context.observe(self.stream, &Observation::DeadLetters(letters));
         }
@@ -260,6 +272,7 @@ impl<H: Handler> Housekeeper<H> {
             oldest_pending_age: age.unwrap_or_default(),
             lag: group_info.lag,
         };
+        self.context.control.measured(self.stream, state);
         self.context.observe(self.stream, &Observation::Group(state));
     }
 }

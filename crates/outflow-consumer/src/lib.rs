@@ -9,6 +9,7 @@ mod backoff;
 mod batching;
 mod consumer;
 mod context;
+mod control;
 mod dead_letters;
 mod entry;
 mod error;
@@ -34,6 +35,7 @@ mod step;
 mod steps;
 
 pub use consumer::{Consumer, OpenError};
+pub use control::Control;
 pub use dead_letters::{DeadFilter, DeadLetter, DeadLetters, Retried};
 pub use entry::{Entry, Malformed};
 pub use error::{BoxError, ErrorKind, HandlerError};

@@ -41,8 +41,9 @@ struct StreamMetrics {
     event_age_seconds: Histogram,
     pending: IntGauge,
     oldest_pending_age_seconds: Gauge,
-    lag: IntGauge,
+    lag: Gauge,
     lag_known: IntGauge,
+    paused: IntGauge,
     dead_letters: Gauge,
 }
 
@@ -75,15 +76,24 @@ impl StreamMetrics {
             Observation::Group(GroupState { pending, oldest_pending_age, lag }) => {
                 self.pending.set(number(pending));
                 self.oldest_pending_age_seconds.set(oldest_pending_age.as_secs_f64());
-                self.lag.set(number(lag.unwrap_or_default()));
-                self.lag_known.set(i64::from(lag.is_some()));
+                self.lag(lag);
             }
-            #[expect(clippy::cast_precision_loss, reason = "no stream is that long")]
-            Observation::DeadLetters(letters) => {
-                self.dead_letters.set(letters.map_or(f64::NAN, |letters| letters as f64));
-            }
+            Observation::GroupUnknown => self.lag(None),
+            Observation::Paused(is_paused) => self.paused.set(i64::from(is_paused)),
+            Observation::DeadLetters(letters) => self.dead_letters.set(length(letters)),
         }
     }
+
+    fn lag(&self, lag: Option<u64>) {
+        self.lag.set(length(lag));
+        self.lag_known.set(i64::from(lag.is_some()));
+    }
+}
+
+/// Of a stream, or of a part of it. Zero would say that there is nothing.
+#[expect(clippy::cast_precision_loss, reason = "no stream is that long")]
+fn length(entries: Option<u64>) -> f64 {
+    entries.map_or(f64::NAN, |entries| entries as f64)
 }
 
 fn number(count: u64) -> i64 {
@@ -114,6 +124,12 @@ impl Maker<'_> {
 
     fn gauges(&self, name: &str, help: &str) -> Result<IntGaugeVec, prometheus::Error> {
         let gauges = IntGaugeVec::new(self.opts(name, help), &["stream"])?;
+        self.registry.register(Box::new(gauges.clone()))?;
+        Ok(gauges)
+    }
+
+    fn numbers(&self, name: &str, help: &str) -> Result<GaugeVec, prometheus::Error> {
+        let gauges = GaugeVec::new(self.opts(name, help), &["stream"])?;
         self.registry.register(Box::new(gauges.clone()))?;
         Ok(gauges)
     }
@@ -167,27 +183,26 @@ impl Metrics {
             make.seconds("event_age_seconds", "Time from the outbox to the effect", &AGE_BUCKETS)?;
         let pending =
             make.gauges("pending_entries", "Entries that the group has read and not acknowledged")?;
-        let oldest = make.opts(
+        let oldest = make.numbers(
             "oldest_pending_age_seconds",
             "Time since the oldest of those was appended; 0: none",
-        );
-        let oldest = GaugeVec::new(oldest, &["stream"])?;
-        registry.register(Box::new(oldest.clone()))?;
-        let lag = make.gauges(
-            "lag_entries",
-            "Entries that the group has not read; counts only if lag_known is 1",
         )?;
-        let lag_known = make.gauges("lag_known", "Whether Redis knows the lag (1) or not (0)")?;
-        let letters = make.opts(
+        let lag = make.numbers(
+            "lag_entries",
+            "Entries that the group has not read; NaN: not known, and lag_known is 0",
+        )?;
+        let lag_known = make.gauges("lag_known", "Whether the lag is known (1) or not (0)")?;
+        let paused = make.gauges("paused", "Whether this consumer is paused (1) or not (0)")?;
+        let letters = make.numbers(
             "dead_letters",
             "Entries in the dead-letter stream, of all groups; NaN: they may not be counted",
-        );
-        let letters = GaugeVec::new(letters, &["stream"])?;
-        registry.register(Box::new(letters.clone()))?;
+        )?;
         let of = |stream: &str| {
             for reason in FailureReason::ALL {
                 failed.with_label_values(&[stream, reason.as_str()]);
             }
+            let lag = lag.with_label_values(&[stream]);
+            lag.set(f64::NAN);
             StreamMetrics {
                 handled: handled.with_label_values(&[stream]),
                 duplicates: duplicates.with_label_values(&[stream]),
@@ -203,8 +218,9 @@ impl Metrics {
                 event_age_seconds: event_age.with_label_values(&[stream]),
                 pending: pending.with_label_values(&[stream]),
                 oldest_pending_age_seconds: oldest.with_label_values(&[stream]),
-                lag: lag.with_label_values(&[stream]),
+                lag,
                 lag_known: lag_known.with_label_values(&[stream]),
+                paused: paused.with_label_values(&[stream]),
                 dead_letters: letters.with_label_values(&[stream]),
             }
         };

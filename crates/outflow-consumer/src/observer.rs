@@ -39,6 +39,11 @@ pub enum Observation {
     EventAge(Duration),
     /// The state of the group, every five seconds.
     Group(GroupState),
+    /// The state of the group is not known any more: Redis does not answer, or another process has
+    /// the consumer's name.
+    GroupUnknown,
+    /// Whether the consumer is paused: at the start, and at each change.
+    Paused(bool),
     /// Number of dead letters, of all groups; `None` if the consumer may not count them.
     DeadLetters(Option<u64>),
 }
@@ -63,8 +68,8 @@ pub struct GroupState {
     pub pending: u64,
     /// Time since the oldest of these was appended; zero if there is none.
     pub oldest_pending_age: Duration,
-    /// Entries that the group has not read; `None` if Redis does not know (after deletions in the
-    /// middle of the stream).
+    /// Entries that the group has not read. `None`: Redis does not know. That is so after entries
+    /// were deleted from the middle of what the group has not read, until it has read past them.
     pub lag: Option<u64>,
 }
 

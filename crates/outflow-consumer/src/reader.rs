@@ -96,16 +96,8 @@ impl<H: Handler> Reader<H> {
         wait: &mut Option<BoxFuture<'a, Result<(), Failure>>>,
     ) -> Result<(), Failure> {
         let (stream, settings) = (self.stream(), &self.context.settings);
-        let mut claim = if let Some(claim) = self.memory.try_claim(settings.batch) {
-            claim
-        } else {
-            self.context.settle(self.stream);
-            let Some(claim) = self.memory.claim(settings.batch).await else { return Ok(()) };
-            claim
-        };
         stream.group.ready(CONNECT_PATIENCE).await?;
         if !stream.entered.load(Ordering::SeqCst) && !self.enter().await? {
-            drop(claim);
             self.context.settle(self.stream);
             tokio::time::sleep(NAME_PAUSE).await;
             return Ok(());
@@ -113,6 +105,25 @@ impl<H: Handler> Reader<H> {
         if stream.group_gone.load(Ordering::SeqCst) {
             self.create().await?;
         }
+        let control = &self.context.control;
+        if control.is_paused() {
+            // Our name is ours, so that the housekeeper keeps what we have.
+            self.context.lifecycle.health.reached();
+            return self.wait_for(control.until_paused(false)).await;
+        }
+        let mut claim = if let Some(claim) = self.memory.try_claim(settings.batch) {
+            claim
+        } else {
+            self.context.settle(self.stream);
+            let claim = tokio::select! {
+                claim = self.memory.claim(settings.batch) => claim,
+                // What has memory keeps it for as long as the pause lasts.
+                () = control.until_paused(true) => None,
+            };
+            let Some(claim) = claim else { return Ok(()) };
+            claim
+        };
+        let Some(reading) = control.read() else { return Ok(()) };
         let turn = stream.turn.lock().await;
         let from = stream.position();
         let read = stream
@@ -135,6 +146,7 @@ impl<H: Handler> Reader<H> {
             }
         }
         drop(turn);
+        drop(reading);
         drop(claim);
         if !is_resuming {
             self.context.settle(self.stream);

@@ -33,6 +33,13 @@ pub(super) struct Runner<H> {
     pub(super) memory: Arc<Memory>,
 }
 
+/// Also if the run is cut off in the middle: nothing goes on behind its back.
+impl<H> Drop for Runner<H> {
+    fn drop(&mut self) {
+        self.context.control.handling(false);
+    }
+}
+
 impl<H: Handler> Runner<H> {
     pub(super) fn new(context: &Arc<Context<H>>, memory: Arc<Memory>) -> Self {
         Self {

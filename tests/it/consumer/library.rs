@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use outflow_consumer::{
-    Consumer, Ended, Entry, Handled, Handler, HandlerError, Metrics, Settings, SettingsBuilder,
+    Consumer, Control, Ended, Entry, Handled, Handler, HandlerError, Health, Metrics, Settings,
+    SettingsBuilder,
 };
 use outflow_local::eventually;
 use parking_lot::Mutex;
@@ -16,14 +17,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::{LIMIT, Scene, about, text};
 
-const GROUP: &str = "inventory";
-const STREAM: &str = "events.order";
+pub(super) const GROUP: &str = "inventory";
+pub(super) const STREAM: &str = "events.order";
 
 /// What a handler did: consumer, stream, key, event id.
-type Log = Arc<Mutex<Vec<[String; 4]>>>;
+pub(super) type Log = Arc<Mutex<Vec<[String; 4]>>>;
 
 /// Notes what it handles; the event's type says what happens before.
-struct Recorder {
+pub(super) struct Recorder {
     name: &'static str,
     log: Log,
     gate: Arc<Semaphore>,
@@ -55,34 +56,64 @@ impl Handler for Recorder {
 }
 
 /// A running consumer.
-struct Running {
-    stop: CancellationToken,
-    task: JoinHandle<Ended>,
-    gate: Arc<Semaphore>,
+pub(super) struct Running {
+    pub(super) stop: CancellationToken,
+    pub(super) task: JoinHandle<Ended>,
+    pub(super) gate: Arc<Semaphore>,
+    pub(super) control: Control,
+    pub(super) health: Health,
     registry: prometheus::Registry,
 }
 
 impl Running {
-    fn start(scene: &Scene, settings: SettingsBuilder, name: &'static str, log: &Log) -> Self {
+    pub(super) fn start(
+        scene: &Scene,
+        settings: SettingsBuilder,
+        name: &'static str,
+        log: &Log,
+    ) -> Self {
+        Self::start_if(scene, settings, name, log, false)
+    }
+
+    /// As [`Running::start`], paused from the start on.
+    pub(super) fn start_if(
+        scene: &Scene,
+        settings: SettingsBuilder,
+        name: &'static str,
+        log: &Log,
+        is_paused: bool,
+    ) -> Self {
         let settings = settings.build().expect("settings");
         let (registry, gate) = (prometheus::Registry::new(), Arc::new(Semaphore::new(0)));
         let metrics = Metrics::new(&registry, &settings).expect("our own registry");
         let handler = Recorder { name, log: Arc::clone(log), gate: Arc::clone(&gate) };
         let consumer = Consumer::open(scene.redis.url(), settings, handler).expect("an address");
         let consumer = consumer.observer(metrics);
+        let (control, health) = (consumer.control(), consumer.health());
+        if is_paused {
+            control.pause();
+        }
         let stop = CancellationToken::new();
         let task = tokio::spawn(consumer.run(stop.clone()));
-        Self { stop, task, gate, registry }
+        Self { stop, task, gate, control, health, registry }
     }
 
-    async fn stop(self) {
+    pub(super) async fn stop(self) {
         self.stop.cancel();
         let ended = tokio::time::timeout(LIMIT, self.task).await.expect("its end");
         assert_eq!(ended.expect("no panic"), Ended::Stopped);
     }
 
+    /// The value of a gauge that has one label.
+    pub(super) fn gauge(&self, name: &str) -> f64 {
+        let families = self.registry.gather();
+        let family =
+            families.iter().find(|family| family.name() == format!("outflow_consumer_{name}"));
+        family.expect(name).get_metric()[0].get_gauge().get_value()
+    }
+
     /// The sum of a counter over its labels.
-    fn count(&self, name: &str) -> usize {
+    pub(super) fn count(&self, name: &str) -> usize {
         let families = self.registry.gather();
         let family =
             families.iter().find(|family| family.name() == format!("outflow_consumer_{name}"));
@@ -96,18 +127,18 @@ impl Running {
     }
 }
 
-fn settings(name: &str) -> SettingsBuilder {
+pub(super) fn settings(name: &str) -> SettingsBuilder {
     Settings::builder(STREAM, GROUP, name).retry_delay(Duration::from_millis(20))
 }
 
 impl Scene {
-    async fn with_group() -> Self {
+    pub(super) async fn with_group() -> Self {
         let scene = Self::new().await;
         scene.call("XGROUP", &["CREATE", STREAM, GROUP, "0", "MKSTREAM"]).await;
         scene
     }
 
-    async fn event(&self, stream: &str, key: &str, id: &str, kind: &str) -> String {
+    pub(super) async fn event(&self, stream: &str, key: &str, id: &str, kind: &str) -> String {
         text(
             &self
                 .call("XADD", &[stream, "*", "id", id, "type", kind, "key", key, "payload", "{}"])
@@ -116,7 +147,7 @@ impl Scene {
     }
 
     /// Whom each pending entry is with.
-    async fn owners(&self) -> BTreeMap<String, usize> {
+    pub(super) async fn owners(&self) -> BTreeMap<String, usize> {
         let reply = self.call("XPENDING", &[STREAM, GROUP, "-", "+", "1000"]).await;
         let mut owners = BTreeMap::new();
         for row in reply.items() {
@@ -126,7 +157,7 @@ impl Scene {
     }
 }
 
-async fn until_handled(log: &Log, count: usize) {
+pub(super) async fn until_handled(log: &Log, count: usize) {
     let what = format!("{count} entries to be handled");
     let enough = async || log.lock().len() >= count;
     let waited = eventually(LIMIT, &what, enough).await;
@@ -135,7 +166,7 @@ async fn until_handled(log: &Log, count: usize) {
 }
 
 /// The event ids of a key in the order in which they were handled.
-fn of_key(log: &Log, key: &str) -> Vec<String> {
+pub(super) fn of_key(log: &Log, key: &str) -> Vec<String> {
     log.lock().iter().filter(|line| line[2] == key).map(|line| line[3].clone()).collect()
 }
 
