@@ -9,6 +9,7 @@ mod hangs;
 mod inbox;
 mod large;
 mod library;
+mod limits;
 mod lost;
 mod paused;
 mod program;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use super::group::Held;
 use super::id::EntryId;
 use super::memory::Reservation;
-use super::schedule::{Lane, Suspect};
+use super::schedule::{Lane, Scheduled};
 
 /// An entry in hand. Its place in memory is given up while it waits behind one that is being
 /// retried, and its fields too.
@@ -14,6 +14,8 @@ use super::schedule::{Lane, Suspect};
 pub(super) struct Item {
     pub(super) held: Held,
     pub(super) memory: Option<Reservation>,
+    /// The number of its type's limits.
+    pub(super) limit: Option<usize>,
     /// How often it was in somebody's way, or somebody in its.
     pub(super) postponements: u32,
     /// How many outcomes there had been when it last found that what the handler needs is away.
@@ -43,11 +45,12 @@ pub(super) struct Batches {
 }
 
 impl Item {
-    pub(super) fn new(held: Held, memory: Reservation) -> Self {
+    pub(super) fn new(held: Held, memory: Reservation, limit: Option<usize>) -> Self {
         let is_suspect = held.uncounted > 0;
         Self {
             held,
             memory: Some(memory),
+            limit,
             postponements: 0,
             waited_at: None,
             is_suspect,
@@ -78,9 +81,18 @@ impl Item {
     }
 }
 
-impl Suspect for Item {
+impl Scheduled for Item {
     fn blamed(&self) -> Option<u32> {
         self.is_suspect.then(|| self.held.counted())
+    }
+
+    fn limit(&self) -> Option<usize> {
+        self.limit
+    }
+
+    /// Its memory would keep other types' entries from being read.
+    fn park(&mut self) {
+        (self.memory, self.held.fields) = (None, None);
     }
 }
 
@@ -116,9 +128,10 @@ mod tests {
 
     fn job(number: u64, attempts: u32, postponed: bool) -> Job {
         let id = EntryId { ms: number, number: 0 };
-        let held = Held { id, key: Bytes::new(), attempts, uncounted: 0, bytes: 0, fields: None };
-        let item =
-            Item { postponements: u32::from(postponed), ..Item::new(held, Reservation::default()) };
+        let (key, event_type) = (Bytes::new(), Bytes::new());
+        let held = Held { id, key, event_type, attempts, uncounted: 0, bytes: 0, fields: None };
+        let item = Item::new(held, Reservation::default(), None);
+        let item = Item { postponements: u32::from(postponed), ..item };
         Job { lane: Lane::of(0, "", id), item }
     }
 

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::id::EntryId;
 use super::settings::{Settings, Source};
 use outflow_connect::redis::{Args, Failure, Redis, Reply, Script};
+use outflow_core::entry_field::TYPE;
 
 pub(super) use membership::{Entered, GroupInfo, Swept};
 
@@ -51,6 +52,8 @@ pub(super) struct Held {
     pub(super) id: EntryId,
     /// The ordering key, or the hash of a long one; empty when it has none. Any bytes.
     pub(super) key: Bytes,
+    /// The event's type, if the entry came without its fields and the type is not long.
+    pub(super) event_type: Bytes,
     /// How often it was attempted before.
     pub(super) attempts: u32,
     /// How many of these do not count: nobody knows how they ended, and others were being handled
@@ -74,6 +77,13 @@ pub(super) struct Found {
 }
 
 impl Held {
+    /// The event's type, as far as is known.
+    pub(super) fn event_type(&self) -> Option<&[u8]> {
+        let Some(fields) = &self.fields else { return Some(&self.event_type) };
+        let field = fields.chunks_exact(2).find(|field| field[0] == TYPE.as_bytes());
+        field.map(|field| &field[1][..])
+    }
+
     /// How many attempts count.
     pub(super) fn counted(&self) -> u32 {
         self.attempts.saturating_sub(self.uncounted)
@@ -348,7 +358,7 @@ fn fields_of(fields: &[Reply]) -> Option<Vec<Bytes>> {
     fields.iter().map(|field| field.text().map(|text| Bytes::copy_from_slice(text))).collect()
 }
 
-/// `[[[id, attempts, uncounted, bytes, key, [name, value, …]], …], more, own]`
+/// `[[[id, attempts, uncounted, bytes, key, type, [name, value, …]], …], more, own]`
 fn found(reply: &Reply) -> Option<Found> {
     let [entries, more, own] = reply.items() else { return None };
     let more = match more.string()?.as_str() {
@@ -359,7 +369,7 @@ fn found(reply: &Reply) -> Option<Found> {
     let (all, is_resuming) = (Vec::with_capacity(entries.items().len()), own.int() == Some(1));
     let mut found = Found { entries: all, gone: Vec::new(), more, is_resuming };
     for entry in entries.items() {
-        let [entry_id, attempts, uncounted, bytes, key, fields] = entry.items() else {
+        let [entry_id, attempts, uncounted, bytes, key, event_type, fields] = entry.items() else {
             return None;
         };
         let id = id(entry_id)?;
@@ -372,6 +382,7 @@ fn found(reply: &Reply) -> Option<Found> {
         found.entries.push(Held {
             id,
             key: Bytes::copy_from_slice(key.text()?),
+            event_type: Bytes::copy_from_slice(event_type.text()?),
             attempts: number(attempts)?,
             uncounted: number(uncounted)?,
             bytes,

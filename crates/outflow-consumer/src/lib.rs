@@ -33,6 +33,7 @@ mod schedule;
 mod settings;
 mod step;
 mod steps;
+mod token_bucket;
 
 pub use consumer::{Consumer, OpenError};
 pub use control::Control;
@@ -48,7 +49,7 @@ pub use lifecycle::Ended;
 #[cfg(feature = "prometheus")]
 pub use metrics::Metrics;
 pub use observer::{FailureReason, GroupState, Observation, Observer};
-pub use settings::{BadSetting, RETRY_DELAY_MAX, Settings, SettingsBuilder, Source};
+pub use settings::{BadSetting, RETRY_DELAY_MAX, Rate, Settings, SettingsBuilder, Source};
 
 pub use outflow_connect::postgres::{Trouble, classify, classify_state};
 pub use outflow_connect::redis::{BadUrl, Failure, Redis};

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::schedule::Room;
 use super::settings::Settings;
 
 /// What bytes are counted in.
@@ -16,13 +17,17 @@ const CHUNK_MAX: usize = 4 << 20;
 /// Three quarters of the bytes are for what is read ahead, a quarter for what is fetched again when
 /// its turn comes: what was too large to be read ahead, and what gave up its fields while it waited
 /// behind an entry that is retried. Those that are read never wait for those that are fetched, nor
-/// the other way round, so that neither can starve the other.
+/// the other way round, so that neither can starve the other. Entries of types with limits may be
+/// fetched into half of that quarter: they may be slow, and others go on meanwhile. One that is
+/// larger than the half counts as all of it.
 #[derive(Debug)]
 pub(super) struct Memory {
     entries: Arc<Semaphore>,
     ahead: Arc<Semaphore>,
     again: Arc<Semaphore>,
     again_units: u32,
+    share: Arc<Semaphore>,
+    share_units: u32,
     chunk: u32,
 }
 
@@ -31,6 +36,8 @@ pub(super) struct Memory {
 pub(super) struct Reservation {
     _entry: Option<OwnedSemaphorePermit>,
     bytes: Option<OwnedSemaphorePermit>,
+    /// What it has of the share of the types with limits.
+    share: Option<OwnedSemaphorePermit>,
 }
 
 /// Memory for one read: for one entry or more, and for their bytes.
@@ -51,6 +58,8 @@ impl Memory {
             ahead: semaphore(ahead_units),
             again: semaphore(again_units),
             again_units,
+            share: semaphore((again_units / 2).max(1)),
+            share_units: (again_units / 2).max(1),
             // Not all of it: one small entry that takes long would keep everything else from being
             // read.
             chunk: (ahead_units / 4).clamp(1, units(CHUNK_MAX)),
@@ -83,16 +92,33 @@ impl Memory {
 
     /// Whether the fields of an entry so large can be fetched. One that is larger than all the room
     /// has it to itself.
-    pub(super) fn has_again(&self, bytes: usize) -> bool {
-        let wanted = units(bytes).min(self.again_units);
-        self.again.available_permits() >= usize::try_from(wanted).unwrap_or(usize::MAX)
+    pub(super) fn room_again(&self, bytes: usize, is_limited: bool) -> Room {
+        let has = |semaphore: &Semaphore, most: u32| {
+            let wanted = usize::try_from(units(bytes).min(most)).unwrap_or(usize::MAX);
+            semaphore.available_permits() >= wanted
+        };
+        if is_limited && !has(&self.share, self.share_units) {
+            Room::NoShare
+        } else if has(&self.again, self.again_units) {
+            Room::ToFetch
+        } else {
+            Room::NoMemory
+        }
     }
 
     /// Gives an entry whose fields are fetched the room for them.
-    pub(super) fn take_again(&self, reservation: &mut Option<Reservation>, bytes: usize) {
-        let wanted = units(bytes).min(self.again_units);
-        reservation.get_or_insert_default().bytes =
-            Arc::clone(&self.again).try_acquire_many_owned(wanted).ok();
+    pub(super) fn take_again(
+        &self,
+        reservation: &mut Option<Reservation>,
+        bytes: usize,
+        is_limited: bool,
+    ) {
+        let take = |semaphore: &Arc<Semaphore>, most: u32| {
+            Arc::clone(semaphore).try_acquire_many_owned(units(bytes).min(most)).ok()
+        };
+        let reservation = reservation.get_or_insert_default();
+        reservation.bytes = take(&self.again, self.again_units);
+        reservation.share = if is_limited { take(&self.share, self.share_units) } else { None };
     }
 }
 
@@ -113,6 +139,7 @@ impl Claim {
         Reservation {
             _entry: self.entries.split(1),
             bytes: wanted.and_then(|wanted| self.bytes.split(wanted)),
+            share: None,
         }
     }
 }
@@ -124,7 +151,7 @@ fn units(bytes: usize) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Memory, Reservation, Settings};
+    use super::{Memory, Reservation, Room, Settings};
 
     fn memory(prefetch: usize, prefetch_bytes: usize) -> Memory {
         let settings = Settings::builder("s", "g", "c");
@@ -149,11 +176,28 @@ mod tests {
     fn what_is_larger_than_all_the_room_has_it_to_itself() {
         let memory = memory(3, 16 << 10);
         let (mut large, mut small): (Option<Reservation>, Option<Reservation>) = (None, None);
-        assert!(memory.has_again(1 << 30));
-        memory.take_again(&mut large, 1 << 30);
-        assert!(large.is_some() && !memory.has_again(1));
+        assert_eq!(memory.room_again(1 << 30, false), Room::ToFetch);
+        memory.take_again(&mut large, 1 << 30, false);
+        assert!(large.is_some());
+        assert_eq!(memory.room_again(1, false), Room::NoMemory);
         drop(large);
-        memory.take_again(&mut small, 1);
-        assert!(!memory.has_again(1 << 30) && memory.has_again(3 << 10));
+        memory.take_again(&mut small, 1, false);
+        assert_eq!(memory.room_again(1 << 30, false), Room::NoMemory);
+        assert_eq!(memory.room_again(3 << 10, false), Room::ToFetch);
+    }
+
+    #[test]
+    fn types_with_limits_leave_half_to_the_others() {
+        let memory = memory(3, 16 << 10);
+        let (mut one, mut two): (Option<Reservation>, Option<Reservation>) = (None, None);
+        memory.take_again(&mut one, 1, true);
+        assert_eq!(memory.room_again(2 << 10, true), Room::NoShare);
+        assert_eq!(memory.room_again(3 << 10, false), Room::ToFetch);
+        memory.take_again(&mut two, 1, true);
+        assert_eq!(memory.room_again(1, true), Room::NoShare);
+        assert_eq!(memory.room_again(2 << 10, false), Room::ToFetch);
+        assert_eq!(memory.room_again(3 << 10, false), Room::NoMemory);
+        drop((one, two));
+        assert_eq!(memory.room_again(1 << 30, true), Room::ToFetch);
     }
 }

@@ -21,8 +21,9 @@
 -- KEYS  1 stream  2 hash of the keys  3 hash of the group's state (enter.lua, attempts.lua, `prev:`)
 -- ARGV  1 group  2 consumer  3 its token  4 how many at most  5 the last id that the consumer was told of  6 how many
 --       entries may be pending in the group: from then on nothing new is read  7 bytes
--- Returns {entries, more, own}: entries = {id, attempts, attempts that do not count, bytes, key, {field, value, …}} in the
--- order of their ids, bytes = -1 when the message is gone; more = "now" when there may be more right away, "full" when the
+-- Returns {entries, more, own}: entries = {id, attempts, attempts that do not count, bytes, key, type, {field, value, …}} in
+-- the order of their ids; the type only without the fields, and only if it can have limits (settings/check.rs);
+-- bytes = -1 when the message is gone; more = "now" when there may be more right away, "full" when the
 -- group is, else the last id of the stream, to be waited behind; own = 1 when there may be more that is ours already.
 local stream, keys, state = KEYS[1], KEYS[2], KEYS[3]
 local group, me, token, count, limit = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[7])
@@ -41,15 +42,20 @@ local function weigh(fields)
   return weight
 end
 
--- A long key is known by its hash: neither the hash of the keys nor its consumer keeps it.
-local function key_of(fields)
+-- Of a repeated field, the first counts.
+local function field_of(fields, name)
   for i = 1, #fields - 1, 2 do
-    if fields[i] == 'key' then
-      local key = fields[i + 1]
-      return #key > 512 and 'sha1:' .. redis.sha1hex(key) or key
+    if fields[i] == name then
+      return fields[i + 1]
     end
   end
   return ''
+end
+
+-- A long key is known by its hash: neither the hash of the keys nor its consumer keeps it.
+local function key_of(fields)
+  local key = field_of(fields, 'key')
+  return #key > 512 and 'sha1:' .. redis.sha1hex(key) or key
 end
 
 -- Who works on the key whose entry before this one was `id`, and the last one of it that is pending; nil when it is free.
@@ -67,7 +73,9 @@ end
 local function tell(id, attempts, uncounted, fields, key, weight)
   bytes = bytes + weight
   local fits = bytes <= limit
-  found[#found + 1] = { id, attempts, uncounted, weight, key, fits and fields or {} }
+  local event_type = fits and '' or field_of(fields, 'type')
+  event_type = #event_type <= 512 and event_type or ''
+  found[#found + 1] = { id, attempts, uncounted, weight, key, event_type, fits and fields or {} }
   return fits
 end
 
@@ -75,7 +83,7 @@ local page = redis.call('XPENDING', stream, group, '(' .. ARGV[5], '+', count, m
 for _, row in ipairs(page) do
   local entry = redis.call('XRANGE', stream, row[1], row[1])
   if #entry == 0 then
-    found[#found + 1] = { row[1], row[4], 0, -1, '', {} }
+    found[#found + 1] = { row[1], row[4], 0, -1, '', '', {} }
   else
     local fields = entry[1][2]
     local uncounted = row[4] > 0 and tonumber(redis.call('HGET', state, 'entry:' .. row[1]) or 0) or 0

@@ -11,7 +11,7 @@ use super::context::Context;
 use super::handler::Handler;
 use super::memory::Memory;
 use super::reader::Arrived;
-use super::schedule::{Lane, Schedule};
+use super::schedule::{Lane, Limits, Schedule, Scheduled};
 use super::step::Step;
 
 /// What a consumer has in hand. The loop (`event_loop.rs`) takes its steps (steps.rs).
@@ -44,7 +44,7 @@ impl<H: Handler> Runner<H> {
     pub(super) fn new(context: &Arc<Context<H>>, memory: Arc<Memory>) -> Self {
         Self {
             context: Arc::clone(context),
-            schedule: Schedule::new(),
+            schedule: Schedule::new(Limits::new(&context.settings)),
             batches: context.streams.iter().map(|_| Batches::default()).collect(),
             busy: 0,
             undone: VecDeque::new(),
@@ -62,8 +62,9 @@ impl<H: Handler> Runner<H> {
             return;
         }
         let (id, lane) = (held.id, Lane::of(stream, &held.key, held.id));
-        let behind = self.schedule.push(&lane, id, Item::new(held, memory));
-        if behind {
+        let limit = held.event_type().and_then(|name| self.context.settings.limit_of(name));
+        let waits = self.schedule.push(&lane, id, Item::new(held, memory, limit));
+        if waits {
             self.drop_payloads(&lane);
         }
     }
@@ -72,7 +73,7 @@ impl<H: Handler> Runner<H> {
     /// from being read.
     pub(super) fn drop_payloads(&mut self, lane: &Lane) {
         for item in self.schedule.queued(lane) {
-            (item.memory, item.held.fields) = (None, None);
+            item.park();
         }
     }
 }

@@ -8,39 +8,50 @@
 //! The one that is blamed least comes first, so that a consumer that is killed from outside, again
 //! and again, does not put it all on one. Between two suspects the others have as long as the last
 //! one took.
+//!
+//! A lane whose first entry may not be taken yet is *parked*, so that the lanes behind it go on:
+//! because its type has a limit (limits.rs), or because there is no memory to fetch it again
+//! (parking.rs).
+
+mod for_memory;
+mod lane;
+mod limits;
+mod parking;
+mod suspects;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::sync::Arc;
 use std::time::Instant;
 
 use super::id::EntryId;
 
-/// What is handled in order: the entries of one key of one stream, or an entry without a key.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) enum Lane {
-    /// A stream, by its number, and a key.
-    Key(usize, Arc<[u8]>),
-    /// An entry that has no key.
-    Alone(usize, EntryId),
-}
+use for_memory::ForMemory;
+pub(super) use lane::Lane;
+pub(super) use limits::Limits;
 
-impl Lane {
-    pub(super) fn of(stream: usize, key: impl AsRef<[u8]>, id: EntryId) -> Self {
-        let key = key.as_ref();
-        if key.is_empty() { Self::Alone(stream, id) } else { Self::Key(stream, key.into()) }
-    }
-
-    pub(super) fn stream(&self) -> usize {
-        match self {
-            Self::Key(stream, _) | Self::Alone(stream, _) => *stream,
-        }
-    }
-}
-
-/// What may have to be tried alone.
-pub(super) trait Suspect {
+/// What the schedule must know of an entry.
+pub(super) trait Scheduled {
     /// How much it is blamed already; `None` when it is no suspect.
     fn blamed(&self) -> Option<u32>;
+
+    /// The number of its type's limits, if it has any.
+    fn limit(&self) -> Option<usize>;
+
+    /// It waits for a limit: gives up what others can use meanwhile.
+    fn park(&mut self);
+}
+
+/// Whether there is room for an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Room {
+    Free,
+    /// There is, and memory to fetch it into.
+    ToFetch,
+    /// There is no memory to fetch it into.
+    NoMemory,
+    /// The types with limits have as much memory as they may have.
+    NoShare,
+    /// There is no worker for it.
+    NoWorker,
 }
 
 /// Entries in hand that are not done, with whatever is known of them.
@@ -50,6 +61,11 @@ pub(super) struct Schedule<T> {
     /// Lanes that a worker may take, in turn: a lane that was served goes to the end.
     ready: VecDeque<Lane>,
     waiting: BTreeSet<(Instant, Lane)>,
+    limits: Limits,
+    /// Lanes that are parked until there is memory.
+    for_memory: ForMemory,
+    /// When an entry was last asked for.
+    asked: Option<Instant>,
     running: usize,
     /// Until when the handler is not tried at all; `None` while it works.
     gate: Option<Instant>,
@@ -75,6 +91,8 @@ struct Suspects {
 struct Queue<T> {
     state: State,
     entries: BTreeMap<EntryId, T>,
+    /// The place that a limit has given to its entry that is taken, or will be.
+    place: Option<usize>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,23 +100,39 @@ enum State {
     Ready,
     Running,
     Waiting(Instant),
+    Parked,
 }
 
-impl<T: Suspect> Schedule<T> {
-    pub(super) fn new() -> Self {
-        let (lanes, ready, waiting) = (HashMap::new(), VecDeque::new(), BTreeSet::new());
-        Self { lanes, ready, waiting, running: 0, gate: None, suspects: Suspects::default() }
+impl<T: Scheduled> Schedule<T> {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self {
+            lanes: HashMap::new(),
+            ready: VecDeque::new(),
+            waiting: BTreeSet::new(),
+            limits,
+            for_memory: ForMemory::default(),
+            asked: None,
+            running: 0,
+            gate: None,
+            suspects: Suspects::default(),
+        }
     }
 
-    /// Adds an entry to its lane, in the place of its id. Returns whether it is behind one that
-    /// waits.
+    /// Adds an entry to its lane, in the place of its id. Returns whether the lane waits for
+    /// something.
     pub(super) fn push(&mut self, lane: &Lane, id: EntryId, entry: T) -> bool {
         let queue = self.lanes.entry(lane.clone()).or_insert_with(|| {
             self.ready.push_back(lane.clone());
-            Queue { state: State::Ready, entries: BTreeMap::new() }
+            Queue::new(State::Ready)
         });
         queue.entries.insert(id, entry);
-        matches!(queue.state, State::Waiting(_))
+        let is_first = queue.entries.first_key_value().is_some_and(|(first, _)| *first == id);
+        if queue.state == State::Parked && is_first {
+            // The lane waits for what the one behind it needs.
+            self.unpark(lane);
+            return false;
+        }
+        matches!(queue.state, State::Waiting(_) | State::Parked)
     }
 
     /// The entry whose turn it is, if there is one and there is room for it. Its lane is taken
@@ -106,10 +140,12 @@ impl<T: Suspect> Schedule<T> {
     pub(super) fn next(
         &mut self,
         now: Instant,
-        has_room: impl FnOnce(&Lane, &T) -> bool,
+        room: impl Fn(&Lane, &T) -> Room,
     ) -> Option<(Lane, EntryId, T)> {
+        self.asked = Some(now);
         if self.suspects.alone.is_some()
             || self.gate.is_some_and(|until| until > now || self.running > 0)
+            || self.limits.next_at(now).is_some()
         {
             return None;
         }
@@ -120,82 +156,61 @@ impl<T: Suspect> Schedule<T> {
             && *due <= now
         {
             let (_, lane) = self.waiting.pop_first()?;
-            self.lanes.get_mut(&lane)?.state = State::Ready;
             // It has waited enough.
-            self.ready.push_front(lane);
+            self.make_ready(lane);
         }
-        self.sort_out();
-        if let Some(lane) = self.suspect(now) {
-            return self.take_alone(lane, now, has_room);
+        loop {
+            self.sort_out();
+            if let Some(lane) = self.suspect(now) {
+                return self.take_alone(lane, now, room);
+            }
+            if let Some(lane) = self.parked(now, &room) {
+                return self.take(lane, now);
+            }
+            let lane = self.ready.front()?;
+            let first = self.first(lane)?;
+            let limit = first.limit().filter(|limit| !self.limits.has_place(*limit, now));
+            match (room(lane, first), limit) {
+                (Room::NoWorker, _) => return None,
+                (_, Some(limit)) => {
+                    let lane = self.ready.pop_front()?;
+                    self.park(&lane);
+                    self.limits.park(limit, lane);
+                }
+                (Room::NoMemory | Room::NoShare, None) => self.await_memory(),
+                (Room::ToFetch, None) if !self.for_memory.is_empty() => self.await_memory(),
+                (Room::Free | Room::ToFetch, None) => {
+                    let lane = self.ready.pop_front()?;
+                    return self.take(lane, now);
+                }
+            }
         }
-        let lane = self.ready.front()?;
-        let queue = self.lanes.get_mut(lane)?;
-        let (_, first) = queue.entries.first_key_value()?;
-        if !has_room(lane, first) {
-            return None;
-        }
-        let lane = self.ready.pop_front()?;
+    }
+
+    /// Takes the first entry of a lane that is in no list any more.
+    fn take(&mut self, lane: Lane, now: Instant) -> Option<(Lane, EntryId, T)> {
+        let queue = self.lanes.get_mut(&lane)?;
         queue.state = State::Running;
         let (id, entry) = queue.entries.pop_first()?;
         self.running += 1;
-        Some((lane, id, entry))
-    }
-
-    /// Puts lanes whose first entry is a suspect aside, as far as they are next.
-    fn sort_out(&mut self) {
-        while let Some(lane) = self.ready.front()
-            && let Some(blamed) = self.first(lane).and_then(Suspect::blamed)
-        {
-            let Some(lane) = self.ready.pop_front() else { return };
-            self.suspects.lanes.insert((blamed, lane));
+        let limit = entry.limit();
+        if self.lanes.get(&lane).is_some_and(|queue| queue.place != limit) {
+            self.take_place(&lane);
+            if let Some(limit) = limit {
+                self.give_place(&lane, limit);
+            }
         }
+        self.limits.count(limit, now);
+        Some((lane, id, entry))
     }
 
     fn first(&self, lane: &Lane) -> Option<&T> {
         self.lanes.get(lane)?.entries.first_key_value().map(|(_, first)| first)
     }
 
-    /// The lane whose suspect is next, unless others are.
-    fn suspect(&self, now: Instant) -> Option<Lane> {
-        let Suspects { lanes, are_held, not_before, .. } = &self.suspects;
-        let (_, lane) = lanes.first()?;
-        let others_first = not_before.is_some_and(|at| at > now) && !self.ready.is_empty();
-        // Behind a closed gate nothing is beside it anyway.
-        (!are_held && !others_first).then(|| lane.clone())
-    }
-
-    fn take_alone(
-        &mut self,
-        lane: Lane,
-        now: Instant,
-        has_room: impl FnOnce(&Lane, &T) -> bool,
-    ) -> Option<(Lane, EntryId, T)> {
-        if self.running > 0 || !has_room(&lane, self.first(&lane)?) {
-            return None;
-        }
-        self.suspects.lanes.pop_first();
-        let queue = self.lanes.get_mut(&lane)?;
-        queue.state = State::Running;
-        let (id, entry) = queue.entries.pop_first()?;
-        // What has come before it in its lane since then may be no suspect; alone it is all the
-        // same.
-        self.suspects.alone = Some(now);
-        self.running += 1;
-        Some((lane, id, entry))
-    }
-
-    /// Whether the entry that was taken last is alone.
-    pub(super) fn is_alone(&self) -> bool {
-        self.suspects.alone.is_some()
-    }
-
-    /// Takes no suspect while not all of them may be known.
-    pub(super) fn hold_suspects(&mut self, are_held: bool) {
-        self.suspects.are_held = are_held;
-    }
-
-    fn came_back(&mut self) {
+    fn came_back(&mut self, lane: &Lane) {
         self.running -= 1;
+        self.take_place(lane);
         if let Some(since) = self.suspects.alone.take() {
             self.suspects.ended = Some(since);
         }
@@ -203,7 +218,7 @@ impl<T: Suspect> Schedule<T> {
 
     /// The entry that was taken from this lane is done with: the lane's next one may be taken.
     pub(super) fn done(&mut self, lane: &Lane) {
-        self.came_back();
+        self.came_back(lane);
         let Some(queue) = self.lanes.get_mut(lane) else { return };
         if queue.entries.is_empty() {
             self.lanes.remove(lane);
@@ -215,10 +230,9 @@ impl<T: Suspect> Schedule<T> {
 
     /// The entry is to be taken again, not before `at`; its lane waits.
     pub(super) fn retry(&mut self, lane: &Lane, id: EntryId, entry: T, at: Instant) {
-        self.came_back();
+        self.came_back(lane);
         let queue = self.lanes.entry(lane.clone());
-        let queue =
-            queue.or_insert_with(|| Queue { state: State::Running, entries: BTreeMap::new() });
+        let queue = queue.or_insert_with(|| Queue::new(State::Running));
         queue.entries.insert(id, entry);
         queue.state = State::Waiting(at);
         self.waiting.insert((at, lane.clone()));
@@ -238,10 +252,9 @@ impl<T: Suspect> Schedule<T> {
     }
 
     fn ready_again(&mut self, lane: &Lane, id: EntryId, entry: T) {
-        self.came_back();
+        self.came_back(lane);
         let queue = self.lanes.entry(lane.clone());
-        let queue =
-            queue.or_insert_with(|| Queue { state: State::Running, entries: BTreeMap::new() });
+        let queue = queue.or_insert_with(|| Queue::new(State::Running));
         queue.entries.insert(id, entry);
         queue.state = State::Ready;
     }
@@ -262,20 +275,27 @@ impl<T: Suspect> Schedule<T> {
         self.gate.is_none()
     }
 
-    /// When [`Schedule::next`] is worth asking again though nothing else has happened, if there is
-    /// room for an entry.
+    /// When [`Schedule::next`] is worth asking again though nothing else has happened since it was
+    /// last asked, if there is room for an entry.
     pub(super) fn due(&self) -> Option<Instant> {
-        if self.gate.is_some() && self.running > 0 {
+        let asked = self.asked?;
+        if self.suspects.alone.is_some() || (self.gate.is_some() && self.running > 0) {
             return None;
         }
+        let is_ready = !self.ready.is_empty()
+            || !(self.suspects.lanes.is_empty() || self.suspects.are_held)
+            || !self.for_memory.is_empty()
+            || self.limits.parked(0, asked).is_some();
         let waiting = self.waiting.first().map(|(due, _)| *due);
-        match self.gate {
-            None => waiting,
-            Some(until) if self.ready.is_empty() && self.suspects.lanes.is_empty() => {
-                waiting.map(|due| due.max(until))
-            }
-            Some(until) => Some(until),
-        }
+        let timed = waiting.into_iter().chain(self.limits.parked_until(asked)).min();
+        let rate = self.limits.next_at(asked);
+        let due = match self.gate {
+            Some(until) if is_ready => Some(until),
+            Some(until) => timed.map(|due| due.max(until)),
+            None if is_ready && rate.is_some() => rate,
+            None => timed,
+        };
+        due.map(|due| rate.map_or(due, |rate| due.max(rate)))
     }
 
     /// How many entries are taken.
@@ -301,6 +321,10 @@ impl<T: Suspect> Schedule<T> {
         self.ready.retain(|lane| !ours(lane));
         self.suspects.lanes.retain(|(_, lane)| !ours(lane));
         self.waiting.retain(|(_, lane)| !ours(lane));
+        self.limits.forget(ours);
+        for lane in self.for_memory.forget(ours) {
+            self.take_place(&lane);
+        }
         self.lanes.retain(|lane, queue| !ours(lane) || queue.state == State::Running);
         for (_, queue) in self.lanes.iter_mut().filter(|(lane, _)| ours(lane)) {
             queue.entries.clear();
@@ -308,6 +332,16 @@ impl<T: Suspect> Schedule<T> {
     }
 }
 
+impl<T> Queue<T> {
+    fn new(state: State) -> Self {
+        Self { state, entries: BTreeMap::new(), place: None }
+    }
+}
+
 #[cfg(test)]
 #[path = "schedule/tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "schedule/limit_tests.rs"]
+mod limit_tests;

@@ -2,12 +2,15 @@
 
 mod bad;
 mod builder;
+mod check;
+mod rate;
 mod source;
 
 use std::time::Duration;
 
 pub use bad::BadSetting;
 pub use builder::SettingsBuilder;
+pub use rate::Rate;
 pub use source::Source;
 
 /// Longest pause between two attempts (or `retry_delay`, if that is longer).
@@ -33,6 +36,16 @@ pub struct Settings {
     pub(crate) stop_grace: Duration,
     pub(crate) claim_idle: Duration,
     pub(crate) forget_idle: Duration,
+    pub(crate) rate: Option<Rate>,
+    pub(crate) types: Vec<LimitedType>,
+}
+
+/// An event type that has limits of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct LimitedType {
+    pub(crate) name: String,
+    pub(crate) entries: Option<usize>,
+    pub(crate) rate: Option<Rate>,
 }
 
 impl Settings {
@@ -54,6 +67,12 @@ impl Settings {
     /// See [`SettingsBuilder::workers`]. A handler that uses Postgres needs as many connections.
     pub fn workers(&self) -> usize {
         self.workers
+    }
+
+    /// The number of the limits of an event type.
+    pub(crate) fn limit_of(&self, event_type: &[u8]) -> Option<usize> {
+        // A few, so that looking at each is faster than a map.
+        self.types.iter().position(|limited| limited.name.as_bytes() == event_type)
     }
 
     /// See [`SettingsBuilder::prefetch_bytes`].

@@ -15,6 +15,7 @@ use super::health::Part;
 use super::observer::Observation;
 use super::outcome::Consequence;
 use super::runner::Runner;
+use super::schedule::Room;
 use super::settings::RETRY_DELAY_MAX;
 use super::settings::Settings;
 use super::step::{Next, Step};
@@ -55,9 +56,13 @@ impl<H: Handler> Runner<H> {
         loop {
             let (free, batches, memory) = (self.has_free_worker(), &self.batches, &self.memory);
             let next = self.schedule.next(Instant::now(), |lane, item| {
-                let has_memory = item.held.fields.is_some() || memory.has_again(item.held.bytes);
-                doomed(&context.settings, &item.held).is_some()
-                    || has_memory && (free || batches[lane.stream()].can_join(item, most))
+                let has_worker = || free || batches[lane.stream()].can_join(item, most);
+                match &item.held {
+                    held if doomed(&context.settings, held).is_some() => Room::Free,
+                    _ if !has_worker() => Room::NoWorker,
+                    held if held.fields.is_some() => Room::Free,
+                    held => memory.room_again(held.bytes, item.limit.is_some()),
+                }
             });
             let Some((lane, _, mut item)) = next else { break };
             if let Some(error) = doomed(&context.settings, &item.held) {
@@ -66,7 +71,8 @@ impl<H: Handler> Runner<H> {
             }
             item.is_alone = self.schedule.is_alone();
             if item.held.fields.is_none() {
-                self.memory.take_again(&mut item.memory, item.held.bytes);
+                let (bytes, is_limited) = (item.held.bytes, item.limit.is_some());
+                self.memory.take_again(&mut item.memory, bytes, is_limited);
             }
             if self.batches[lane.stream()].add(Job { lane, item }, most) {
                 self.busy += 1;

@@ -19,7 +19,7 @@ impl Scene {
         reply.items().iter().find_map(of)?
     }
 
-    async fn until_owners(&self, expected: &[(&str, usize)]) {
+    pub(super) async fn until_owners(&self, expected: &[(&str, usize)]) {
         let expected: BTreeMap<_, _> =
             expected.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect();
         let what = format!("{expected:?} to be pending");

@@ -7,17 +7,27 @@ use std::time::{Duration, Instant};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::{EntryId, Lane, Schedule, Suspect};
+use super::{EntryId, Lane, Limits, Room, Schedule, Scheduled};
 
 /// Numbers of entries: none is a suspect.
-impl Suspect for u64 {
+impl Scheduled for u64 {
     fn blamed(&self) -> Option<u32> {
         None
     }
+
+    fn limit(&self) -> Option<usize> {
+        None
+    }
+
+    fn park(&mut self) {}
 }
 
 /// Entries that are out at a time.
 const ROOM: usize = 3;
+
+fn room(is_free: bool) -> Room {
+    if is_free { Room::Free } else { Room::NoWorker }
+}
 
 /// What may happen, with numbers that choose among what there is.
 #[derive(Debug, Clone, Copy)]
@@ -70,7 +80,7 @@ impl Model {
     fn new() -> Self {
         let (queued, waiting, running) = (BTreeMap::new(), HashMap::new(), Vec::new());
         Self {
-            schedule: Schedule::new(),
+            schedule: Schedule::new(Limits::default()),
             now: Instant::now(),
             queued,
             waiting,
@@ -158,7 +168,8 @@ impl Model {
     fn take(&mut self) {
         let takeable = self.takeable();
         let has_room = self.running.len() < ROOM;
-        let Some((lane, taken, number)) = self.schedule.next(self.now, |_, _| has_room) else {
+        let Some((lane, taken, number)) = self.schedule.next(self.now, |_, _| room(has_room))
+        else {
             assert!(takeable.is_empty(), "idle though {takeable:?} could be taken");
             return;
         };
@@ -210,12 +221,12 @@ proptest! {
 }
 
 fn next(schedule: &mut Schedule<u64>, now: Instant) -> Option<(Lane, EntryId, u64)> {
-    schedule.next(now, |_, _| true)
+    schedule.next(now, |_, _| Room::Free)
 }
 
 #[test]
 fn a_key_under_retry_waits_while_the_others_go_on() {
-    let (mut schedule, now) = (Schedule::new(), Instant::now());
+    let (mut schedule, now) = (Schedule::new(Limits::default()), Instant::now());
     for (key, number) in [(1, 1), (1, 2), (2, 3)] {
         schedule.push(&lane(key), id(number), number);
     }
@@ -225,7 +236,7 @@ fn a_key_under_retry_waits_while_the_others_go_on() {
     assert_eq!(next(&mut schedule, now).map(|(_, _, number)| number), Some(3), "the other key");
     schedule.done(&lane(2));
     assert_eq!((next(&mut schedule, now), schedule.due()), (None, Some(at)));
-    assert_eq!(schedule.next(at, |_, _| false), None, "no room");
+    assert_eq!(schedule.next(at, |_, _| Room::NoWorker), None, "no room");
     assert_eq!(
         next(&mut schedule, at).map(|(_, _, number)| number),
         Some(1),
@@ -235,7 +246,7 @@ fn a_key_under_retry_waits_while_the_others_go_on() {
 
 #[test]
 fn entries_without_a_key_hold_nobody_up() {
-    let mut schedule = Schedule::new();
+    let mut schedule = Schedule::new(Limits::default());
     for number in 1..=3 {
         schedule.push(&Lane::of(0, "", id(number)), id(number), number);
     }
@@ -245,7 +256,7 @@ fn entries_without_a_key_hold_nobody_up() {
 
 #[test]
 fn a_stream_that_is_gone_is_forgotten_and_the_other_is_not() {
-    let (mut schedule, now) = (Schedule::new(), Instant::now());
+    let (mut schedule, now) = (Schedule::new(Limits::default()), Instant::now());
     for (stream, number) in [(0, 1), (0, 2), (1, 3), (0, 4)] {
         schedule.push(&Lane::of(stream, "k", id(number)), id(number), number);
     }
@@ -262,15 +273,21 @@ fn a_stream_that_is_gone_is_forgotten_and_the_other_is_not() {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Blamed(u64, Option<u32>);
 
-impl Suspect for Blamed {
+impl Scheduled for Blamed {
     fn blamed(&self) -> Option<u32> {
         self.1
     }
+
+    fn limit(&self) -> Option<usize> {
+        None
+    }
+
+    fn park(&mut self) {}
 }
 
 #[test]
 fn a_suspect_is_tried_alone_and_the_least_blamed_comes_first() {
-    let (mut schedule, now) = (Schedule::new(), Instant::now());
+    let (mut schedule, now) = (Schedule::new(Limits::default()), Instant::now());
     let blamed = [(1, Some(2)), (2, None), (3, Some(0)), (4, None), (5, Some(1))];
     for (number, blamed) in blamed {
         schedule.push(
@@ -280,7 +297,7 @@ fn a_suspect_is_tried_alone_and_the_least_blamed_comes_first() {
         );
     }
     let take = |schedule: &mut Schedule<Blamed>, now| {
-        schedule.next(now, |_, _| true).map(|(lane, _, entry)| (lane, entry.0))
+        schedule.next(now, |_, _| Room::Free).map(|(lane, _, entry)| (lane, entry.0))
     };
     schedule.hold_suspects(true);
     let (two, _) = take(&mut schedule, now).expect("no suspect");

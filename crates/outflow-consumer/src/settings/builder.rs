@@ -1,18 +1,11 @@
-//! Settings one by one, and the check of all of them.
+//! Settings one by one.
 
-use std::fmt::Display;
-use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::Settings;
 use super::bad::BadSetting;
+use super::rate::Rate;
 use super::source::Source;
-
-/// Entries that one script may read.
-const BATCH_MAX: usize = 1_000;
-/// Calls of the handler, and entries in one.
-const CALLS_MAX: usize = 10_000;
-const DAY: Duration = Duration::from_hours(24);
+use super::{LimitedType, Settings};
 
 /// Builds [`Settings`]. Each method documents one setting with its default.
 #[derive(Debug, Clone)]
@@ -56,6 +49,8 @@ impl SettingsBuilder {
             stop_grace: Duration::from_secs(10),
             claim_idle: Duration::from_secs(30),
             forget_idle: Duration::from_hours(1),
+            rate: None,
+            types: Vec::new(),
         })
     }
 
@@ -164,6 +159,54 @@ impl SettingsBuilder {
         self
     }
 
+    /// Maximum number of entries of this event type that are handled at a time, by this consumer
+    /// and over all of its streams: 1 to 10,000. A second call for the same type replaces the
+    /// first. At most 100 types can have limits, with names of at most 512 bytes. Default: no
+    /// limit but `workers`.
+    ///
+    /// Entries of other types go on, except behind one of the same key: the order per key stays.
+    /// Entries that wait for the limit are kept by their ids alone, do not count as
+    /// [`prefetch`](Self::prefetch), and are fetched when their turn comes. All types with limits
+    /// together have an eighth of [`prefetch_bytes`](Self::prefetch_bytes) to fetch into, which is
+    /// the lower limit if their entries are large. An entry that is larger than that is fetched
+    /// alone, and other entries that must be fetched may wait for it.
+    ///
+    /// Reading goes on until `pending_max` entries are pending in the group; from then on, other
+    /// types wait as well.
+    ///
+    /// An entry has a place from the start of its attempt until its outcome is noted in Redis. It
+    /// has none while it waits for its next attempt.
+    pub fn type_limit(mut self, event_type: impl Into<String>, entries: usize) -> Self {
+        self.limited_type(event_type.into()).entries = Some(entries);
+        self
+    }
+
+    /// Maximum rate at which this consumer handles entries of this event type; see
+    /// [`rate_limit`](Self::rate_limit), and [`type_limit`](Self::type_limit) for what becomes of
+    /// those that wait and of the others. Default: no limit.
+    pub fn type_rate_limit(mut self, event_type: impl Into<String>, rate: Rate) -> Self {
+        self.limited_type(event_type.into()).rate = Some(rate);
+        self
+    }
+
+    /// Maximum rate at which this consumer handles entries, over all streams and types. Each
+    /// attempt counts, the first one and the later ones. Each entry counts, also if several share
+    /// a call. The group as a whole has the rate of all its consumers together. Entries that wait
+    /// count as `prefetch`, so reading waits too. Default: no limit.
+    pub fn rate_limit(mut self, rate: Rate) -> Self {
+        self.0.rate = Some(rate);
+        self
+    }
+
+    fn limited_type(&mut self, name: String) -> &mut LimitedType {
+        let types = &mut self.0.types;
+        let place = types.iter().position(|limited| limited.name == name).unwrap_or(types.len());
+        if place == types.len() {
+            types.push(LimitedType { name, ..LimitedType::default() });
+        }
+        &mut types[place]
+    }
+
     /// Checks the settings.
     ///
     /// # Errors
@@ -172,125 +215,5 @@ impl SettingsBuilder {
         let Self(settings) = self;
         settings.check()?;
         Ok(settings)
-    }
-}
-
-impl Settings {
-    fn check(&self) -> Result<(), BadSetting> {
-        within("workers", &self.workers, &(1..=CALLS_MAX))?;
-        within("handle_batch", &self.handle_batch, &(1..=CALLS_MAX))?;
-        within("batch", &self.batch, &(1..=BATCH_MAX))?;
-        within("prefetch", &self.prefetch, &(1..=1_000_000))?;
-        within("prefetch_bytes", &self.prefetch_bytes, &(16 << 10..=1 << 40))?;
-        within("entry_bytes_max", &self.entry_bytes_max, &(1..=1 << 40))?;
-        within("pending_max", &self.pending_max, &(1..=1 << 40))?;
-        within("attempts_max", &self.attempts_max, &(1..=u32::MAX))?;
-        // Redis counts milliseconds: a shorter time would be none.
-        lasting("retry_delay", self.retry_delay, 1)?;
-        lasting("attempt_timeout", self.attempt_timeout, 1)?;
-        lasting("stop_grace", self.stop_grace, 0)?;
-        lasting("claim_idle", self.claim_idle, 10)?;
-        lasting("forget_idle", self.forget_idle, 1)?;
-        named("group", &self.group)?;
-        named("consumer", &self.consumer)?;
-        let streams: Vec<&str> = self.streams.iter().map(|source| source.stream.as_str()).collect();
-        for (number, source) in self.streams.iter().enumerate() {
-            named("stream", &source.stream)?;
-            if streams[..number].contains(&source.stream.as_str()) {
-                return Err(bad("stream", format!("{:?} twice", source.stream), "each once"));
-            }
-            let dead = source.dead_letter_stream(false);
-            named("dead_letter_stream", &dead)?;
-            if streams.contains(&dead.as_str()) {
-                let expected = "a stream that this consumer does not read";
-                return Err(bad("dead_letter_stream", format!("{dead:?}"), expected));
-            }
-        }
-        Ok(())
-    }
-}
-
-fn bad(name: &'static str, value: String, expected: impl Into<String>) -> BadSetting {
-    BadSetting { name, value, expected: expected.into() }
-}
-
-fn within<T: PartialOrd + Display>(
-    name: &'static str,
-    value: &T,
-    range: &RangeInclusive<T>,
-) -> Result<(), BadSetting> {
-    if range.contains(value) {
-        return Ok(());
-    }
-    Err(bad(name, value.to_string(), format!("{} to {}", range.start(), range.end())))
-}
-
-fn lasting(name: &'static str, value: Duration, least_ms: u64) -> Result<(), BadSetting> {
-    // A group forgets its consumers after days, if it likes.
-    let most = if name == "forget_idle" { DAY * 365 } else { DAY };
-    if (Duration::from_millis(least_ms)..=most).contains(&value) {
-        return Ok(());
-    }
-    let expected = format!("{least_ms} ms to {} h", most.as_secs() / 3_600);
-    Err(bad(name, format!("{value:?}"), expected))
-}
-
-fn named(name: &'static str, value: &str) -> Result<(), BadSetting> {
-    if value.is_empty() { Err(bad(name, "empty".to_owned(), "a name")) } else { Ok(()) }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::{Settings, SettingsBuilder, Source};
-
-    #[test]
-    fn what_cannot_be_used_is_named_with_its_value_and_what_is_expected() {
-        type Change = fn(SettingsBuilder) -> SettingsBuilder;
-        let rows: [(Change, &str); 10] = [
-            (|all| all.workers(0), "workers is 0; expected 1 to 10000"),
-            (|all| all.handle_batch(0), "handle_batch is 0; expected 1 to 10000"),
-            (|all| all.batch(1_001), "batch is 1001; expected 1 to 1000"),
-            (|all| all.prefetch_bytes(1), "prefetch_bytes is 1; expected 16384 to"),
-            (|all| all.attempts_max(0), "attempts_max is 0; expected 1 to"),
-            (
-                |all| all.claim_idle(Duration::from_millis(9)),
-                "claim_idle is 9ms; expected 10 ms to 24 h",
-            ),
-            (|all| all.retry_delay(Duration::ZERO), "retry_delay is 0ns; expected 1 ms to 24 h"),
-            (|all| all.stream("events"), "stream is \"events\" twice; expected each once"),
-            (|all| all.stream(""), "stream is empty; expected a name"),
-            (
-                |all| all.stream(Source::new("other").dead_letters_to("events")),
-                "dead_letter_stream is \"events\"; expected a stream that this consumer does not",
-            ),
-        ];
-        for (change, expected) in rows {
-            let built = change(Settings::builder("events", "group", "one")).build();
-            let error = built.expect_err(expected).to_string();
-            assert!(error.starts_with(&format!("setting {expected}")), "{error}");
-        }
-        assert!(Settings::builder("events", "", "one").build().is_err());
-        assert!(Settings::builder("events", "group", "").build().is_err());
-        let settings = Settings::builder("events", "group", "one").stream("others").build();
-        assert_eq!(settings.expect("settings").streams().len(), 2);
-    }
-
-    #[test]
-    fn dead_letters_are_in_the_slot_of_their_stream() {
-        let plain = Source::new("events.order");
-        assert_eq!(plain.dead_letter_stream(false), "events.order.dead");
-        assert_eq!(plain.dead_letter_stream(true), "{events.order}.dead");
-        let tagged = Source::new("{events}.order");
-        assert_eq!(tagged.dead_letter_stream(true), "{events}.order.dead");
-        assert_eq!(tagged.check_slots("group"), Ok(()));
-        let elsewhere = plain.dead_letters_to("elsewhere").check_slots("group");
-        let error = elsewhere.expect_err("another slot").to_string();
-        assert!(
-            error.contains("\"elsewhere\"") && error.contains("{events.order}.dead"),
-            "{error}"
-        );
-        assert!(Source::new("}{").check_slots("group").is_err());
     }
 }
