@@ -13,6 +13,7 @@ pub mod body;
 pub mod environment;
 pub mod idempotency;
 mod json;
+pub mod limits;
 pub mod listing;
 mod metrics;
 pub mod money;

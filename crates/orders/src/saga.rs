@@ -76,14 +76,17 @@ impl Step {
         }
     }
 
-    fn handles(self, event_type: &str) -> bool {
+    /// The types of the events that it handles.
+    pub fn event_types(self) -> &'static [&'static str] {
         match self {
-            Self::Inventory => {
-                matches!(event_type, "OrderCreated" | "OrderCancelled" | "PaymentFailed")
-            }
-            Self::Payment => matches!(event_type, "StockReserved" | "OrderCancelled"),
-            Self::Order => matches!(event_type, "StockRejected" | "StockReleased" | "PaymentTaken"),
+            Self::Inventory => &["OrderCreated", "OrderCancelled", "PaymentFailed"],
+            Self::Payment => &["StockReserved", "OrderCancelled"],
+            Self::Order => &["StockRejected", "StockReleased", "PaymentTaken"],
         }
+    }
+
+    fn handles(self, event_type: &str) -> bool {
+        self.event_types().contains(&event_type)
     }
 
     /// Whether there are so many of these that they are handled together (many.rs).

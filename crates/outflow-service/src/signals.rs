@@ -1,8 +1,8 @@
 //! Unix signals: the first SIGTERM or SIGINT asks for a drain, the second ends the process at once;
-//! SIGHUP asks to reload.
+//! SIGHUP asks to reload; SIGUSR1 and SIGUSR2 ask to pause and to resume.
 
 use futures_util::StreamExt;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook_tokio::Signals;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -62,4 +62,17 @@ pub fn hangups() -> std::io::Result<(mpsc::Receiver<()>, Listener)> {
         }
     });
     Ok((hangups, listener))
+}
+
+/// Calls `set` with `true` for each SIGUSR1, and with `false` for each SIGUSR2.
+///
+/// # Errors
+/// When the handlers cannot be installed.
+pub fn pauses(set: impl Fn(bool) + Send + 'static) -> std::io::Result<Listener> {
+    let mut signals = Signals::new([SIGUSR1, SIGUSR2])?;
+    Ok(owned(async move {
+        while let Some(signal) = signals.next().await {
+            set(signal == SIGUSR1);
+        }
+    }))
 }

@@ -1,7 +1,7 @@
 //! order-consumer, the real binary over real servers: each effect once, nothing lost, whatever dies
 //! in between.
 
-use outflow_local::eventually;
+use outflow_local::{Signal, eventually};
 use uuid::Uuid;
 
 use super::{LIMIT, STREAM, Scene, about, session, text};
@@ -375,7 +375,7 @@ async fn a_stop_finishes_the_entry_in_hand_and_leaves_the_rest_untouched() {
 #[tokio::test]
 async fn bad_options_are_refused_without_printing_a_secret() {
     let (redis, postgres) = ("redis://:s3cret@127.0.0.1:1", "postgres://u:s3cret@127.0.0.1:1/d");
-    let rows: [(&[&str], i32, &str); 7] = [
+    let rows: [(&[&str], i32, &str); 10] = [
         (&["--postgres-url", postgres], 2, "--redis-url"),
         (&["--redis-url", redis], 2, "--postgres-url"),
         (&["--redis-url", "http://:s3cret@h", "--postgres-url", postgres], 78, "expected redis://"),
@@ -395,6 +395,17 @@ async fn bad_options_are_refused_without_printing_a_secret() {
             78,
             "--dead-letter-stream",
         ),
+        (&["--redis-url", redis, "--postgres-url", postgres, "--rate-limit", "1"], 2, "100/s"),
+        (
+            &["--redis-url", redis, "--postgres-url", postgres, "--rate-limit", "0/s"],
+            78,
+            "--rate-limit is 0 events in 1s; expected 1 to 1000000",
+        ),
+        (
+            &["--redis-url", redis, "--postgres-url", postgres, "--type-limit", "OrderCreate=1"],
+            78,
+            "expected one of OrderCreated, OrderCancelled, PaymentFailed",
+        ),
     ];
     for (args, code, expected) in rows {
         let output = std::process::Command::new(program("order-consumer"))
@@ -405,4 +416,26 @@ async fn bad_options_are_refused_without_printing_a_secret() {
         assert_eq!(output.status.code(), Some(code), "{args:?}: {text}");
         assert!(text.contains(expected) && !text.contains("s3cret"), "{args:?}: {text}");
     }
+}
+
+#[tokio::test]
+async fn signals_pause_and_resume_it_and_limits_are_options() {
+    let scene = Scene::new().await;
+    let limits = ["--rate-limit", "1000/s", "--rate-burst", "50", "--type-limit", "OrderCreated=2"];
+    let mut consumer = scene.ready("one", &limits).await;
+    scene.reserve("a", 1).await;
+    scene.until_reserved("a", 1).await;
+    consumer.program.signal(Signal::SIGUSR1);
+    consumer.until_metric("paused", 1.0).await;
+    scene.until_none_pending().await;
+    scene.reserve("a", 10).await;
+    consumer.until_metric("lag_entries", 1.0).await;
+    assert_eq!((scene.reserved("a").await, scene.pending().await), (Some(1), 0));
+    consumer.until_ready().await;
+    consumer.program.signal(Signal::SIGUSR2);
+    scene.until_reserved("a", 11).await;
+    assert_eq!(consumer.metric("paused").await, Some(0.0));
+    consumer.program.signal(Signal::SIGUSR1);
+    consumer.until_metric("paused", 1.0).await;
+    consumer.stop().await;
 }

@@ -12,6 +12,7 @@ use clap::builder::NonEmptyStringValueParser;
 use outflow_consumer::{Consumer, Ended, Health, Inbox, Metrics, Settings, SettingsBuilder};
 use outflow_core::who;
 use outflow_orders::environment;
+use outflow_orders::limits::LimitOptions;
 use outflow_orders::options::{self, BadOption, RedisOptions};
 use outflow_orders::probes;
 use outflow_orders::saga::{INBOX, Rules, Saga, Step};
@@ -26,6 +27,9 @@ use secrecy::SecretString;
 /// Run one step of the order saga
 ///
 /// Consumes events from Redis streams and applies the effect of each event once.
+///
+/// SIGUSR1 pauses the consumer: it finishes what it handles and reads nothing more. SIGUSR2 resumes
+/// it.
 #[derive(Debug, Parser)]
 #[command(name = "order-consumer", version)]
 struct Options {
@@ -114,6 +118,8 @@ struct Options {
         value_parser = clap::value_parser!(u16).range(1..=1000)
     )]
     handle_batch: u16,
+    #[command(flatten)]
+    limits: LimitOptions,
     /// Maximum number of entries kept in memory
     #[arg(
         long,
@@ -222,6 +228,12 @@ async fn run(options: Options, log: &Log) -> Result<(), Box<dyn Error>> {
     let schema = Schema::default();
     let router = probes(registry, &consumer.health(), &schema);
     let (stop, _signals) = signals::stop_token(log)?;
+    let control = consumer.control();
+    let _pauses = signals::pauses(
+        move |is_paused| {
+            if is_paused { control.pause() } else { control.resume() }
+        },
+    )?;
     let listener = http::listen(options.listen).await?;
     tracing::info!(address = %options.listen, "listening");
     let serving = async {
@@ -275,7 +287,7 @@ fn settings(options: &Options) -> Result<Settings, BadOption> {
         .retry_delay(options.retry_delay)
         .claim_idle(options.claim_idle)
         .batch(options.batch.into());
-    Ok(settings.build()?)
+    Ok(options.limits.apply(settings, options.step)?.build()?)
 }
 
 /// Not so short that Redis, which counts milliseconds, would take it for none.
