@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use outflow_local::eventually;
+use outflow_local::{Signal, eventually};
 
 use super::library::{GROUP, Log, Running, STREAM, of_key, settings, until_handled};
 use super::{LIMIT, Scene, text};
@@ -232,4 +232,26 @@ async fn a_lag_that_redis_does_not_tell_is_unknown() {
     let unknown = async || one.control.lag().is_none() && one.gauge("lag_entries").is_nan();
     eventually(LIMIT, "the lag to be unknown", unknown).await.expect("in time");
     one.stop().await;
+}
+
+#[tokio::test]
+async fn signals_pause_and_resume_order_consumer_and_limits_are_its_options() {
+    let scene = Scene::new().await;
+    let limits = ["--rate-limit", "1000/s", "--rate-burst", "50", "--type-limit", "OrderCreated=2"];
+    let mut consumer = scene.ready("one", &limits).await;
+    scene.reserve("a", 1).await;
+    scene.until_reserved("a", 1).await;
+    consumer.program.signal(Signal::SIGUSR1);
+    consumer.until_metric("paused", 1.0).await;
+    scene.until_none_pending().await;
+    scene.reserve("a", 10).await;
+    consumer.until_metric("lag_entries", 1.0).await;
+    assert_eq!((scene.reserved("a").await, scene.pending().await), (Some(1), 0));
+    consumer.until_ready().await;
+    consumer.program.signal(Signal::SIGUSR2);
+    scene.until_reserved("a", 11).await;
+    assert_eq!(consumer.metric("paused").await, Some(0.0));
+    consumer.program.signal(Signal::SIGUSR1);
+    consumer.until_metric("paused", 1.0).await;
+    consumer.stop().await;
 }

@@ -1,7 +1,7 @@
 //! order-consumer, the real binary over real servers: each effect once, nothing lost, whatever dies
 //! in between.
 
-use outflow_local::{Signal, eventually};
+use outflow_local::eventually;
 use uuid::Uuid;
 
 use super::{LIMIT, STREAM, Scene, about, session, text};
@@ -416,26 +416,4 @@ async fn bad_options_are_refused_without_printing_a_secret() {
         assert_eq!(output.status.code(), Some(code), "{args:?}: {text}");
         assert!(text.contains(expected) && !text.contains("s3cret"), "{args:?}: {text}");
     }
-}
-
-#[tokio::test]
-async fn signals_pause_and_resume_it_and_limits_are_options() {
-    let scene = Scene::new().await;
-    let limits = ["--rate-limit", "1000/s", "--rate-burst", "50", "--type-limit", "OrderCreated=2"];
-    let mut consumer = scene.ready("one", &limits).await;
-    scene.reserve("a", 1).await;
-    scene.until_reserved("a", 1).await;
-    consumer.program.signal(Signal::SIGUSR1);
-    consumer.until_metric("paused", 1.0).await;
-    scene.until_none_pending().await;
-    scene.reserve("a", 10).await;
-    consumer.until_metric("lag_entries", 1.0).await;
-    assert_eq!((scene.reserved("a").await, scene.pending().await), (Some(1), 0));
-    consumer.until_ready().await;
-    consumer.program.signal(Signal::SIGUSR2);
-    scene.until_reserved("a", 11).await;
-    assert_eq!(consumer.metric("paused").await, Some(0.0));
-    consumer.program.signal(Signal::SIGUSR1);
-    consumer.until_metric("paused", 1.0).await;
-    consumer.stop().await;
 }
