@@ -80,7 +80,7 @@ pub(crate) async fn xadd(stage: &Stage, entries: u64) -> Outcome<f64> {
 /// The statement as the relay makes it for this table, in pgbench's words. The ids are without
 /// gaps, so that the cursor moves as the relay's does; no stream is parked.
 async fn script(stage: &Stage, cursor: Cursor) -> Outcome<String> {
-    let config = config::load(&Source { file: Some(stage.config("127.0.0.1:0")?) })?;
+    let config = config::load(&Source { file: Some(stage.outflow.config().to_owned()) })?;
     let outbox = config.outboxes.first().ok_or("a configuration without an outbox")?;
     let claim = Table::inspect(&stage.client, outbox).await?.sql.claim;
     let generation = "(select generation from outflow.outbox)";

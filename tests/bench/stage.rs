@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use outflow_connect::redis::{Args, Reply};
-use outflow_local::{Postgres, PostgresOptions, Program, Redis, eventually, free_port};
-use secrecy::SecretString;
+use outflow_local::{
+    Outflow, Postgres, PostgresOptions, Program, Redis, Servers, eventually, free_port, number,
+    redis_client, session,
+};
 use tempfile::TempDir;
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::Client;
 
 use super::{Outcome, cpu};
 
@@ -30,6 +32,7 @@ pub(crate) struct Stage {
     commands: outflow_connect::redis::Redis,
     pub(crate) postgres: Postgres,
     pub(crate) redis: Redis,
+    pub(crate) outflow: Outflow,
     dir: TempDir,
 }
 
@@ -50,21 +53,22 @@ pub(crate) struct Span {
 
 impl Stage {
     pub(crate) async fn new() -> Outcome<Self> {
-        let dir = tempfile::Builder::new().prefix("outflow-bench-").tempdir()?;
         let settings = POSTGRES.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
         let options = PostgresOptions { settings, ..PostgresOptions::default() };
-        let (postgres, redis) = tokio::try_join!(
-            Postgres::start_with(dir.path(), options),
-            Redis::start(dir.path(), &REDIS)
-        )?;
-        let client = connect(&postgres.url()).await?;
-        let commands =
-            outflow_connect::redis::Redis::open(&SecretString::from(redis.url()), "bench")?;
+        let servers = Servers::start_with("outflow-bench-", options, &REDIS).await?;
+        let Servers { postgres, redis, dir } = servers;
+        let client = session(&postgres.url()).await?;
+        let commands = redis_client(&redis.url(), "bench");
         commands.ready(LIMIT).await?;
         let pid = fs::read_to_string(dir.path().join("postgres/postmaster.pid"))?;
         let postgres_pid = pid.lines().next().unwrap_or_default().parse()?;
         let redis_pid = redis_pid(&commands).await?;
-        let stage = Self { client, redis_pid, postgres_pid, commands, postgres, redis, dir };
+        // Every default but the addresses.
+        let outflow = Outflow::new(binary(), dir.path());
+        let admin = "[admin]\nlisten = \"127.0.0.1:0\"\n";
+        outflow.configure(&postgres.url(), &redis.url(), admin)?;
+        let stage =
+            Self { client, redis_pid, postgres_pid, commands, postgres, redis, outflow, dir };
         stage.to_end("migrate", &["migrate"]).await?;
         Ok(stage)
     }
@@ -75,10 +79,7 @@ impl Stage {
 
     /// Starts `outflow run` and waits until it is ready.
     pub(crate) async fn relay(&self) -> Outcome<Relay> {
-        let port = free_port()?;
-        let admin = format!("127.0.0.1:{port}");
-        let program = self.outflow("relay", &["run"], &admin)?;
-        let relay = Relay { program, admin };
+        let relay = self.relay_at_once()?;
         let url = format!("http://{}/readyz", relay.admin);
         let ready = eventually(LIMIT, "the relay to be ready", async || {
             reqwest::get(&url).await.is_ok_and(|answer| answer.status().is_success())
@@ -90,36 +91,14 @@ impl Stage {
     /// Starts `outflow run` and does not wait.
     pub(crate) fn relay_at_once(&self) -> Outcome<Relay> {
         let admin = format!("127.0.0.1:{}", free_port()?);
-        Ok(Relay { program: self.outflow("relay", &["run"], &admin)?, admin })
+        let envs = [("OUTFLOW_ADMIN__LISTEN", admin.as_str())];
+        let program = self.outflow.start("relay", &["run"], &envs)?;
+        Ok(Relay { program, admin })
     }
 
     /// Runs `outflow` to its end, which must be a good one.
     pub(crate) async fn to_end(&self, name: &str, args: &[&str]) -> Outcome {
-        let mut program = self.outflow(name, args, "127.0.0.1:0")?;
-        let status = program.wait(LIMIT).await?;
-        if status.success() {
-            Ok(())
-        } else {
-            Err(format!("outflow {args:?}: {status}\n{}", program.log_tail()).into())
-        }
-    }
-
-    fn outflow(&self, name: &str, args: &[&str], admin: &str) -> Outcome<Program> {
-        let config = self.config(admin)?.display().to_string();
-        let args: Vec<&str> = args.iter().copied().chain(["--config", &config]).collect();
-        Ok(Program::start(name, &binary(), &args, &[], self.path())?)
-    }
-
-    /// Writes a configuration: every default but the addresses.
-    pub(crate) fn config(&self, admin: &str) -> Outcome<PathBuf> {
-        let file = self.path().join(format!("outflow-{}.toml", admin.replace(':', "-")));
-        let (postgres, redis) = (self.postgres.url(), self.redis.url());
-        let text = format!(
-            "[postgres]\nurl = \"{postgres}\"\n[redis]\nurl = \"{redis}\"\n[admin]\nlisten = \
-                \"{admin}\"\n"
-        );
-        fs::write(&file, text)?;
-        Ok(file)
+        Ok(self.outflow.succeed(name, args, LIMIT).await?)
     }
 
     pub(crate) async fn sql(&self, statements: &str) -> Outcome {
@@ -128,7 +107,7 @@ impl Stage {
 
     /// The first column of the first row, as a number.
     pub(crate) async fn number(&self, query: &str) -> Outcome<i64> {
-        Ok(self.client.query_one(&format!("select ({query})::bigint"), &[]).await?.get(0))
+        Ok(number(&self.client, query).await?)
     }
 
     /// How many rows wait in the outbox.
@@ -139,7 +118,7 @@ impl Stage {
     /// An idle transaction that sees the table as it is now and thereby keeps every row that is
     /// deleted from now on. It ends when it is dropped.
     pub(crate) async fn idle_transaction(&self) -> Outcome<Client> {
-        let client = connect(&self.postgres.url()).await?;
+        let client = session(&self.postgres.url()).await?;
         client.batch_execute("begin isolation level repeatable read; select 1").await?;
         let held = "select count(*) from pg_stat_activity where state = 'idle in transaction' and \
             backend_xmin is not null";
@@ -249,13 +228,6 @@ impl Relay {
         });
         Ok(asleep.await?)
     }
-}
-
-pub(crate) async fn connect(url: &str) -> Outcome<Client> {
-    let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
-    // Ends with the client.
-    tokio::spawn(async move { drop(connection.await) });
-    Ok(client)
 }
 
 async fn redis_pid(commands: &outflow_connect::redis::Redis) -> Outcome<u32> {

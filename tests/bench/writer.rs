@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use super::Outcome;
 use super::fill::payload;
-use super::stage::connect;
 
 /// When each event is due. Several writers share it.
 #[derive(Debug, Clone, Copy)]
@@ -51,7 +50,7 @@ pub(crate) fn write(
         event_type, payload) \
                           values ($1, 'order-0', $2::bigint::text, 'OrderPlaced', $3::text::jsonb)";
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let client = runtime.block_on(connect(url))?;
+    let client = runtime.block_on(outflow_local::session(url))?;
     let insert = runtime.block_on(client.prepare(INSERT))?;
     let payload = payload(260);
     let mut written = Vec::with_capacity(schedule.events / of + 1);

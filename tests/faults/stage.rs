@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use outflow_connect::redis::{Args, Reply};
-use outflow_local::{Error, Postgres, Program, Redis, eventually, free_port};
-use secrecy::SecretString;
+use outflow_local::{
+    Error, Outflow, Postgres, PostgresOptions, Program, Redis, Servers, eventually, free_port,
+    number, redis_client, session,
+};
 use tempfile::TempDir;
 use tokio::sync::{Mutex, RwLock};
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::Client;
 
 use super::proxy::{Label, Mode, Proxy, Rewrite};
 use super::restore::Losses;
@@ -36,6 +38,7 @@ pub(crate) struct Stage {
     pub(crate) losses: parking_lot::Mutex<Losses>,
     postgres_url: String,
     redis_url: String,
+    outflow: Outflow,
     dir: Arc<TempDir>,
 }
 
@@ -52,17 +55,14 @@ pub(crate) struct Member {
 impl Stage {
     /// Servers, proxies, the outbox, and so many members at work on it.
     pub(crate) async fn start(members: usize, rewrites: &[Rewrite], prelude: &str) -> Self {
-        let dir = Arc::new(
-            tempfile::Builder::new().prefix("outflow-faults-").tempdir().expect("a directory"),
-        );
         let names: Vec<String> = (1..=members).map(|n| format!("m{n}")).collect();
         let users =
             names.iter().flat_map(|name| ["--user", name, "on", ">pw", "~*", "&*", "+@all"]);
         // Its files can be copied at any time.
         let users: Vec<&str> = users.chain(["--auto-aof-rewrite-percentage", "0"]).collect();
-        let (postgres, redis) =
-            tokio::join!(Postgres::start(dir.path()), Redis::start(dir.path(), &users));
-        let (postgres, redis) = (postgres.expect("Postgres"), redis.expect("Redis"));
+        let servers =
+            Servers::start_with("outflow-faults-", PostgresOptions::default(), &users).await;
+        let Servers { postgres, redis, dir } = servers.expect("servers");
         let to_postgres = Proxy::start(
             postgres.port(),
             names.iter().flat_map(|name| lanes(name)).collect(),
@@ -84,7 +84,8 @@ impl Stage {
             sequence: Mutex::default(),
             quiet: RwLock::default(),
             losses: parking_lot::Mutex::default(),
-            dir,
+            outflow: Outflow::new(env!("CARGO_BIN_EXE_outflow"), dir.path()),
+            dir: Arc::new(dir),
         };
         stage.prepare(&names, prelude).await;
         for name in names {
@@ -95,16 +96,10 @@ impl Stage {
     }
 
     async fn prepare(&self, names: &[String], prelude: &str) {
-        let text = format!(
-            "[postgres]\nurl = \"{}\"\n[redis]\nurl = \"{}\"\n[[outbox]]\nname = \"orders\"\n\
-             batch_rows = 20\nevent_bytes_max = \"4KiB\"\n",
-            self.postgres_url, self.redis_url
-        );
-        std::fs::write(self.path().join("outflow.toml"), text).expect("a file");
-        let mut migrate =
-            self.outflow("migrate", &["migrate", "--triggers"], &[]).expect("outflow");
-        let status = migrate.wait(LIMIT).await.expect("an end");
-        assert!(status.success(), "{}", migrate.log_tail());
+        let outbox = "[[outbox]]\nname = \"orders\"\nbatch_rows = 20\nevent_bytes_max = \"4KiB\"\n";
+        self.outflow.configure(&self.postgres_url, &self.redis_url, outbox).expect("a file");
+        let migrated = self.outflow.succeed("migrate", &["migrate", "--triggers"], LIMIT).await;
+        migrated.unwrap_or_else(|error| panic!("{error}"));
         let client = self.client().await.expect("a connection");
         for name in names {
             client
@@ -139,13 +134,7 @@ impl Stage {
     fn launch(&self, name: &str, envs: &[(String, String)]) -> Result<Program, Error> {
         let envs: Vec<(&str, &str)> =
             envs.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        self.outflow(name, &["run"], &envs)
-    }
-
-    fn outflow(&self, name: &str, args: &[&str], envs: &[(&str, &str)]) -> Result<Program, Error> {
-        let config = self.path().join("outflow.toml").display().to_string();
-        let args: Vec<&str> = args.iter().copied().chain(["--config", &config]).collect();
-        Program::start(name, Path::new(env!("CARGO_BIN_EXE_outflow")), &args, envs, self.path())
+        self.outflow.start(name, &["run"], &envs)
     }
 
     /// Starts a member that has ended.
@@ -174,9 +163,7 @@ impl Stage {
 
     /// A connection past the proxy.
     pub(crate) async fn client(&self) -> Result<Client, tokio_postgres::Error> {
-        let (client, connection) = tokio_postgres::connect(&self.postgres_url, NoTls).await?;
-        tokio::spawn(connection);
-        Ok(client)
+        session(&self.postgres_url).await
     }
 
     /// Runs a query past the proxy, however long the server is down: the first column of the first
@@ -184,19 +171,14 @@ impl Stage {
     pub(crate) async fn number(&self, query: &str) -> i64 {
         let asked = eventually(LIMIT, query, async || {
             let client = self.client().await.ok()?;
-            client
-                .query_one(&format!("select ({query})::bigint"), &[])
-                .await
-                .ok()
-                .map(|row| row.get(0))
+            number(&client, query).await.ok()
         });
         asked.await.expect("an answer")
     }
 
     /// A connection past the proxy, as the default user.
     pub(crate) fn redis_client(&self) -> outflow_connect::redis::Redis {
-        outflow_connect::redis::Redis::open(&SecretString::from(self.redis_url.clone()), "faults")
-            .expect("an address")
+        redis_client(&self.redis_url, "faults")
     }
 
     /// Runs a command past the proxy until it has an answer; an error is one.

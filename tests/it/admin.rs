@@ -5,7 +5,7 @@ use std::time::Duration;
 use outflow_local::eventually;
 use serde_json::Value;
 
-use crate::support::{LIMIT, Numbered, Stage, outbox};
+use crate::support::{LIMIT, Numbered, Stage, event_table, outbox};
 
 async fn get(stage: &Stage, path: &str) -> (u16, String) {
     let answer = reqwest::get(format!("http://127.0.0.1:{}{path}", stage.admin_port))
@@ -18,14 +18,7 @@ async fn get(stage: &Stage, path: &str) -> (u16, String) {
 async fn probes_and_status_say_how_each_outbox_stands() {
     let second = "[[outbox]]\nname = \"audit\"\ntable = \"app.audit\"\nstream = \"audit\"\n";
     let mut stage = Stage::bare(&format!("{}{second}", outbox(""))).await;
-    stage
-        .sql(
-            "create schema app; create table app.audit (id bigint generated always as identity \
-        primary key, event_id uuid not null default gen_random_uuid(), aggregate_type text not \
-        null, aggregate_id text not null, event_type text not null, payload jsonb not null, \
-        headers jsonb not null default '{}', created_at timestamptz not null default now())",
-        )
-        .await;
+    stage.sql(&format!("create schema app; {}", event_table("app.audit"))).await;
     stage.migrate().await;
     let _relay = stage.relay();
     stage.ready(200).await;

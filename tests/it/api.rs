@@ -10,14 +10,13 @@ mod trace;
 
 use std::time::Duration;
 
-use outflow_local::{Postgres, Program, eventually, free_port};
+use outflow_local::{Postgres, Program, eventually, free_port, session};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio_postgres::{NoTls, Row};
+use tokio_postgres::Row;
 
-use crate::consumer::OUTBOX;
-use crate::support::program;
+use crate::support::{event_table, program};
 
 const LIMIT: Duration = Duration::from_secs(20);
 struct Api {
@@ -58,7 +57,7 @@ impl Api {
 
     async fn ready_with(extra: &[&str]) -> Self {
         let api = Self::start_with(extra).await;
-        api.query(OUTBOX).await;
+        api.query(&event_table("public.outbox")).await;
         api.until_readyz(StatusCode::OK).await;
         api
     }
@@ -106,9 +105,7 @@ impl Api {
     }
 
     async fn query(&self, sql: &str) -> Vec<Row> {
-        let (client, connection) =
-            tokio_postgres::connect(&self.postgres.url(), NoTls).await.expect("a session");
-        tokio::spawn(connection);
+        let client = session(&self.postgres.url()).await.expect("a session");
         client.query(sql, &[]).await.expect("an answer")
     }
 
@@ -249,9 +246,7 @@ async fn an_order_is_cancelled_once() {
     let id = order["order_id"].as_str().expect("an id");
     // Both at once: neither may look at the order while another one changes it.
     let path = format!("/orders/{id}/cancel");
-    let (client, connection) =
-        tokio_postgres::connect(&api.postgres.url(), NoTls).await.expect("a session");
-    tokio::spawn(connection);
+    let client = session(&api.postgres.url()).await.expect("a session");
     client.batch_execute("begin; select 1 from orders.orders for update").await.expect("a lock");
     let release = async {
         api.until_waiting(2).await;

@@ -6,7 +6,7 @@ use std::path::Path;
 use outflow_local::{Program, eventually};
 use tokio_postgres::Client;
 
-use crate::support::{LIMIT, Stage, outbox, program};
+use crate::support::{LIMIT, Stage, event_table, outbox, program};
 
 const INSERT: &str = "insert into public.mine (aggregate_type, aggregate_id, event_type, payload) \
     values ('order', 'a', 'T', '{}')";
@@ -14,16 +14,7 @@ const INSERT: &str = "insert into public.mine (aggregate_type, aggregate_id, eve
 /// A table of one's own, and a transaction that has inserted into it and stays open.
 async fn busy() -> (Stage, Client, i32) {
     let stage = Stage::bare(&outbox("").replace("public.outbox", "public.mine")).await;
-    stage
-        .sql(
-            "create table public.mine (id bigint generated always as identity primary key, \
-             event_id uuid not null default gen_random_uuid(), aggregate_type text not null, \
-             aggregate_id text not null, \
-             event_type text not null, payload jsonb not null, headers jsonb not null default \
-             '{}', \
-             created_at timestamptz not null default now())",
-        )
-        .await;
+    stage.sql(&event_table("public.mine")).await;
     let holder = stage.client().await;
     holder
         .batch_execute(&format!("set application_name = 'shop'; begin; {INSERT}"))

@@ -17,23 +17,15 @@ mod together;
 
 use std::time::Duration;
 
-use crate::support::program;
+use crate::support::{event_table, program};
 use outflow_connect::redis::Reply;
-use outflow_local::{Postgres, Program, Redis, eventually, free_port};
+use outflow_local::{Postgres, Program, Redis, Servers, eventually, free_port, redis_client};
 use serde_json::json;
 use tempfile::TempDir;
-use tokio_postgres::NoTls;
 use uuid::Uuid;
 
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 pub(crate) const STREAM: &str = "events.order";
-/// Stands in for `outflow migrate`: these tests are about the companions alone.
-pub(crate) const OUTBOX: &str = "create table public.outbox (
-    id bigint generated always as identity primary key, event_id uuid not null default \
-    gen_random_uuid(),
-    aggregate_type text not null, aggregate_id text not null, event_type text not null, payload \
-    jsonb not null,
-    headers jsonb not null default '{}', created_at timestamptz not null default now())";
 pub(crate) const DEAD: &str = "events.order.dead";
 
 /// Both servers, and a connection to each.
@@ -54,15 +46,11 @@ pub(crate) struct Consumer {
 
 impl Scene {
     pub(crate) async fn new() -> Self {
-        let dir = tempfile::tempdir().expect("a directory");
-        let (postgres, redis) =
-            tokio::join!(Postgres::start(dir.path()), Redis::start(dir.path(), &[]));
-        let (postgres, redis) = (postgres.expect("Postgres"), redis.expect("Redis"));
-        let client =
-            outflow_connect::redis::Redis::open(&redis.url().into(), "test").expect("an address");
+        let Servers { postgres, redis, dir } = Servers::start().await.expect("servers");
+        let client = redis_client(&redis.url(), "test");
         client.ready(LIMIT).await.expect("a connection");
         let db = session(&postgres).await;
-        db.batch_execute(OUTBOX).await.expect("an outbox");
+        db.batch_execute(&event_table("public.outbox")).await.expect("an outbox");
         Self { db, client, postgres, redis, dir }
     }
 
@@ -274,10 +262,7 @@ impl Consumer {
 }
 
 pub(crate) async fn session(postgres: &Postgres) -> tokio_postgres::Client {
-    let (client, connection) =
-        tokio_postgres::connect(&postgres.url(), NoTls).await.expect("a session");
-    tokio::spawn(connection);
-    client
+    outflow_local::session(&postgres.url()).await.expect("a session")
 }
 
 /// The value of a field.

@@ -1,8 +1,7 @@
 //! Databases whose encoding is not UTF-8: events are delivered as they are, and what has no text
 //! there stops nobody.
 
-use outflow_local::eventually;
-use tokio_postgres::NoTls;
+use outflow_local::{eventually, session};
 
 use crate::support::{LIMIT, Stage, outbox};
 
@@ -34,9 +33,7 @@ async fn a_database_of_another_encoding_is_drained_and_its_dead_letters_are_whol
             .await;
         assert_ne!(database, name);
         let url = format!("{server}/{database}");
-        let (client, connection) =
-            tokio_postgres::connect(&url, NoTls).await.expect("a connection");
-        tokio::spawn(connection);
+        let client = session(&url).await.expect("a connection");
         client
             .batch_execute(
                 "create table outbox (id bigint generated always as identity primary key, \

@@ -1,6 +1,6 @@
 //! What an entry holds: every field exact, for every format, type of column and kind of table.
 
-use crate::support::{Entry, Stage, outbox};
+use crate::support::{Entry, Stage, event_columns, outbox};
 use bytes::Bytes;
 use outflow_consumer::EntryId;
 
@@ -175,17 +175,13 @@ async fn a_debezium_table_is_drained_by_mapping_its_columns() {
 async fn a_partitioned_table_is_drained_in_order() {
     let stage = Stage::bare(&outbox("batch_rows = 7")).await;
     stage
-        .sql(
-            "create table outbox (id bigint generated always as identity, event_id uuid not null \
-                default gen_random_uuid(), \
-               aggregate_type text not null, aggregate_id text not null, event_type text not \
-               null, payload jsonb not null, \
-               headers jsonb not null default '{}', created_at timestamptz not null default \
-               now(), primary key (id, aggregate_type)) \
+        .sql(&format!(
+            "create table outbox ({}, primary key (id, aggregate_type)) \
              partition by list (aggregate_type); \
              create table outbox_a partition of outbox for values in ('order'); \
              create table outbox_b partition of outbox default",
-        )
+            event_columns("bigint generated always as identity")
+        ))
         .await;
     stage.migrate().await;
     let numbered = crate::support::Numbered { rows: 100, keys: 3 };

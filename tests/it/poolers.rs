@@ -2,8 +2,8 @@
 //! next: no command leaves anything in it, and what needs sessions of its own refuses to start. A
 //! pool in session mode is as good as none.
 
-use outflow_local::{Program, eventually, free_port};
-use tokio_postgres::{Client, NoTls};
+use outflow_local::{Program, eventually, free_port, session};
+use tokio_postgres::Client;
 
 use crate::support::{LIMIT, PgBouncer, Stage, outbox, program};
 
@@ -22,9 +22,7 @@ const LEFT: &str = "select string_agg(what, '; ' order by what) from ( \
     and relpersistence = 't') as left_behind";
 
 async fn client(url: &str) -> Client {
-    let (client, connection) = tokio_postgres::connect(url, NoTls).await.expect("a connection");
-    tokio::spawn(connection);
-    client
+    session(url).await.expect("a connection")
 }
 
 /// Without anything prepared, as applications behind a pooler must.

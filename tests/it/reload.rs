@@ -3,15 +3,12 @@
 use outflow_local::{Program, Signal, eventually};
 use serde_json::Value;
 
-use crate::support::{LIMIT, Numbered, Stage, outbox};
+use crate::support::{LIMIT, Numbered, Stage, event_table, outbox};
 
 const AUDIT: &str = "[[outbox]]\nname = \"audit\"\ntable = \"app.audit\"\nstream = \"audit\"\n";
-const CREATE_AUDIT: &str = "create schema app; create table app.audit (id bigint generated always \
-    as identity primary key, \
-    event_id uuid not null default gen_random_uuid(), aggregate_type text not null, aggregate_id \
-    text not null, \
-    event_type text not null, payload jsonb not null, headers jsonb not null default '{}', \
-    created_at timestamptz not null default now())";
+fn create_audit() -> String {
+    format!("create schema app; {}", event_table("app.audit"))
+}
 
 /// Sends SIGHUP, and waits until one reload more is counted.
 async fn reload(stage: &Stage, relay: &mut Program, expected: &str) {
@@ -113,7 +110,7 @@ async fn another_redis_that_is_no_use_is_rejected() {
 #[tokio::test]
 async fn outboxes_come_change_and_go() {
     let stage = Stage::new(&outbox("")).await;
-    stage.sql(CREATE_AUDIT).await;
+    stage.sql(&create_audit()).await;
     let mut relay = stage.relay();
     stage.ready(200).await;
     let pid = relay.pid();

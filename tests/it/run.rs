@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use outflow_local::eventually;
 
-use crate::support::{LIMIT, Numbered, Stage, outbox};
+use crate::support::{LIMIT, Numbered, Stage, event_table, outbox};
 
 #[tokio::test]
 async fn sigterm_settles_what_is_in_flight_and_exits_0() {
@@ -72,16 +72,7 @@ async fn several_outboxes_run_side_by_side() {
     let second =
         "[[outbox]]\nname = \"audit\"\ntable = \"app.audit\"\nstream = \"audit\"\nin_flight = 1\n";
     let stage = Stage::bare(&format!("{}{second}", outbox(""))).await;
-    stage
-        .sql(
-            "create schema app; create table app.audit (id bigint generated always as identity \
-        primary key, \
-        event_id uuid not null default gen_random_uuid(), aggregate_type text not null, \
-        aggregate_id text not null, \
-        event_type text not null, payload jsonb not null, headers jsonb not null default '{}', \
-        created_at timestamptz not null default now())",
-        )
-        .await;
+    stage.sql(&format!("create schema app; {}", event_table("app.audit"))).await;
     stage.migrate().await;
     let (orders, audit) = (Numbered { rows: 5_000, keys: 7 }, Numbered { rows: 3_000, keys: 2 });
     orders.insert(&stage).await;

@@ -3,6 +3,7 @@
 
 mod certificates;
 mod contents;
+mod event_table;
 mod events;
 mod pgbouncer;
 mod pooler;
@@ -10,9 +11,11 @@ mod programs;
 mod rounds;
 mod stage;
 mod tools;
+mod topology;
 
 pub(crate) use certificates::{Authority, Identity, Valid};
 pub(crate) use contents::held;
+pub(crate) use event_table::{event_columns, event_table};
 pub(crate) use events::{Numbered, check_numbered};
 pub(crate) use pgbouncer::PgBouncer;
 pub(crate) use pooler::Pooler;
@@ -20,3 +23,4 @@ pub(crate) use programs::program;
 pub(crate) use rounds::{read_rounds, write_rounds};
 pub(crate) use stage::{Asked, Entry, LIMIT, Stage, outbox};
 pub(crate) use tools::{kubectl, python, tool};
+pub(crate) use topology::{Topology, connected};

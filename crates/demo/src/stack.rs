@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::board::say;
 use super::http::http;
 use super::{GROUP, STREAM};
-use outflow_local::{Error, Postgres, Program, Redis, binary, free_port};
+use outflow_local::{Error, Outflow, Postgres, Program, Redis, binary, free_port};
 
 const MIGRATE_LIMIT: Duration = Duration::from_mins(1);
 const READY_LIMIT: Duration = Duration::from_mins(1);
@@ -50,11 +50,13 @@ impl Stack {
         say(format_args!("Postgres        {}", postgres.url()));
         say(format_args!("Redis           {}", redis.url()));
         let admin = address()?;
-        let config = write_config(dir, &postgres, &redis, &admin)?;
-        migrate(dir, &config).await?;
+        let outflow = Outflow::new(binary("outflow")?, dir);
+        outflow.configure(&postgres.url(), &redis.url(), &sections(&admin))?;
+        outflow.succeed("outflow-migrate", &["migrate"], MIGRATE_LIMIT).await?;
         say("migrated        public.outbox and the schema outflow");
         let (programs, api) = (Vec::new(), format!("http://{}", address()?));
         let mut stack = Self { programs, dir: dir.to_owned(), killed: 0, redis, postgres, api };
+        let config = outflow.config().display().to_string();
         stack.start_programs(dir, &config, &admin, orders).await?;
         Ok(stack)
     }
@@ -204,32 +206,9 @@ fn address() -> Result<String, Error> {
     Ok(format!("127.0.0.1:{}", free_port()?))
 }
 
-fn write_config(
-    dir: &Path,
-    postgres: &Postgres,
-    redis: &Redis,
-    admin: &str,
-) -> Result<String, Error> {
-    let file = dir.join("outflow.toml");
-    let text = format!(
-        "[postgres]\nurl = \"{}\"\n\n[redis]\nurl = \"{}\"\n\n[admin]\nlisten = \"{admin}\"\n\n\
-         [log]\nformat = \"text\"\n\n\
-         [[outbox]]\nname = \"orders\"\ntable = \"public.outbox\"\nstream = \
-         \"events.{{aggregate_type}}\"\n",
-        postgres.url(),
-        redis.url(),
-    );
-    std::fs::write(&file, text).map_err(Error::io("writing", &file))?;
-    Ok(file.display().to_string())
-}
-
-async fn migrate(dir: &Path, config: &str) -> Result<(), Error> {
-    let args = ["migrate", "--config", config];
-    let mut migrate = Program::start("outflow-migrate", &binary("outflow")?, &args, &[], dir)?;
-    let status = migrate.wait(MIGRATE_LIMIT).await?;
-    if status.success() {
-        Ok(())
-    } else {
-        Err(migrate.failure(&format!("outflow migrate ended with {status}")))
-    }
+fn sections(admin: &str) -> String {
+    format!(
+        "[admin]\nlisten = \"{admin}\"\n[log]\nformat = \"text\"\n[[outbox]]\nname = \"orders\"\n\
+         table = \"public.outbox\"\nstream = \"events.{{aggregate_type}}\"\n"
+    )
 }

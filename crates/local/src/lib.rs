@@ -6,6 +6,7 @@
 mod cluster;
 mod error;
 mod find;
+mod outflow;
 mod port;
 mod postgres;
 mod program;
@@ -13,12 +14,14 @@ mod python;
 mod redis;
 mod redis_cluster;
 mod redis_sentinel;
+mod servers;
 mod user;
 mod wait;
 
 pub use error::Error;
 pub use find::{binary, find};
 pub use nix::sys::signal::Signal;
+pub use outflow::Outflow;
 pub use port::free_port;
 pub use postgres::{Postgres, PostgresOptions};
 pub use program::Program;
@@ -26,4 +29,5 @@ pub use python::python_environment;
 pub use redis::Redis;
 pub use redis_cluster::RedisCluster;
 pub use redis_sentinel::RedisSentinel;
+pub use servers::{Servers, number, redis_client, session};
 pub use wait::{Condition, eventually};

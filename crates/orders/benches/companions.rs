@@ -21,9 +21,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use outflow_connect::redis::Args;
-use outflow_local::{Postgres, Program, Redis, eventually, free_port, python_environment};
+use outflow_local::{
+    Postgres, Program, Redis, Servers, eventually, free_port, python_environment, redis_client,
+    session,
+};
 use serde_json::json;
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::Client;
 use uuid::Uuid;
 
 const LIMIT: Duration = Duration::from_mins(2);
@@ -32,14 +35,9 @@ const CLIENTS: usize = 32;
 const ENTRIES: i64 = 60_000;
 const TUTORIAL_ENTRIES: i64 = 4_000;
 const LARGE: [&str; 6] = ["--handle-batch", "256", "--batch", "256", "--prefetch", "1024"];
-const TABLES: &str = "create table public.outbox (
-    id bigint generated always as identity primary key, event_id uuid not null default \
-    gen_random_uuid(),
-    aggregate_type text not null, aggregate_id text not null, event_type text not null, payload \
-    jsonb not null,
-    headers jsonb not null default '{}', created_at timestamptz not null default now());
-  create table tutorial_orders (order_id uuid primary key, customer_id text not null, items jsonb \
-  not null);
+const EVENT_TABLE: &str = include_str!("../../../src/operate/migrate/event_table.sql");
+const TABLES: &str = "create table tutorial_orders (order_id uuid primary key, \
+  customer_id text not null, items jsonb not null);
   create table tutorial_inbox (consumer_group text, event_id uuid, primary key (consumer_group, \
   event_id));
   create table tutorial_inventory (sku text primary key, reserved bigint not null);
@@ -60,13 +58,10 @@ async fn main() {
     let root = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let python = python_environment(root, "fastapi", &packages)
         .unwrap_or_else(|error| panic!("nothing to compare with: {error}"));
-    let dir = tempfile::tempdir().expect("a directory");
-    let (postgres, redis) =
-        tokio::join!(Postgres::start(dir.path()), Redis::start(dir.path(), &[]));
-    let (postgres, redis) = (postgres.expect("Postgres"), redis.expect("Redis"));
-    let (client, connection) =
-        tokio_postgres::connect(&postgres.url(), NoTls).await.expect("a session");
-    tokio::spawn(connection);
+    let Servers { postgres, redis, dir } = Servers::start().await.expect("servers");
+    let client = session(&postgres.url()).await.expect("a session");
+    let outbox = EVENT_TABLE.replace("{table}", "public.outbox");
+    client.batch_execute(&outbox).await.expect("an outbox");
     client.batch_execute(TABLES).await.expect("tables");
     let bench = Bench { postgres, redis, client, dir };
 
@@ -206,8 +201,7 @@ impl Bench {
     /// Entries as the relay writes them, about orders of their own, a thousand skus. Nothing else
     /// is left in Redis.
     async fn fill(&self, stream: &str, entries: i64) {
-        let redis = outflow_connect::redis::Redis::open(&self.redis.url().into(), "bench")
-            .expect("an address");
+        let redis = redis_client(&self.redis.url(), "bench");
         redis.ready(LIMIT).await.expect("a connection");
         redis.call("FLUSHALL", Args::default()).await.expect("an answer");
         for number in 0..entries {

@@ -1,8 +1,8 @@
 //! Requests that are repeated, and limits on requests.
 
+use outflow_local::session;
 use reqwest::{Method, StatusCode};
 use serde_json::json;
-use tokio_postgres::NoTls;
 
 use super::{Api, body, header, order_with};
 
@@ -68,9 +68,7 @@ async fn a_repeated_request_gets_the_first_ones_answer_and_changes_nothing() {
 #[tokio::test]
 async fn of_two_requests_at_once_one_is_told_that_the_other_is_in_progress() {
     let api = Api::ready().await;
-    let (client, connection) =
-        tokio_postgres::connect(&api.postgres.url(), NoTls).await.expect("a session");
-    tokio::spawn(connection);
+    let client = session(&api.postgres.url()).await.expect("a session");
     client.batch_execute("begin; lock table outbox in exclusive mode").await.expect("a lock");
     let key = [("idempotency-key", "k")];
     let second = async {
@@ -95,9 +93,7 @@ async fn of_two_requests_at_once_one_is_told_that_the_other_is_in_progress() {
 #[tokio::test]
 async fn requests_beyond_the_limit_are_refused_and_probes_are_not() {
     let api = Api::ready_with(&["--requests-max", "1"]).await;
-    let (client, connection) =
-        tokio_postgres::connect(&api.postgres.url(), NoTls).await.expect("a session");
-    tokio::spawn(connection);
+    let client = session(&api.postgres.url()).await.expect("a session");
     client.batch_execute("begin; lock table outbox in exclusive mode").await.expect("a lock");
     let others = async {
         api.until_waiting(1).await;

@@ -1,14 +1,12 @@
 //! The service around the orders: without Postgres, when it is stopped, and with options that make
 //! no sense.
 
-use outflow_local::eventually;
+use outflow_local::{eventually, session};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
-use tokio_postgres::NoTls;
 
 use super::{Api, LIMIT, header, order_with};
-use crate::consumer::OUTBOX;
-use crate::support::program;
+use crate::support::{event_table, program};
 
 #[tokio::test]
 async fn postgres_may_be_away_at_the_start_and_later() {
@@ -21,7 +19,7 @@ async fn postgres_may_be_away_at_the_start_and_later() {
     assert!(cause.await.expect("in time").contains("outflow migrate"));
     let order = order_with(&json!([{ "sku": "a", "quantity": 1, "unit_price": 1 }]));
     assert_eq!(api.post("/orders", order.clone()).await.status(), StatusCode::SERVICE_UNAVAILABLE);
-    api.query(OUTBOX).await;
+    api.query(&event_table("public.outbox")).await;
     api.until_readyz(StatusCode::OK).await;
     assert_eq!(api.post("/orders", order.clone()).await.status(), StatusCode::CREATED);
 
@@ -52,9 +50,7 @@ async fn postgres_may_be_away_at_the_start_and_later() {
 #[tokio::test]
 async fn a_stop_finishes_the_request_in_hand_and_exits_0() {
     let mut api = Api::ready().await;
-    let (client, connection) =
-        tokio_postgres::connect(&api.postgres.url(), NoTls).await.expect("a session");
-    tokio::spawn(connection);
+    let client = session(&api.postgres.url()).await.expect("a session");
     client.batch_execute("begin; lock table outbox in exclusive mode").await.expect("a lock");
     let order = order_with(&json!([{ "sku": "a", "quantity": 1, "unit_price": 1 }]));
     let request =

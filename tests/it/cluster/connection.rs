@@ -3,15 +3,8 @@
 
 use outflow_connect::redis::{Args, Failure, Redis, Reply, Script, slot};
 use outflow_local::RedisCluster;
-use secrecy::SecretString;
 
-use crate::support::LIMIT;
-
-async fn connect(cluster: &RedisCluster) -> Redis {
-    let redis = Redis::open(&SecretString::from(cluster.url()), "test").expect("an address");
-    redis.ready(LIMIT).await.expect("a connection");
-    redis
-}
+use crate::support::{LIMIT, connected};
 
 async fn count(redis: &Redis, key: &str) -> Result<i64, Failure> {
     redis.call("INCR", Args::from([key])).await.map(|reply| reply.int().expect("a number"))
@@ -21,7 +14,7 @@ async fn count(redis: &Redis, key: &str) -> Result<i64, Failure> {
 async fn a_command_is_carried_out_once_wherever_its_key_is() {
     let dir = tempfile::tempdir().expect("a directory");
     let cluster = RedisCluster::start(dir.path(), 3, false, &[]).await.expect("a cluster");
-    let redis = connect(&cluster).await;
+    let redis = connected(&cluster.url()).await;
     let keys: Vec<String> = (0..30).map(|number| format!("key-{number}")).collect();
     let mut of_node = [0; 3];
     for key in &keys {
@@ -47,7 +40,7 @@ async fn a_command_is_carried_out_once_wherever_its_key_is() {
 async fn a_slot_on_the_move_executes_nothing_twice_and_nothing_half() {
     let dir = tempfile::tempdir().expect("a directory");
     let cluster = RedisCluster::start(dir.path(), 3, false, &[]).await.expect("a cluster");
-    let redis = connect(&cluster).await;
+    let redis = connected(&cluster.url()).await;
     let (one, two) = ("{moving}.one", "{moving}.two");
     let both = Script::new("redis.call('INCR', KEYS[1]); return redis.call('INCR', KEYS[2])");
     let run = async || redis.script(&both, &[one, two], Args::default()).await;
@@ -79,7 +72,7 @@ async fn a_slot_on_the_move_executes_nothing_twice_and_nothing_half() {
 async fn keys_in_different_slots_are_refused_by_name() {
     let dir = tempfile::tempdir().expect("a directory");
     let cluster = RedisCluster::start(dir.path(), 3, false, &[]).await.expect("a cluster");
-    let redis = connect(&cluster).await;
+    let redis = connected(&cluster.url()).await;
     assert_ne!(slot("a"), slot("b"));
     let refusal = redis
         .script(&Script::new("return 1"), &["a", "b"], Args::default())
@@ -93,7 +86,7 @@ async fn keys_in_different_slots_are_refused_by_name() {
 async fn a_failover_is_found_and_a_node_that_comes_back_is_used_again() {
     let dir = tempfile::tempdir().expect("a directory");
     let mut cluster = RedisCluster::start(dir.path(), 3, true, &[]).await.expect("a cluster");
-    let redis = connect(&cluster).await;
+    let redis = connected(&cluster.url()).await;
     let key = "counter";
     assert_eq!(count(&redis, key).await, Ok(1));
     let master = cluster.owner(key).await.expect("an owner");

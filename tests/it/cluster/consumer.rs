@@ -11,10 +11,9 @@ use outflow_consumer::{
 };
 use outflow_local::{RedisCluster, eventually};
 use parking_lot::Mutex;
-use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::LIMIT;
+use crate::support::{LIMIT, connected};
 
 const POISON: &str = "poison";
 
@@ -46,8 +45,7 @@ impl Scene {
         // A node's crash stops its streams only.
         let args = ["--cluster-require-full-coverage", "no"];
         let cluster = RedisCluster::start(dir.path(), 3, false, &args).await.expect("a cluster");
-        let redis = Redis::open(&SecretString::from(cluster.url()), "test").expect("an address");
-        redis.ready(LIMIT).await.expect("a connection");
+        let redis = connected(&cluster.url()).await;
         let mut streams = vec![String::new(); 3];
         for number in 0..50 {
             let stream = format!("events.{number}");

@@ -1,20 +1,16 @@
 //! The relay on a cluster: several replicas, a slot on the move, a node that crashes; nothing lost,
 //! doubled or overtaken.
 
-use outflow_connect::redis::{Args, Redis};
-use outflow_local::{RedisCluster, Signal, eventually};
-use secrecy::SecretString;
+use std::path::Path;
 
-use crate::support::{LIMIT, Stage, outbox, read_rounds, write_rounds};
+use outflow_connect::redis::Args;
+use outflow_local::{RedisCluster, Signal, eventually};
+
+use crate::support::{LIMIT, Topology, read_rounds, write_rounds};
 
 const STREAM: &str = "{orders}.events.order";
 
-struct Scene {
-    stage: Stage,
-    cluster: RedisCluster,
-    redis: Redis,
-    dir: tempfile::TempDir,
-}
+type Scene = Topology<RedisCluster>;
 
 impl Scene {
     async fn new() -> Self {
@@ -22,16 +18,8 @@ impl Scene {
     }
 
     async fn with(replicas: bool) -> Self {
-        let dir = tempfile::tempdir().expect("a directory");
-        let sections = outbox("batch_rows = 20").replace("\"events.", "\"{{orders}}.events.");
-        let (stage, cluster) =
-            tokio::join!(Stage::bare(&sections), RedisCluster::start(dir.path(), 3, replicas, &[]));
-        let cluster = cluster.expect("a cluster");
-        let redis = Redis::open(&SecretString::from(cluster.url()), "test").expect("an address");
-        redis.ready(LIMIT).await.expect("a connection");
-        stage.configure_with(&cluster.url(), &sections);
-        stage.migrate().await;
-        Self { stage, cluster, redis, dir }
+        let start = async |dir: &Path| RedisCluster::start(dir, 3, replicas, &[]).await;
+        Self::over("{{orders}}.events.{aggregate_type}", start, RedisCluster::url).await
     }
 
     async fn write(&self, keys: usize, first: usize, count: usize) {
@@ -58,11 +46,11 @@ async fn a_slot_moves_and_a_node_crashes_under_two_replicas() {
 
     // The slot moves while events come in: half moved, the script is refused (TRYAGAIN); then sent
     // on.
-    let from = scene.cluster.owner(STREAM).await.expect("an owner");
+    let from = scene.servers.owner(STREAM).await.expect("an owner");
     let to = (from + 1) % 3;
-    scene.cluster.begin_move(STREAM, to).await.expect("a move");
+    scene.servers.begin_move(STREAM, to).await.expect("a move");
     scene.write(KEYS, 20, 20).await;
-    scene.cluster.move_key(STREAM, from, to).await.expect("a key moved");
+    scene.servers.move_key(STREAM, from, to).await.expect("a key moved");
     scene.write(KEYS, 40, 20).await;
     let waiting = eventually(LIMIT, "the relay to be refused", async || {
         ["one", "two"].iter().any(|name| {
@@ -71,7 +59,7 @@ async fn a_slot_moves_and_a_node_crashes_under_two_replicas() {
         })
     });
     waiting.await.expect("a refusal while the slot is in two places");
-    scene.cluster.end_move(STREAM, from, to).await.expect("the end of a move");
+    scene.servers.end_move(STREAM, from, to).await.expect("the end of a move");
     scene.stage.drained().await;
 
     // Its new node crashes and comes back with all that it acknowledged.
@@ -83,8 +71,8 @@ async fn a_slot_moves_and_a_node_crashes_under_two_replicas() {
     })
     .await
     .expect("progress");
-    scene.cluster.server(to).kill().await.expect("an end");
-    scene.cluster.server(to).start_again().await.expect("a start");
+    scene.servers.server(to).kill().await.expect("an end");
+    scene.servers.server(to).start_again().await.expect("a start");
     scene.stage.drained().await;
 
     let expected: Vec<usize> = (0..260).collect();
@@ -119,8 +107,8 @@ async fn lost_data_is_noticed_and_the_commands_know_their_node() {
         "{status:?}"
     );
 
-    let node = scene.cluster.owner(STREAM).await.expect("an owner");
-    scene.cluster.ask(node, "FLUSHALL", &[]).await.expect("an empty node");
+    let node = scene.servers.owner(STREAM).await.expect("an owner");
+    scene.servers.ask(node, "FLUSHALL", &[]).await.expect("an empty node");
     scene.write(3, 4, 4).await;
     scene.stage.drained().await;
     assert!(relay.log().contains("Redis lost acknowledged data"), "{}", relay.log_tail());
@@ -135,14 +123,14 @@ async fn an_event_counts_when_its_nodes_replica_has_it() {
     let relay = scene.stage.outflow_with("relay", &["run"], &waiting);
     scene.write(3, 0, 4).await;
     scene.stage.drained().await;
-    let node = scene.cluster.owner(STREAM).await.expect("an owner");
-    scene.cluster.server(3 + node).signal(Signal::SIGSTOP);
+    let node = scene.servers.owner(STREAM).await.expect("an owner");
+    scene.servers.server(3 + node).signal(Signal::SIGSTOP);
     scene.write(3, 4, 4).await;
     let words = "not on 1 replicas after 5s, but on 0";
     let told = eventually(LIMIT, words, async || relay.log().contains(words));
     assert!(told.await.is_ok(), "{}", relay.log_tail());
     assert_eq!(scene.stage.number("select count(*) from public.outbox").await, 12);
-    scene.cluster.server(3 + node).signal(Signal::SIGCONT);
+    scene.servers.server(3 + node).signal(Signal::SIGCONT);
     scene.stage.drained().await;
     assert_eq!(scene.read(3).await, vec![(0..8).collect::<Vec<_>>(); 3]);
 }
@@ -150,7 +138,7 @@ async fn an_event_counts_when_its_nodes_replica_has_it() {
 #[tokio::test]
 async fn an_address_of_the_wrong_kind_is_told_from_the_right_one() {
     let scene = Scene::new().await;
-    let single = scene.cluster.url().replace("redis-cluster://", "redis://");
+    let single = scene.servers.url().replace("redis-cluster://", "redis://");
     let single = single.split('?').next().expect("an address").to_owned();
     let check = scene.stage.asked_with(&["check"], &[("OUTFLOW_REDIS__URL", &single)]).await;
     assert!(
@@ -173,7 +161,7 @@ async fn the_permissions_that_check_asks_for_are_enough_also_while_a_slot_moves(
     let on_all = async |rules: &[&str]| {
         for node in 0..3 {
             scene
-                .cluster
+                .servers
                 .ask(node, "ACL", &[&["SETUSER", "outflow"], rules].concat())
                 .await
                 .expect("a user");
@@ -184,7 +172,7 @@ async fn the_permissions_that_check_asks_for_are_enough_also_while_a_slot_moves(
         +xadd +ping +info +select \
                   +client|id +client|setname ~outflow:journal:* %W~{orders}.events.*";
     on_all(&single.split_whitespace().collect::<Vec<_>>()).await;
-    let url = scene.cluster.url().replace("redis-cluster://", "redis-cluster://outflow:pw@");
+    let url = scene.servers.url().replace("redis-cluster://", "redis-cluster://outflow:pw@");
     let as_user = [("OUTFLOW_REDIS__URL", url.as_str())];
     let check = scene.stage.asked_with(&["check"], &as_user).await;
     assert!(
@@ -212,11 +200,11 @@ async fn the_permissions_that_check_asks_for_are_enough_also_while_a_slot_moves(
     let mut once = scene.stage.outflow_with("once", &["run", "--once"], &as_user);
     assert!(once.wait(LIMIT).await.expect("an end").success(), "{}", once.log());
     // Everything is moved, and the move not ended: every script is sent on by ASK.
-    let from = scene.cluster.owner(STREAM).await.expect("an owner");
+    let from = scene.servers.owner(STREAM).await.expect("an owner");
     let to = (from + 1) % 3;
-    scene.cluster.begin_move(STREAM, to).await.expect("a move");
+    scene.servers.begin_move(STREAM, to).await.expect("a move");
     let keys = scene
-        .cluster
+        .servers
         .ask(
             from,
             "CLUSTER",
@@ -225,7 +213,7 @@ async fn the_permissions_that_check_asks_for_are_enough_also_while_a_slot_moves(
         .await;
     for key in keys.expect("keys").items() {
         let key = String::from_utf8(key.text().expect("a text").to_vec()).expect("a text");
-        scene.cluster.move_key(&key, from, to).await.expect("a key moved");
+        scene.servers.move_key(&key, from, to).await.expect("a key moved");
     }
     scene.write(3, 1, 1).await;
     let mut once = scene.stage.outflow_with("once-more", &["run", "--once"], &as_user);

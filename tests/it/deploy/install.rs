@@ -3,12 +3,14 @@
 
 use std::path::{Path, PathBuf};
 
-use outflow_local::{Postgres, Program, Redis, eventually, free_port};
+use outflow_local::{
+    Postgres, PostgresOptions, Program, Redis, Servers, eventually, free_port, session,
+};
 use secrecy::SecretString;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::Client;
 
 use crate::support::{LIMIT, program};
 
@@ -37,13 +39,11 @@ pub(super) struct Running {
 
 impl Install {
     pub(super) async fn new() -> Self {
-        let dir = tempfile::tempdir().expect("a directory");
         let users = path("redis/users.acl").display().to_string();
         let args = ["--aclfile", users.as_str()];
-        let (postgres, redis) =
-            tokio::join!(Postgres::start(dir.path()), Redis::start(dir.path(), &args));
-        let install =
-            Self { postgres: postgres.expect("Postgres"), redis: redis.expect("Redis"), dir };
+        let servers = Servers::start_with("outflow-", PostgresOptions::default(), &args).await;
+        let Servers { postgres, redis, dir } = servers.expect("servers");
+        let install = Self { postgres, redis, dir };
         // Twice each: both files say that running them again changes nothing.
         for _ in 0..2 {
             install.sql("postgres", &read("sql/roles.sql")).await;
@@ -118,11 +118,7 @@ impl Install {
 
     /// A session of a role.
     pub(super) async fn client(&self, role: &str) -> Client {
-        let (client, connection) = tokio_postgres::connect(&self.postgres_url(role), NoTls)
-            .await
-            .unwrap_or_else(|error| panic!("{role}: {error}"));
-        tokio::spawn(connection);
-        client
+        session(&self.postgres_url(role)).await.unwrap_or_else(|error| panic!("{role}: {error}"))
     }
 
     pub(super) async fn sql(&self, role: &str, statements: &str) {

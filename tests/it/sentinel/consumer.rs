@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::LIMIT;
+use crate::support::{LIMIT, connected};
 
 const STREAM: &str = "events.order";
 
@@ -46,8 +46,7 @@ async fn a_consumer_goes_on_with_the_new_master() {
     let dir = tempfile::tempdir().expect("a directory");
     let mut servers = RedisSentinel::start(dir.path(), 1, &[]).await.expect("servers");
     let url = SecretString::from(servers.url());
-    let redis = Redis::open(&url, "test").expect("an address");
-    redis.ready(LIMIT).await.expect("a connection");
+    let redis = connected(&servers.url()).await;
     let settings = Settings::builder(STREAM, "readers", "one")
         .retry_delay(Duration::from_millis(20))
         .build()

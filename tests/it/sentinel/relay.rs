@@ -1,35 +1,23 @@
 //! The relay through fail-overs: in order, nothing doubled, and what is lost with a master is
 //! noticed.
 
-use outflow_connect::redis::{Args, Redis};
-use outflow_local::{Program, RedisSentinel, Signal, eventually, free_port};
-use secrecy::SecretString;
+use std::path::Path;
 
-use crate::support::{LIMIT, Stage, outbox, read_rounds, write_rounds};
+use outflow_connect::redis::Args;
+use outflow_local::{Program, RedisSentinel, Signal, eventually, free_port};
+
+use crate::support::{LIMIT, Topology, read_rounds, write_rounds};
 
 const STREAM: &str = "events.order";
 const KEYS: usize = 5;
 const WAITING: (&str, &str) = ("OUTFLOW_REDIS__WAIT_REPLICAS", "1");
 
-struct Scene {
-    stage: Stage,
-    servers: RedisSentinel,
-    redis: Redis,
-    dir: tempfile::TempDir,
-}
+type Scene = Topology<RedisSentinel>;
 
 impl Scene {
     async fn new() -> Self {
-        let dir = tempfile::tempdir().expect("a directory");
-        let sections = outbox("batch_rows = 20");
-        let (stage, servers) =
-            tokio::join!(Stage::bare(&sections), RedisSentinel::start(dir.path(), 1, &[]));
-        let servers = servers.expect("servers");
-        let redis = Redis::open(&SecretString::from(servers.url()), "test").expect("an address");
-        redis.ready(LIMIT).await.expect("a connection");
-        stage.configure_with(&servers.url(), &sections);
-        stage.migrate().await;
-        Self { stage, servers, redis, dir }
+        let start = async |dir: &Path| RedisSentinel::start(dir, 1, &[]).await;
+        Self::over("events.{aggregate_type}", start, RedisSentinel::url).await
     }
 
     /// Waits until the replica has all that the master has.

@@ -1,14 +1,16 @@
 //! Private servers with the relay over them.
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use outflow_connect::redis::{Args, Reply};
-use outflow_local::{Postgres, PostgresOptions, Program, Redis, eventually, free_port};
-use secrecy::SecretString;
+use outflow_local::{
+    Outflow, Postgres, PostgresOptions, Program, Redis, Servers, eventually, free_port, number,
+    redis_client, session,
+};
 use tempfile::TempDir;
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::Client;
 
 /// Longer than any wait that is not a failure, also on a busy machine.
 pub(crate) const LIMIT: Duration = Duration::from_mins(1);
@@ -18,7 +20,7 @@ pub(crate) struct Stage {
     pub(crate) postgres: Postgres,
     pub(crate) redis: Redis,
     pub(crate) admin_port: u16,
-    config: PathBuf,
+    outflow: Outflow,
     dir: TempDir,
 }
 
@@ -68,15 +70,13 @@ pub(crate) fn outbox(more: &str) -> String {
 impl Stage {
     /// Servers, and these outbox sections; nothing is migrated yet.
     pub(crate) async fn bare(outboxes: &str) -> Self {
-        let dir = tempfile::tempdir().expect("a directory");
         let settings = vec![("max_prepared_transactions".to_owned(), "5".to_owned())];
         let options = PostgresOptions { settings, ..PostgresOptions::default() };
-        let (postgres, redis) =
-            tokio::join!(Postgres::start_with(dir.path(), options), Redis::start(dir.path(), &[]));
-        let (postgres, redis) = (postgres.expect("Postgres"), redis.expect("Redis"));
+        let servers = Servers::start_with("outflow-", options, &[]).await;
+        let Servers { postgres, redis, dir } = servers.expect("servers");
         let admin_port = free_port().expect("a port");
-        let config = dir.path().join("outflow.toml");
-        let stage = Self { postgres, redis, admin_port, config, dir };
+        let outflow = Outflow::new(env!("CARGO_BIN_EXE_outflow"), dir.path());
+        let stage = Self { postgres, redis, admin_port, outflow, dir };
         stage.configure(outboxes);
         stage
     }
@@ -95,14 +95,11 @@ impl Stage {
 
     /// The same, with another Redis.
     pub(crate) fn configure_with(&self, redis_url: &str, outboxes: &str) {
-        let text = format!(
-            "[postgres]\nurl = \"{}\"\n[redis]\nurl = \"{}\"\n[admin]\nlisten = \
-                \"127.0.0.1:{}\"\n[log]\nlevel = \"debug\"\n{outboxes}",
-            self.postgres.url(),
-            redis_url,
+        let more = format!(
+            "[admin]\nlisten = \"127.0.0.1:{}\"\n[log]\nlevel = \"debug\"\n{outboxes}",
             self.admin_port
         );
-        std::fs::write(&self.config, text).expect("a file");
+        self.outflow.configure(&self.postgres.url(), redis_url, &more).expect("a file");
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -115,10 +112,7 @@ impl Stage {
     }
 
     pub(crate) fn outflow_with(&self, name: &str, args: &[&str], envs: &[(&str, &str)]) -> Program {
-        let config = self.config.display().to_string();
-        let args: Vec<&str> = args.iter().copied().chain(["--config", &config]).collect();
-        let binary = Path::new(env!("CARGO_BIN_EXE_outflow"));
-        Program::start(name, binary, &args, envs, self.dir.path()).expect("outflow")
+        self.outflow.start(name, args, envs).expect("outflow")
     }
 
     /// Starts the relay; it may not be ready yet.
@@ -159,11 +153,11 @@ impl Stage {
     }
 
     pub(crate) async fn asked_with(&self, args: &[&str], envs: &[(&str, &str)]) -> Asked {
-        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_outflow"));
+        let mut command = tokio::process::Command::new(self.outflow.binary());
         command
             .args(args)
             .arg("--config")
-            .arg(&self.config)
+            .arg(self.outflow.config())
             .envs(envs.iter().copied())
             .kill_on_drop(true);
         command.env("OUTFLOW_LOG__LEVEL", "info").stdin(std::process::Stdio::null());
@@ -190,10 +184,7 @@ impl Stage {
 
     /// A connection of its own for each call: tests stop and start the server.
     pub(crate) async fn client(&self) -> Client {
-        let (client, connection) =
-            tokio_postgres::connect(&self.postgres.url(), NoTls).await.expect("a connection");
-        tokio::spawn(connection);
-        client
+        session(&self.postgres.url()).await.expect("a connection")
     }
 
     pub(crate) async fn sql(&self, statements: &str) {
@@ -202,13 +193,11 @@ impl Stage {
 
     /// The first column of the first row, as a number.
     pub(crate) async fn number(&self, query: &str) -> i64 {
-        let query = format!("select ({query})::bigint");
-        self.client().await.query_one(&query, &[]).await.expect(&query).get(0)
+        number(&self.client().await, query).await.expect(query)
     }
 
     pub(crate) fn redis_client(&self) -> outflow_connect::redis::Redis {
-        outflow_connect::redis::Redis::open(&SecretString::from(self.redis.url()), "test")
-            .expect("an address")
+        redis_client(&self.redis.url(), "test")
     }
 
     /// One command; waits for the server if it is starting.
