@@ -14,9 +14,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use secrecy::SecretString;
-
 use crate::relay::options::OutboxOptions;
+use outflow_connect::{postgres, redis};
 use outflow_service::telemetry::LogFormat;
 
 pub use addresses::{Server, without_address};
@@ -31,10 +30,11 @@ pub const EXAMPLE: &str = include_str!("../config.toml.example");
 /// The effective configuration.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Address of Postgres, with the password if there is one, and with its parameters for TLS.
-    pub postgres: SecretString,
-    /// Address of Redis, with the password if there is one, and with its parameters for TLS.
-    pub redis: SecretString,
+    /// Where Postgres is and how it is reached. Sessions are called `outflow`, unless the address
+    /// has another name for them.
+    pub postgres: postgres::Server,
+    /// Where Redis is and how it is reached.
+    pub redis: redis::Server,
     /// Number of replicas that must confirm a batch (`WAIT`) before its rows are settled.
     pub wait_replicas: usize,
     /// Files that addresses were read from. They are not world-readable.

@@ -9,9 +9,7 @@ use outflow_core::fault::{Fault, FaultKind};
 
 /// Connects; `name` is what `pg_stat_activity` shows.
 pub(super) async fn to_postgres(config: &Config, name: &str) -> Result<Client, Fault> {
-    let server = postgres::server(&config.postgres, name)
-        .map_err(|bad| Fault::from(bad).at("postgres.url"))?;
-    connect(&server).await.map_err(|fault| {
+    connect(&config.postgres.named_by_default(name)).await.map_err(|fault| {
         if fault.kind().may_pass() { fault.at("cannot reach Postgres") } else { fault }
     })
 }

@@ -21,10 +21,10 @@ const WAIT_REPLICAS: RangeInclusive<usize> = 0..=16;
 const POLL_INTERVAL: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_hours(1);
 
 pub(super) fn validate(file: File, defaults: File) -> Result<Config, Problem> {
-    postgres::server(&file.postgres.url, "outflow")
+    let postgres = postgres::server(&file.postgres.url, "outflow")
         .map_err(|error| Problem::of_fault("postgres.url", error))?;
-    redis::Redis::check_url(&file.redis.url)
-        .map_err(|error| Problem::of_fault("redis.url", error))?;
+    let redis =
+        redis::server(&file.redis.url).map_err(|error| Problem::of_fault("redis.url", error))?;
     let admin_listen = file.admin.listen.parse().map_err(|_| {
         Problem::new(
             "admin.listen",
@@ -54,14 +54,14 @@ pub(super) fn validate(file: File, defaults: File) -> Result<Config, Problem> {
         ));
     }
     clashes(&outboxes)?;
-    if redis::Redis::is_cluster_url(&file.redis.url) {
+    if redis.is_cluster() {
         in_one_slot(&outboxes)?;
     }
     let wait_replicas =
         within(Some(file.redis.wait_replicas), WAIT_REPLICAS, "redis.wait_replicas")?;
     Ok(Config {
-        postgres: file.postgres.url,
-        redis: file.redis.url,
+        postgres,
+        redis,
         wait_replicas,
         secret_files: Vec::new(),
         notices: Vec::new(),

@@ -45,37 +45,32 @@ pub(super) async fn relay(
     mode: Mode,
     stop: CancellationToken,
 ) -> Result<(), Fault> {
-    let server = postgres::server(&config.postgres, "outflow")
-        .map_err(|bad| Fault::from(bad).at("postgres.url"))?;
-    let mut look = Look {
-        server: &server,
-        outbox: &outbox,
-        metrics: &metrics,
-        mode,
-        stop: &stop,
-        pauses: pauses(),
-    };
+    let server = &config.postgres;
+    let mut look =
+        Look { server, outbox: &outbox, metrics: &metrics, mode, stop: &stop, pauses: pauses() };
     let Some(mut table) = look.first().await? else { return Ok(()) };
-    let redis = Redis::open(&config.redis, "outflow")
+    let redis = config
+        .redis
+        .open("outflow")
         .map_err(|bad| Fault::from(bad).at("redis.url"))?
         .waiting_for(config.wait_replicas);
     let ready = redis.ready(ONCE_CONNECT_LIMIT).await;
     if let (Err(failure), Mode::Once) = (ready, mode) {
         return Err(failure.into());
     }
-    let _watch = Watch::over(&config, &outbox, &server, &metrics, mode);
-    let place = Redis::place(&config.redis);
+    let _watch = Watch::over(&config, &outbox, &metrics, mode);
+    let place = config.redis.place();
     let mut leftovers = Leftovers::default();
     // What sessions had prepared may be all that is outdated, once.
     let mut was_same = false;
     loop {
-        let relay = relay_of(&outbox, table.clone(), &server, &redis, &place, &metrics);
+        let relay = relay_of(&outbox, table.clone(), server, &redis, &place, &metrics);
         let outcome = Box::pin(relay.run(mode, &stop)).await;
         drop(relay);
         let Some(changed) = outcome else {
             if mode == Mode::Daemon
                 || stop.is_cancelled()
-                || !leftovers.remain(&server, &outbox, &metrics).await?
+                || !leftovers.remain(server, &outbox, &metrics).await?
             {
                 break;
             }

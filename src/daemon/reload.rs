@@ -1,37 +1,20 @@
 //! From one configuration to another: which relays stop, which start, and whether that can go well.
 
-use std::path::PathBuf;
 use std::time::Duration;
-
-use secrecy::{ExposeSecret as _, SecretString};
 
 use super::outbox::looked_up;
 use crate::config::Config;
 use crate::relay::options::OutboxOptions;
 use crate::relay::sink::journal_key;
-use outflow_connect::postgres::{self, connect};
-use outflow_connect::redis::{self, Args, Redis};
+use outflow_connect::postgres::connect;
+use outflow_connect::redis::Args;
 
-/// What connections are made of: addresses, the certificates that they name, and what is waited for
-/// on them.
-#[derive(PartialEq, Eq)]
-pub(super) struct Connections {
-    addresses: [String; 2],
-    wait_replicas: usize,
-    /// Files and what they hold: a certificate is renewed under its old name.
-    files: Vec<(PathBuf, Option<Vec<u8>>)>,
-}
-
-impl Connections {
-    pub(super) fn of(config: &Config) -> Self {
-        let files =
-            postgres::files(&config.postgres).into_iter().chain(redis::files(&config.redis));
-        Self {
-            addresses: [&config.postgres, &config.redis].map(|url| url.expose_secret().to_owned()),
-            wait_replicas: config.wait_replicas,
-            files: files.map(|file| (file.clone(), std::fs::read(file).ok())).collect(),
-        }
-    }
+/// Whether connections are made in another way: other addresses, passwords or certificates, or
+/// something else is waited for on them.
+fn reconnects(old: &Config, new: &Config) -> bool {
+    !old.postgres.connects_like(&new.postgres)
+        || !old.redis.connects_like(&new.redis)
+        || old.wait_replicas != new.wait_replicas
 }
 
 /// Relays to stop, by name, and relays to start. One that changes is both.
@@ -42,8 +25,9 @@ pub(super) struct Exchange {
 }
 
 impl Exchange {
-    /// `reconnect`: all of them, for the servers are reached in another way.
-    pub(super) fn between(old: &Config, new: &Config, reconnect: bool) -> Self {
+    /// All of them, if the servers are reached in another way.
+    pub(super) fn between(old: &Config, new: &Config) -> Self {
+        let reconnect = reconnects(old, new);
         let stays = |outbox: &OutboxOptions| {
             !reconnect && old.outboxes.contains(outbox) && new.outboxes.contains(outbox)
         };
@@ -80,17 +64,14 @@ pub(super) async fn try_out(
     if exchange.started.is_empty() {
         return Ok(());
     }
-    let is_other =
-        |of: fn(&Config) -> &SecretString| of(old).expose_secret() != of(config).expose_secret();
-    if is_other(|config| &config.redis) {
+    if !config.redis.has_address_of(&old.redis) {
         redis_answers(config).await.map_err(|failure| format!("redis.url: {failure}"))?;
     }
-    let server = postgres::server(&config.postgres, "outflow reload")
-        .map_err(|error| format!("postgres.url: {error}"))?;
+    let server = config.postgres.named_by_default("outflow reload");
     let client = match connect(&server).await {
         Ok(client) => client,
         Err(fault) if !fault.kind().may_pass() => return Err(fault.to_string()),
-        Err(fault) if is_other(|config| &config.postgres) => {
+        Err(fault) if !server.has_address_of(&old.postgres) => {
             return Err(fault.at("postgres.url").to_string());
         }
         Err(_away) => return Ok(()),
@@ -106,7 +87,7 @@ pub(super) async fn try_out(
 
 /// Whether Redis lets us in and reads a journal for us.
 async fn redis_answers(config: &Config) -> Result<(), String> {
-    let redis = Redis::open(&config.redis, "outflow reload").map_err(|error| error.to_string())?;
+    let redis = config.redis.open("outflow reload").map_err(|error| error.to_string())?;
     let tags = config
         .outboxes
         .iter()
@@ -125,6 +106,7 @@ async fn redis_answers(config: &Config) -> Result<(), String> {
 mod tests {
     use super::*;
     use crate::config::{Source, load};
+    use outflow_connect::{postgres, redis};
 
     fn config(outboxes: &[(&str, usize)]) -> Config {
         let mut config = load(&Source::default()).expect("the defaults");
@@ -142,24 +124,37 @@ mod tests {
     }
 
     #[test]
-    fn connections_are_made_anew_for_another_address_or_another_number_of_replicas() {
+    fn connections_are_made_anew_if_they_are_made_in_another_way() {
+        let dir = tempfile::tempdir().expect("a directory");
         let base = config(&[("a", 1)]);
-        let address = Config { redis: "redis://elsewhere".into(), ..base.clone() };
+        let redis = redis::server(&"redis://elsewhere".into()).expect("an address");
+        let address = Config { redis, ..base.clone() };
         let replicas = Config { wait_replicas: 1, ..base.clone() };
-        assert!(Connections::of(&base) == Connections::of(&base.clone()));
+        assert!(!reconnects(&base, &base.clone()));
         for other in [address, replicas] {
-            assert!(Connections::of(&base) != Connections::of(&other));
+            assert!(reconnects(&base, &other));
         }
+        // A certificate is renewed under its old name.
+        let file = dir.path().join("authority.pem");
+        let with_authority = |renewed: bool| {
+            if renewed {
+                let own = rcgen::generate_simple_self_signed(["h".to_owned()]).expect("a pair");
+                std::fs::write(&file, own.cert.pem()).expect("a file");
+            }
+            let url =
+                format!("postgres://u@h/d?sslmode=verify-full&sslrootcert={}", file.display());
+            let postgres = postgres::server(&url.into(), "test").expect("an address");
+            Config { postgres, ..base.clone() }
+        };
+        let (old, same, new) = (with_authority(true), with_authority(false), with_authority(true));
+        assert!(!reconnects(&old, &same) && reconnects(&old, &new));
+        assert!(old.postgres.has_address_of(&new.postgres));
     }
 
     #[test]
     fn only_what_differs_is_exchanged() {
-        let check = |old: &[(&str, usize)],
-                     new: &[(&str, usize)],
-                     reconnect,
-                     stopped: &[&str],
-                     started: &[&str]| {
-            let exchange = Exchange::between(&config(old), &config(new), reconnect);
+        let check = |old: &Config, new: &Config, stopped: &[&str], started: &[&str]| {
+            let exchange = Exchange::between(old, new);
             let names: Vec<&str> =
                 exchange.started.iter().map(|outbox| outbox.name.as_str()).collect();
             assert_eq!(
@@ -167,11 +162,14 @@ mod tests {
                 (stopped.iter().map(ToString::to_string).collect(), started.to_vec())
             );
         };
-        check(&[("a", 1)], &[("a", 1)], false, &[], &[]);
-        check(&[("a", 1), ("b", 1)], &[("b", 1), ("a", 1)], false, &[], &[]);
-        check(&[("a", 1)], &[("a", 1), ("b", 1)], false, &[], &["b"]);
-        check(&[("a", 1), ("b", 1)], &[("a", 1)], false, &["b"], &[]);
-        check(&[("a", 1), ("b", 1)], &[("a", 2), ("b", 1)], false, &["a"], &["a"]);
-        check(&[("a", 1), ("b", 1)], &[("a", 1), ("b", 1)], true, &["a", "b"], &["a", "b"]);
+        let a = config(&[("a", 1)]);
+        let a_and_b = config(&[("a", 1), ("b", 1)]);
+        check(&a, &a, &[], &[]);
+        check(&a_and_b, &config(&[("b", 1), ("a", 1)]), &[], &[]);
+        check(&a, &a_and_b, &[], &["b"]);
+        check(&a_and_b, &a, &["b"], &[]);
+        check(&a_and_b, &config(&[("a", 2), ("b", 1)]), &["a"], &["a"]);
+        let reached_otherwise = Config { wait_replicas: 1, ..a_and_b.clone() };
+        check(&a_and_b, &reached_otherwise, &["a", "b"], &["a", "b"]);
     }
 }

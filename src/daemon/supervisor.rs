@@ -8,7 +8,7 @@ use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::outbox;
-use super::reload::{self, Connections, Exchange};
+use super::reload::{self, Exchange};
 use crate::config::{Config, Source, load};
 use crate::daemon::systemd;
 use crate::observe::metrics::{Metrics, OutboxMetrics};
@@ -33,7 +33,6 @@ pub struct Start {
 
 pub(super) struct Supervisor {
     config: Arc<Config>,
-    connections: Connections,
     source: Source,
     mode: Mode,
     log: Log,
@@ -64,7 +63,6 @@ impl Supervisor {
     ) -> Self {
         let Start { config, source, mode, log } = start;
         let mut supervisor = Self {
-            connections: Connections::of(&config),
             config: Arc::new(config),
             source,
             mode,
@@ -181,8 +179,7 @@ impl Supervisor {
     }
 
     async fn change_to(&mut self, config: Config) -> Result<(), String> {
-        let connections = Connections::of(&config);
-        let exchange = Exchange::between(&self.config, &config, connections != self.connections);
+        let exchange = Exchange::between(&self.config, &config);
         reload::try_out(&self.config, &config, &exchange).await?;
         self.log.set_level(&config.log_level)?;
         for key in reload::needs_restart(&self.config, &config) {
@@ -194,7 +191,6 @@ impl Supervisor {
                 and starting the outboxes whose configuration changed");
         let mut known = self.put_down(&stopped).await;
         self.config = Arc::new(config);
-        self.connections = connections;
         for outbox in started {
             // The same series go on counting.
             let metrics =

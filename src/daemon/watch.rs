@@ -12,7 +12,6 @@ use crate::observe::metrics::OutboxMetrics;
 use crate::observe::progress;
 use crate::relay::Mode;
 use crate::relay::options::OutboxOptions;
-use outflow_connect::postgres::Server;
 
 /// Ends with its value.
 pub(super) struct Watch {
@@ -24,12 +23,10 @@ impl Watch {
     pub(super) fn over(
         config: &Arc<Config>,
         outbox: &OutboxOptions,
-        server: &Server,
         metrics: &OutboxMetrics,
         mode: Mode,
     ) -> Self {
-        let watching =
-            watch(mode, Arc::clone(config), outbox.clone(), metrics.clone(), server.clone());
+        let watching = watch(mode, Arc::clone(config), outbox.clone(), metrics.clone());
         Self { metrics: metrics.clone(), _task: outflow_core::task::owned(watching) }
     }
 }
@@ -41,13 +38,8 @@ impl Drop for Watch {
 }
 
 /// A single drain that is over soon needs none of it.
-async fn watch(
-    mode: Mode,
-    config: Arc<Config>,
-    outbox: OutboxOptions,
-    metrics: OutboxMetrics,
-    server: Server,
-) {
+async fn watch(mode: Mode, config: Arc<Config>, outbox: OutboxOptions, metrics: OutboxMetrics) {
+    let server = config.postgres.clone();
     match mode {
         Mode::Daemon => {
             tokio::join!(

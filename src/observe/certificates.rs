@@ -3,7 +3,7 @@
 //! Our own is looked at once: connections are made with what was read at the start or reload, also
 //! when the file has been replaced since.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,15 +32,20 @@ struct Seen {
 
 /// Watches until its task ends. If a server cannot be reached, the last known date stays.
 pub async fn watch(config: Arc<Config>, metrics: OutboxMetrics) {
-    let ours =
-        [("postgres", postgres::files(&config.postgres)), ("redis", redis::files(&config.redis))];
-    for (server, files) in ours {
-        metrics.certificate_expires(server, "client", files.iter().filter_map(own).min());
+    let ours = [
+        ("postgres", config.postgres.files().filter_map(own).min()),
+        ("redis", config.redis.files().filter_map(own).min()),
+    ];
+    for (server, until) in ours {
+        metrics.certificate_expires(server, "client", until);
         // With these addresses nothing is known yet.
         metrics.certificate_expires(server, "server", None);
     }
     loop {
-        let seen = [("postgres", of_postgres(&config).await), ("redis", of_redis(&config).await)];
+        let seen = [
+            ("postgres", of_postgres(&config.postgres).await),
+            ("redis", of_redis(&config.redis).await),
+        ];
         let mut is_awaited = false;
         for (server, seen) in seen {
             match seen {
@@ -56,8 +61,7 @@ pub async fn watch(config: Arc<Config>, metrics: OutboxMetrics) {
 }
 
 /// The first to expire, if there are several hosts.
-async fn of_postgres(config: &Config) -> Option<Seen> {
-    let server = postgres::server(&config.postgres, "outflow").ok()?;
+async fn of_postgres(server: &postgres::Server) -> Option<Seen> {
     let mode = server.mode();
     let tls = (mode != postgres::Mode::Disable).then(|| server.tls())?;
     let mut until = None;
@@ -68,10 +72,10 @@ async fn of_postgres(config: &Config) -> Option<Seen> {
     Some(Seen { until, is_awaited: mode != postgres::Mode::Prefer })
 }
 
-async fn of_redis(config: &Config) -> Option<Seen> {
-    let tls = redis::Redis::tls(&config.redis).ok().flatten()?;
-    let (host, port) = redis::Redis::host(&config.redis)?;
-    let until = expiry(&route(&host, port, Some(&tls), false, redis::NAMES)).await;
+async fn of_redis(server: &redis::Server) -> Option<Seen> {
+    let tls = server.tls()?;
+    let (host, port) = server.host();
+    let until = expiry(&route(host, port, Some(tls), false, redis::NAMES)).await;
     Some(Seen { until, is_awaited: true })
 }
 
@@ -95,8 +99,8 @@ fn route<'a>(
 }
 
 /// A file with a certificate that is no authority's is our own.
-fn own(file: &PathBuf) -> Option<Timestamp> {
-    let first = CertificateDer::pem_file_iter(Path::new(file)).ok()?.next()?.ok()?;
+fn own(file: &Path) -> Option<Timestamp> {
+    let first = CertificateDer::pem_file_iter(file).ok()?.next()?.ok()?;
     let certificate = Certificate::from_der(&first).ok()?;
     let constraints = certificate.tbs_certificate.get::<BasicConstraints>().ok().flatten();
     (!constraints.is_some_and(|(_, constraints)| constraints.ca))

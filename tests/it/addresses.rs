@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 
 use outflow::config::{Source, load, show};
 use outflow_connect::postgres;
-use outflow_connect::redis::Redis;
+use outflow_connect::redis;
 use outflow_local::{Program, free_port};
 use proptest::prelude::*;
 use secrecy::SecretString;
@@ -389,8 +389,8 @@ fn shown(is_postgres: bool, url: &str, dir: &Path) -> String {
             Err(error) => error.to_string(),
         }
     } else {
-        match Redis::check_url(&secret) {
-            Ok(()) => format!("{} {:?}", Redis::place(&secret), Redis::host(&secret)),
+        match redis::server(&secret) {
+            Ok(server) => format!("{server:?} {:?} {}", server.host(), server.user()),
             Err(error) => error.to_string(),
         }
     };

@@ -16,6 +16,7 @@ mod trouble;
 mod writable;
 
 use std::fmt;
+use std::path::Path;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
@@ -25,12 +26,12 @@ use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{Client, Config, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::tls::{self, Verify};
+use crate::tls::{self, Held, Verify};
 use address::Address;
 use hosts::First;
 
 pub use crate::address::BadUrl;
-pub use address::{MODE, Mode, NAMES, files, has_parameter, with_parameter};
+pub use address::{MODE, Mode, NAMES, has_parameter, with_parameter};
 use error::is_read_only;
 
 pub use connect::connect;
@@ -64,11 +65,15 @@ pub type Connection =
 /// was made.
 #[derive(Clone)]
 pub struct Server {
+    url: SecretString,
     config: Config,
+    /// The address gives the session's name.
+    is_named: bool,
     mode: Mode,
     is_verified: bool,
     tls: MakeRustlsConnect,
     client: rustls::ClientConfig,
+    files: Held,
     first: First,
 }
 
@@ -106,18 +111,23 @@ pub fn server(url: &SecretString, application_name: &str) -> Result<Server, BadU
         config.keepalives_idle(KEEPALIVE_IDLE);
     }
     config.target_session_attrs(TargetSessionAttrs::ReadWrite);
-    if config.get_application_name().is_none() {
+    let is_named = config.get_application_name().is_some();
+    if !is_named {
         config.application_name(application_name);
     }
     passfile::add(&mut config, address.passfile.as_deref()).map_err(BadUrl::of_file)?;
     let is_verified = address.verify() != Verify::Nothing;
+    let files = Held::by(address.files.paths());
     let client = tls::client(address.verify(), &address.files, &NAMES).map_err(BadUrl::of_file)?;
     Ok(Server {
+        url: url.clone(),
         config,
+        is_named,
         mode,
         is_verified,
         tls: MakeRustlsConnect::new(client.clone()),
         client,
+        files,
         first: First::default(),
     })
 }
@@ -138,6 +148,27 @@ fn unfit(error: &tokio_postgres::Error, expected: &str) -> BadUrl {
 }
 
 impl Server {
+    /// This server with another name in `pg_stat_activity`, unless the address gives one.
+    #[must_use]
+    pub fn named_by_default(&self, application_name: &str) -> Self {
+        if self.is_named { self.clone() } else { self.named(application_name) }
+    }
+
+    /// Whether both were given by the same address. What its files held may differ.
+    pub fn has_address_of(&self, other: &Self) -> bool {
+        self.url.expose_secret() == other.url.expose_secret()
+    }
+
+    /// Whether sessions on both are opened in the same way: address, password, certificates.
+    pub fn connects_like(&self, other: &Self) -> bool {
+        self.has_address_of(other) && self.config == other.config && self.files == other.files
+    }
+
+    /// The files with certificates that the address names.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        self.files.paths()
+    }
+
     /// This server with another name in `pg_stat_activity`.
     #[must_use]
     pub fn named(&self, application_name: &str) -> Self {

@@ -33,12 +33,14 @@ mod node;
 mod replicas;
 mod reply;
 mod sentinel;
+mod server;
 mod topology;
 
 pub use crate::address::BadUrl;
-pub use address::{NAMES, files, has_parameter, with_parameter};
+pub use address::{NAMES, has_parameter, with_parameter};
 pub use args::Args;
 pub use client::{Redis, Script};
 pub use failure::{CLIENTS, DATABASE, Failure, ServerError};
 pub use keys::slot;
 pub use reply::Reply;
+pub use server::{Server, server};

@@ -57,6 +57,22 @@ impl Files {
     }
 }
 
+/// Files with what they held when they were read: a certificate is renewed under its old name.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Held(Vec<(PathBuf, Option<Vec<u8>>)>);
+
+impl Held {
+    /// Read before the configuration that is made of them: a file that is replaced in between
+    /// counts as changed the next time.
+    pub(crate) fn by(paths: impl IntoIterator<Item = PathBuf>) -> Self {
+        Self(paths.into_iter().map(|file| (file.clone(), std::fs::read(file).ok())).collect())
+    }
+
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.0.iter().map(|(file, _)| file.as_path())
+    }
+}
+
 /// Names of the parameters that set [`Files`], for messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Names {

@@ -22,7 +22,6 @@ use crate::config::Config;
 use crate::config::check_endpoint;
 use crate::relay::encode::Entries;
 use crate::relay::event::Batch;
-use outflow_connect::redis::Redis;
 
 const SERVICE: &str = "outflow";
 const TRACES_PATH: &str = "v1/traces";
@@ -97,14 +96,13 @@ impl Exporter {
             .with_max_links_per_span(LINKS_MAX)
             .with_resource(resource)
             .build();
-        let server = Redis::host(&config.redis).map(|(host, port)| {
-            vec![
-                KeyValue::new("server.address", host),
-                KeyValue::new("server.port", i64::from(port)),
-            ]
-        });
+        let (host, port) = config.redis.host();
+        let server = vec![
+            KeyValue::new("server.address", host.to_owned()),
+            KeyValue::new("server.port", i64::from(port)),
+        ];
         let tracer = provider.tracer(SERVICE);
-        Ok(Some(Self { provider, tracer, server: server.unwrap_or_default().into() }))
+        Ok(Some(Self { provider, tracer, server: server.into() }))
     }
 
     pub(crate) fn outbox(&self, name: &str, template: &str) -> Spans {

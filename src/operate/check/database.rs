@@ -11,7 +11,6 @@ use crate::config::Config;
 use crate::observe::transport::Route;
 use outflow_connect::postgres::connect;
 use outflow_connect::postgres::{self, Mode};
-use outflow_core::fault::Fault;
 
 const ABOUT: &str = "postgres";
 /// `idle_session_timeout`, which ends a frozen relay's session, is new in 14.
@@ -22,14 +21,7 @@ const CLOCK_DIFFERENCE_MAX: f64 = 2.0;
 pub(super) async fn check(config: &Config, findings: &mut Findings) -> Vec<Known> {
     let nothing =
         || config.outboxes.iter().map(|_| Known { journal: None, streams: Vec::new() }).collect();
-    let server = match postgres::server(&config.postgres, "outflow check") {
-        Ok(server) => server,
-        Err(error) => {
-            let fault = Fault::from(error).at("postgres.url cannot be used");
-            findings.fault(ABOUT, &fault, "correct it");
-            return nothing();
-        }
-    };
+    let server = config.postgres.named_by_default("outflow check");
     for (host, port) in server.hosts() {
         if !transport::check(&route(&server, &host, port), findings).await {
             return nothing();

@@ -5,13 +5,12 @@
 
 use std::time::Duration;
 
-use secrecy::SecretString;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::finding::{Findings, advice, redis_line};
-use outflow_connect::redis::{Args, Redis};
+use outflow_connect::redis::{Args, Redis, Server};
 
 const ANSWER_LIMIT: Duration = Duration::from_secs(2);
 const LINE: &str = "ACL SETUSER default off resetpass ~* &* +@all";
@@ -38,12 +37,12 @@ type Lost = Vec<&'static str>;
 pub(super) async fn check(
     redis: &Redis,
     about: &str,
-    (url, user): (&SecretString, &str),
+    server: &Server,
     aof: bool,
     findings: &mut Findings,
 ) {
-    let lost = match asked(redis, user).await {
-        None => asked_as_default(url).await,
+    let lost = match asked(redis, server.user()).await {
+        None => asked_as_default(server).await,
         known => known,
     };
     match lost {
@@ -66,7 +65,7 @@ pub(super) async fn check(
                 findings.warning(about, what, redis_line(LINE));
             }
         }
-        None if aof => unknown(redis, about, user, findings).await,
+        None if aof => unknown(redis, about, server.user(), findings).await,
         None => {}
     }
 }
@@ -154,13 +153,13 @@ fn read(answer: &str) -> Option<Lost> {
 }
 
 /// Without a right of our own, if `default` needs no password and the connection no TLS.
-async fn asked_as_default(url: &SecretString) -> Option<Lost> {
-    if Redis::tls(url).ok()?.is_some() {
+async fn asked_as_default(server: &Server) -> Option<Lost> {
+    if server.tls().is_some() {
         return None;
     }
-    let (host, port) = Redis::host(url)?;
+    let (host, port) = server.host();
     let ask = async {
-        let mut connection = BufReader::new(TcpStream::connect((host.as_str(), port)).await.ok()?);
+        let mut connection = BufReader::new(TcpStream::connect((host, port)).await.ok()?);
         let script: Vec<String> = ["EVAL", include_str!("acl.lua"), "0"]
             .into_iter()
             .map(str::to_owned)

@@ -3,8 +3,6 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
-use secrecy::{ExposeSecret, SecretString};
-
 use super::finding::{Findings, Known, advice, redis_line};
 use super::keeps::Keeps;
 use super::transport;
@@ -19,7 +17,7 @@ const ABOUT: &str = "redis";
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
 pub(super) async fn check(config: &Config, known: &[Known], findings: &mut Findings) {
-    let redis = match Redis::open(&config.redis, "outflow check") {
+    let redis = match config.redis.open("outflow check") {
         Ok(redis) => redis,
         Err(error) => {
             let fault = Fault::from(error).at("redis.url cannot be used");
@@ -30,7 +28,7 @@ pub(super) async fn check(config: &Config, known: &[Known], findings: &mut Findi
         return;
     }
     if let Err(failure) = redis.ready(CONNECT_LIMIT).await {
-        return unreached::tell(&config.redis, &user(&config.redis), &failure, findings).await;
+        return unreached::tell(&config.redis, &failure, findings).await;
     }
     let tags = config.outboxes.iter().map(|outbox| outbox.stream.hash_tag().unwrap_or_default());
     for tag in tags.collect::<BTreeSet<_>>() {
@@ -42,25 +40,25 @@ pub(super) async fn check(config: &Config, known: &[Known], findings: &mut Findi
             }
             Err(failure) => {
                 let what = format!("the cluster's nodes cannot be told: {failure}");
-                let remedy = allow(&failure, &user(&config.redis), "see CLUSTER INFO");
+                let remedy = allow(&failure, config.redis.user(), "see CLUSTER INFO");
                 return findings.wrong(Fault::from(failure).kind(), ABOUT, what, remedy);
             }
         }
     }
-    acl::check(&redis, &user(&config.redis), &config.outboxes, known, findings).await;
+    acl::check(&redis, config.redis.user(), &config.outboxes, known, findings).await;
     for (outbox, known) in config.outboxes.iter().zip(known) {
         journal::check(&redis, outbox, known, findings).await;
     }
     redis.close().await;
 }
 
-async fn is_reached_as_asked(url: &SecretString, findings: &mut Findings) -> bool {
-    let (Ok(tls), Some((host, port))) = (Redis::tls(url), Redis::host(url)) else { return true };
+async fn is_reached_as_asked(server: &redis::Server, findings: &mut Findings) -> bool {
+    let (host, port) = server.host();
     let route = Route {
         about: ABOUT,
-        host: &host,
+        host,
         port,
-        tls: tls.as_ref(),
+        tls: server.tls(),
         asks_first: false,
         is_verified: true,
         names: redis::NAMES,
@@ -78,7 +76,7 @@ async fn server(redis: &Redis, expects_cluster: bool, config: &Config, findings:
             return findings.warning(
                 ABOUT,
                 what,
-                allow(&failure, &user(&config.redis), "see to them yourself"),
+                allow(&failure, config.redis.user(), "see to them yourself"),
             );
         }
     };
@@ -125,19 +123,12 @@ async fn server(redis: &Redis, expects_cluster: bool, config: &Config, findings:
         durability::appendfsync(redis, findings).await;
     }
     durability::memory(&value, findings);
-    replay::check(
-        redis,
-        ABOUT,
-        (&config.redis, &user(&config.redis)),
-        value("aof_enabled") == "1",
-        findings,
-    )
-    .await;
+    replay::check(redis, ABOUT, &config.redis, value("aof_enabled") == "1", findings).await;
     eviction(&value, findings);
     replication::check(
         redis,
         ABOUT,
-        &user(&config.redis),
+        config.redis.user(),
         (replicas, config.wait_replicas),
         findings,
     )
@@ -164,12 +155,4 @@ fn eviction<'a>(value: &impl Fn(&str) -> &'a str, findings: &mut Findings) {
             findings.error(ABOUT, format!("eviction policy {policy} throws streams away"), remedy);
         }
     }
-}
-
-/// The user's name, which is no secret.
-fn user(url: &SecretString) -> String {
-    let name = url::Url::parse(url.expose_secret())
-        .map(|url| url.username().to_owned())
-        .unwrap_or_default();
-    if name.is_empty() { "default".to_owned() } else { name }
 }

@@ -1,11 +1,9 @@
 //! Why there is no connection to Redis, and what to do: that it cannot be reached is said only if
 //! nothing answers there.
 
-use secrecy::SecretString;
-
 use super::finding::{Findings, Remedy, advice, redis_line};
 use super::speaks::{self, Speaks};
-use outflow_connect::redis::{CLIENTS, DATABASE, Failure, Redis, ServerError};
+use outflow_connect::redis::{CLIENTS, DATABASE, Failure, Server, ServerError};
 use outflow_core::fault::{Fault, FaultKind};
 
 const ABOUT: &str = "redis";
@@ -13,13 +11,9 @@ const WHERE: &str = "check that it runs, and that redis.url has its host and por
 /// What to do when there is no better advice.
 const LOG: &str = "see the server's log";
 
-/// Says why. `user` is who connects.
-pub(super) async fn tell(
-    url: &SecretString,
-    user: &str,
-    failure: &Failure,
-    findings: &mut Findings,
-) {
+/// Says why.
+pub(super) async fn tell(server: &Server, failure: &Failure, findings: &mut Findings) {
+    let user = server.user();
     let fault = Fault::from(failure.clone());
     let error = fault.cause::<ServerError>();
     let reason = fault.to_string();
@@ -41,7 +35,7 @@ pub(super) async fn tell(
             findings.wrong(FaultKind::NotReady, ABOUT, what, remedy);
         }
         FaultKind::Unreachable | FaultKind::Unavailable | FaultKind::Failed => {
-            unreachable(url, &reason, findings).await;
+            unreachable(server, &reason, findings).await;
         }
         FaultKind::Configuration
         | FaultKind::Refused
@@ -68,17 +62,15 @@ fn remedy(error: &ServerError) -> Option<&'static str> {
 }
 
 /// Says what answers there, if anything does.
-async fn unreachable(url: &SecretString, reason: &str, findings: &mut Findings) {
+async fn unreachable(server: &Server, reason: &str, findings: &mut Findings) {
     let nothing = |findings: &mut Findings| {
         let what = format!("cannot be reached: {reason}");
         findings.wrong(FaultKind::Unreachable, ABOUT, what, advice(WHERE));
     };
-    let (Some((host, port)), Ok(tls)) = (Redis::host(url), Redis::tls(url)) else {
-        return nothing(findings);
-    };
-    let spoken = speaks::what(&host, port).await;
+    let (host, port) = server.host();
+    let spoken = speaks::what(host, port).await;
     let place = format!("{host}:{port}");
-    match (spoken, tls.is_some()) {
+    match (spoken, server.tls().is_some()) {
         (Speaks::Tls, false) => {
             let what = format!("{place} speaks TLS, and redis.url asks for plain text ({reason})");
             let remedy = advice("let redis.url begin with rediss://, or correct the port");
@@ -140,7 +132,8 @@ mod tests {
     /// The one who refuses may be a sentinel, whose password is another one.
     #[tokio::test]
     async fn a_fault_that_says_what_to_do_is_not_given_other_advice() {
-        let url = SecretString::from("redis-sentinel://127.0.0.1:1?service_name=main");
+        let url = "redis-sentinel://127.0.0.1:1?service_name=main";
+        let server = outflow_connect::redis::server(&url.into()).expect("an address");
         let refused = |place: &str| {
             let refused = Fault::from(Failure::Refused("NOAUTH Authentication required.".into()));
             refused.at(place)
@@ -151,7 +144,7 @@ mod tests {
         ];
         for (fault, expected) in table {
             let mut findings = Findings::default();
-            tell(&url, "default", &Failure::NotSent(fault), &mut findings).await;
+            tell(&server, &Failure::NotSent(fault), &mut findings).await;
             let finding = &findings.list()[0];
             assert_eq!(finding.remedy, Some(advice(expected)), "{finding}");
             assert_eq!(finding.kind, Some(FaultKind::Refused), "{finding}");

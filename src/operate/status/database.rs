@@ -25,8 +25,7 @@ const PACE_AGE_MAX: SignedDuration = SignedDuration::from_secs(20);
 
 /// Fills in what is known; an error means that nothing is.
 pub(super) async fn ask(config: &Config, outboxes: &mut [OutboxStatus]) -> Result<(), String> {
-    let server = postgres::server(&config.postgres, "outflow status")
-        .map_err(|error| format!("postgres.url: {error}"))?;
+    let server = config.postgres.named_by_default("outflow status");
     let client = connect(&server).await.map_err(|fault| fault.to_string())?;
     // Each part in a transaction of its own: one that fails ends no other, and nothing is left in
     // the session.

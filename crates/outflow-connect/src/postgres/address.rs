@@ -103,13 +103,6 @@ impl Address {
     }
 }
 
-/// The files that an address names.
-pub fn files(url: &SecretString) -> Vec<PathBuf> {
-    let files =
-        Address::parse(url.expose_secret()).map(|address| address.files).unwrap_or_default();
-    files.paths()
-}
-
 /// Adds a parameter to an address. It takes precedence over one of that name in the address.
 pub fn with_parameter(url: &SecretString, name: &str, value: &str) -> SecretString {
     let text = url.expose_secret();

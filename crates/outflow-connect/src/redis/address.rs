@@ -8,7 +8,7 @@ use url::Url;
 
 use super::endpoint::Endpoint;
 use crate::address::{self, BadUrl};
-use crate::tls::{self, Files, Names, Verify};
+use crate::tls::{self, Files, Held, Names, Verify};
 
 /// What the certificates' parameters are called.
 pub const NAMES: Names =
@@ -32,17 +32,21 @@ const SENTINEL_USER: &str = "sentinel_username";
 pub(super) const SENTINEL_PASSWORD: &str = "sentinel_password";
 
 /// An address taken apart.
+#[derive(Clone)]
 pub(super) struct Address {
     /// What is left for fred: without TLS and its parameters.
     rest: Url,
     /// What a connection over TLS is made with; `None`: plain text.
     pub(super) tls: Option<rustls::ClientConfig>,
+    /// The files that it is made of.
+    pub(super) files: Held,
     /// The servers that it names: nodes of the cluster, or sentinels. One unless it is of those.
     pub(super) places: Vec<Endpoint>,
     pub(super) kind: Kind,
 }
 
 /// What an address leads to.
+#[derive(Clone)]
 pub(super) enum Kind {
     Server,
     Cluster,
@@ -50,6 +54,7 @@ pub(super) enum Kind {
 }
 
 /// To the master that sentinels know by a name.
+#[derive(Clone)]
 pub(super) struct Sentinels {
     pub(super) service: String,
     /// What fred is told of a sentinel, but for its place.
@@ -114,6 +119,7 @@ impl Address {
                 places.push(place);
             }
         }
+        let files = Held::by(given.files.paths());
         let tls = is_tls
             .then(|| tls::client(Verify::AuthorityAndName, &given.files, &NAMES))
             .transpose()
@@ -139,7 +145,29 @@ impl Address {
             ("cluster", _) => Kind::Cluster,
             _ => Kind::Server,
         };
-        Ok(Self { rest, tls, places, kind })
+        Ok(Self { rest, tls, files, places, kind })
+    }
+
+    /// `host:port/database`; `host:port/cluster` with the first node that it names,
+    /// `host:port/service/database` with the first sentinel.
+    pub(super) fn place(&self) -> String {
+        let place = &self.places[0];
+        let database = match self.rest.path().trim_matches('/') {
+            "" => "0",
+            database => database,
+        };
+        match &self.kind {
+            Kind::Server => format!("{place}/{database}"),
+            Kind::Cluster => format!("{place}/cluster"),
+            Kind::Sentinels(Sentinels { service, .. }) => format!("{place}/{service}/{database}"),
+        }
+    }
+
+    pub(super) fn user(&self) -> &str {
+        match self.rest.username() {
+            "" => "default",
+            user => user,
+        }
     }
 
     /// What fred is told: the server that the address names, or another one with its user, password
@@ -230,38 +258,6 @@ fn put(url: &mut Url, place: &Endpoint) {
     // Both fail only for an address without a host, which `parse` refuses.
     let _ = url.set_host(Some(&place.bracketed()));
     let _ = url.set_port(Some(place.port));
-}
-
-/// Where an address leads, without user and password: `host:port/database`; `host:port/cluster`
-/// with the first node that it names, `host:port/service/database` with the first sentinel.
-pub(super) fn place(url: &SecretString) -> String {
-    let (Some(place), Ok(parsed)) = (Endpoint::of_text(url), Url::parse(url.expose_secret()))
-    else {
-        return String::new();
-    };
-    let database = match parsed.path().trim_matches('/') {
-        "" => "0",
-        database => database,
-    };
-    match Parameters::of(&parsed).service {
-        Some(service) => format!("{place}/{service}/{database}"),
-        None if is_cluster(url) => format!("{place}/cluster"),
-        None => format!("{place}/{database}"),
-    }
-}
-
-/// Whether it is the address of a cluster.
-pub(super) fn is_cluster(url: &SecretString) -> bool {
-    ["redis-cluster://", "rediss-cluster://"]
-        .iter()
-        .any(|scheme| url.expose_secret().starts_with(scheme))
-}
-
-/// The files that an address names.
-pub fn files(url: &SecretString) -> Vec<PathBuf> {
-    Url::parse(url.expose_secret())
-        .map(|url| Parameters::of(&url).files.paths())
-        .unwrap_or_default()
 }
 
 /// Whether an address has a parameter.

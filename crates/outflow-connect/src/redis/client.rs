@@ -3,17 +3,11 @@
 mod open;
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::ClientConfig;
-use secrecy::SecretString;
-
-use super::address::{self, Address};
-use super::endpoint::Endpoint;
 use super::node::{BLOCKING_SLACK, PATIENCE, Patience};
 use super::topology::Topology;
-use super::{Args, BadUrl, Failure, Reply};
+use super::{Args, Failure, Reply, Server};
 
 /// A connection to Redis that reconnects by itself but never repeats a command.
 ///
@@ -25,14 +19,8 @@ pub struct Redis {
     topology: Topology,
     /// How many replicas must have what a script writes.
     replicas: usize,
-    /// What it was opened with, for [`Redis::another`].
-    opened: Arc<Opened>,
-}
-
-/// What a connection was opened with.
-struct Opened {
-    url: SecretString,
-    tls: Option<ClientConfig>,
+    /// For [`Redis::another`].
+    server: Server,
 }
 
 /// A Lua script and the hash that Redis knows it by.
@@ -199,40 +187,5 @@ impl Redis {
 impl fmt::Debug for Redis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Redis").field("connected", &self.is_connected()).finish_non_exhaustive()
-    }
-}
-
-// What an address says.
-impl Redis {
-    /// Checks an address without connecting.
-    ///
-    /// # Errors
-    /// [`BadUrl`] says what is wrong with it, without repeating it.
-    pub fn check_url(url: &SecretString) -> Result<(), BadUrl> {
-        Address::parse(url).map(drop)
-    }
-
-    /// Where an address leads, without user and password: `host:port/database`; `host:port/cluster`
-    /// with the first node that it names, `host:port/service/database` with the first sentinel.
-    pub fn place(url: &SecretString) -> String {
-        address::place(url)
-    }
-
-    /// Host and port of an address; for a cluster those of the first node that it names.
-    pub fn host(url: &SecretString) -> Option<(String, u16)> {
-        Endpoint::of_text(url).map(|Endpoint { host, port }| (host, port))
-    }
-
-    /// Whether it is the address of a cluster.
-    pub fn is_cluster_url(url: &SecretString) -> bool {
-        address::is_cluster(url)
-    }
-
-    /// What connections to an address are made with; `None` for plain text.
-    ///
-    /// # Errors
-    /// [`BadUrl`] when the address cannot be used.
-    pub fn tls(url: &SecretString) -> Result<Option<ClientConfig>, BadUrl> {
-        Address::parse(url).map(|address| address.tls)
     }
 }

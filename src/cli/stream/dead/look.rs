@@ -3,11 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use secrecy::SecretString;
-
 use super::args::WhichArgs;
 use crate::config::Config;
-use outflow_connect::redis::Failure;
+use outflow_connect::redis::{self, Failure, Server};
 use outflow_connect::secret_file;
 use outflow_consumer::{DeadFilter, DeadLetter, DeadLetters};
 use outflow_core::fault::{Fault, FaultKind};
@@ -18,18 +16,19 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
 /// Connects.
 pub(super) async fn open(which: &WhichArgs, config: &Config) -> Result<DeadLetters, Fault> {
-    let (url, name) = match &which.redis_url_file {
+    let (server, name) = match &which.redis_url_file {
         Some(file) => (read(file)?, "--redis-url-file"),
         None => (config.redis.clone(), "redis.url"),
     };
-    let dead =
-        DeadLetters::open(url, which.source()).map_err(|error| Fault::from(error).at(name))?;
+    let redis = server.open("outflow-dead-letters").map_err(|error| Fault::from(error).at(name))?;
+    let dead = DeadLetters::with_connection(redis, which.source());
     dead.ready(CONNECT_LIMIT).await.map_err(failed)?;
     Ok(dead)
 }
 
-fn read(file: &Path) -> Result<SecretString, Fault> {
-    secret_file::read(file).map_err(|fault| fault.at("--redis-url-file"))
+fn read(file: &Path) -> Result<Server, Fault> {
+    let url = secret_file::read(file).map_err(|fault| fault.at("--redis-url-file"))?;
+    redis::server(&url).map_err(|error| Fault::from(error).at("--redis-url-file"))
 }
 
 /// The dead letters that are meant; each id must be there.

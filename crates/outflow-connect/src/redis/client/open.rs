@@ -1,76 +1,60 @@
-//! How a connection begins: by an address, by an address and the caller's TLS settings, or as
-//! another one beside a connection that there is.
+//! How a connection begins: by an address, or as another one beside a connection that there is.
 
 use std::sync::Arc;
 
 use rustls::ClientConfig;
 use secrecy::SecretString;
 
-use super::{Opened, Redis};
+use super::Redis;
 use crate::redis::BadUrl;
-use crate::redis::address::{Address, Kind};
+use crate::redis::address::Kind;
 use crate::redis::cluster::Cluster;
 use crate::redis::node::Node;
 use crate::redis::sentinel::Sentinel;
+use crate::redis::server::{Server, server};
 use crate::redis::topology::Topology;
 
 impl Redis {
-    /// Starts to connect in the background and returns at once. Until a connection stands, and
-    /// whenever it is lost, every call fails with
-    /// [`Failure::NotSent`](crate::redis::Failure::NotSent).
-    ///
-    /// `name` is what the log calls it. The server is not told: a user may lack the permission for
-    /// that.
+    /// [`server`] and [`Server::open`] in one.
     ///
     /// # Errors
-    /// [`BadUrl`] when the address cannot be parsed.
+    /// [`BadUrl`] when the address cannot be used.
     pub fn open(url: &SecretString, name: &str) -> Result<Self, BadUrl> {
-        Self::connect(Opened { url: url.clone(), tls: None }, name)
+        server(url)?.open(name)
     }
 
-    /// As [`Redis::open`], with the caller's TLS settings in place of those that the address
-    /// names. For certificates that do not lie in files, or are verified in another way.
+    /// As [`Redis::open`], with the caller's TLS settings: see [`Server::with_tls`].
     ///
     /// # Errors
-    /// [`BadUrl`] when the address cannot be parsed, or is not one for TLS: a caller with TLS
-    /// settings does not want plain text.
+    /// [`BadUrl`] when the address cannot be used, or is not one for TLS.
     pub fn open_with_tls(
         url: &SecretString,
         tls: ClientConfig,
         name: &str,
     ) -> Result<Self, BadUrl> {
-        Self::connect(Opened { url: url.clone(), tls: Some(tls) }, name)
+        server(url)?.with_tls(tls)?.open(name)
     }
 
     /// Another connection to where this one leads, with the same settings.
     ///
     /// # Errors
-    /// [`BadUrl`] when a file that the address names cannot be read any more.
+    /// [`BadUrl`] when the address cannot be used.
     pub fn another(&self, name: &str) -> Result<Self, BadUrl> {
-        let Opened { url, tls } = &*self.opened;
-        let another = Self::connect(Opened { url: url.clone(), tls: tls.clone() }, name)?;
-        Ok(another.waiting_for(self.replicas))
+        Ok(self.server.open(name)?.waiting_for(self.replicas))
     }
 
-    fn connect(opened: Opened, name: &str) -> Result<Self, BadUrl> {
-        let mut address = Address::parse(&opened.url)?;
-        if let Some(tls) = &opened.tls {
-            if address.tls.is_none() {
-                return Err(BadUrl::because(
-                    "TLS settings are used with rediss://, rediss-cluster:// or \
-                        rediss-sentinel:// only",
-                ));
-            }
-            address.tls = Some(tls.clone());
-        }
+    pub(in crate::redis) fn connect(server: Server, name: &str) -> Result<Self, BadUrl> {
+        let address = server.address();
         let topology = match address.kind {
             Kind::Server => {
-                let place = Self::place(&opened.url);
-                Topology::Server(Node::open(&address.at(None), address.tls, &place, name)?)
+                let place = address.place();
+                Topology::Server(Node::open(&address.at(None), address.tls.clone(), &place, name)?)
             }
-            Kind::Cluster => Topology::Cluster(Arc::new(Cluster::new(address, name)?)),
-            Kind::Sentinels(_) => Topology::Sentinel(Arc::new(Sentinel::new(address, name)?)),
+            Kind::Cluster => Topology::Cluster(Arc::new(Cluster::new(address.clone(), name)?)),
+            Kind::Sentinels(_) => {
+                Topology::Sentinel(Arc::new(Sentinel::new(address.clone(), name)?))
+            }
         };
-        Ok(Self { topology, replicas: 0, opened: Arc::new(opened) })
+        Ok(Self { topology, replicas: 0, server })
     }
 }
