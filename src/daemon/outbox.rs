@@ -49,9 +49,7 @@ pub(super) async fn relay(
     let mut look =
         Look { server, outbox: &outbox, metrics: &metrics, mode, stop: &stop, pauses: pauses() };
     let Some(mut table) = look.first().await? else { return Ok(()) };
-    let redis = config
-        .redis
-        .open("outflow")
+    let redis = Redis::connect(&config.redis, "outflow")
         .map_err(|bad| Fault::from(bad).at("redis.url"))?
         .waiting_for(config.wait_replicas);
     let ready = redis.ready(ONCE_CONNECT_LIMIT).await;

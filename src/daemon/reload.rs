@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::relay::options::OutboxOptions;
 use crate::relay::sink::journal_key;
 use outflow_connect::postgres::connect;
-use outflow_connect::redis::Args;
+use outflow_connect::redis::{Args, Redis};
 
 /// Whether connections are made in another way: other addresses, passwords or certificates, or
 /// something else is waited for on them.
@@ -87,7 +87,8 @@ pub(super) async fn try_out(
 
 /// Whether Redis lets us in and reads a journal for us.
 async fn redis_answers(config: &Config) -> Result<(), String> {
-    let redis = config.redis.open("outflow reload").map_err(|error| error.to_string())?;
+    let redis =
+        Redis::connect(&config.redis, "outflow reload").map_err(|error| error.to_string())?;
     let tags = config
         .outboxes
         .iter()

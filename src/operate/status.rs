@@ -40,8 +40,8 @@ pub async fn streams_of(redis: &Redis, template: &Template) -> Result<Vec<String
 }
 
 async fn ask_redis(config: &Config, outboxes: &mut [OutboxStatus]) -> Result<(), String> {
-    let redis =
-        config.redis.open("outflow status").map_err(|error| format!("redis.url: {error}"))?;
+    let redis = Redis::connect(&config.redis, "outflow status")
+        .map_err(|error| format!("redis.url: {error}"))?;
     redis.ready(CONNECT_LIMIT).await.map_err(|failure| failure.to_string())?;
     for (outbox, status) in config.outboxes.iter().zip(outboxes) {
         // On a cluster all streams of an outbox are in one slot.

@@ -91,15 +91,7 @@ async fn the_first_of_several_hosts_that_is_a_primary_is_used() {
 #[tokio::test]
 async fn a_missing_password_ends_every_program_with_78_and_the_remedy() {
     let stage = Stage::new(&outbox("")).await;
-    stage.sql("create role guarded login superuser password 'hunter2'").await;
-    let access =
-        "local all all trust\nhost all guarded all scram-sha-256\nhost all all all trust\n";
-    let data: String = {
-        let client = stage.client().await;
-        client.query_one("select current_setting('hba_file')", &[]).await.expect("a path").get(0)
-    };
-    std::fs::write(data, access).expect("a file");
-    stage.sql("select pg_reload_conf()").await;
+    stage.guarded("hunter2").await;
     let url = format!("postgres://guarded@127.0.0.1:{}/postgres", stage.postgres.port());
     let envs = [("OUTFLOW_POSTGRES__URL", url.as_str()), ("HOME", "/nowhere")];
     for args in [&["run"][..], &["run", "--once"], &["status"], &["check"], &["dead", "list"]] {
@@ -390,7 +382,7 @@ fn shown(is_postgres: bool, url: &str, dir: &Path) -> String {
         }
     } else {
         match redis::server(&secret) {
-            Ok(server) => format!("{server:?} {:?} {}", server.host(), server.user()),
+            Ok(server) => format!("{server:?} {:?}", server.host()),
             Err(error) => error.to_string(),
         }
     };

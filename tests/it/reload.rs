@@ -1,5 +1,8 @@
 //! SIGHUP: a good configuration takes effect, a bad one changes nothing and says so.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+
 use outflow_local::{Program, Signal, eventually};
 use serde_json::Value;
 
@@ -205,4 +208,35 @@ async fn the_log_level_and_the_servers_addresses_change() {
     reload(&stage, &mut relay, "failure").await;
     rows.insert(&stage).await;
     stage.drained().await;
+}
+
+/// The file keeps its name, and so does the address.
+#[tokio::test]
+async fn a_new_password_in_a_file_of_passwords_takes_effect() {
+    let stage = Stage::new(&outbox("")).await;
+    stage.guarded("old").await;
+    let passwords = stage.path().join("passwords");
+    let write = |password: &str| {
+        std::fs::write(&passwords, format!("*:*:*:guarded:{password}\n")).expect("a file");
+        std::fs::set_permissions(&passwords, Permissions::from_mode(0o600)).expect("a mode");
+    };
+    write("old");
+    let url = format!(
+        "postgres://guarded@127.0.0.1:{}/postgres?passfile={}",
+        stage.postgres.port(),
+        passwords.display()
+    );
+    let envs = [("OUTFLOW_POSTGRES__URL", url.as_str())];
+    let mut relay = stage.outflow_with("relay", &["run"], &envs);
+    stage.ready(200).await;
+    stage.sql("alter role guarded password 'new'").await;
+    write("new");
+    reload(&stage, &mut relay, "success").await;
+    stage
+        .sql("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'guarded'")
+        .await;
+    let rows = Numbered { rows: 10, keys: 2 };
+    rows.insert(&stage).await;
+    stage.drained().await;
+    rows.check(&stage, "events.order").await;
 }

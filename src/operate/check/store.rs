@@ -17,7 +17,7 @@ const ABOUT: &str = "redis";
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
 pub(super) async fn check(config: &Config, known: &[Known], findings: &mut Findings) {
-    let redis = match config.redis.open("outflow check") {
+    let redis = match Redis::connect(&config.redis, "outflow check") {
         Ok(redis) => redis,
         Err(error) => {
             let fault = Fault::from(error).at("redis.url cannot be used");

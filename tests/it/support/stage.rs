@@ -192,6 +192,18 @@ impl Stage {
     }
 
     /// The first column of the first row, as a number.
+    /// Makes a superuser `guarded` who needs this password.
+    pub(crate) async fn guarded(&self, password: &str) {
+        self.sql(&format!("create role guarded login superuser password '{password}'")).await;
+        let access =
+            "local all all trust\nhost all guarded all scram-sha-256\nhost all all all trust\n";
+        let client = self.client().await;
+        let file = client.query_one("select current_setting('hba_file')", &[]).await;
+        let file: String = file.expect("a path").get(0);
+        std::fs::write(file, access).expect("a file");
+        self.sql("select pg_reload_conf()").await;
+    }
+
     pub(crate) async fn number(&self, query: &str) -> i64 {
         number(&self.client().await, query).await.expect(query)
     }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use rustls::ClientConfig;
 use secrecy::{ExposeSecret as _, SecretString};
 
+use super::BadUrl;
 use super::address::{Address, Kind};
-use super::{BadUrl, Redis};
 
 /// Where Redis is and how it is reached: one server, a cluster, or the master that sentinels name,
 /// with user and TLS. Certificates were read when it was made. Cloning is cheap.
@@ -31,19 +31,6 @@ pub fn server(url: &SecretString) -> Result<Server, BadUrl> {
 }
 
 impl Server {
-    /// Starts to connect in the background and returns at once. Until a connection stands, and
-    /// whenever it is lost, every call fails with
-    /// [`Failure::NotSent`](crate::redis::Failure::NotSent).
-    ///
-    /// `name` is what the log calls it. The server is not told: a user may lack the permission for
-    /// that.
-    ///
-    /// # Errors
-    /// [`BadUrl`] when the address cannot be used.
-    pub fn open(&self, name: &str) -> Result<Redis, BadUrl> {
-        Redis::connect(self.clone(), name)
-    }
-
     /// This server, reached with the caller's TLS settings in place of those that the address
     /// names. For certificates that do not lie in files, or are verified in another way.
     ///

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::args::WhichArgs;
 use crate::config::Config;
-use outflow_connect::redis::{self, Failure, Server};
+use outflow_connect::redis::{self, Failure, Redis, Server};
 use outflow_connect::secret_file;
 use outflow_consumer::{DeadFilter, DeadLetter, DeadLetters};
 use outflow_core::fault::{Fault, FaultKind};
@@ -20,7 +20,8 @@ pub(super) async fn open(which: &WhichArgs, config: &Config) -> Result<DeadLette
         Some(file) => (read(file)?, "--redis-url-file"),
         None => (config.redis.clone(), "redis.url"),
     };
-    let redis = server.open("outflow-dead-letters").map_err(|error| Fault::from(error).at(name))?;
+    let redis = Redis::connect(&server, "outflow-dead-letters")
+        .map_err(|error| Fault::from(error).at(name))?;
     let dead = DeadLetters::with_connection(redis, which.source());
     dead.ready(CONNECT_LIMIT).await.map_err(failed)?;
     Ok(dead)

@@ -15,12 +15,12 @@ use crate::redis::server::{Server, server};
 use crate::redis::topology::Topology;
 
 impl Redis {
-    /// [`server`] and [`Server::open`] in one.
+    /// [`server`] and [`Redis::connect`] in one.
     ///
     /// # Errors
     /// [`BadUrl`] when the address cannot be used.
     pub fn open(url: &SecretString, name: &str) -> Result<Self, BadUrl> {
-        server(url)?.open(name)
+        Self::connect(&server(url)?, name)
     }
 
     /// As [`Redis::open`], with the caller's TLS settings: see [`Server::with_tls`].
@@ -32,7 +32,7 @@ impl Redis {
         tls: ClientConfig,
         name: &str,
     ) -> Result<Self, BadUrl> {
-        server(url)?.with_tls(tls)?.open(name)
+        Self::connect(&server(url)?.with_tls(tls)?, name)
     }
 
     /// Another connection to where this one leads, with the same settings.
@@ -40,10 +40,19 @@ impl Redis {
     /// # Errors
     /// [`BadUrl`] when the address cannot be used.
     pub fn another(&self, name: &str) -> Result<Self, BadUrl> {
-        Ok(self.server.open(name)?.waiting_for(self.replicas))
+        Ok(Self::connect(&self.server, name)?.waiting_for(self.replicas))
     }
 
-    pub(in crate::redis) fn connect(server: Server, name: &str) -> Result<Self, BadUrl> {
+    /// Starts to connect in the background and returns at once. Until a connection stands, and
+    /// whenever it is lost, every call fails with
+    /// [`Failure::NotSent`](crate::redis::Failure::NotSent).
+    ///
+    /// `name` is what the log calls it. The server is not told: a user may lack the permission for
+    /// that.
+    ///
+    /// # Errors
+    /// [`BadUrl`] when the address cannot be used.
+    pub fn connect(server: &Server, name: &str) -> Result<Self, BadUrl> {
         let address = server.address();
         let topology = match address.kind {
             Kind::Server => {
@@ -55,6 +64,6 @@ impl Redis {
                 Topology::Sentinel(Arc::new(Sentinel::new(address.clone(), name)?))
             }
         };
-        Ok(Self { topology, replicas: 0, server })
+        Ok(Self { topology, replicas: 0, server: server.clone() })
     }
 }
