@@ -1,10 +1,11 @@
 //! The cursor against a simulated Postgres: ids long before numbers and long after, late commits,
 //! rollbacks, open claims, two members, ids far ahead, sequences that jump and go back, triggers
-//! that are switched off and on. There is no clock.
+//! that are switched off and on, streams that claims leave out for a while. There is no clock.
 
+mod streams;
 mod writers;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{BEGINNING, Cursor, Look, Proof, Snapshot};
 
@@ -49,6 +50,10 @@ enum Mutant {
     TokenIgnored,
     /// The claim itself does not compare the token: only the member does, with the next.
     ComparedLate,
+    /// A stream is let go of, and the cursor stays where it is.
+    NotRewound,
+    /// So does the one of a claim that left out a stream which was let go of meanwhile.
+    OutdatedList,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +61,9 @@ struct Setting {
     members: usize,
     /// Whether the table has a proof (unless its trigger is off).
     provable: bool,
+    /// Whether claims leave out streams for a while. When these are let go of, claims start at the
+    /// beginning, which hides other mistakes.
+    leaves_out: bool,
     mutant: Option<Mutant>,
 }
 
@@ -103,6 +111,8 @@ struct World {
     writers: Vec<Writer>,
     claims: Vec<Claim>,
     cursors: Vec<Cursor>,
+    /// The streams that the claims of each member leave out: they refuse, or are paused.
+    left_out: Vec<BTreeSet<u64>>,
     delivered: BTreeMap<u64, Vec<u64>>,
     /// Where the sequence was when it went back, and the members that have not claimed since: not
     /// before they have may it come there again.
@@ -124,6 +134,7 @@ impl World {
             writers: Vec::new(),
             claims: Vec::new(),
             cursors: (0..setting.members).map(|_| Cursor::default()).collect(),
+            left_out: vec![BTreeSet::new(); setting.members],
             delivered: BTreeMap::new(),
             fell: (0, Vec::new()),
             closed: false,
@@ -135,11 +146,13 @@ impl World {
     }
 
     fn step(&mut self) {
-        match self.random.below(60) {
+        match self.random.below(if self.setting.leaves_out { 62 } else { 60 }) {
             0..=49 => self.write(),
             50..=55 => self.claim(),
             56 | 57 => self.settle_a_claim(),
             58 => self.switch_the_trigger(),
+            60 => self.leave_out(),
+            61 => self.let_go(),
             _ if self.random.one_in(6) => self.set_back(),
             _ => self.insert_far_ahead(),
         }
@@ -207,15 +220,18 @@ impl World {
         for _ in 0..self.random.below(4) {
             self.write();
         }
+        if self.setting.leaves_out && self.random.one_in(8) {
+            self.let_go();
+        }
         if self.random.one_in(4) {
             self.switch_the_trigger();
         }
     }
 
     fn claim(&mut self) {
-        let member =
-            usize::try_from(self.random.below(self.cursors.len() as u64)).unwrap_or_default();
+        let member = self.some_member();
         let limit = usize::try_from(1 + self.random.below(5)).unwrap_or(1);
+        let left_out = self.left_out[member].clone();
         let (snapshot, mut proof) = (self.snapshot(), self.proof());
         self.stir();
         let bound = self.bound(member);
@@ -224,7 +240,8 @@ impl World {
             .filter(|index| {
                 let writer = &self.writers[*index];
                 let ours = writer.key % members == member as u64;
-                ours && writer.waits() && writer.id > Some(bound)
+                let is_left_out = left_out.contains(&writer.stream());
+                ours && !is_left_out && writer.waits() && writer.id > Some(bound)
             })
             .collect();
         rows.sort_by_key(|index| self.writers[*index].id);
@@ -259,6 +276,7 @@ impl World {
             last,
             full: rows.len() == limit,
         });
+        self.heed_what_was_let_go(member, &left_out);
         let Some(xid) = own else { return };
         if self.random.one_in(12) {
             // Rolled back at once: its rows are looked at again.
@@ -280,8 +298,7 @@ impl World {
 
     /// The first claim of a member ends before its second.
     fn settle_a_claim(&mut self) {
-        let member =
-            usize::try_from(self.random.below(self.cursors.len() as u64)).unwrap_or_default();
+        let member = self.some_member();
         let Some(position) = self.claims.iter().position(|claim| claim.member == member) else {
             return;
         };
@@ -298,6 +315,9 @@ impl World {
             .for_each(|writer| writer.state = State::RolledBack);
         self.end_all();
         self.closed = true;
+        for member in 0..self.cursors.len() {
+            self.let_go_of_all(member);
+        }
         for _ in 0..STEPS {
             self.claim();
             self.settle_a_claim();
@@ -334,7 +354,7 @@ fn run(setting: Setting) -> (usize, usize) {
             "seed {seed}: {disordered} out of order, {left} left"
         );
         total = (total.0 + disordered, total.1 + left);
-        if failed {
+        if disordered > 0 {
             break;
         }
     }
@@ -344,8 +364,8 @@ fn run(setting: Setting) -> (usize, usize) {
 #[test]
 fn nothing_is_overtaken_and_nothing_is_left() {
     for members in [1, 2] {
-        for provable in [true, false] {
-            let setting = Setting { members, provable, mutant: None };
+        for (provable, leaves_out) in [(true, false), (true, true), (false, false), (false, true)] {
+            let setting = Setting { members, provable, leaves_out, mutant: None };
             assert_eq!(run(setting), (0, 0), "{setting:?}");
         }
     }
@@ -355,17 +375,22 @@ fn nothing_is_overtaken_and_nothing_is_left() {
 #[test]
 fn every_mutant_is_caught() {
     let mutants = [
-        (Mutant::NoWatchList, true),
-        (Mutant::NoWatchList, false),
-        (Mutant::Credulous, false),
-        (Mutant::AskedLate, true),
-        (Mutant::Unbounded, true),
-        (Mutant::FallIgnored, true),
-        (Mutant::TokenIgnored, true),
-        (Mutant::ComparedLate, true),
+        (Mutant::NoWatchList, true, false),
+        (Mutant::NoWatchList, false, false),
+        (Mutant::Credulous, false, false),
+        (Mutant::AskedLate, true, false),
+        (Mutant::Unbounded, true, false),
+        (Mutant::FallIgnored, true, false),
+        (Mutant::TokenIgnored, true, false),
+        (Mutant::ComparedLate, true, false),
+        (Mutant::NotRewound, true, true),
+        (Mutant::NotRewound, false, true),
+        (Mutant::OutdatedList, true, true),
+        (Mutant::OutdatedList, false, true),
     ];
-    for (mutant, provable) in mutants {
-        let (disordered, left) = run(Setting { members: 1, provable, mutant: Some(mutant) });
+    for (mutant, provable, leaves_out) in mutants {
+        let setting = Setting { members: 1, provable, leaves_out, mutant: Some(mutant) };
+        let (disordered, left) = run(setting);
         assert!(disordered > 0, "{mutant:?}: {disordered} out of order, {left} left");
     }
 }
