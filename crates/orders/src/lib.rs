@@ -10,7 +10,6 @@
 
 pub mod api;
 pub mod body;
-pub mod environment;
 pub mod idempotency;
 mod json;
 pub mod limits;

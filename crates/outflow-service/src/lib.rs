@@ -3,6 +3,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod http;
+pub mod options;
 pub mod signals;
 pub mod telemetry;
 pub mod terminal;

@@ -11,7 +11,7 @@ use clap::builder::NonEmptyStringValueParser;
 use outflow_orders::options::{self, BadOption};
 use outflow_orders::schema::Schema;
 use outflow_orders::store::Store;
-use outflow_orders::{api, environment, idempotency, probes};
+use outflow_orders::{api, idempotency, probes};
 use outflow_producer::tokio_postgres::Outbox;
 use outflow_service::http::{self, Purpose};
 use outflow_service::signals;
@@ -88,7 +88,7 @@ struct Options {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let options: Options = environment::parse();
+    let options: Options = outflow_service::options::parse();
     match options::log(&options.log_level, options.log_format) {
         Ok(log) => options::exit("order-api", Some(&log), Box::pin(run(options, &log)).await),
         Err(bad) => options::exit("order-api", None, Err(bad.into())),

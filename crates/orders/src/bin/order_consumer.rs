@@ -11,7 +11,6 @@ use clap::Parser;
 use clap::builder::NonEmptyStringValueParser;
 use outflow_consumer::{Consumer, Ended, Health, Inbox, Metrics, Settings, SettingsBuilder};
 use outflow_core::who;
-use outflow_orders::environment;
 use outflow_orders::limits::LimitOptions;
 use outflow_orders::options::{self, BadOption, RedisOptions};
 use outflow_orders::probes;
@@ -190,7 +189,7 @@ struct Options {
 }
 
 fn main() -> ExitCode {
-    let options: Options = environment::parse();
+    let options: Options = outflow_service::options::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return options::exit("order-consumer", None, Err(error.into())),

@@ -1,15 +1,14 @@
-//! Options from the command line and the environment, where an empty variable counts as unset, and
-//! an address on the command line wins over one of the environment, in whichever form either is
-//! given.
+//! Options from the command line and the environment, where an empty variable counts as unset. A
+//! value on the command line wins over one of the environment, in whichever form either is given:
+//! `--url` and `--url-file` are two forms of one value.
 
 use std::ffi::OsString;
 
 use clap::builder::Resettable;
 use clap::{Arg, Command, CommandFactory, FromArgMatches};
 
-/// Options of which only one may be given.
-const EITHER: [[&str; 2]; 2] =
-    [["postgres_url", "postgres_url_file"], ["redis_url", "redis_url_file"]];
+/// What the name of an option ends with whose value is in a file.
+const IN_FILE: &str = "_file";
 
 /// Parses the options of this program; ends it with a usage error if they make no sense.
 pub fn parse<O: CommandFactory + FromArgMatches>() -> O {
@@ -31,8 +30,9 @@ fn without_what_does_not_count(command: Command, flags: &[OsString]) -> Command 
 /// Whether the variable of an option counts.
 fn counts(arg: &Arg, flags: &[OsString]) -> bool {
     let is_empty = arg.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty());
-    let pair = EITHER.iter().find(|pair| pair.contains(&arg.get_id().as_str()));
-    !is_empty && !pair.is_some_and(|pair| pair.iter().any(|id| is_given(id, flags)))
+    let id = arg.get_id().as_str();
+    let plain = id.strip_suffix(IN_FILE).unwrap_or(id);
+    !is_empty && !is_given(plain, flags) && !is_given(&format!("{plain}{IN_FILE}"), flags)
 }
 
 fn is_given(id: &str, flags: &[OsString]) -> bool {
