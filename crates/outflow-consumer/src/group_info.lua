@@ -67,21 +67,24 @@ end
 if position then
   local read = tonumber(redis.call('HGET', state, 'read') or 0)
   local behind = ours['entries-read'] and position - ours['entries-read'] or 0
+  -- What Redis's counter shows of a loss, or showed before it was set right by a read.
+  local shown = behind + tonumber(redis.call('HGET', state, 'passed') or 0)
   if ARGV[2] == '1' then
     lost = 0
   elseif sync then
     local before, id = string.match(sync, '^(%d+) (.*)$')
     lost = position - tonumber(before) - read
-    if lost > behind and not is_before(id, deleted) then
-      lost = behind
+    if lost > shown and not is_before(id, deleted) then
+      lost = shown
     end
   else
-    lost = behind
+    lost = shown
   end
   lost = math.max(lost, 0)
   local mark = string.format('%.0f %s', position, position == added and all['last-generated-id'] or last)
   if mark ~= sync or read ~= 0 then
     redis.call('HSET', state, 'sync', mark, 'read', 0)
+    redis.call('HDEL', state, 'passed')
   end
   if behind > 0 then
     local set = redis.pcall('XGROUP', 'SETID', stream, group, last, 'ENTRIESREAD', string.format('%.0f', position))

@@ -98,7 +98,25 @@ end
 if redis.call('XPENDING', stream, group)[1] >= tonumber(ARGV[6]) then
   return { found, 'full', 0 }
 end
-local more, ids, read = 'now', {}, 0
+-- How many entries the group was given, as Redis counts them; nil if it does not know.
+local function counted()
+  for _, about in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
+    local is_ours, of
+    for i = 1, #about, 2 do
+      if about[i] == 'name' then
+        is_ours = about[i + 1] == group
+      elseif about[i] == 'entries-read' then
+        of = about[i + 1]
+      end
+    end
+    if is_ours then
+      return of or nil
+    end
+  end
+end
+
+local more, ids, read, passed = 'now', {}, 0, 0
+local before_read = counted()
 for _ = 1, count - #found do
   local reply = redis.call('XREADGROUP', 'GROUP', group, me, 'COUNT', 1, 'STREAMS', stream, '>')
   if not reply then
@@ -113,6 +131,10 @@ for _ = 1, count - #found do
     break
   end
   read = read + 1
+  if read == 1 and before_read then
+    -- Redis 8 and Valkey 9 set their counter right with the first read behind what was trimmed unread; older ones do not.
+    passed = math.max((counted() or 0) - before_read - 1, 0)
+  end
   local entry = reply[1][2][1]
   local id, fields, owner = entry[1], entry[2], me
   local key, weight = key_of(fields), weigh(fields)
@@ -141,8 +163,11 @@ for _ = 1, count - #found do
   end
 end
 if read > 0 then
-  -- For standing.lua: what was added and never read was lost.
+  -- For group_info.lua: what was added and never read was lost.
   redis.call('HSET', state, 'read', tonumber(redis.call('HGET', state, 'read') or 0) + read)
+  if passed > 0 then
+    redis.call('HSET', state, 'passed', tonumber(redis.call('HGET', state, 'passed') or 0) + passed)
+  end
 end
 if #ids > 0 then
   ids[#ids + 1] = 'RETRYCOUNT'
