@@ -4,7 +4,7 @@ use super::durability::ROOM;
 use super::finding::{Findings, Known, about, advice};
 use crate::relay::options::OutboxOptions;
 use crate::relay::sink::journal_key;
-use outflow_connect::redis::{Args, Failure, Redis, Script};
+use outflow_connect::redis::{Args, Redis, Script};
 use outflow_core::fault::Fault;
 
 /// What a refusal means, by its code, and what to do.
@@ -60,20 +60,15 @@ pub(super) async fn check(
                 findings.ok(about, "an append is possible (tried on the journal, and taken back)");
             }
         }
-        // Told with the line that mends it.
-        Err(failure) if failure.to_string().contains("NOPERM") || is_forbidden(&failure) => {}
         Err(failure) => {
+            if failure.is_forbidden() {
+                // Told with the line that mends it.
+                return;
+            }
             let remedy = REFUSALS.iter().find(|(code, _)| failure.to_string().contains(code));
             let remedy = remedy.map_or("see the server's log", |(_, remedy)| remedy);
             let fault = Fault::from(failure).at("an append fails");
             findings.wrong(fault.kind(), about, fault.to_string(), advice(remedy));
         }
     }
-}
-
-/// As Redis says it of a command inside a script.
-fn is_forbidden(failure: &Failure) -> bool {
-    let text = failure.to_string();
-    text.contains("can't run this command")
-        || text.contains("can't access at least one of the keys")
 }

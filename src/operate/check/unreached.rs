@@ -115,7 +115,7 @@ pub(super) fn allow(failure: &Failure, user: &str, otherwise: &str) -> Remedy {
 /// The command that a refusal names: as one rule, `client|setname` for a subcommand. Redis has it
 /// nowhere but in its words.
 fn forbidden(error: &ServerError) -> Option<String> {
-    if error.code() != "NOPERM" {
+    if !error.is_forbidden() {
         return None;
     }
     // Redis 7 has the command in quotes; before, it is not told.
@@ -162,6 +162,10 @@ mod tests {
             (
                 "NOPERM this user has no permissions to access one of the keys used as arguments",
                 None,
+            ),
+            (
+                "ERR ACL failure in script: User u has no permissions to run the 'hset' command",
+                Some("hset"),
             ),
             ("ERR unknown command 'x'", None),
         ];

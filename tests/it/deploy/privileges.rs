@@ -10,9 +10,10 @@ use crate::support::LIMIT;
 
 /// What servers say of a missing privilege: Postgres, Redis, and Redis of a script's command and
 /// key.
-const REFUSALS: [&str; 4] = [
+const REFUSALS: [&str; 5] = [
     "permission denied",
     "NOPERM",
+    "ACL failure in script",
     "can't run this command",
     "can't access at least one of the keys",
 ];

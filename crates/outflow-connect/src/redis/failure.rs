@@ -27,6 +27,12 @@ impl Failure {
         }
     }
 
+    /// Whether the user may not run the command, or not on this key: see
+    /// [`ServerError::is_forbidden`].
+    pub fn is_forbidden(&self) -> bool {
+        matches!(self, Self::Refused(message) if ServerError(message.clone()).is_forbidden())
+    }
+
     /// Whether Redis refuses the credentials of the connection: it wants some and the address has
     /// none (`NOAUTH`), or they are wrong (`WRONGPASS`).
     pub fn is_login_refused(&self) -> bool {
@@ -79,6 +85,13 @@ impl ServerError {
         self.0.contains(words)
     }
 
+    /// Whether the user may not run a command, or not on this key. Redis has a code for it only
+    /// outside of scripts.
+    pub fn is_forbidden(&self) -> bool {
+        self.code() == "NOPERM"
+            || self.code() == "ERR" && FORBIDDEN_IN_SCRIPTS.iter().any(|words| self.says(words))
+    }
+
     /// What it means to callers.
     pub fn kind(&self) -> FaultKind {
         match self.code() {
@@ -89,12 +102,16 @@ impl ServerError {
                 FaultKind::Unavailable
             }
             "WRONGTYPE" | "MOVED" | "ASK" | "CROSSSLOT" => FaultKind::Unfit,
-            "ERR" if self.says(DATABASE) => FaultKind::Refused,
+            "ERR" if self.says(DATABASE) || self.is_forbidden() => FaultKind::Refused,
             "ERR" if self.says(CLIENTS) => FaultKind::Unavailable,
             _ => FaultKind::Failed,
         }
     }
 }
+
+/// What a user may not, in a script: Redis 8 and Valkey 8, and the two ways of earlier versions.
+const FORBIDDEN_IN_SCRIPTS: [&str; 3] =
+    ["ACL failure in script", "can't run this command", "can't access at least one of the keys"];
 
 /// Redis has no code for these two.
 pub const DATABASE: &str = "DB index is out of range";
@@ -116,6 +133,15 @@ mod tests {
             ("LOADING Redis is loading the dataset", Some(("LOADING", FaultKind::NotReady))),
             ("ERR DB index is out of range", Some(("ERR", FaultKind::Refused))),
             ("ERR max number of clients reached", Some(("ERR", FaultKind::Unavailable))),
+            (
+                "ERR ACL failure in script: No permissions to access a key script: on \
+                    @user_script:1.",
+                Some(("ERR", FaultKind::Refused)),
+            ),
+            (
+                "ERR The user executing the script can't run this command or subcommand",
+                Some(("ERR", FaultKind::Refused)),
+            ),
             ("ERR something else", Some(("ERR", FaultKind::Failed))),
             ("Os { code: 111, kind: ConnectionRefused, message: \"Connection refused\" }", None),
             ("Request timed out.", None),

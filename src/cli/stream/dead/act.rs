@@ -127,7 +127,7 @@ async fn one(dead: &DeadLetters, letter: &DeadLetter, act: Act) -> Result<bool, 
 }
 
 fn untraced(stream: &str, failure: Failure) -> Fault {
-    let may_not = failure.code() == Some("NOPERM");
+    let may_not = failure.is_forbidden();
     let because = "nothing was done, because the command must leave a trace in";
     let fault = failed(failure).at(format_args!("{because} {stream}"));
     if may_not {
