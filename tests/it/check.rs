@@ -1,7 +1,7 @@
 //! `outflow check`: every finding with its remedy, and the printed lines, run as they are, mend
 //! what they name.
 
-use outflow_local::eventually;
+use outflow_local::{Redis, eventually};
 use serde_json::Value;
 
 use crate::support::{Asked, LIMIT, Pooler, Stage, outbox};
@@ -359,4 +359,19 @@ async fn exit_codes_say_what_kind_of_trouble() {
             "{asked:?}"
         );
     }
+}
+
+/// An append is a script. Valkey can be without its Lua engine, and a service may call EVAL
+/// something else.
+#[tokio::test]
+async fn a_server_that_runs_no_scripts_is_named() {
+    let stage = Stage::new(&outbox("")).await;
+    let dir = tempfile::tempdir().expect("a directory");
+    let redis = Redis::start(dir.path(), &["--rename-command", "EVAL", ""]).await.expect("Redis");
+    stage.configure_with(&redis.url(), &outbox(""));
+    let asked = check(&stage).await;
+    assert_eq!(asked.code, Some(78), "{asked:?}");
+    let finding = found(&asked, "runs no scripts", "error");
+    assert!(finding["remedy"]["text"].as_str().is_some_and(|text| text.contains("EVALSHA")));
+    assert!(!asked.stdout.contains("cannot be asked"), "said once: {asked:?}");
 }

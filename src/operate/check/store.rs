@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::finding::{Findings, Known, advice, redis_line};
 use super::keeps::Keeps;
+use super::kind_of_server;
 use super::transport;
 use super::unreached::allow;
 use super::{acl, durability, journal, replay, replication, unreached};
@@ -44,6 +45,9 @@ pub(super) async fn check(config: &Config, known: &[Known], findings: &mut Findi
                 return findings.wrong(Fault::from(failure).kind(), ABOUT, what, remedy);
             }
         }
+    }
+    if !kind_of_server::runs_scripts(&redis, findings).await {
+        return;
     }
     acl::check(&redis, config.redis.user(), &config.outboxes, known, findings).await;
     for (outbox, known) in config.outboxes.iter().zip(known) {
@@ -89,17 +93,7 @@ async fn server(redis: &Redis, expects_cluster: bool, config: &Config, findings:
         acl_file: durability::setting(redis, "aclfile").await.map(|file| !file.is_empty()),
         is_one_of_some: replicas > 0 || value("cluster_enabled") == "1",
     };
-    let version = value("redis_version");
-    let major: u32 = version.split('.').next().and_then(|major| major.parse().ok()).unwrap_or(0);
-    if major >= 6 {
-        findings.ok(ABOUT, format!("version {version}"));
-    } else {
-        findings.error(
-            ABOUT,
-            format!("version {version}"),
-            advice("version 6.2 or later is needed"),
-        );
-    }
+    kind_of_server::check(&value, findings);
     if value("redis_mode") == "sentinel" {
         let remedy =
             "let redis.url begin with redis-sentinel:// and name its master: ?service_name=NAME";

@@ -1,0 +1,103 @@
+//! Which server it is, in which version, and whether it runs scripts.
+
+use super::finding::{Findings, advice};
+use outflow_connect::redis::{Args, Redis};
+
+const ABOUT: &str = "redis";
+/// Servers that speak as Redis does, and the field of INFO that has their own version. Of these,
+/// Outflow is tested with Valkey.
+const OTHERS: [(&str, &str); 3] = [
+    ("Valkey", "valkey_version"),
+    ("Dragonfly", "dragonfly_version"),
+    ("Apache Kvrocks", "kvrocks_version"),
+];
+/// The first version of Redis that has all the commands of relay and consumers.
+const VERSION_MIN: (u32, u32) = (6, 2);
+
+/// What `INFO` says.
+#[derive(Debug, PartialEq, Eq)]
+struct Known<'a> {
+    name: &'static str,
+    version: &'a str,
+    /// The version of Redis that it is like.
+    like: &'a str,
+}
+
+impl<'a> Known<'a> {
+    fn of(value: &impl Fn(&str) -> &'a str) -> Self {
+        let like = value("redis_version");
+        let other = OTHERS.iter().map(|(name, field)| (*name, value(field)));
+        let other = other.filter(|(_, version)| !version.is_empty()).last();
+        let (name, version) = other.unwrap_or(("Redis", like));
+        Self { name, version, like }
+    }
+
+    fn is_recent(&self) -> bool {
+        let mut numbers = self.like.split('.').map(|number| number.parse().unwrap_or(0));
+        (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= VERSION_MIN
+    }
+}
+
+/// `value`: of a field of `INFO`; empty if there is none.
+pub(super) fn check<'a>(value: &impl Fn(&str) -> &'a str, findings: &mut Findings) {
+    let known = Known::of(value);
+    let Known { name, version, like } = known;
+    let what = match name {
+        "Redis" => format!("{name} {version}"),
+        _ => format!("{name} {version}, which is like Redis {like}"),
+    };
+    if !known.is_recent() {
+        let (major, minor) = VERSION_MIN;
+        let remedy = format!("Redis {major}.{minor} or later, or Valkey, is needed");
+        findings.error(ABOUT, what, advice(remedy));
+    } else if matches!(name, "Redis" | "Valkey") {
+        findings.ok(ABOUT, what);
+    } else {
+        let what = format!("{what}: Outflow is not tested with it");
+        findings.warning(ABOUT, what, advice("use Redis or Valkey"));
+    }
+}
+
+/// Whether scripts run: an append is one, and some servers can be without Lua. That a user may not
+/// run any is told elsewhere, with the line that allows it.
+pub(super) async fn runs_scripts(redis: &Redis, findings: &mut Findings) -> bool {
+    match redis.call("EVAL", Args::from(["return 1", "0"])).await {
+        Err(failure) if failure.code() == Some("ERR") => {
+            let what = format!("runs no scripts, so that nothing can be appended: {failure}");
+            let remedy = "start the server with its Lua engine (MODULE LIST has it), and with \
+                EVAL and EVALSHA under their own names";
+            findings.error(ABOUT, what, advice(remedy));
+            false
+        }
+        Ok(_) | Err(_) => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_are_called_by_their_names() {
+        let shows = |fields: &[(&str, &'static str)], expected: &str| {
+            let value = |name: &str| {
+                fields.iter().find(|(known, _)| *known == name).map_or("", |(_, value)| value)
+            };
+            let mut findings = Findings::default();
+            check(&value, &mut findings);
+            assert_eq!(findings.list()[0].to_string(), expected);
+        };
+        shows(&[("redis_version", "8.0.6")], "✓ ok: redis: Redis 8.0.6");
+        shows(
+            &[("redis_version", "7.2.4"), ("valkey_version", "9.1.2")],
+            "✓ ok: redis: Valkey 9.1.2, which is like Redis 7.2.4",
+        );
+        shows(
+            &[("redis_version", "7.4.0"), ("dragonfly_version", "df-v1.31.0")],
+            "! warning: redis: Dragonfly df-v1.31.0, which is like Redis 7.4.0: Outflow is not \
+                tested with it; use Redis or Valkey",
+        );
+        let old = "✗ error: redis: Redis 6.0.16; Redis 6.2 or later, or Valkey, is needed";
+        shows(&[("redis_version", "6.0.16")], old);
+    }
+}
