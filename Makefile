@@ -1,6 +1,6 @@
 # One command a task; CI (.ci/run) runs the same ones.
 
-.PHONY: demo test faults bench bench-companions bench-producer consumer-faults deb lint servers tools
+.PHONY: demo test faults bench bench-companions bench-producer consumer-faults matrix deb lint servers tools
 
 # Places ORDERS orders and checks them all; without ORDERS it runs until Ctrl-C.
 demo: servers
@@ -43,6 +43,11 @@ bench-producer: servers
 consumer-faults: servers
 	CONSUMER_FAULTS_SECONDS=$(or $(SECONDS),600) CONSUMER_FAULTS_ENTRIES=$(or $(ENTRIES),100000) \
 	  $(if $(SEED),CONSUMER_FAULTS_SEED=$(SEED)) cargo test --locked --test it consumer::faults -- --nocapture
+
+# The tests against other versions of Postgres, Redis and Valkey; each takes as long as `make test`.
+# It writes docs/compatibility.md. ONLY="postgres-18+installed installed+valkey-9": those alone.
+matrix: tools
+	ONLY="$(ONLY)" scripts/matrix.sh
 
 # The Debian package, in target/debian. Needs cargo-deb (cargo install cargo-deb).
 deb:

@@ -6,6 +6,8 @@ use super::Notice;
 
 /// What the names of our variables start with.
 pub(super) const PREFIX: &str = "OUTFLOW_";
+/// Ours, and no keys: `OUTFLOW_CONFIG` names the file, and the others the servers of our tests.
+const NO_KEYS: [&str; 3] = ["config", "test_postgres_bin", "test_redis_bin"];
 /// What a protocol of a service is called in the variables of Kubernetes.
 const PROTOCOLS: [&str; 3] = ["TCP", "UDP", "SCTP"];
 
@@ -18,8 +20,7 @@ pub(super) fn layer() -> Env {
         .collect();
     let counts =
         move |key: &str| !unset.iter().any(|name| name[PREFIX.len()..].eq_ignore_ascii_case(key));
-    // OUTFLOW_CONFIG names the file and is no key of it.
-    Env::prefixed(PREFIX).filter(move |key| counts(key.as_str())).ignore(&["config"]).split("__")
+    Env::prefixed(PREFIX).filter(move |key| counts(key.as_str())).ignore(&NO_KEYS).split("__")
 }
 
 /// Says which variables are left out, if there are any that might surprise.

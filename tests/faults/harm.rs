@@ -104,7 +104,7 @@ pub(crate) async fn harm(stage: &Stage, kind: Kind, scale: Scale, rng: &mut Rng)
         }
         Kind::Full => {
             let length = scale.wait(rng);
-            stage.command("CONFIG", &["SET", "maxmemory", "1mb"]).await.expect("a setting");
+            stage.command("CONFIG", &["SET", "maxmemory", "1"]).await.expect("a setting");
             sleep(length).await;
             stage.command("CONFIG", &["SET", "maxmemory", "0"]).await.expect("a setting");
             format!("for {length:?}")

@@ -188,12 +188,7 @@ async fn rows_behind_row_security_are_not_taken_for_none() {
 async fn what_keeps_appends_is_found() {
     let stage = Stage::new(&outbox("")).await;
     let table: [(&[&str], &str, &str, &[&str]); 4] = [
-        (
-            &["maxmemory", "1mb"],
-            "an append fails: Redis refused: OOM",
-            "error",
-            &["maxmemory", "0"],
-        ),
+        (&["maxmemory", "1"], "an append fails: Redis refused: OOM", "error", &["maxmemory", "0"]),
         (
             &["min-replicas-to-write", "1"],
             "an append fails: Redis refused: NOREPLICAS",

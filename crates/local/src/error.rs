@@ -18,6 +18,16 @@ pub enum Error {
         /// The command that installs it.
         hint: &'static str,
     },
+    /// A program is not where a variable of the environment says.
+    #[error("{variable} names {}, where there is no {program}", .directory.display())]
+    NotChosen {
+        /// The program that was looked for.
+        program: String,
+        /// The variable.
+        variable: &'static str,
+        /// The directory that it names.
+        directory: PathBuf,
+    },
     /// Packages of the Python package index could not be installed.
     #[error(
         "cannot install from the Python package index: {packages}. Python 3 with venv is needed \

@@ -1,5 +1,5 @@
-//! Where the programs are: the servers' in PATH and Debian's Postgres directories, ours beside the
-//! running one.
+//! Where the programs are: the servers' in the directories that the environment names, in PATH, and
+//! in Debian's Postgres directories; ours beside the running one.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -8,13 +8,26 @@ use super::Error;
 
 const DEBIAN_POSTGRES: &str = "/usr/lib/postgresql";
 
+/// Variables that name a directory with a server of another version, and the programs that are
+/// taken from there and from nowhere else (`make matrix`).
+const CHOSEN: [(&str, &[&str]); 2] = [
+    ("OUTFLOW_TEST_POSTGRES_BIN", &["initdb", "postgres"]),
+    ("OUTFLOW_TEST_REDIS_BIN", &["redis-server"]),
+];
+
 /// Finds an installed program (`postgres`, `redis-server`, `promtool`): in PATH, else where Debian
 /// keeps programs out of a user's PATH: `/usr/lib/postgresql/*/bin`, the newest version first, and
 /// `/usr/sbin`.
 ///
 /// # Errors
-/// [`Error::Missing`] says what to install.
+/// [`Error::Missing`] says what to install; [`Error::NotChosen`] that it is not where a variable
+/// says.
 pub fn find(program: &str) -> Result<PathBuf, Error> {
+    if let Some((variable, directory)) = chosen(program) {
+        let file = directory.join(program);
+        let missing = || Error::NotChosen { program: program.to_owned(), variable, directory };
+        return if file.is_file() { Ok(file) } else { Err(missing()) };
+    }
     let path = std::env::var_os("PATH").unwrap_or_default();
     let in_path: Vec<PathBuf> = std::env::split_paths(&path).collect();
     in_path
@@ -24,6 +37,14 @@ pub fn find(program: &str) -> Result<PathBuf, Error> {
         .map(|directory| directory.join(program))
         .find(|file| file.is_file())
         .ok_or_else(|| Error::Missing { program: program.to_owned(), hint: hint(program) })
+}
+
+/// The directory that a variable names for this program.
+fn chosen(program: &str) -> Option<(&'static str, PathBuf)> {
+    let (variable, _) = CHOSEN.iter().find(|(_, programs)| programs.contains(&program))?;
+    let directory = std::env::var_os(variable).filter(|directory| !directory.is_empty())?;
+    // A server is started in a directory of its own.
+    Some((variable, std::path::absolute(directory).ok()?))
 }
 
 /// What installs a program.
