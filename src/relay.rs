@@ -16,6 +16,8 @@ mod pace;
 mod pacing;
 mod parked;
 mod parking;
+pub mod pause;
+mod pausing;
 mod readiness;
 mod records;
 mod relapse;
@@ -34,7 +36,8 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::relay::encode::{Encoder, Entries};
@@ -42,6 +45,7 @@ use crate::relay::outbox::{Claim, Outbox, SetAside};
 use crate::relay::sink::{AppendError, Sink};
 use observer::Observer;
 use parked::Parked;
+use pause::Pauses;
 use session::{Drain, Session};
 use trouble::Trouble;
 
@@ -56,6 +60,7 @@ pub struct Relay<O, S> {
     encoder: Encoder,
     limits: Limits,
     parked: Mutex<Parked>,
+    pauses: watch::Receiver<Arc<Pauses>>,
     observer: Arc<dyn Observer>,
     /// Rows are held back, and none was delivered since.
     grants_nothing: AtomicBool,
@@ -85,6 +90,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
         observer: Arc<dyn Observer>,
     ) -> Self {
         let parked = Mutex::new(Parked::new(limits.park_max));
+        let pauses = outbox.pauses();
         observer.unparked();
         Self {
             name: name.to_owned(),
@@ -93,6 +99,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
             encoder,
             limits,
             parked,
+            pauses,
             observer,
             grants_nothing: AtomicBool::new(false),
         }
@@ -147,7 +154,8 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
             let aside = self.outbox.set_aside();
             self.aside(&aside);
             let claim = claimed?;
-            if claim.is_some() || aside.is_empty() || stop.is_cancelled() {
+            let is_over = stop.is_cancelled() || self.is_paused();
+            if claim.is_some() || aside.is_empty() || is_over {
                 return Ok(claim);
             }
         }
@@ -223,9 +231,9 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
                 }
             }
             let claim = self.outbox.claim(&parked).await;
-            // A stream may have taken its events while this claim was on its way. The claim has
-            // left them out and is past them: whatever it found, the next one starts at the
-            // beginning.
+            // A stream may have taken its events, or have been resumed, while this claim was on its
+            // way. The claim has left them out and is past them: whatever it found, the next one
+            // starts at the beginning.
             let is_outdated = self.parked().has_let_go_of(&parked);
             if is_outdated {
                 self.outbox.rewind();
@@ -358,9 +366,5 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
             Some(trouble) => Err(trouble),
             None => Ok(up?),
         }
-    }
-
-    fn parked(&self) -> MutexGuard<'_, Parked> {
-        self.parked.lock()
     }
 }

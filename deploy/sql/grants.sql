@@ -15,6 +15,8 @@ grant select on sequence public.outbox_id_seq to outflow_relay;
 grant select, update on outflow.outbox to outflow_relay;
 grant select, insert, delete, update (report) on outflow.member to outflow_relay;
 grant select, insert, update, delete on outflow.witness to outflow_relay;
+-- What people have paused. The relay reads it and pauses nothing.
+grant select on outflow.pause to outflow_relay;
 grant insert, select (outbox) on outflow.dead_letter to outflow_relay;
 
 -- A person who looks, and who puts dead letters back or discards them. Whoever may put back may insert.
@@ -22,7 +24,8 @@ grant usage on schema outflow to outflow_operator;
 grant select, insert on public.outbox to outflow_operator;
 grant select on outflow.outbox, outflow.member to outflow_operator;
 grant select, delete on outflow.dead_letter to outflow_operator;
--- Whoever acts on dead letters leaves a trace, and cannot take it away.
+grant select, insert, update, delete on outflow.pause to outflow_operator;
+-- Whoever acts on dead letters, pauses or resumes leaves a trace, and cannot take it away.
 grant select, insert on outflow.audit to outflow_operator;
 
 -- A producer inserts, and reads nothing back: not even its own events. `id` and `created_at` are the table's business.

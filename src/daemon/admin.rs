@@ -14,9 +14,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::observe::metrics::{Metrics, OutboxState};
 use crate::observe::outboxes::Outboxes;
+use crate::relay::pause::Pause;
 use outflow_core::escape;
 use outflow_core::fault::Fault;
 use outflow_service::http::{self, Purpose};
+
+/// Of a line that tells of a pause.
+const PAUSE_CHARS: usize = 1_000;
 
 /// What the endpoint shows.
 #[derive(Clone)]
@@ -79,11 +83,22 @@ async fn readyz(State(admin): State<Admin>, uri: Uri) -> Response {
     if uri.query().is_none_or(|query| !query.starts_with("verbose")) {
         return answer(&problems);
     }
-    let lines = state
-        .iter()
-        .map(|state| problem(state).unwrap_or_else(|| format!("{}: ok\n", state.outbox)));
+    let lines = state.iter().map(|state| {
+        let outbox = problem(state).unwrap_or_else(|| format!("{}: ok\n", state.outbox));
+        outbox + &pauses(state)
+    });
     let code = if problems.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (code, escape::lines(&lines.collect::<String>())).into_response()
+}
+
+/// A line for each pause. Paused is ready: it delivers as soon as it is resumed.
+fn pauses(state: &OutboxState) -> String {
+    let line = |pause: &Pause| {
+        let stream = pause.stream.as_ref().map(|stream| format!("stream {stream} "));
+        let text = format!("{}{pause}", stream.unwrap_or_default());
+        format!("{}: {}\n", state.outbox, escape::printable(&text, PAUSE_CHARS))
+    };
+    state.paused.iter().map(line).collect()
 }
 
 fn answer(problems: &str) -> Response {

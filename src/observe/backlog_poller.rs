@@ -198,6 +198,8 @@ impl Gauge {
 
     fn tell_stuck(&mut self, outbox: &OutboxOptions) {
         let named = self.first.as_ref().and_then(First::named);
+        // A pause explains it.
+        let named = named.filter(|_| self.metrics.pauses().is_empty());
         self.stuck.tell(outbox, &self.unordered, named.as_ref(), &self.metrics.report());
     }
 

@@ -7,6 +7,7 @@ mod facts;
 mod observer;
 mod outbox;
 mod outbox_state;
+mod pauses;
 mod reloads;
 pub(crate) mod report;
 
@@ -70,6 +71,8 @@ pub struct Metrics {
     asleep: IntGaugeVec,
     slots_owned: IntGaugeVec,
     streams_parked: IntGaugeVec,
+    paused: IntGaugeVec,
+    paused_since: IntGaugeVec,
     up: IntGaugeVec,
     reloads: Reloads,
 }
@@ -200,6 +203,17 @@ impl Metrics {
                 "Streams that are parked because they refuse their events",
                 &[],
             )?,
+            paused: declare.gauge(
+                "paused",
+                "1 while a person has paused the outbox (empty label stream) or a stream of it",
+                &["stream"],
+            )?,
+            paused_since: declare.gauge(
+                "paused_since_timestamp_seconds",
+                "Unix time in seconds at which the outbox (empty label stream) or a stream of it \
+                    was paused",
+                &["stream"],
+            )?,
             up: declare.gauge(
                 "up",
                 "1 if the relay can deliver, 0 if a server is unavailable or refuses",
@@ -247,6 +261,7 @@ impl Metrics {
             unknown.with_label_values(&[name]).set(f64::NAN);
         }
         self.published.with_label_values(&[name, "other"]);
+        self.paused.with_label_values(&[name, pauses::WHOLE]);
         OutboxMetrics {
             all: self.clone(),
             outbox: name.to_owned(),

@@ -25,7 +25,7 @@ pub use turns::Sessions;
 const DEFAULT_TABLE: (&str, &str) = ("public", "outbox");
 const DISABLED: &str = include_str!("migrate/disabled.sql");
 /// Version of [`schema.sql`](self): what `outflow.migration` says when it is up to date.
-pub const VERSION: i32 = 4;
+pub const VERSION: i32 = 5;
 
 /// What to create beyond the schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +72,7 @@ pub fn script(outboxes: &[OutboxOptions], triggers: Triggers) -> String {
     let wanted: Vec<String> = outboxes.iter().map(wanted).collect();
     sql.push('\n');
     sql.push_str(&include_str!("migrate/register.sql").replace("{wanted}", &wanted.join(", ")));
+    sql.push_str(include_str!("migrate/pause.sql"));
     for outbox in outboxes {
         if is_default(outbox) || triggers == Triggers::AllTables {
             let relation = outbox.table.quoted();

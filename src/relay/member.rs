@@ -18,6 +18,9 @@ use crate::relay::sink::{GENERATIONS_KEPT, Sink};
 /// Pause of a standby before it looks again after a change.
 const STANDBY_PAUSE: Duration = Duration::from_millis(200);
 
+/// How long a sweep is put off while the outbox is paused.
+const PAUSED_SWEEP: Duration = Duration::from_secs(1);
+
 /// Why a member has no slot.
 const STANDBY: &str = "another configuration owns this outbox, or all 64 slots are taken";
 
@@ -84,7 +87,11 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
         let sweep = async {
             loop {
                 let parked = self.parked().names();
-                let rest = self.outbox.sweep(&parked).await;
+                let rest = if self.is_paused() {
+                    PAUSED_SWEEP
+                } else {
+                    self.outbox.sweep(&parked).await
+                };
                 if self.outbox.outdated().is_some() {
                     // What is in flight is settled first.
                     shift_over.cancel();
@@ -97,6 +104,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
             () = watch => Ended::Finished,
             () = sweep => Ended::Finished,
             never = self.keep_witness(session) => match never {},
+            never = self.keep_pauses() => match never {},
         };
         match ended {
             // The stop was not asked for from outside.
@@ -257,6 +265,14 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
     async fn work(&self, session: &Session, mode: Mode, stop: &CancellationToken) -> Ended {
         let mut outage = Outage::new(&self.name);
         while !stop.is_cancelled() {
+            match mode {
+                Mode::Daemon if self.is_paused() => {
+                    self.rest_while_paused(session, stop).await;
+                    continue;
+                }
+                Mode::Once if self.is_paused() => return Ended::Finished,
+                Mode::Daemon | Mode::Once => {}
+            }
             // After an outage one batch goes ahead.
             let outcome = if outage.lasts() {
                 self.deliver_once(session, stop).await

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::encode::Entries;
 use super::event::{Batch, DeadReason};
 use super::outbox::Woken;
+use super::pause::Pauses;
 use super::sink::{AppendError, Refusal};
 use super::trouble::Cause;
 
@@ -31,6 +32,9 @@ pub trait Observer: Send + Sync {
 
     /// A new relay starts; no stream is parked yet.
     fn unparked(&self);
+
+    /// What is paused has changed, or was learned.
+    fn paused(&self, pauses: &Pauses);
 
     /// A stream that was parked takes its events again.
     fn took(&self, stream: &str);

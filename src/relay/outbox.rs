@@ -18,6 +18,7 @@ pub mod lock;
 mod named;
 mod naming;
 mod one;
+pub mod pauses;
 mod pg_outbox;
 mod privileges;
 pub mod proof;
@@ -40,10 +41,14 @@ mod unsettled;
 mod witness;
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
+
+use tokio::sync::watch;
 
 use crate::relay::encode::Entries;
 use crate::relay::event::{Acknowledged, AppendedRow, Batch, DeadReason};
+use crate::relay::pause::Pauses;
 
 pub(crate) use pg_outbox::SESSION;
 pub use pg_outbox::{CONNECTIONS_BEYOND, PgOutbox};
@@ -145,6 +150,11 @@ pub trait Outbox: Send + Sync {
     /// Returns when something is no longer as the last recovery found it: members came or went,
     /// somebody raised the generation, or the control connection is lost.
     fn changed(&self) -> impl Future<Output = ()> + Send;
+
+    /// What is paused: known since the last [`recover`](Outbox::recover), and followed while
+    /// somebody waits in [`changed`](Outbox::changed). Claims heed it only by what they are told
+    /// to leave out.
+    fn pauses(&self) -> watch::Receiver<Arc<Pauses>>;
 
     /// Gives the seat up and tells the others, who then share the slots out anew. Nothing may be in
     /// flight.

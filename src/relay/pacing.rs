@@ -1,14 +1,18 @@
 //! Between batches: how the next one is come by. Claim; if there is nothing, sleep until a writer
 //! notifies; and under load pause so that a claim is worth its price.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::future::join;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::Relay;
 use super::mode::Mode;
 use super::pace::{BUSY, Pace};
+use super::pause::Pauses;
+use super::pausing::changed;
 use super::readiness::ASK_PAUSE;
 use super::session::{Drain, Session};
 use super::trouble::Trouble;
@@ -27,6 +31,12 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
             tokio::time::sleep_until(until.into()).await;
         }
         while !drain.has_ended() && !stop.is_cancelled() {
+            // From before the claim: what changes after it ends the sleep.
+            let mut pauses = self.pauses_from_here();
+            if self.is_paused() {
+                drain.end();
+                break;
+            }
             let started = Instant::now();
             if let Some(claim) = self.look(pace, stop).await? {
                 let rows = claim.batch().events.len();
@@ -40,7 +50,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
             if drain.mode == Mode::Once {
                 drain.end();
             } else if pace.asleep {
-                self.sleep(drain, stop).await?;
+                self.sleep(drain, &mut pauses, stop).await?;
             } else if self.outbox.fall_asleep().await? {
                 // Whoever committed before is seen by the claim that follows; whoever inserts from
                 // here on notifies.
@@ -70,8 +80,13 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
         self.claim(stop).await
     }
 
-    /// Waits until something may have been inserted.
-    async fn sleep(&self, drain: &Drain<'_>, stop: &CancellationToken) -> Result<(), Trouble> {
+    /// Waits until something may have been inserted, or may be claimed that was paused.
+    async fn sleep(
+        &self,
+        drain: &Drain<'_>,
+        pauses: &mut watch::Receiver<Arc<Pauses>>,
+        stop: &CancellationToken,
+    ) -> Result<(), Trouble> {
         let idle = async {
             drain.idle().await;
             self.observer.asleep(true);
@@ -80,6 +95,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
         let woken = tokio::select! {
             woken = self.rest(drain.session, stop) => Some(woken),
             never = idle => never,
+            () = changed(pauses) => None,
             () = drain.ended() => None,
             () = stop.cancelled() => None,
         };

@@ -1,7 +1,11 @@
-//! Streams that refuse their events: left out of the claims, tried again with growing pauses. Pure.
+//! Streams that claims leave out: those that refuse their events, which are tried again with growing
+//! pauses, and those that somebody has paused, which are not. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use super::pause::{Pause, Pauses};
 
 /// First and longest pause before a parked stream is tried again.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
@@ -13,6 +17,10 @@ pub(super) struct Parked {
     /// How long a stream may refuse before its events are given up; `None`: for ever.
     max: Option<Duration>,
     streams: BTreeMap<String, Stream>,
+    /// What is paused; `None`: not learned yet.
+    pauses: Option<Arc<Pauses>>,
+    /// The streams of it.
+    paused: BTreeSet<String>,
 }
 
 #[derive(Debug)]
@@ -28,6 +36,12 @@ struct Stream {
     probed: bool,
 }
 
+impl Stream {
+    fn is_left_out(&self) -> bool {
+        !self.given_up || self.until.is_none()
+    }
+}
+
 /// What has changed with the time.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Released {
@@ -37,9 +51,47 @@ pub(super) struct Released {
     pub(super) given_up: Vec<String>,
 }
 
+/// How the pauses have changed.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Change {
+    /// Rows that the cursor has passed are to be claimed.
+    pub(super) rewind: bool,
+    /// Pauses that are new, or have another reason or end than before.
+    pub(super) began: Vec<Pause>,
+    /// Pauses that are over.
+    pub(super) ended: Vec<Pause>,
+}
+
 impl Parked {
     pub(super) fn new(max: Option<Duration>) -> Self {
-        Self { max, streams: BTreeMap::new() }
+        Self { max, ..Self::default() }
+    }
+
+    /// This is paused from here on. `None`: as before.
+    ///
+    /// A parked stream that was paused is tried at once when it is resumed, and what it had refused
+    /// before counts for nothing: the pause is there to mend it.
+    pub(super) fn pause(&mut self, pauses: &Arc<Pauses>, now: Instant) -> Option<Change> {
+        if self.pauses.as_ref().is_some_and(|known| Arc::ptr_eq(known, pauses)) {
+            return None;
+        }
+        let known = self.pauses.replace(Arc::clone(pauses)).unwrap_or_default();
+        let mut change = Change::default();
+        let has = |of: &Pauses, pause: &Pause| of.all().contains(pause);
+        let is_over = |pause: &Pause| match &pause.stream {
+            Some(stream) => !pauses.has(stream),
+            None => pauses.of_outbox().is_none(),
+        };
+        change.began.extend(pauses.all().iter().filter(|pause| !has(&known, pause)).cloned());
+        change.ended.extend(known.all().iter().filter(|pause| is_over(pause)).cloned());
+        self.paused = pauses.streams().map(str::to_owned).collect();
+        for stream in change.ended.iter().filter_map(|pause| pause.stream.as_ref()) {
+            change.rewind = true;
+            if let Some(parked) = self.streams.get_mut(stream) {
+                (parked.since, parked.until, parked.given_up) = (now, None, false);
+            }
+        }
+        Some(change)
     }
 
     /// A stream refused. Returns the pause before it is tried again, and whether it was parked just
@@ -60,7 +112,9 @@ impl Parked {
     /// too long are given up.
     pub(super) fn release(&mut self, now: Instant) -> Released {
         let mut released = Released::default();
-        for (name, stream) in &mut self.streams {
+        let paused = &self.paused;
+        let others = self.streams.iter_mut().filter(|(name, _)| !paused.contains(*name));
+        for (name, stream) in others {
             if stream.until.is_some_and(|until| until <= now) {
                 stream.until = None;
             } else if !stream.given_up
@@ -85,13 +139,18 @@ impl Parked {
     /// The streams that claims leave out, those that are tried among them: an event by itself tries
     /// them.
     pub(super) fn names(&self) -> Vec<String> {
-        self.which(|stream| !stream.given_up || stream.until.is_none())
+        let mut names = self.which(Stream::is_left_out);
+        let parked = |name: &&String| self.streams.get(*name).is_some_and(Stream::is_left_out);
+        names.extend(self.paused.iter().filter(|name| !parked(name)).cloned());
+        names
     }
 
     /// Whether claims no longer leave out all of these.
     pub(super) fn has_let_go_of(&self, left_out: &[String]) -> bool {
-        let names = self.names();
-        left_out.iter().any(|stream| !names.contains(stream))
+        left_out.iter().any(|name| {
+            let is_parked = self.streams.get(name).is_some_and(Stream::is_left_out);
+            !is_parked && !self.paused.contains(name)
+        })
     }
 
     /// The streams whose events go to the dead letters.
@@ -101,7 +160,9 @@ impl Parked {
 
     /// The streams that are to be tried.
     pub(super) fn due(&self) -> Vec<String> {
-        self.which(|stream| stream.until.is_none() && !stream.probed)
+        let mut due = self.which(|stream| stream.until.is_none() && !stream.probed);
+        due.retain(|name| !self.paused.contains(name));
+        due
     }
 
     /// An event is on its way to this stream.
@@ -165,6 +226,64 @@ mod tests {
         assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60]);
         assert_eq!(parked.took(["a", "b"].into_iter()), ["a"]);
         assert_eq!((parked.len(), parked.park("a", now)), (0, (PAUSE_MIN, true)));
+    }
+
+    fn pauses(streams: &[&str]) -> Arc<Pauses> {
+        let pause = |stream: &&str| Pause {
+            stream: Some((*stream).to_owned()).filter(|stream| !stream.is_empty()),
+            why: "maintenance".to_owned(),
+            since: jiff::Timestamp::UNIX_EPOCH,
+            until: None,
+            os_user: "ada".to_owned(),
+            host: "here".to_owned(),
+            role: "operator".to_owned(),
+        };
+        Arc::new(Pauses::new(streams.iter().map(pause).collect()))
+    }
+
+    #[test]
+    fn a_paused_stream_is_left_out_and_rows_behind_the_cursor_are_looked_at_when_it_is_resumed() {
+        let (mut parked, now) = (Parked::default(), Instant::now());
+        let first = parked.pause(&pauses(&[]), now);
+        assert_eq!(first, Some(Change::default()), "learned, and nothing is paused");
+        let (ab, b) = (pauses(&["", "a", "b"]), pauses(&["b"]));
+        let change = parked.pause(&ab, now).expect("a change");
+        assert_eq!((change.rewind, change.began.len(), change.ended.len()), (false, 3, 0));
+        assert_eq!(parked.pause(&ab, now), None, "as before");
+        parked.park("b", now);
+        let left_out = parked.names();
+        assert_eq!(left_out, ["b", "a"], "each once");
+        assert!(!parked.has_let_go_of(&left_out));
+        let change = parked.pause(&b, now).expect("a change");
+        assert_eq!((change.rewind, change.began.len(), change.ended.len()), (true, 0, 2));
+        assert!(parked.has_let_go_of(&left_out), "of a");
+        assert!(!parked.has_let_go_of(&["b".to_owned()]));
+        let outbox = pauses(&["", "b"]);
+        parked.pause(&outbox, now);
+        assert!(!parked.pause(&b, now).expect("a change").rewind, "of an outbox nothing is left");
+    }
+
+    #[test]
+    fn a_parked_stream_is_neither_tried_nor_given_up_while_it_is_paused() {
+        let mut parked = Parked::new(Some(Duration::from_secs(5)));
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        parked.park("a", at(0));
+        parked.pause(&pauses(&["a"]), at(0));
+        assert_eq!(parked.release(at(60)), Released::default());
+        assert_eq!((parked.due(), parked.names()), (vec![], vec!["a".to_owned()]));
+        parked.pause(&pauses(&[]), at(60));
+        assert_eq!(parked.release(at(61)), Released::default(), "the time counts from here on");
+        assert_eq!(parked.due(), ["a"], "at once");
+        assert_eq!(parked.names(), ["a"], "by itself");
+        parked.park("a", at(61));
+        assert_eq!(parked.release(at(64)).given_up, [""; 0]);
+        parked.park("a", at(64));
+        assert_eq!(parked.release(at(65)).given_up, ["a"]);
+        parked.pause(&pauses(&["a"]), at(66));
+        assert_eq!(parked.names(), ["a"], "nothing more is given up");
+        parked.pause(&pauses(&[]), at(67));
+        assert_eq!((parked.due(), parked.given_up()), (vec!["a".to_owned()], vec![]));
     }
 
     #[test]

@@ -85,6 +85,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
         tokio::select! {
             () = changed => {}
             () = ask => {}
+            never = self.keep_pauses() => match never {},
             () = stop.cancelled() => {}
         }
     }

@@ -8,6 +8,7 @@ use crate::relay::encode::Entries;
 use crate::relay::event::{Batch, DeadReason};
 use crate::relay::observer::Observer;
 use crate::relay::outbox::Woken;
+use crate::relay::pause::Pauses;
 use crate::relay::sink::{AppendError, Refusal};
 use crate::relay::trouble::Cause;
 
@@ -79,6 +80,10 @@ impl Observer for OutboxMetrics {
     fn unparked(&self) {
         self.progress.unparked();
         self.parked(0);
+    }
+
+    fn paused(&self, pauses: &Pauses) {
+        self.set_pauses(pauses);
     }
 
     fn took(&self, stream: &str) {

@@ -25,6 +25,7 @@ impl OutboxMetrics {
             slots_owned: self.gauge(&self.all.slots_owned).get(),
             asleep: self.gauge(&self.all.asleep).get() == 1,
             streams_parked: self.gauge(&self.all.streams_parked).get(),
+            paused: self.pauses(),
         }
     }
 
@@ -42,6 +43,7 @@ impl OutboxMetrics {
             // Fails only if it is gone already.
             let _ = gauge.remove_label_values(&[&self.outbox]);
         }
+        self.retire_pauses();
         for gauge in [&all.oldest_event_age, &all.backlog_events, &all.dead_letters] {
             let _ = gauge.remove_label_values(&[&self.outbox]);
         }

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::ParkedStream;
+use crate::relay::pause::Pause;
 
 /// The state of an outbox, for probes, systemd and the log.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -33,4 +34,6 @@ pub struct OutboxState {
     pub streams_parked: i64,
     /// The first hundred of them.
     pub parked: Vec<ParkedStream>,
+    /// What people have paused: the whole outbox (no stream), and streams.
+    pub paused: Vec<Pause>,
 }

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use parking_lot::{Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
 
+use crate::relay::pause::Pause;
 use crate::relay::sink::Refusal;
 
 /// Parked streams that are named; there may be more.
@@ -93,6 +94,8 @@ struct State {
     seat: Option<i32>,
     events_per_second: f64,
     parked: BTreeMap<String, ParkedStream>,
+    /// For who asks this process; others read it where it is written.
+    paused: Vec<Pause>,
     standby: Option<Problem>,
     first_in_line: Option<FirstInLine>,
 }
@@ -135,6 +138,15 @@ impl Progress {
 
     pub(super) fn took(&self, stream: &str) {
         self.state().parked.remove(stream);
+    }
+
+    pub(super) fn pauses(&self) -> Vec<Pause> {
+        self.state().paused.clone()
+    }
+
+    /// Returns what was paused before.
+    pub(super) fn set_pauses(&self, pauses: &[Pause]) -> Vec<Pause> {
+        std::mem::replace(&mut self.state().paused, pauses.to_vec())
     }
 
     pub(super) fn unparked(&self) {

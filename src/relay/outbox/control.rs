@@ -17,7 +17,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::refusal::{failed, within};
-use super::{OutboxError, Woken, lock};
+use super::{OutboxError, Woken, lock, pauses};
+use crate::relay::pause::Pauses;
 use outflow_connect::postgres::{self, Connection, Server};
 
 /// `idle_session_timeout` ends the session of a frozen host, whose kernel still answers keepalives.
@@ -61,12 +62,13 @@ pub(super) struct Waiter {
     closed: CancellationToken,
 }
 
-/// The share-out as any member sees it.
+/// The share-out and the pauses as any member sees them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Seen {
     pub(super) generation: i64,
     /// Live members.
     pub(super) live: Vec<i32>,
+    pub(super) pauses: Pauses,
 }
 
 impl Control {
@@ -137,7 +139,13 @@ impl Control {
         self.waiter.clone()
     }
 
-    /// Looks at the share-out and at who lives.
+    /// Looks at what is paused.
+    pub(super) async fn pauses(&self) -> Result<Pauses, OutboxError> {
+        let rows = self.query(pauses::PAUSES, &[(&self.oid, Type::OID)]).await?;
+        pauses::of_rows(&rows).map_err(|error| failed(&error))
+    }
+
+    /// Looks at the share-out, at who lives, and at what is paused.
     pub(super) async fn look(&self) -> Result<Seen, OutboxError> {
         let in_force = self.query(IN_FORCE, &[(&self.oid, Type::OID)]).await?;
         let live = self
@@ -150,7 +158,7 @@ impl Control {
             .first()
             .ok_or_else(|| OutboxError::Postgres("the registration is gone".to_owned()))?;
         let live = live.iter().map(|row| row.get(0)).collect();
-        Ok(Seen { generation: in_force.get(0), live })
+        Ok(Seen { generation: in_force.get(0), live, pauses: self.pauses().await? })
     }
 
     /// Takes the sleep lock if no writer holds it shared. Only ever tries: a waiter would make

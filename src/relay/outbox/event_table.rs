@@ -1,6 +1,9 @@
 //! The contract of an [`Outbox`], kept by an event table in Postgres.
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use tokio::sync::watch;
 
 use super::claim::PgClaim;
 use super::control::Control;
@@ -10,6 +13,7 @@ use super::refusal::within;
 use super::state::{locked, noted};
 use super::{Outbox, OutboxError, SetAside, Woken};
 use crate::relay::event::Acknowledged;
+use crate::relay::pause::Pauses;
 
 /// How long a member that stops may take to say so.
 const LEAVE_LIMIT: Duration = Duration::from_secs(2);
@@ -44,11 +48,17 @@ impl Outbox for PgOutbox {
                 Woken::Disconnected => return,
                 Woken::Notified | Woken::Elapsed => {}
             }
-            match self.with_control(Control::look).await {
-                Ok(seen) if self.is_in_force(&seen) => {}
-                Ok(_) | Err(_) => return,
+            let Ok(seen) = self.with_control(Control::look).await else { return };
+            let is_in_force = self.is_in_force(&seen);
+            self.heard(seen.pauses);
+            if !is_in_force {
+                return;
             }
         }
+    }
+
+    fn pauses(&self) -> watch::Receiver<Arc<Pauses>> {
+        self.pauses.subscribe()
     }
 
     async fn leave(&self) {
@@ -93,6 +103,8 @@ impl Outbox for PgOutbox {
         // After the members were read: whoever goes from here on is missed, and there is another
         // recovery.
         self.with_control(Control::learn_who_sleeps).await?;
+        // No claim is made before this is known.
+        self.heard(self.with_control(Control::pauses).await?);
         Ok(recovery)
     }
 

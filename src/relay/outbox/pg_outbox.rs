@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use deadpool_postgres::{Object, Pool};
 use parking_lot::Mutex;
-use tokio::sync::Mutex as AsyncMutex;
+use tokio::sync::{Mutex as AsyncMutex, watch};
 
 use super::OutboxError;
 use super::connections;
@@ -16,6 +16,7 @@ use super::state::{State, locked};
 use super::table::Table;
 use super::unsettled::LeftOut;
 use crate::relay::options::OutboxOptions;
+use crate::relay::pause::Pauses;
 use outflow_connect::postgres::{Server, pool};
 
 /// What each session of the pool relies on.
@@ -38,6 +39,7 @@ pub struct PgOutbox {
     pub(super) marker: String,
     pub(super) server: Server,
     pub(super) control: AsyncMutex<Option<Control>>,
+    pub(super) pauses: watch::Sender<Arc<Pauses>>,
 }
 
 impl PgOutbox {
@@ -67,6 +69,7 @@ impl PgOutbox {
             state: Arc::new(Mutex::new(state)),
             server: server.clone(),
             control: AsyncMutex::new(None),
+            pauses: watch::Sender::default(),
             mapping,
             marker: format!("\"{}\"", uuid::Uuid::new_v4()),
             config,
@@ -94,6 +97,17 @@ impl PgOutbox {
 
     pub(super) fn waiter(&self) -> Option<Waiter> {
         locked(&self.state).waiter.clone()
+    }
+
+    /// Remembers what is paused, and tells if that is something else than before.
+    pub(super) fn heard(&self, pauses: Pauses) {
+        self.pauses.send_if_modified(|known| {
+            let differs = **known != pauses;
+            if differs {
+                *known = Arc::new(pauses);
+            }
+            differs
+        });
     }
 
     /// Whether the generation is still ours, and nobody has come or gone.

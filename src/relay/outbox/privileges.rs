@@ -74,6 +74,7 @@ fn needs(config: &OutboxOptions) -> Vec<Need> {
         ("outbox", &["select", "update"][..]),
         ("member", &["insert", "select", "delete"]),
         ("witness", &["select", "insert", "update", "delete"]),
+        ("pause", &["select"]),
         ("dead_letter", &["insert"]),
     ];
     for (relation, privileges) in own {

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::relay::encode::Entries;
 use crate::relay::event::{Acknowledged, AppendedRow, Batch, Event};
+use crate::relay::pause::Pauses;
 use crate::relay::outbox::{Assignment, Claim, Outbox, OutboxError, Recovery, Woken};
 use crate::relay::sink::{AppendError, Position, Raised, Refusal, Sink};
 
@@ -26,6 +27,7 @@ pub(super) struct Scripted {
     pub(super) let_go: Arc<Notify>,
     pub(super) rewinds: AtomicUsize,
     pub(super) stop: CancellationToken,
+    pub(super) pauses: watch::Sender<Arc<Pauses>>,
 }
 
 impl Scripted {
@@ -36,6 +38,7 @@ impl Scripted {
             let_go: Arc::default(),
             rewinds: AtomicUsize::default(),
             stop: CancellationToken::new(),
+            pauses: watch::Sender::default(),
         }
     }
 
@@ -143,6 +146,10 @@ impl Outbox for &Scripted {
     }
 
     async fn changed(&self) {}
+
+    fn pauses(&self) -> watch::Receiver<Arc<Pauses>> {
+        self.pauses.subscribe()
+    }
 
     async fn leave(&self) {}
 

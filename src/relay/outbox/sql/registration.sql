@@ -11,5 +11,6 @@ select
   ) = 4
   and to_regprocedure('outflow.number_and_wake()') is not null
   and to_regprocedure('outflow.number()') is not null
-  and to_regclass('outflow.witness') is not null as is_current
+  and to_regclass('outflow.witness') is not null
+  and to_regclass('outflow.pause') is not null as is_current
 from outflow.outbox where relation = $1::oid

@@ -1,0 +1,68 @@
+//! Pauses: what people have asked the relay not to deliver for now. Pure.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+/// One pause, as `outflow pause` wrote it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Pause {
+    /// The paused stream; `None`: the whole outbox.
+    pub stream: Option<String>,
+    /// The reason, in the words of who paused it.
+    pub why: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// When it ends by itself; `None`: when somebody resumes it.
+    pub until: Option<Timestamp>,
+    /// The user of the operating system who paused it.
+    pub os_user: String,
+    /// On which host.
+    pub host: String,
+    /// With which role in Postgres.
+    pub role: String,
+}
+
+/// `paused since … by … until …: why`.
+impl fmt::Display for Pause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { why, since, until, os_user, host, role, .. } = self;
+        write!(f, "paused since {since:.0} by {os_user} on {host} (role {role})")?;
+        match until {
+            Some(until) => write!(f, " until {until:.0}: {why}"),
+            None => write!(f, " until resumed: {why}"),
+        }
+    }
+}
+
+/// What is paused of one outbox.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pauses(Vec<Pause>);
+
+impl Pauses {
+    /// These, each stream at most once.
+    pub fn new(pauses: Vec<Pause>) -> Self {
+        Self(pauses)
+    }
+
+    /// All of them: the whole outbox first, then the streams.
+    pub fn all(&self) -> &[Pause] {
+        &self.0
+    }
+
+    /// The pause of the whole outbox.
+    pub fn of_outbox(&self) -> Option<&Pause> {
+        self.0.iter().find(|pause| pause.stream.is_none())
+    }
+
+    /// Whether this stream is paused by itself.
+    pub fn has(&self, stream: &str) -> bool {
+        self.streams().any(|paused| paused == stream)
+    }
+
+    /// The streams that are paused by themselves.
+    pub fn streams(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter_map(|pause| pause.stream.as_deref())
+    }
+}
