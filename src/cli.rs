@@ -9,6 +9,7 @@ mod exit;
 mod healthcheck;
 mod migrate;
 mod output;
+mod pause;
 mod run;
 mod status;
 mod stream;
@@ -75,6 +76,15 @@ enum Command {
     /// List, show, retry or discard the entries that consumers could not handle
     #[command(subcommand)]
     Stream(stream::StreamCommand),
+    /// Pause outboxes or a stream: relays deliver nothing of them until they are resumed
+    ///
+    /// Every relay heeds it within a second, also after a restart. It finishes the batches that are
+    /// in flight. Events wait in their tables.
+    Pause(pause::PauseArgs),
+    /// Resume outboxes or a stream that were paused
+    ///
+    /// Exit status: 1 if nothing was paused.
+    Resume(pause::ResumeArgs),
     /// Print the effective configuration, without secrets
     Config(config::ConfigArgs),
     /// Check the health of the relay running with this configuration
@@ -145,7 +155,9 @@ fn needed_servers(command: &Command) -> &'static [Server] {
         Command::Run(_) | Command::Status(_) | Command::Check(_) => {
             &[Server::Postgres, Server::Redis]
         }
-        Command::Migrate(_) | Command::Dead(_) => &[Server::Postgres],
+        Command::Migrate(_) | Command::Dead(_) | Command::Pause(_) | Command::Resume(_) => {
+            &[Server::Postgres]
+        }
         Command::Stream(command) => command.needed_servers(),
         Command::Healthcheck(_)
         | Command::Config(_)
@@ -184,6 +196,8 @@ fn in_runtime(
             Command::Status(args) => status::run(args, config).await,
             Command::Dead(command) => dead::run(command, config).await,
             Command::Stream(command) => stream::run(command, config).await,
+            Command::Pause(args) => pause::pause(args, config).await,
+            Command::Resume(args) => pause::resume(args, config).await,
             Command::Healthcheck(args) => healthcheck::run(args, config).await,
             // Done before there was a configuration.
             Command::Completions(_)

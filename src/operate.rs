@@ -1,7 +1,8 @@
-//! What an operator asks for: check, status, dead letters, migrations. The commands call it; each
+//! What an operator asks for: check, status, dead letters, migrations, pauses. The commands call it; each
 //! answers with data and prints nothing.
 
 pub mod check;
 pub mod dead_letters;
 pub mod migrate;
+pub mod pause;
 pub mod status;

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::output;
 use crate::config::Config;
 use crate::observe::metrics::ParkedStream;
-use crate::operate::status::{self, Member, OutboxStatus, Parked, Status};
+use crate::operate::status::{self, Member, OutboxStatus, Parked, Paused, Status};
 use outflow_core::escape::printable;
 use outflow_core::fault::Fault;
 
@@ -83,6 +83,9 @@ fn block(outbox: &OutboxStatus) -> String {
     }
     for cause in &outbox.causes {
         line("cause", cause.clone());
+    }
+    for paused in &outbox.paused {
+        line("paused", paused_text(paused));
     }
     for parked in &outbox.parked {
         line("parked", parked_stream(parked, Timestamp::now()));
@@ -158,6 +161,12 @@ fn parked_stream(parked: &Parked, now: Timestamp) -> String {
     };
     let events = parked.events.map(|events| format!("; {events} events wait")).unwrap_or_default();
     format!("{stream} since {since:.0}: {reason}; {probe}{events}")
+}
+
+fn paused_text(Paused { pause, events }: &Paused) -> String {
+    let what = pause.stream.as_ref().map_or("the whole outbox", String::as_str);
+    let events = events.map(|events| format!("; {events} events wait")).unwrap_or_default();
+    format!("{what} {pause}{events}")
 }
 
 fn streams(outbox: &OutboxStatus) -> String {

@@ -95,7 +95,7 @@ async fn readyz(State(admin): State<Admin>, uri: Uri) -> Response {
 fn pauses(state: &OutboxState) -> String {
     let line = |pause: &Pause| {
         let stream = pause.stream.as_ref().map(|stream| format!("stream {stream} "));
-        let text = format!("{}{pause}", stream.unwrap_or_default());
+        let text = format!("{}paused {pause}", stream.unwrap_or_default());
         format!("{}: {}\n", state.outbox, escape::printable(&text, PAUSE_CHARS))
     };
     state.paused.iter().map(line).collect()

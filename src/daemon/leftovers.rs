@@ -53,6 +53,11 @@ fn why(outbox: &OutboxOptions, stay: &[&Waiting], metrics: &OutboxMetrics) -> St
         .iter()
         .map(|parked| format!("stream {} refuses its events: {}", parked.stream, parked.reason))
         .collect();
+    for pause in metrics.pauses() {
+        if let Some(stream) = &pause.stream {
+            reasons.push(format!("stream {stream} is paused {pause}"));
+        }
+    }
     let without = stay.iter().filter(|row| !row.has_order).count();
     if without > 0 {
         reasons.push(format!(

@@ -18,6 +18,7 @@ use crate::relay::observer::Observer as _;
 use crate::relay::options::OutboxOptions;
 use crate::relay::outbox::PgOutbox;
 use crate::relay::outbox::table::Table;
+use crate::relay::pause::Pause;
 use crate::relay::sink::RedisSink;
 use crate::relay::{Limits, Mode, Relay};
 use outflow_connect::postgres::{self, Server, connect};
@@ -37,18 +38,19 @@ const REASONS_MAX: usize = 8;
 const ONCE_CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
 /// Relays one outbox until it is stopped, or empty. A table that changes meanwhile is examined
-/// again, and a new relay goes on with what it is then.
+/// again, and a new relay goes on with what it is then. `--once` ends at a pause: `Ok(Some)` says
+/// so, and is no reason to stop the other outboxes.
 pub(super) async fn relay(
     config: Arc<Config>,
     outbox: OutboxOptions,
     metrics: OutboxMetrics,
     mode: Mode,
     stop: CancellationToken,
-) -> Result<(), Fault> {
+) -> Result<Option<Fault>, Fault> {
     let server = &config.postgres;
     let mut look =
         Look { server, outbox: &outbox, metrics: &metrics, mode, stop: &stop, pauses: pauses() };
-    let Some(mut table) = look.first().await? else { return Ok(()) };
+    let Some(mut table) = look.first().await? else { return Ok(None) };
     let redis = Redis::connect(&config.redis, "outflow")
         .map_err(|bad| Fault::from(bad).at("redis.url"))?
         .waiting_for(config.wait_replicas);
@@ -66,6 +68,14 @@ pub(super) async fn relay(
         let outcome = Box::pin(relay.run(mode, &stop)).await;
         drop(relay);
         let Some(changed) = outcome else {
+            let pauses = metrics.pauses();
+            if let Some(pause) = pauses.iter().find(|pause| pause.stream.is_none())
+                && mode == Mode::Once
+                && !stop.is_cancelled()
+            {
+                redis.close().await;
+                return Ok(Some(paused(&outbox, pause)));
+            }
             if mode == Mode::Daemon
                 || stop.is_cancelled()
                 || !leftovers.remain(server, &outbox, &metrics).await?
@@ -86,7 +96,14 @@ pub(super) async fn relay(
         table = found;
     }
     redis.close().await;
-    Ok(())
+    Ok(None)
+}
+
+/// What was not drained, and why.
+fn paused(outbox: &OutboxOptions, pause: &Pause) -> Fault {
+    let name = &outbox.name;
+    Fault::failed(format!("outbox {name:?} is paused {pause}; its events were not drained"))
+        .remedy(format!("`outflow resume --outbox {name}` ends the pause"))
 }
 
 fn relay_of(

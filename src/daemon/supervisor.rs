@@ -41,7 +41,7 @@ pub(super) struct Supervisor {
     outboxes: Outboxes,
     stop: CancellationToken,
     running: BTreeMap<String, Running>,
-    tasks: JoinSet<(String, Result<(), Fault>)>,
+    tasks: JoinSet<(String, Result<Option<Fault>, Fault>)>,
     outcome: Result<(), Fault>,
 }
 
@@ -114,10 +114,17 @@ impl Supervisor {
         }
     }
 
-    fn note(&mut self, ended: Result<(String, Result<(), Fault>), JoinError>) {
+    fn note(&mut self, ended: Result<(String, Result<Option<Fault>, Fault>), JoinError>) {
         let error = match ended {
-            Ok((name, Ok(()))) => {
+            Ok((name, Ok(None))) => {
                 self.running.remove(&name);
+                return;
+            }
+            // The others go on.
+            Ok((name, Ok(Some(paused)))) => {
+                self.running.remove(&name);
+                tracing::error!("{paused}");
+                self.outcome = std::mem::replace(&mut self.outcome, Ok(())).and(Err(paused));
                 return;
             }
             Ok((name, Err(error))) => {

@@ -15,7 +15,7 @@ use crate::relay::route::Template;
 use outflow_connect::redis::{Failure, Redis};
 use report::empty;
 
-pub use report::{DeadLetters, Group, Member, OutboxStatus, Parked, Status, Stream};
+pub use report::{DeadLetters, Group, Member, OutboxStatus, Parked, Paused, Status, Stream};
 
 /// How long to wait for Redis.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);

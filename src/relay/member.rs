@@ -34,7 +34,7 @@ struct Past {
 }
 
 /// Why work ended.
-enum Ended {
+pub(super) enum Ended {
     Finished,
     /// Members came or went; nothing is in doubt.
     Changed,
@@ -87,11 +87,8 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
         let sweep = async {
             loop {
                 let parked = self.parked().names();
-                let rest = if self.is_paused() {
-                    PAUSED_SWEEP
-                } else {
-                    self.outbox.sweep(&parked).await
-                };
+                let rest =
+                    if self.is_paused() { PAUSED_SWEEP } else { self.outbox.sweep(&parked).await };
                 if self.outbox.outdated().is_some() {
                     // What is in flight is settled first.
                     shift_over.cancel();
@@ -262,7 +259,12 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
     }
 
     /// Delivers until it is done, in doubt, or asked to stop.
-    async fn work(&self, session: &Session, mode: Mode, stop: &CancellationToken) -> Ended {
+    pub(super) async fn work(
+        &self,
+        session: &Session,
+        mode: Mode,
+        stop: &CancellationToken,
+    ) -> Ended {
         let mut outage = Outage::new(&self.name);
         while !stop.is_cancelled() {
             match mode {

@@ -24,11 +24,11 @@ pub struct Pause {
     pub role: String,
 }
 
-/// `paused since … by … until …: why`.
+/// `since … by … until …: why`.
 impl fmt::Display for Pause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { why, since, until, os_user, host, role, .. } = self;
-        write!(f, "paused since {since:.0} by {os_user} on {host} (role {role})")?;
+        write!(f, "since {since:.0} by {os_user} on {host} (role {role})")?;
         match until {
             Some(until) => write!(f, " until {until:.0}: {why}"),
             None => write!(f, " until resumed: {why}"),

@@ -118,6 +118,28 @@ impl Template {
         tag.split_once('}').map(|(tag, _)| tag).filter(|tag| !tag.is_empty())
     }
 
+    /// Whether a row can have a stream of this name.
+    pub fn fits(&self, name: &str) -> bool {
+        // Where the next part may begin. Not by trying one split after another, whose number grows
+        // with each column.
+        let mut begins = vec![0];
+        for part in &self.parts {
+            begins = match part {
+                Part::Text(text) => {
+                    let here = |at: &&usize| name[**at..].starts_with(text.as_str());
+                    begins.iter().filter(here).map(|at| at + text.len()).collect()
+                }
+                // One letter or more, up to anywhere.
+                Part::Column(_) => {
+                    let first = begins.first().copied().unwrap_or(name.len());
+                    let ends = name[first..].char_indices().map(|(at, _)| first + at).skip(1);
+                    ends.chain((first < name.len()).then_some(name.len())).collect()
+                }
+            };
+        }
+        begins.contains(&name.len())
+    }
+
     /// The pattern that every name fits, as Redis's `SCAN … MATCH` and ACLs take it.
     pub fn glob(&self) -> String {
         let mut glob = String::new();
@@ -263,6 +285,30 @@ mod tests {
             let template: Template = text.parse().expect("a template");
             assert_eq!(template.glob(), glob);
         }
+    }
+
+    #[test]
+    fn a_name_fits_if_a_row_can_have_it() {
+        let table = [
+            ("events", "events", true),
+            ("events", "event", false),
+            ("events.{a}", "events.order", true),
+            ("events.{a}", "events.", false),
+            ("events.{a}", "orders.order", false),
+            ("{{t}}.{a}.x", "{t}.é.x", true),
+            ("{{t}}.{a}.x", "{t}.x", false),
+            ("{a}.{b}", "a.b.c", true),
+            ("{a}.{b}", "ab", false),
+            ("{a}{b}", "é", false),
+            ("{a}{b}", "éé", true),
+            ("{a}", "", false),
+        ];
+        for (text, name, fits) in table {
+            let template: Template = text.parse().expect("a template");
+            assert_eq!(template.fits(name), fits, "{text} {name}");
+        }
+        let many: Template = "{a}-{b}-{c}-{d}-{e}-{f}-{g}-{h}!".parse().expect("a template");
+        assert!(!many.fits(&"-".repeat(2_000)), "at once");
     }
 
     #[test]

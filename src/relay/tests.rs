@@ -1,6 +1,7 @@
 //! The pipeline over a scripted outbox and sink: what must not happen when a batch fails while
 //! another is being claimed, or while Redis is silent.
 
+mod pauses;
 mod scripted;
 mod sleep;
 

@@ -29,6 +29,15 @@ pub(super) fn of(outbox: &OutboxStatus) -> Vec<String> {
             standby.reason, standby.since
         ));
     }
+    for paused in outbox.paused.iter().map(|paused| &paused.pause) {
+        if paused.stream.is_none() {
+            causes.push(format!("paused {paused}"));
+        }
+    }
+    let paused: i64 = outbox.paused.iter().filter_map(|paused| paused.events).sum();
+    if paused > 0 {
+        causes.push(format!("{paused} events wait for paused streams; see the paused streams"));
+    }
     match outbox.parked_events {
         Some(parked) if parked > 0 => {
             let (least, all) = if outbox.parked_unnamed > 0 {

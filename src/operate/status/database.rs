@@ -6,10 +6,11 @@ use serde_json::Value;
 use tokio_postgres::Client;
 
 use super::causes;
-use super::report::{DeadLetters, Member, OutboxStatus, Parked};
+use super::report::{DeadLetters, Member, OutboxStatus, Parked, Paused};
 use crate::config::Config;
 use crate::observe::backlog::{BEGINNING, Backlog, CAP, Look, Unordered};
 use crate::observe::metrics::{FirstInLine, ParkedStream, Report};
+use crate::operate::pause;
 use crate::relay::options::OutboxOptions;
 use crate::relay::outbox::lock;
 use outflow_connect::postgres::connect;
@@ -40,6 +41,8 @@ pub(super) async fn ask(config: &Config, outboxes: &mut [OutboxStatus]) -> Resul
         let members =
             scoped::looking(&client, &begin, members(&client, outbox, status, &mut first)).await;
         let members = members.map_err(lost)?;
+        let paused = scoped::looking(&client, &begin, paused(&client, outbox, status)).await;
+        let paused = paused.map_err(lost)?;
         let backlog = backlog(&client, outbox, status, &first, &mut stuck);
         let backlog = scoped::looking(&client, &begin, backlog).await.map_err(lost)?;
         let dead = scoped::looking(&client, &begin, dead_letters(&client, outbox, status))
@@ -47,6 +50,7 @@ pub(super) async fn ask(config: &Config, outboxes: &mut [OutboxStatus]) -> Resul
             .map_err(lost)?;
         let parts = [
             members.map_err(|reason| format!("members: {reason}")),
+            paused.map_err(|reason| format!("pauses: {reason}")),
             backlog.map_err(|reason| format!("backlog: {reason}")),
             dead.map_err(|reason| format!("dead letters: {reason}")),
         ];
@@ -87,20 +91,25 @@ async fn backlog(
     status.backlog_events = Some(look.events);
     status.backlog_is_capped = look.events >= CAP;
     status.oldest_event_age_seconds = age(&look, first);
-    if status.parked.is_empty() {
-        status.parked_events = Some(0);
+    status.parked_events = Some(0);
+    let parked = status.parked.iter().map(|parked| parked.stream.stream.clone());
+    let paused = status.paused.iter().filter_map(|paused| paused.pause.stream.clone());
+    let streams: Vec<String> = parked.chain(paused).collect();
+    if streams.is_empty() {
         return Ok(());
     }
-    let streams: Vec<String> =
-        status.parked.iter().map(|parked| parked.stream.stream.clone()).collect();
     let counts = backlog
         .parked(client, &streams)
         .await
         .map_err(|error| format!("parked streams: {}", describe(&error)))?;
+    let count = |stream: &String| counts.get(stream).copied().unwrap_or(0);
     for parked in &mut status.parked {
-        parked.events = Some(counts.get(&parked.stream.stream).copied().unwrap_or(0));
+        parked.events = Some(count(&parked.stream.stream));
     }
-    status.parked_events = Some(counts.values().sum());
+    for paused in &mut status.paused {
+        paused.events = paused.pause.stream.as_ref().map(count);
+    }
+    status.parked_events = Some(status.parked.iter().filter_map(|parked| parked.events).sum());
     Ok(())
 }
 
@@ -251,6 +260,19 @@ fn merge(known: &mut Vec<Parked>, parked: ParkedStream) {
             known.next_probe = known.next_probe.min(parked.next_probe);
         }
     }
+}
+
+async fn paused(
+    client: &Client,
+    outbox: &OutboxOptions,
+    status: &mut OutboxStatus,
+) -> Result<(), String> {
+    // One that is not registered is told of with the members.
+    let targets = pause::targets(client, &[outbox]).await.map_err(|error| described(&error))?;
+    let current = pause::current(client, &targets.unwrap_or_default()).await;
+    let paused = |of: pause::PauseOf| Paused { pause: of.pause, events: None };
+    status.paused = current.map_err(|error| described(&error))?.into_iter().map(paused).collect();
+    Ok(())
 }
 
 async fn dead_letters(

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::observe::metrics::{ParkedStream, Problem};
 use crate::relay::options::OutboxOptions;
+use crate::relay::pause::Pause;
 
 /// All outboxes of a configuration.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -52,6 +53,8 @@ pub struct OutboxStatus {
     pub causes: Vec<String>,
     /// Streams that refuse their events, as the members say.
     pub parked: Vec<Parked>,
+    /// What people have paused: the whole outbox (no stream), and streams.
+    pub paused: Vec<Paused>,
     /// Events that could not be appended.
     pub dead_letters: Vec<DeadLetters>,
     /// The streams in Redis whose names fit.
@@ -92,6 +95,16 @@ pub struct Parked {
     #[serde(flatten)]
     pub stream: ParkedStream,
     /// Events that wait for it, among the first 100,000.
+    pub events: Option<i64>,
+}
+
+/// A pause that a person has asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Paused {
+    /// What, who, why, since and until when.
+    #[serde(flatten)]
+    pub pause: Pause,
+    /// Events that wait for the stream, among the first 100,000; unknown of a whole outbox.
     pub events: Option<i64>,
 }
 
@@ -145,6 +158,7 @@ pub(super) fn empty(outbox: &OutboxOptions) -> OutboxStatus {
         members: Vec::new(),
         causes: Vec::new(),
         parked: Vec::new(),
+        paused: Vec::new(),
         dead_letters: Vec::new(),
         streams: Vec::new(),
         streams_are_incomplete: false,

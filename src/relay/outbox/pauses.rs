@@ -16,18 +16,22 @@ pub async fn of(client: &Client, oid: u32) -> Result<Pauses, Error> {
     of_rows(&client.query_typed(PAUSES, &[(&oid, Type::OID)]).await?)
 }
 
-/// The constraints of the table keep each time within what can be read.
 pub(super) fn of_rows(rows: &[Row]) -> Result<Pauses, Error> {
-    let pause = |row: &Row| {
-        Ok(Pause {
-            stream: row.try_get("stream")?,
-            why: row.try_get("why")?,
-            since: row.try_get("since")?,
-            until: row.try_get("until")?,
-            os_user: row.try_get("os_user")?,
-            host: row.try_get("host")?,
-            role: row.try_get("role")?,
-        })
-    };
-    rows.iter().map(pause).collect::<Result<_, Error>>().map(Pauses::new)
+    rows.iter().map(of_row).collect::<Result<_, Error>>().map(Pauses::new)
+}
+
+/// A row as [`PAUSES`] has it. The constraints of the table keep each time within what can be read.
+///
+/// # Errors
+/// They were removed, and it cannot be read.
+pub fn of_row(row: &Row) -> Result<Pause, Error> {
+    Ok(Pause {
+        stream: row.try_get("stream")?,
+        why: row.try_get("why")?,
+        since: row.try_get("since")?,
+        until: row.try_get("until")?,
+        os_user: row.try_get("os_user")?,
+        host: row.try_get("host")?,
+        role: row.try_get("role")?,
+    })
 }

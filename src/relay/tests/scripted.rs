@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::relay::encode::Entries;
 use crate::relay::event::{Acknowledged, AppendedRow, Batch, Event};
-use crate::relay::pause::Pauses;
 use crate::relay::outbox::{Assignment, Claim, Outbox, OutboxError, Recovery, Woken};
+use crate::relay::pause::Pauses;
 use crate::relay::sink::{AppendError, Position, Raised, Refusal, Sink};
 
 /// Claims as a script says, and remembers what was done: `0` takes nothing, `R` a row, `F` a row
@@ -27,6 +27,8 @@ pub(super) struct Scripted {
     pub(super) let_go: Arc<Notify>,
     pub(super) rewinds: AtomicUsize,
     pub(super) stop: CancellationToken,
+    /// Nobody notifies.
+    pub(super) sleeps_on: AtomicBool,
     pub(super) pauses: watch::Sender<Arc<Pauses>>,
 }
 
@@ -38,6 +40,7 @@ impl Scripted {
             let_go: Arc::default(),
             rewinds: AtomicUsize::default(),
             stop: CancellationToken::new(),
+            sleeps_on: AtomicBool::default(),
             pauses: watch::Sender::default(),
         }
     }
@@ -177,6 +180,9 @@ impl Outbox for &Scripted {
             std::future::pending::<()>().await;
         }
         self.note('z');
+        if self.sleeps_on.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
         Woken::Notified
     }
 
