@@ -13,6 +13,7 @@ mod journal;
 mod keeps;
 mod kind_of_server;
 mod listen;
+mod pauses;
 mod replay;
 mod replication;
 mod session;

@@ -36,6 +36,7 @@ mod naming;
 mod notices;
 mod notify;
 mod order;
+mod pause;
 mod permissions;
 mod poison;
 mod poolers;

@@ -6,7 +6,7 @@ use tokio_postgres::Client;
 use super::finding::{Findings, Known, advice};
 use super::session::looking;
 use super::transport;
-use super::{connections, event_table, horizon, trial, unconnected};
+use super::{connections, event_table, horizon, pauses, trial, unconnected};
 use crate::config::Config;
 use crate::observe::transport::Route;
 use outflow_connect::postgres::connect;
@@ -45,6 +45,10 @@ pub(super) async fn check(config: &Config, findings: &mut Findings) -> Vec<Known
     for outbox in &config.outboxes {
         let (of_outbox, table) = event_table::check(&client, outbox, findings).await;
         known.push(of_outbox);
+        if let Some(table) = &table {
+            // What is wrong with the session is told where it matters more.
+            let _ = pauses::check(&client, table.oid, outbox, findings).await;
+        }
         // It sets what the relay sets for its sessions.
         if let Some(table) = table.filter(|_| is_direct) {
             trial::check(&server, outbox, table, findings).await;

@@ -11,7 +11,7 @@ use super::{Counting, Full, Mode, Scripted, relay};
 use crate::relay::pause::{Pause, Pauses};
 
 fn pauses(streams: &[Option<&str>]) -> Arc<Pauses> {
-    let pause = |stream: &Option<&str>| Pause {
+    let pause = |stream: Option<&str>| Pause {
         stream: stream.map(str::to_owned),
         why: "maintenance".to_owned(),
         since: jiff::Timestamp::UNIX_EPOCH,
@@ -20,7 +20,7 @@ fn pauses(streams: &[Option<&str>]) -> Arc<Pauses> {
         host: "here".to_owned(),
         role: "operator".to_owned(),
     };
-    Arc::new(Pauses::new(streams.iter().map(pause).collect()))
+    Arc::new(Pauses::new(streams.iter().copied().map(pause).collect()))
 }
 
 fn counting() -> (Counting, Arc<AtomicUsize>) {
