@@ -220,6 +220,10 @@ fn refused(error: tokio_postgres::Error) -> Fault {
 
 /// A name that no stream has yet may be a slip.
 async fn tell_unseen(config: &Config, outboxes: &[&OutboxOptions], stream: &str) {
+    // One that all rows have is no slip.
+    if outboxes.iter().any(|outbox| outbox.stream.columns().next().is_none()) {
+        return;
+    }
     let Some(redis) = redis(config).await else { return };
     let length = redis.call("XLEN", Words::from([stream])).await;
     redis.close().await;
@@ -227,16 +231,19 @@ async fn tell_unseen(config: &Config, outboxes: &[&OutboxOptions], stream: &str)
         return;
     }
     let known = known_streams(config, outboxes).await;
-    let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-    let text = format!("Redis has no stream {stream} yet; the streams in Redis are {known}");
+    let mut text = format!("Redis has no stream {stream} yet");
+    if !known.is_empty() {
+        text = format!("{text}; the streams in Redis are {}", known.join(", "));
+    }
     terminal::say(format_args!("outflow: {}", printable(&text, LINE)));
 }
 
-/// What there is in Redis, as far as that is known soon.
+/// What there is in Redis of templates with columns, as far as that is known soon.
 async fn known_streams(config: &Config, outboxes: &[&OutboxOptions]) -> Vec<String> {
     let mut known = Vec::new();
     let Some(redis) = redis(config).await else { return known };
-    for outbox in outboxes {
+    let many = outboxes.iter().filter(|outbox| outbox.stream.columns().next().is_some());
+    for outbox in many {
         // On a cluster all streams of an outbox are in one slot.
         let tag = outbox.stream.hash_tag().unwrap_or_default();
         if let Ok(server) = redis.server_of(tag).await {

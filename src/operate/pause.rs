@@ -135,11 +135,11 @@ pub async fn pause(
 }
 
 fn before(row: &Row, stream: Option<String>) -> Option<Pause> {
-    let since: Option<Timestamp> = row.get("known_since");
+    let since = row.get::<_, Option<Timestamp>>("known_since")?;
     Some(Pause {
         stream,
         why: row.get("known_why"),
-        since: since?,
+        since,
         until: row.get("known_until"),
         os_user: row.get("known_os_user"),
         host: row.get("known_host"),
