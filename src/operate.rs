@@ -1,5 +1,5 @@
-//! What an operator asks for: check, status, dead letters, migrations, pauses. The commands call it; each
-//! answers with data and prints nothing.
+//! What an operator asks for: check, status, dead letters, migrations, pauses. The commands call
+//! it; each answers with data and prints nothing.
 
 pub mod check;
 pub mod dead_letters;

@@ -7,6 +7,7 @@ use crate::observe::metrics::OutboxMetrics;
 use crate::relay::options::OutboxOptions;
 use crate::relay::outbox::left::{self, Waiting};
 use outflow_connect::postgres::{Server, connect, failed};
+use outflow_core::escape::{WHOLE, printable};
 use outflow_core::fault::Fault;
 
 /// The rows that were left the last time.
@@ -55,6 +56,7 @@ fn why(outbox: &OutboxOptions, stay: &[&Waiting], metrics: &OutboxMetrics) -> St
         .collect();
     for pause in metrics.pauses() {
         if let Some(stream) = &pause.stream {
+            let stream = printable(stream, WHOLE);
             reasons.push(format!("stream {stream} is paused {pause}"));
         }
     }

@@ -36,6 +36,8 @@ pub use report::{FirstInLine, ParkedStream, Problem, Report};
 /// Streams with a label of their own, for each outbox; events of further ones are counted under
 /// `other`.
 const STREAM_LABELS_MAX: usize = 100;
+/// The label `stream` of a pause of the whole outbox.
+const WHOLE: &str = "";
 /// Seconds; from a tenth of a millisecond to a minute.
 const SECONDS: [f64; 16] = [
     0.0001, 0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0,
@@ -72,7 +74,7 @@ pub struct Metrics {
     slots_owned: IntGaugeVec,
     streams_parked: IntGaugeVec,
     paused: IntGaugeVec,
-    paused_since: IntGaugeVec,
+    paused_since: GaugeVec,
     up: IntGaugeVec,
     reloads: Reloads,
 }
@@ -129,6 +131,7 @@ impl Metrics {
             dead_letters: declare.real(
                 "dead_letters",
                 "Events in the dead-letter table, counted up to 100,000; NaN if unknown",
+                &[],
             )?,
             implausible_times: declare.counter(
                 "implausible_times_total",
@@ -181,10 +184,12 @@ impl Metrics {
                 "oldest_event_age_seconds",
                 "Age in seconds of the event that is next in line; 0 if there is none, NaN if \
                     unknown",
+                &[],
             )?,
             backlog_events: declare.real(
                 "backlog_events",
                 "Events in the outbox, counted up to 100,000; NaN if unknown",
+                &[],
             )?,
             generation: declare.gauge(
                 "generation",
@@ -208,10 +213,10 @@ impl Metrics {
                 "1 while a person has paused the outbox (empty label stream) or a stream of it",
                 &["stream"],
             )?,
-            paused_since: declare.gauge(
+            paused_since: declare.real(
                 "paused_since_timestamp_seconds",
                 "Unix time in seconds at which the outbox (empty label stream) or a stream of it \
-                    was paused",
+                    was paused; NaN if the outbox is not",
                 &["stream"],
             )?,
             up: declare.gauge(
@@ -261,7 +266,8 @@ impl Metrics {
             unknown.with_label_values(&[name]).set(f64::NAN);
         }
         self.published.with_label_values(&[name, "other"]);
-        self.paused.with_label_values(&[name, pauses::WHOLE]);
+        self.paused.with_label_values(&[name, WHOLE]);
+        self.paused_since.with_label_values(&[name, WHOLE]).set(f64::NAN);
         OutboxMetrics {
             all: self.clone(),
             outbox: name.to_owned(),

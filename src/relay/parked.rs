@@ -1,5 +1,5 @@
-//! Streams that claims leave out: those that refuse their events, which are tried again with growing
-//! pauses, and those that somebody has paused, which are not. Pure.
+//! Streams that claims leave out: those that refuse their events, which are tried again with
+//! growing pauses, and those that somebody has paused, which are not. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

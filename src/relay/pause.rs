@@ -5,6 +5,8 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use outflow_core::escape::printable;
+
 /// One pause, as `outflow pause` wrote it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Pause {
@@ -24,15 +26,17 @@ pub struct Pause {
     pub role: String,
 }
 
-/// `since … by … until …: why`.
+/// Columns of a pause in words: more than a reason may have.
+const COLUMNS: usize = 1_000;
+
+/// `since … by … until …: why`, in one line that acts on no terminal.
 impl fmt::Display for Pause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { why, since, until, os_user, host, role, .. } = self;
-        write!(f, "since {since:.0} by {os_user} on {host} (role {role})")?;
-        match until {
-            Some(until) => write!(f, " until {until:.0}: {why}"),
-            None => write!(f, " until resumed: {why}"),
-        }
+        let until = until.map_or_else(|| "resumed".to_owned(), |until| format!("{until:.0}"));
+        let text =
+            format!("since {since:.0} by {os_user} on {host} (role {role}) until {until}: {why}");
+        f.write_str(&printable(&text, COLUMNS))
     }
 }
 

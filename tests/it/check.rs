@@ -51,7 +51,7 @@ fn reconfigure(stage: &Stage, changes: &[(&str, &str)]) {
 async fn the_printed_lines_are_enough() {
     let marked = "settle = \"mark\"\n[outbox.columns]\nsettled = \"done_at\"";
     for (more, grants) in
-        [("event_bytes_max = \"500B\"", 6), (&format!("event_bytes_max = \"500B\"\n{marked}"), 6)]
+        [("event_bytes_max = \"500B\"", 7), (&format!("event_bytes_max = \"500B\"\n{marked}"), 7)]
     {
         let stage = Stage::new(&outbox(more)).await;
         stage

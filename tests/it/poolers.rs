@@ -50,7 +50,7 @@ async fn no_command_leaves_anything_in_an_applications_session() {
         let url = format!("postgres://postgres@127.0.0.1:{}/postgres", pool.port());
         let application = client(&url).await;
         let before = left(&application).await;
-        let commands: [(&[&str], i32); 11] = [
+        let commands: [(&[&str], i32); 14] = [
             (&["status"], 0),
             (&["status", "--json"], 0),
             (&["check"], 78),
@@ -59,6 +59,9 @@ async fn no_command_leaves_anything_in_an_applications_session() {
             (&["dead", "show", "1"], i32::from(size != 1)),
             (&["dead", "retry", "1", "--yes"], i32::from(size != 1)),
             (&["dead", "discard", "2", "--yes"], i32::from(size != 1)),
+            (&["pause", "--why", "maintenance"], 0),
+            (&["pause", "--why", "again", "--stream", "events.order", "--for", "1h"], 0),
+            (&["resume"], 0),
             (&["migrate", "--triggers"], 0),
             (&["run", "--once"], 78),
             (&["run"], 78),

@@ -34,8 +34,14 @@ impl Declare<'_> {
         Ok(series)
     }
 
-    pub(super) fn real(&self, name: &str, help: &str) -> prometheus::Result<GaugeVec> {
-        let series = GaugeVec::new(Opts::new(format!("outflow_{name}"), help), &with_outbox(&[]))?;
+    pub(super) fn real(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+    ) -> prometheus::Result<GaugeVec> {
+        let series =
+            GaugeVec::new(Opts::new(format!("outflow_{name}"), help), &with_outbox(labels))?;
         self.registry.register(Box::new(series.clone()))?;
         Ok(series)
     }

@@ -2,11 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::OutboxMetrics;
+use super::{OutboxMetrics, WHOLE};
 use crate::relay::pause::{Pause, Pauses};
-
-/// The label `stream` of a pause of the whole outbox.
-pub(super) const WHOLE: &str = "";
 
 impl OutboxMetrics {
     /// What is paused, as far as this member knows.
@@ -21,9 +18,11 @@ impl OutboxMetrics {
             self.remove_pause(label);
         }
         self.all.paused.with_label_values(&[&self.outbox, WHOLE]).set(0);
+        self.all.paused_since.with_label_values(&[&self.outbox, WHOLE]).set(f64::NAN);
         for (label, since) in now {
             self.all.paused.with_label_values(&[&self.outbox, &label]).set(1);
-            self.all.paused_since.with_label_values(&[&self.outbox, &label]).set(since);
+            #[expect(clippy::cast_precision_loss, reason = "whole seconds before the year 9000")]
+            self.all.paused_since.with_label_values(&[&self.outbox, &label]).set(since as f64);
         }
     }
 
@@ -79,11 +78,14 @@ mod tests {
             let lines = text.lines().filter(|line| line.starts_with("outflow_paused"));
             lines.map(str::to_owned).collect::<Vec<_>>()
         };
-        let none = ["outflow_paused{outbox=\"orders\",stream=\"\"} 0"];
+        let since = "outflow_paused_since_timestamp_seconds{outbox=\"orders\",stream=";
+        let none = [
+            "outflow_paused{outbox=\"orders\",stream=\"\"} 0".to_owned(),
+            format!("{since}\"\"}} NaN"),
+        ];
         assert_eq!(lines(), none);
         let of_a = pause(Some("a".to_owned()), 7);
         orders.set_pauses(&Pauses::new(vec![pause(None, 5), of_a.clone()]));
-        let since = "outflow_paused_since_timestamp_seconds{outbox=\"orders\",stream=";
         assert_eq!(
             lines(),
             [
@@ -95,7 +97,7 @@ mod tests {
         );
         let many = (0..300).map(|n| pause(Some(format!("s{n}")), 10 + n));
         orders.set_pauses(&Pauses::new(many.chain([of_a]).collect()));
-        assert_eq!(lines().len(), 1 + 2 * 101, "100 streams and all others");
+        assert_eq!(lines().len(), 2 + 2 * 101, "100 streams and all others");
         assert!(lines().contains(&format!("{since}\"other\"}} 109")), "{:?}", lines());
         orders.set_pauses(&Pauses::default());
         assert_eq!(lines(), none);

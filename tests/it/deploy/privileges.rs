@@ -119,6 +119,12 @@ async fn an_operator_may_look_and_put_back() {
         "select from public.outbox",
         "select from outflow.outbox natural join outflow.member",
         "select from outflow.dead_letter",
+        "insert into outflow.pause (relation, why, os_user, host) select relation, 'x', 'x', 'x' \
+         from outflow.outbox",
+        "update outflow.pause set until = now()",
+        "delete from outflow.pause where why = 'x'",
+        "insert into outflow.audit (action, outbox, letters, filter, os_user, host) values \
+         ('pause', 'x', 0, '{}', 'x', 'x')",
         "with gone as (delete from outflow.dead_letter returning *) \
          insert into public.outbox (event_id, aggregate_type, aggregate_id, event_type, payload) \
          select event_id::uuid, 'order', key, type, convert_from(payload, 'utf8')::jsonb from gone",
@@ -149,6 +155,11 @@ async fn no_role_may_do_more_in_postgres() {
         ("outflow_relay", "select payload from outflow.dead_letter"),
         ("outflow_relay", "select key, headers, reason from outflow.dead_letter"),
         ("outflow_relay", "delete from outflow.dead_letter"),
+        ("outflow_relay", "delete from outflow.pause"),
+        (
+            "outflow_relay",
+            "insert into outflow.pause (relation, why, os_user, host) values (0, 'x', 'x', 'x')",
+        ),
         ("outflow_relay", "create table orders.x ()"),
         ("outflow_operator", "delete from public.outbox"),
         ("outflow_operator", "update outflow.outbox set generation = 0"),
@@ -163,6 +174,7 @@ async fn no_role_may_do_more_in_postgres() {
                 ('a', 'b', 'c', '{}') returning event_id",
         ),
         ("order_api", "select from outflow.outbox"),
+        ("order_api", "select from outflow.pause"),
         ("order_api", "create table public.x ()"),
         ("order_api", "create schema x"),
         ("order_consumer", "create schema x"),

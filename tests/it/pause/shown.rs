@@ -78,7 +78,8 @@ async fn status_probes_metrics_and_check_tell() {
     stage.drained().await;
     let over = async || {
         let metrics = stage.metrics().await;
-        metrics.contains(none) && !metrics.contains("outflow_paused_since_timestamp_seconds{")
+        let of_stream = "outflow_paused{outbox=\"orders\",stream=\"events.order\"}";
+        metrics.contains(none) && !metrics.contains(of_stream)
     };
     eventually(LIMIT, "no metric to tell of a pause", over).await.expect("in time");
     assert_eq!(of_outbox(&stage).await["paused"], json!([]));
@@ -99,4 +100,41 @@ async fn a_standby_tells_too() {
     heeds(&standby, 1).await;
     let paused = "outflow_paused{outbox=\"orders\",stream=\"\"} 1\n";
     assert!(stage.metrics().await.contains(paused));
+}
+
+/// Clears the screen, hides, turns the direction of writing, and starts a line of its own.
+const EVIL: &str = "\x1b[2J\u{9b}31m\u{202e}gpj.exe\u{200b}\r\nfake";
+
+/// Neither a reason nor a name acts on a terminal or forges a line.
+#[tokio::test]
+async fn what_somebody_wrote_is_shown_and_not_done() {
+    let stage = Stage::new(&outbox("")).await;
+    let stream = format!("events.{EVIL}");
+    let client = stage.client().await;
+    let insert = "insert into outbox (aggregate_type, aggregate_id, event_type, payload) values \
+        ($1, 'k', 'T', '{}')";
+    client.execute(insert, &[&EVIL]).await.expect("a row");
+    let of_stream = ["--stream", stream.as_str()];
+    let commands: [(&[&str], i32); 9] = [
+        (&[&["pause", "--why", EVIL], &of_stream[..]].concat(), 0),
+        (&[&["pause", "--why", EVIL], &of_stream[..]].concat(), 0),
+        (&["status"], 0),
+        (&["check"], 0),
+        (&["run", "--once"], 1),
+        (&["resume"], 1),
+        (&["pause", "--why", EVIL, "--stream", EVIL], 78),
+        (&["pause", "--why", EVIL], 0),
+        (&["run", "--once"], 1),
+    ];
+    for (args, code) in commands {
+        let asked = stage.asked(args).await;
+        assert_eq!(asked.code, Some(code), "{args:?}: {asked:?}");
+        let text = asked.stdout + &asked.stderr;
+        let acts = |character: char| {
+            character.is_control() && character != '\n'
+                || matches!(character, '\u{200b}' | '\u{202e}')
+        };
+        assert!(text.contains("gpj.exe") && !text.chars().any(acts), "{args:?}: {text:?}");
+        assert!(!text.lines().any(|line| line.starts_with("fake")), "{args:?}: {text}");
+    }
 }
