@@ -156,7 +156,13 @@ pub(super) async fn resume(args: ResumeArgs, config: Config) -> Result<(), Fault
             output::line(printable(&text, LINE))?;
         }
     }
+    let current = pause::current(&client, &targets).await.map_err(refused)?;
     if !resumed.is_empty() {
+        let is_of_one = |left: &&PauseOf| resumed.iter().any(|(one, _)| one.outbox == left.outbox);
+        for left in current.iter().filter(is_of_one) {
+            let text = format!("{} stays paused {}", name(left), left.pause);
+            terminal::say(format_args!("outflow: {}", printable(&text, LINE)));
+        }
         return Ok(());
     }
     if let Some(stream) = stream.as_ref().filter(|_| over.is_empty())
@@ -165,7 +171,6 @@ pub(super) async fn resume(args: ResumeArgs, config: Config) -> Result<(), Fault
         let known = known_streams(&config, &outboxes).await;
         return Err(pause::unknown_stream(&outboxes, stream, &known));
     }
-    let current = pause::current(&client, &targets).await.map_err(refused)?;
     Err(not_paused(&outboxes, stream.as_deref(), &over, &current))
 }
 

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::observe::metrics::OutboxState;
 use crate::observe::outboxes::Outboxes;
+use crate::relay::pause::Pause;
 
 /// A server that is away must not hold up the boot: ready then, with the cause in STATUS.
 const READY_LATEST: Duration = Duration::from_secs(10);
@@ -122,7 +123,7 @@ struct Seen {
 }
 
 impl Seen {
-    /// `oldest 0.4 s · 412/s`, or what is wrong.
+    /// `oldest 0.4 s · 412/s`, or what is wrong or paused.
     fn status(&mut self, state: &[OutboxState], is_draining: bool) -> String {
         let delivered = state.iter().map(|one| one.delivered).sum();
         let (before, now) = (std::mem::replace(&mut self.delivered, delivered), Instant::now());
@@ -135,6 +136,12 @@ impl Seen {
             state.iter().find_map(|one| Some((&one.outbox, one.problem.as_ref()?)))
         {
             return format!("{name}: {problem}");
+        }
+        let is_whole = |pause: &&Pause| pause.stream.is_none();
+        if let Some((name, pause)) =
+            state.iter().find_map(|one| Some((&one.outbox, one.paused.iter().find(is_whole)?)))
+        {
+            return format!("{name}: paused {pause}");
         }
         #[expect(clippy::cast_precision_loss, reason = "for people to read")]
         let rate = delivered.saturating_sub(before) as f64 / elapsed;
@@ -174,6 +181,20 @@ mod tests {
         seen.at -= Duration::from_secs(2);
         state[0].delivered = 824;
         assert_eq!(seen.status(&state, false), "oldest 0.4 s · 412/s");
+        state[1].paused.push(Pause {
+            stream: None,
+            why: "an upgrade".to_owned(),
+            since: jiff::Timestamp::UNIX_EPOCH,
+            until: None,
+            os_user: "ada".to_owned(),
+            host: "here".to_owned(),
+            role: "operator".to_owned(),
+        });
+        assert_eq!(
+            seen.status(&state, false),
+            "audit: paused since 1970-01-01T00:00:00Z by ada on here (role operator) until \
+                resumed: an upgrade"
+        );
         assert_eq!(seen.status(&state, true), "draining what is in flight");
     }
 }

@@ -9,6 +9,7 @@ use tokio::time::sleep;
 use super::ddl;
 use super::ids;
 use super::kind::Kind;
+use super::pause;
 use super::poison;
 use super::proxy::Mode;
 use super::restore::{self, Fate};
@@ -129,6 +130,7 @@ pub(crate) async fn harm(stage: &Stage, kind: Kind, scale: Scale, rng: &mut Rng)
         Kind::LateIds => ids::late(stage, scale.pause(rng), rng).await,
         Kind::IdJumps => ids::jump(stage, rng).await,
         Kind::Poison => poison::write(stage, scale.pause(rng), rng).await,
+        Kind::Pause => pause::pause(stage, scale.pause(rng), rng).await,
         Kind::Ddl => ddl::change(stage, scale.pause(rng), rng).await,
         Kind::Restore => unreachable!("done above, alone"),
     }

@@ -56,6 +56,8 @@ pub(crate) enum Kind {
     Restore,
     /// Rows that cannot be read, are far too large, or that Postgres does not let go for a while.
     Poison,
+    /// The outbox or a stream is paused; it is resumed, or the pause ends by itself.
+    Pause,
 }
 
 impl Kind {
@@ -91,6 +93,7 @@ impl Kind {
             Self::Ddl => "ddl",
             Self::Restore => "restore",
             Self::Poison => "poison",
+            Self::Pause => "pause",
         }
     }
 }

@@ -12,6 +12,7 @@ mod harm;
 mod ids;
 mod kind;
 mod mutants;
+mod pause;
 mod poison;
 mod proxy;
 mod restore;
@@ -52,8 +53,8 @@ async fn clean(plan: Plan) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_short_run_is_clean() {
     use Kind::{
-        Freeze, Full, Kill, PgCut, PgTerminate, RedisDrop, RedisFreeze, RedisKill, Restore, Term,
-        WrongType,
+        Freeze, Full, Kill, Pause, PgCut, PgTerminate, RedisDrop, RedisFreeze, RedisKill, Restore,
+        Term, WrongType,
     };
     let kinds = vec![
         Kill,
@@ -67,6 +68,7 @@ async fn a_short_run_is_clean() {
         RedisFreeze,
         RedisDrop,
         Restore,
+        Pause,
     ];
     clean(Plan { kinds, scale: Scale::SHORT, ..plan(20_261_121) }).await;
 }

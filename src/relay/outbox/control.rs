@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use futures_util::future::{Either, select};
+use futures_util::future::{Either, select, try_join3};
 use tokio::sync::Notify;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{AsyncMessage, Client, Row};
@@ -147,18 +147,21 @@ impl Control {
 
     /// Looks at the share-out, at who lives, and at what is paused.
     pub(super) async fn look(&self) -> Result<Seen, OutboxError> {
-        let in_force = self.query(IN_FORCE, &[(&self.oid, Type::OID)]).await?;
-        let live = self
-            .query(
+        // One round trip.
+        let (in_force, live, pauses) = try_join3(
+            self.query(IN_FORCE, &[(&self.oid, Type::OID)]),
+            self.query(
                 include_str!("sql/live.sql"),
                 &[(&self.oid, Type::OID), (&lock::SEAT, Type::INT4)],
-            )
-            .await?;
+            ),
+            self.pauses(),
+        )
+        .await?;
         let in_force = in_force
             .first()
             .ok_or_else(|| OutboxError::Postgres("the registration is gone".to_owned()))?;
         let live = live.iter().map(|row| row.get(0)).collect();
-        Ok(Seen { generation: in_force.get(0), live, pauses: self.pauses().await? })
+        Ok(Seen { generation: in_force.get(0), live, pauses })
     }
 
     /// Takes the sleep lock if no writer holds it shared. Only ever tries: a waiter would make

@@ -73,8 +73,11 @@ async fn status_probes_metrics_and_check_tell() {
     assert_eq!(check.code, Some(0), "{check:?}");
     assert!(check.stdout.contains("stream events.order is paused since"), "{check:?}");
 
-    stage.asked(&["resume"]).await.data();
-    stage.asked(&["resume", "--stream", "events.order"]).await.data();
+    let resumed = stage.asked(&["resume"]).await;
+    let left = "orders: stream events.order stays paused since 20";
+    assert!(resumed.code == Some(0) && resumed.stderr.contains(left), "{resumed:?}");
+    let resumed = stage.asked(&["resume", "--stream", "events.order"]).await;
+    assert!(resumed.code == Some(0) && !resumed.stderr.contains("stays"), "{resumed:?}");
     stage.drained().await;
     let over = async || {
         let metrics = stage.metrics().await;
