@@ -20,7 +20,8 @@ pub(super) fn of_rows(rows: &[Row]) -> Result<Pauses, Error> {
     rows.iter().map(of_row).collect::<Result<_, Error>>().map(Pauses::new)
 }
 
-/// A row as [`PAUSES`] has it. The constraints of the table keep each time within what can be read.
+/// A row with the columns that [`of`] reads. The constraints of the table keep each time within
+/// what can be read.
 ///
 /// # Errors
 /// They were removed, and it cannot be read.
