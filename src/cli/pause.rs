@@ -263,7 +263,7 @@ async fn known_streams(config: &Config, outboxes: &[&OutboxOptions]) -> Vec<Stri
 
 /// Redis, if it answers soon. It may be under maintenance, and is not needed.
 async fn redis(config: &Config) -> Option<Redis> {
-    let redis = Redis::open(&config.redis, "outflow pause").ok()?;
+    let redis = Redis::connect(&config.redis, "outflow pause").ok()?;
     redis.ready(REDIS_LIMIT).await.ok()?;
     Some(redis)
 }
