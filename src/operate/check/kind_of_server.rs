@@ -58,6 +58,13 @@ pub(super) fn check<'a>(value: &impl Fn(&str) -> &'a str, findings: &mut Finding
     }
 }
 
+/// Whether the server replays the append-only file with all rights, whatever the user `default` may
+/// do: Valkey does since version 9. Found by the tests against each version (tests/it/replay.rs).
+pub(super) fn replays_with_all_rights<'a>(value: &impl Fn(&str) -> &'a str) -> bool {
+    let major = value("valkey_version").split('.').next().and_then(|major| major.parse().ok());
+    major.is_some_and(|major: u32| major >= 9)
+}
+
 /// Whether scripts run: an append is one, and some servers can be without Lua. That a user may not
 /// run any is told elsewhere, with the line that allows it.
 pub(super) async fn runs_scripts(redis: &Redis, findings: &mut Findings) -> bool {

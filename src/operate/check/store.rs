@@ -34,7 +34,11 @@ pub(super) async fn check(config: &Config, known: &[Known], findings: &mut Findi
     let tags = config.outboxes.iter().map(|outbox| outbox.stream.hash_tag().unwrap_or_default());
     for tag in tags.collect::<BTreeSet<_>>() {
         match redis.server_of(tag).await {
-            Ok(node) => server(&node, redis.is_cluster(), config, findings).await,
+            Ok(node) => {
+                if !server(&node, redis.is_cluster(), config, findings).await {
+                    return;
+                }
+            }
             Err(failure) if failure.to_string().contains("cluster support disabled") => {
                 let remedy = advice("let redis.url begin with redis://");
                 return findings.wrong(FaultKind::Configuration, ABOUT, "is no cluster", remedy);
@@ -45,9 +49,6 @@ pub(super) async fn check(config: &Config, known: &[Known], findings: &mut Findi
                 return findings.wrong(Fault::from(failure).kind(), ABOUT, what, remedy);
             }
         }
-    }
-    if !kind_of_server::runs_scripts(&redis, findings).await {
-        return;
     }
     acl::check(&redis, config.redis.user(), &config.outboxes, known, findings).await;
     for (outbox, known) in config.outboxes.iter().zip(known) {
@@ -71,17 +72,20 @@ async fn is_reached_as_asked(server: &redis::Server, findings: &mut Findings) ->
     transport::check(&route, findings).await
 }
 
-/// Checks what `INFO` tells.
-async fn server(redis: &Redis, expects_cluster: bool, config: &Config, findings: &mut Findings) {
+/// Checks what `INFO` tells, and whether scripts run: without them nothing else can be asked.
+async fn server(
+    redis: &Redis,
+    expects_cluster: bool,
+    config: &Config,
+    findings: &mut Findings,
+) -> bool {
     let info = match redis.call("INFO", Args::default()).await {
         Ok(reply) => reply.string().unwrap_or_default(),
         Err(failure) => {
             let what = format!("version, persistence and eviction cannot be told: {failure}");
-            return findings.warning(
-                ABOUT,
-                what,
-                allow(&failure, config.redis.user(), "see to them yourself"),
-            );
+            let remedy = allow(&failure, config.redis.user(), "see to them yourself");
+            findings.warning(ABOUT, what, remedy);
+            return kind_of_server::runs_scripts(redis, findings).await;
         }
     };
     let info: HashMap<&str, &str> =
@@ -94,11 +98,12 @@ async fn server(redis: &Redis, expects_cluster: bool, config: &Config, findings:
         is_one_of_some: replicas > 0 || value("cluster_enabled") == "1",
     };
     kind_of_server::check(&value, findings);
-    if value("redis_mode") == "sentinel" {
+    if [value("redis_mode"), value("server_mode")].contains(&"sentinel") {
         let remedy =
             "let redis.url begin with redis-sentinel:// and name its master: ?service_name=NAME";
         let what = "is a sentinel, which keeps no streams";
-        return findings.wrong(FaultKind::Configuration, ABOUT, what, advice(remedy));
+        findings.wrong(FaultKind::Configuration, ABOUT, what, advice(remedy));
+        return false;
     }
     if value("role") == "slave" {
         let remedy = advice("let redis.url lead to the primary");
@@ -117,7 +122,11 @@ async fn server(redis: &Redis, expects_cluster: bool, config: &Config, findings:
         durability::appendfsync(redis, findings).await;
     }
     durability::memory(&value, findings);
-    replay::check(redis, ABOUT, &config.redis, value("aof_enabled") == "1", findings).await;
+    if kind_of_server::replays_with_all_rights(&value) {
+        findings.ok(ABOUT, "a replay of the append-only file needs no rights");
+    } else {
+        replay::check(redis, ABOUT, &config.redis, value("aof_enabled") == "1", findings).await;
+    }
     eviction(&value, findings);
     replication::check(
         redis,
@@ -127,6 +136,7 @@ async fn server(redis: &Redis, expects_cluster: bool, config: &Config, findings:
         findings,
     )
     .await;
+    kind_of_server::runs_scripts(redis, findings).await
 }
 
 fn eviction<'a>(value: &impl Fn(&str) -> &'a str, findings: &mut Findings) {

@@ -204,6 +204,11 @@ impl Stage {
         self.sql("select pg_reload_conf()").await;
     }
 
+    /// The major version of Postgres.
+    pub(crate) async fn version(&self) -> i64 {
+        self.number("select current_setting('server_version_num')::bigint / 10000").await
+    }
+
     pub(crate) async fn number(&self, query: &str) -> i64 {
         number(&self.client().await, query).await.expect(query)
     }
