@@ -8,6 +8,7 @@ mod layers;
 mod load;
 mod problem;
 mod show;
+mod trim;
 mod validate;
 
 use std::net::SocketAddr;

@@ -6,6 +6,7 @@ mod outbox;
 mod reload;
 mod supervisor;
 pub mod systemd;
+mod upkeep;
 mod watch;
 
 use std::time::Instant;

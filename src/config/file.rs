@@ -8,6 +8,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 
 use crate::relay::encode::Format;
+use crate::relay::options::TrimWhen;
 use outflow_service::telemetry::LogFormat;
 
 /// Sections that name a server.
@@ -86,9 +87,26 @@ pub(super) struct Outbox {
     #[serde(default, with = "humantime_serde::option")]
     pub(super) park_max: Option<Duration>,
     pub(super) settle: Option<SettleKind>,
+    /// Where it was once.
     pub(super) max_len: Option<u64>,
+    pub(super) trim: Option<Trim>,
     pub(super) event_bytes_max: Option<ByteSize>,
     pub(super) columns: Option<Columns>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Trim {
+    pub(super) when: Option<TrimWhen>,
+    pub(super) groups: Option<Vec<String>>,
+    #[serde(default, with = "humantime_serde::option")]
+    pub(super) keep_read: Option<Duration>,
+    pub(super) keep_read_entries: Option<u64>,
+    pub(super) max_len: Option<u64>,
+    #[serde(default, with = "humantime_serde::option")]
+    pub(super) max_age: Option<Duration>,
+    #[serde(default, with = "humantime_serde::option")]
+    pub(super) stale_group_after: Option<Duration>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -130,6 +148,22 @@ impl Outbox {
             )),
             (given, default) => given.or(default),
         };
+        let trim = match (self.trim.clone(), default.trim.clone()) {
+            (Some(given), Some(default)) => Some(fill!(
+                given,
+                default,
+                Trim {
+                    when,
+                    groups,
+                    keep_read,
+                    keep_read_entries,
+                    max_len,
+                    max_age,
+                    stale_group_after
+                }
+            )),
+            (given, default) => given.or(default),
+        };
         let outbox = fill!(
             self,
             default,
@@ -147,10 +181,11 @@ impl Outbox {
                 park_max,
                 settle,
                 max_len,
+                trim,
                 event_bytes_max,
                 columns
             }
         );
-        Self { columns, ..outbox }
+        Self { trim, columns, ..outbox }
     }
 }

@@ -75,6 +75,7 @@ pub(super) fn validate(file: File, defaults: File) -> Result<Config, Problem> {
 }
 
 fn outbox(given: file::Outbox) -> Result<OutboxOptions, Problem> {
+    super::trim::moved(given.max_len)?;
     let columns = given.columns.ok_or_else(|| missing("columns"))?;
     let settle =
         match (given.settle.ok_or_else(|| missing("settle"))?, optional(columns.settled.clone())) {
@@ -112,7 +113,11 @@ fn outbox(given: file::Outbox) -> Result<OutboxOptions, Problem> {
         linger: duration(given.linger, LINGER, "linger")?,
         park_max: given.park_max.filter(|max| !max.is_zero()),
         settle,
-        max_len: given.max_len.unwrap_or(0),
+        trim: given
+            .trim
+            .ok_or_else(|| missing("trim"))
+            .and_then(super::trim::validate)
+            .map_err(|problem| problem.below("trim"))?,
         event_bytes_max: bytes(given.event_bytes_max, EVENT_BYTES_MAX, "event_bytes_max")?,
         columns: mapping(columns)?,
     })

@@ -10,6 +10,7 @@ use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
 use super::leftovers::Leftovers;
+use super::upkeep::Upkeep;
 use super::watch::Watch;
 use crate::config::Config;
 use crate::observe::metrics::OutboxMetrics;
@@ -19,6 +20,7 @@ use crate::relay::options::OutboxOptions;
 use crate::relay::outbox::PgOutbox;
 use crate::relay::outbox::table::Table;
 use crate::relay::sink::RedisSink;
+use crate::relay::sink::written::Written;
 use crate::relay::{Limits, Mode, Relay};
 use outflow_connect::postgres::{self, Server, connect};
 use outflow_connect::redis::Redis;
@@ -69,7 +71,12 @@ pub(super) async fn relay(
     // What sessions had prepared may be all that is outdated, once.
     let mut was_same = false;
     loop {
-        let relay = relay_of(&outbox, table.clone(), &server, &redis, &place, &metrics);
+        let written = Arc::default();
+        let relay = relay_of(&outbox, table.clone(), &server, (&redis, &place), &written, &metrics);
+        let _upkeep = (mode == Mode::Daemon).then(|| {
+            let upkeep = Upkeep::new(&outbox, &table.journal, &redis, &written, &metrics);
+            outflow_core::task::owned(upkeep.keep())
+        });
         let outcome = Box::pin(relay.run(mode, &stop)).await;
         drop(relay);
         let Some(changed) = outcome else {
@@ -100,8 +107,8 @@ fn relay_of(
     outbox: &OutboxOptions,
     table: Table,
     server: &Server,
-    redis: &Redis,
-    place: &str,
+    (redis, place): (&Redis, &str),
+    written: &Arc<Written>,
     metrics: &OutboxMetrics,
 ) -> Relay<PgOutbox, RedisSink> {
     if !table.has_trigger && outbox.notify {
@@ -118,9 +125,13 @@ fn relay_of(
                 table"
         );
     }
-    let sink =
-        RedisSink::new(redis.clone(), &table.journal, outbox.stream.hash_tag(), outbox.max_len)
-            .naming_by(&table.names);
+    let sink = RedisSink::new(
+        redis.clone(),
+        &table.journal,
+        outbox.stream.hash_tag(),
+        Arc::clone(written),
+    )
+    .naming_by(&table.names);
     let encoder = Encoder {
         template: outbox.stream.clone(),
         format: outbox.format,

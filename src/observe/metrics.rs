@@ -9,6 +9,8 @@ mod outbox;
 mod outbox_state;
 mod reloads;
 pub(crate) mod report;
+mod stream_series;
+mod streams;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -27,10 +29,11 @@ use crate::relay::trouble::Cause;
 use deaths::Deaths;
 use declare::Declare;
 use report::Progress;
+use stream_series::{Looking, StreamSeries};
 
 pub use outbox_state::OutboxState;
 pub use reloads::Reloads;
-pub use report::{FirstInLine, ParkedStream, Problem, Report};
+pub use report::{FirstInLine, NoteKind, ParkedStream, Problem, Report, StreamNote};
 
 /// Streams with a label of their own, for each outbox; events of further ones are counted under
 /// `other`.
@@ -71,6 +74,7 @@ pub struct Metrics {
     slots_owned: IntGaugeVec,
     streams_parked: IntGaugeVec,
     up: IntGaugeVec,
+    streams: StreamSeries,
     reloads: Reloads,
 }
 
@@ -84,6 +88,7 @@ pub struct OutboxMetrics {
     delivered: Arc<AtomicU64>,
     progress: Progress,
     deaths: Deaths,
+    looking: Looking,
     spans: Option<Spans>,
 }
 
@@ -106,6 +111,7 @@ impl Metrics {
         let certificate_expiry = declare::certificate_expiry(&registry)?;
         Ok(Self {
             reloads: Reloads::new(&registry)?,
+            streams: StreamSeries::new(&declare)?,
             certificate_expiry,
             published: declare.counter(
                 "events_published_total",
@@ -247,6 +253,7 @@ impl Metrics {
             unknown.with_label_values(&[name]).set(f64::NAN);
         }
         self.published.with_label_values(&[name, "other"]);
+        self.streams.start(name);
         OutboxMetrics {
             all: self.clone(),
             outbox: name.to_owned(),
@@ -255,6 +262,7 @@ impl Metrics {
             delivered: Arc::default(),
             progress: Progress::default(),
             deaths: Deaths::default(),
+            looking: Looking::default(),
             spans: None,
         }
     }

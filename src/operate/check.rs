@@ -19,6 +19,7 @@ mod speaks;
 mod store;
 mod transport;
 mod trial;
+mod trimming;
 mod unconnected;
 mod unreached;
 

@@ -164,7 +164,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
         // that is silent.
         self.sink.answers().await?;
         let recovery = self.outbox.recover().await.map_err(in_words)?;
-        let known = recovery.generation();
+        let (known, leads) = (recovery.generation(), recovery.leads());
         let (raise, slots) = match recovery.assignment() {
             Assignment::StandBy => (false, 0),
             Assignment::InForce => {
@@ -187,7 +187,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
             }
             past.left = None;
         }
-        self.observer.owns(slots);
+        self.observer.owns(slots, leads && slots > 0);
         tracing::info!(outbox = self.name, generation, slots, "joined the outbox");
         if slots == 0 {
             return Ok(None);

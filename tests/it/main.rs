@@ -59,5 +59,6 @@ mod support;
 mod tidy;
 mod tls;
 mod tracing;
+mod trim;
 mod types;
 mod unsettled;

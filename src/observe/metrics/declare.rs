@@ -35,7 +35,17 @@ impl Declare<'_> {
     }
 
     pub(super) fn real(&self, name: &str, help: &str) -> prometheus::Result<GaugeVec> {
-        let series = GaugeVec::new(Opts::new(format!("outflow_{name}"), help), &with_outbox(&[]))?;
+        self.real_of(name, help, &[])
+    }
+
+    pub(super) fn real_of(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+    ) -> prometheus::Result<GaugeVec> {
+        let series =
+            GaugeVec::new(Opts::new(format!("outflow_{name}"), help), &with_outbox(labels))?;
         self.registry.register(Box::new(series.clone()))?;
         Ok(series)
     }

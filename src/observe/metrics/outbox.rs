@@ -9,7 +9,7 @@ impl OutboxMetrics {
     /// How this outbox stands.
     pub fn state(&self) -> OutboxState {
         let problem = self.health.problem();
-        let Report { events_per_second, parked, .. } = self.progress.report();
+        let Report { events_per_second, parked, notes, look_problem, .. } = self.progress.report();
         let known = |of: &GaugeVec| Some(self.real(of).get()).filter(|value| !value.is_nan());
         OutboxState {
             outbox: self.outbox.clone(),
@@ -19,6 +19,8 @@ impl OutboxMetrics {
             delivered: self.delivered(),
             events_per_second,
             parked,
+            streams: notes,
+            look_problem,
             backlog_events: known(&self.all.backlog_events),
             oldest_event_age_seconds: known(&self.all.oldest_event_age),
             generation: self.gauge(&self.all.generation).get(),
@@ -42,6 +44,7 @@ impl OutboxMetrics {
             // Fails only if it is gone already.
             let _ = gauge.remove_label_values(&[&self.outbox]);
         }
+        self.retire_streams();
         for gauge in [&all.oldest_event_age, &all.backlog_events, &all.dead_letters] {
             let _ = gauge.remove_label_values(&[&self.outbox]);
         }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::ParkedStream;
+use super::{ParkedStream, Problem, StreamNote};
 
 /// The state of an outbox, for probes, systemd and the log.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -33,4 +33,8 @@ pub struct OutboxState {
     pub streams_parked: i64,
     /// The first hundred of them.
     pub parked: Vec<ParkedStream>,
+    /// Why streams are not trimmed, and groups that hold their entries: the first hundred.
+    pub streams: Vec<StreamNote>,
+    /// Why this member, whose task it is, cannot look at the streams.
+    pub look_problem: Option<Problem>,
 }

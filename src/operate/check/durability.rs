@@ -11,7 +11,7 @@ const ABOUT: &str = "redis";
 const FULL_SOON: u64 = 90;
 pub(super) const ROOM: &str = "raise maxmemory (CONFIG SET maxmemory …, and CONFIG REWRITE or the \
     server's arguments, so that a \
-    restart does not undo it), remove data, or let max_len trim the streams";
+    restart does not undo it), remove data, or let the relay trim the streams ([outbox.trim])";
 
 pub(super) fn append_only_file<'a>(value: &impl Fn(&str) -> &'a str, findings: &mut Findings) {
     if value("aof_enabled") != "1" {

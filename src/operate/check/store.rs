@@ -9,7 +9,7 @@ use super::finding::{Findings, Known, advice, redis_line};
 use super::keeps::Keeps;
 use super::transport;
 use super::unreached::allow;
-use super::{acl, durability, journal, replay, replication, unreached};
+use super::{acl, durability, journal, replay, replication, trimming, unreached};
 use crate::config::Config;
 use crate::observe::transport::Route;
 use outflow_connect::redis::{self, Args, Redis};
@@ -50,6 +50,7 @@ pub(super) async fn check(config: &Config, known: &[Known], findings: &mut Findi
     acl::check(&redis, &user(&config.redis), &config.outboxes, known, findings).await;
     for (outbox, known) in config.outboxes.iter().zip(known) {
         journal::check(&redis, outbox, known, findings).await;
+        trimming::check(&redis, outbox, known, findings).await;
     }
     redis.close().await;
 }

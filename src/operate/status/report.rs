@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::observe::metrics::{ParkedStream, Problem};
+use crate::observe::metrics::{ParkedStream, Problem, StreamNote};
 use crate::relay::options::OutboxOptions;
 
 /// All outboxes of a configuration.
@@ -56,6 +56,8 @@ pub struct OutboxStatus {
     pub dead_letters: Vec<DeadLetters>,
     /// The streams in Redis whose names fit.
     pub streams: Vec<Stream>,
+    /// Why streams are not trimmed, and groups that hold their entries, as the members say.
+    pub notes: Vec<StreamNote>,
     /// Whether there may be more streams than were looked for.
     pub streams_are_incomplete: bool,
     /// What could not be found out, and why.
@@ -147,6 +149,7 @@ pub(super) fn empty(outbox: &OutboxOptions) -> OutboxStatus {
         parked: Vec::new(),
         dead_letters: Vec::new(),
         streams: Vec::new(),
+        notes: Vec::new(),
         streams_are_incomplete: false,
         problems: Vec::new(),
     }

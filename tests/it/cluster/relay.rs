@@ -1,7 +1,7 @@
 //! The relay on a cluster: several replicas, a slot on the move, a node that crashes; nothing lost,
 //! doubled or overtaken.
 
-use outflow_connect::redis::{Args, Redis};
+use outflow_connect::redis::{Args, Redis, Reply};
 use outflow_local::{RedisCluster, Signal, eventually};
 use secrecy::SecretString;
 
@@ -54,7 +54,9 @@ async fn a_slot_moves_and_a_node_crashes_under_two_replicas() {
     let journals = scene.redis.server_of("orders").await.expect("a node");
     let journals =
         journals.call("KEYS", Args::from(["outflow:journal:*:{orders}"])).await.expect("keys");
-    assert_eq!(journals.items().len(), 1, "the journal is beside the streams");
+    let names: Vec<String> = journals.items().iter().filter_map(Reply::string).collect();
+    let is_journal = |name: &&String| !name.contains(".streams:");
+    assert_eq!(names.iter().filter(is_journal).count(), 1, "it is beside the streams: {names:?}");
 
     // The slot moves while events come in: half moved, the script is refused (TRYAGAIN); then sent
     // on.

@@ -1,0 +1,5 @@
+//! Trimming: no entry that a group still needs is dropped, whatever comes in between, and a limit
+//! says what it drops.
+
+mod relay;
+mod rule;
