@@ -55,6 +55,7 @@ mod settings;
 mod shown;
 mod sleep;
 mod status;
+mod streams;
 mod support;
 mod tidy;
 mod tls;

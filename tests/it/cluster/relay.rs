@@ -121,6 +121,15 @@ async fn lost_data_is_noticed_and_the_commands_know_their_node() {
         "{status:?}"
     );
 
+    for args in [["stream", "list", "--json"].as_slice(), &["stream", "show", STREAM, "--json"]] {
+        let shown = scene.stage.asked(args).await.json();
+        assert_eq!(
+            (&shown[0]["stream"], &shown[0]["entries"]),
+            (&STREAM.into(), &12.into()),
+            "{shown:?}"
+        );
+    }
+
     let node = scene.cluster.owner(STREAM).await.expect("an owner");
     scene.cluster.ask(node, "FLUSHALL", &[]).await.expect("an empty node");
     scene.write(3, 4, 4).await;

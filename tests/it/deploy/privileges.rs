@@ -236,4 +236,14 @@ async fn no_user_may_do_more_in_redis() {
         .await
         .expect("a group");
     monitor.call("XINFO", ["GROUPS", "events.order"].into()).await.expect("the groups");
+    // What `outflow stream show` asks.
+    let mut show = tokio::process::Command::new(env!("CARGO_BIN_EXE_outflow"));
+    show.args(["stream", "show", "events.order", "--json"]);
+    show.env("OUTFLOW_REDIS__URL", install.redis_url("monitor"));
+    let shown = show.output().await.expect("a run");
+    let shown: Value = serde_json::from_slice(&shown.stdout).expect("JSON");
+    assert_eq!(
+        (&shown["problems"], &shown["groups"][0]["group"]),
+        (&json!([]), &json!("inventory"))
+    );
 }
