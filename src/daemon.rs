@@ -3,6 +3,7 @@
 pub mod admin;
 mod leftovers;
 mod outbox;
+mod pressure;
 mod reload;
 mod supervisor;
 pub mod systemd;

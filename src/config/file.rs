@@ -7,6 +7,7 @@ use bytesize::ByteSize;
 use secrecy::SecretString;
 use serde::Deserialize;
 
+use super::percent::Percent;
 use crate::relay::encode::Format;
 use crate::relay::options::TrimWhen;
 use outflow_service::telemetry::LogFormat;
@@ -47,6 +48,8 @@ pub(super) struct Redis {
     pub(super) ssl_certfile: String,
     pub(super) ssl_keyfile: String,
     pub(super) wait_replicas: usize,
+    pub(super) memory_pause: Percent,
+    pub(super) memory_resume: Percent,
 }
 
 #[derive(Debug, Deserialize)]
@@ -90,6 +93,7 @@ pub(super) struct Outbox {
     /// Where it was once.
     pub(super) max_len: Option<u64>,
     pub(super) trim: Option<Trim>,
+    pub(super) lag_max: Option<u64>,
     pub(super) event_bytes_max: Option<ByteSize>,
     pub(super) columns: Option<Columns>,
 }
@@ -182,6 +186,7 @@ impl Outbox {
                 settle,
                 max_len,
                 trim,
+                lag_max,
                 event_bytes_max,
                 columns
             }

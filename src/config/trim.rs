@@ -62,6 +62,16 @@ pub(super) fn validate(given: file::Trim) -> Result<Trim, Problem> {
     Ok(trim)
 }
 
+/// The groups whose lag counts are those that trimming waits for, too.
+pub(super) fn lag_max(value: Option<u64>, trim: &Trim) -> Result<Option<u64>, Problem> {
+    let value = number(value, "lag_max")?;
+    if value > 0 && trim.groups.is_empty() {
+        let message = "needs the names of the groups whose lag counts: set trim.groups";
+        return Err(Problem::new("lag_max", message));
+    }
+    Ok((value > 0).then_some(value))
+}
+
 fn name(when: TrimWhen) -> &'static str {
     match when {
         TrimWhen::Never => "never",

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::observe::metrics::{Metrics, OutboxState};
 use crate::observe::outboxes::Outboxes;
+use crate::relay::hold::Hold;
 use outflow_core::escape;
 use outflow_core::fault::Fault;
 use outflow_service::http::{self, Purpose};
@@ -79,11 +80,19 @@ async fn readyz(State(admin): State<Admin>, uri: Uri) -> Response {
     if uri.query().is_none_or(|query| !query.starts_with("verbose")) {
         return answer(&problems);
     }
-    let lines = state
-        .iter()
-        .map(|state| problem(state).unwrap_or_else(|| format!("{}: ok\n", state.outbox)));
+    let lines = state.iter().map(|state| {
+        let outbox = problem(state).unwrap_or_else(|| format!("{}: ok\n", state.outbox));
+        outbox + &held(state)
+    });
     let code = if problems.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (code, escape::lines(&lines.collect::<String>())).into_response()
+}
+
+/// A line for each reason to wait. One that waits is ready: it delivers as soon as there is room.
+fn held(state: &OutboxState) -> String {
+    let line =
+        |hold: &Hold| format!("{}: waits since {:.0}: {}\n", state.outbox, hold.since, hold.why);
+    state.holds.iter().map(line).collect()
 }
 
 fn answer(problems: &str) -> Response {
@@ -108,6 +117,7 @@ async fn status(State(admin): State<Admin>) -> Response {
 }
 
 async fn metrics(State(admin): State<Admin>) -> Response {
+    admin.outboxes.show_holds();
     match admin.metrics.render() {
         Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),

@@ -141,7 +141,8 @@ fn relay_of(
     let OutboxOptions { in_flight, poll_interval, linger, park_max, .. } = *outbox;
     let limits = Limits { in_flight, poll_interval, linger, park_max };
     let source = PgOutbox::new(outbox.clone(), table, server, place);
-    Relay::new(&outbox.name, source, sink, encoder, limits, Arc::new(metrics.clone()))
+    let relay = Relay::new(&outbox.name, source, sink, encoder, limits, Arc::new(metrics.clone()));
+    relay.heeding(metrics.holds().clone())
 }
 
 /// Looks at a table, as long as it takes.

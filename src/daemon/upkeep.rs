@@ -1,6 +1,7 @@
 //! The streams of an outbox: one member, the owner of slot 0, looks at each of them in turn, trims
 //! what the rule says, and tells what it has seen.
 
+mod lag;
 mod notes;
 
 use std::collections::BTreeSet;
@@ -8,9 +9,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::observe::metrics::OutboxMetrics;
-use crate::relay::options::{OutboxOptions, TrimWhen};
+use crate::relay::options::{OutboxOptions, Trim, TrimWhen};
 use crate::relay::sink::upkeep::{LookError, Trimmer};
 use crate::relay::sink::written::{Registry, STREAMS_MAX, Written};
+use lag::Lag;
 use notes::Notes;
 use outflow_connect::redis::{Failure, Redis};
 
@@ -36,7 +38,10 @@ pub(super) struct Upkeep {
     written: Arc<Written>,
     registry: Registry,
     trimmer: Trimmer,
+    /// For a member that does not trim, and heeds the lag.
+    looker: Trimmer,
     notes: Notes,
+    lag: Lag,
     told_again: Instant,
     /// Refusals that were logged.
     told: BTreeSet<String>,
@@ -65,11 +70,13 @@ impl Upkeep {
         let redis = redis.clone().waiting_for(0);
         Self {
             registry: Registry::new(redis.clone(), journal, outbox.stream.hash_tag()),
-            trimmer: Trimmer::new(redis, outbox.trim.clone()),
+            trimmer: Trimmer::new(redis.clone(), outbox.trim.clone()),
+            looker: Trimmer::new(redis, Trim { when: TrimWhen::Never, ..outbox.trim.clone() }),
             outbox: outbox.clone(),
             metrics: metrics.clone(),
             written: Arc::clone(written),
             notes: Notes::default(),
+            lag: Lag::new(outbox),
             told_again: Instant::now(),
             told: BTreeSet::new(),
             is_over: false,
@@ -80,8 +87,8 @@ impl Upkeep {
     /// Works until its task ends.
     pub(super) async fn keep(mut self) {
         let pause = match self.outbox.trim.when {
-            TrimWhen::Never => LOOK_PAUSE,
-            TrimWhen::Consumed | TrimWhen::Length => TRIM_PAUSE,
+            TrimWhen::Never if self.outbox.lag_max.is_none() => LOOK_PAUSE,
+            TrimWhen::Never | TrimWhen::Consumed | TrimWhen::Length => TRIM_PAUSE,
         };
         loop {
             if let Err(failure) = self.round().await {
@@ -97,13 +104,9 @@ impl Upkeep {
             self.notes = Notes::default();
             self.metrics.looks_at_none();
             self.metrics.cannot_look(None);
-            return Ok(());
+            return self.heed_lag().await;
         }
-        let mut names = self.registry.all().await?;
-        // One that has no columns is known from the start.
-        if self.outbox.stream.columns().next().is_none() {
-            names.extend(self.outbox.stream.render(&[]));
-        }
+        let names = self.names().await?;
         let (mut seen, mut refusal) = (BTreeSet::new(), None);
         for name in names {
             match self.look(&name).await {
@@ -124,7 +127,36 @@ impl Upkeep {
         self.metrics.cannot_look(refusal.as_deref());
         let notes = self.notes.end_round(&self.outbox.name);
         self.metrics.looked_at_all(&seen, &notes);
+        self.lag.end_round(self.metrics.holds());
         self.tell_loss();
+        Ok(())
+    }
+
+    async fn names(&self) -> Result<BTreeSet<String>, Failure> {
+        let mut names = self.registry.all().await?;
+        // One that has no columns is known from the start.
+        if self.outbox.stream.columns().next().is_none() {
+            names.extend(self.outbox.stream.render(&[]));
+        }
+        Ok(names)
+    }
+
+    /// Every member waits while a group is too far behind.
+    async fn heed_lag(&mut self) -> Result<(), Failure> {
+        if self.outbox.lag_max.is_none() {
+            self.lag.end_round(self.metrics.holds());
+            return Ok(());
+        }
+        for name in self.names().await? {
+            let started = Instant::now();
+            match self.looker.look(&name).await {
+                Ok(look) => look.iter().for_each(|look| self.lag.looked(&name, look)),
+                Err(LookError::Refused(reason)) => self.refused(&name, &reason),
+                Err(LookError::Failed(failure)) => return Err(failure),
+            }
+            tokio::time::sleep((started.elapsed() * DUTY).clamp(MORE_PAUSE, PAUSE_MAX)).await;
+        }
+        self.lag.end_round(self.metrics.holds());
         Ok(())
     }
 
@@ -152,6 +184,7 @@ impl Upkeep {
                 self.tell_loss();
             }
             self.notes.looked(name, &look, &self.outbox.trim);
+            self.lag.looked(name, &look);
             tokio::time::sleep((took * DUTY).clamp(MORE_PAUSE, PAUSE_MAX)).await;
             if look.trimmed() == 0 || !self.metrics.leads() {
                 return Ok(true);

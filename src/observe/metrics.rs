@@ -24,6 +24,7 @@ use prometheus::{
 use crate::observe::health::Health;
 use crate::observe::traces::Spans;
 use crate::relay::event::DeadReason;
+use crate::relay::hold::{HoldReason, Holds};
 use crate::relay::trouble::Cause;
 
 use deaths::Deaths;
@@ -75,6 +76,8 @@ pub struct Metrics {
     streams_parked: IntGaugeVec,
     up: IntGaugeVec,
     streams: StreamSeries,
+    back_pressure: IntGaugeVec,
+    holds: Holds,
     reloads: Reloads,
 }
 
@@ -112,6 +115,13 @@ impl Metrics {
         Ok(Self {
             reloads: Reloads::new(&registry)?,
             streams: StreamSeries::new(&declare)?,
+            back_pressure: declare.gauge(
+                "back_pressure",
+                "1 while the relay claims no events because Redis has little memory left \
+                    (memory) or a consumer group is too far behind (lag)",
+                &["reason"],
+            )?,
+            holds: Holds::default(),
             certificate_expiry,
             published: declare.counter(
                 "events_published_total",
@@ -254,6 +264,9 @@ impl Metrics {
         }
         self.published.with_label_values(&[name, "other"]);
         self.streams.start(name);
+        for reason in HoldReason::ALL {
+            self.back_pressure.with_label_values(&[name, reason.as_str()]);
+        }
         OutboxMetrics {
             all: self.clone(),
             outbox: name.to_owned(),
@@ -270,6 +283,11 @@ impl Metrics {
     /// How reloads of the configuration went.
     pub fn reloads(&self) -> &Reloads {
         &self.reloads
+    }
+
+    /// Reasons to wait.
+    pub(crate) fn holds(&self) -> &Holds {
+        &self.holds
     }
 
     /// Where further series can be registered.

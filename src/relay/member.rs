@@ -257,16 +257,26 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
     async fn work(&self, session: &Session, mode: Mode, stop: &CancellationToken) -> Ended {
         let mut outage = Outage::new(&self.name);
         while !stop.is_cancelled() {
+            match self.wait_while_held(session, stop).await {
+                Err(Trouble::Doubt { cause, detail }) => return Ended::Doubt(cause, detail),
+                Ok(()) | Err(Trouble::Unavailable(_) | Trouble::Parked(_)) => {}
+            }
             // After an outage one batch goes ahead.
             let outcome = if outage.lasts() {
                 self.deliver_once(session, stop).await
             } else {
                 match (self.drain(session, mode, stop).await, mode) {
                     (Ok(_), Mode::Daemon) => Ok(()),
-                    (Ok(_), Mode::Once) => match self.last_look(session, stop).await {
-                        Ok(0) => return Ended::Finished,
-                        other => other.map(drop),
-                    },
+                    (Ok(_), Mode::Once) => {
+                        // A look that was held back in between has seen nothing.
+                        let changes = self.holds.changes();
+                        match self.last_look(session, stop).await {
+                            Ok(0) if !changes.is_any() && !self.is_held() => {
+                                return Ended::Finished;
+                            }
+                            other => other.map(drop),
+                        }
+                    }
                     (Err(trouble), _) => Err(trouble),
                 }
             };

@@ -37,6 +37,9 @@ pub struct OutboxOptions {
     pub settle: Settle,
     /// What is trimmed from its streams.
     pub trim: Trim,
+    /// How many entries a group of `trim.groups` may be behind before claims wait. `None`: any
+    /// number.
+    pub lag_max: Option<u64>,
     /// Maximum size of an event in bytes. Larger events are dead-lettered.
     pub event_bytes_max: usize,
     /// The column mapping.

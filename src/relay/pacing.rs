@@ -27,6 +27,10 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
             tokio::time::sleep_until(until.into()).await;
         }
         while !drain.has_ended() && !stop.is_cancelled() {
+            if self.is_held() {
+                drain.end();
+                break;
+            }
             let started = Instant::now();
             if let Some(claim) = self.look(pace, stop).await? {
                 let rows = claim.batch().events.len();

@@ -58,6 +58,16 @@ fn wrong() -> Vec<(String, Vec<&'static str>)> {
             trim("when = \"consumed\"\nmax_age = \"200years\""),
             vec!["outbox.0.trim.max_age", "100 years at most"],
         ),
+        (outbox("lag_max = 5"), vec!["outbox.0.lag_max", "set trim.groups"]),
+        (
+            "[redis]\nmemory_pause = \"85\"".into(),
+            vec!["redis.memory_pause", "found \"85\"", "such as \"85%\""],
+        ),
+        ("[redis]\nmemory_pause = 85".into(), vec!["redis.memory_pause", "such as \"85%\""]),
+        ("[redis]\nmemory_pause = \"101%\"".into(), vec!["redis.memory_pause", "\"101%\""]),
+        ("[redis]\nmemory_pause = \"75%\"".into(), vec!["redis.memory_resume", "less than"]),
+        ("[redis]\nmemory_resume = 0".into(), vec!["redis.memory_resume", "less than"]),
+        ("[redis]\nmemory_pause = true".into(), vec!["redis.memory_pause", "such as \"85%\""]),
         ("[redis]\nwait_replicas = 17".into(), vec!["redis.wait_replicas", "0 to 16"]),
         ("[redis]\nwait_replicas = -1".into(), vec!["redis.wait_replicas", "expected usize"]),
         (

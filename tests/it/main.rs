@@ -39,6 +39,7 @@ mod order;
 mod permissions;
 mod poison;
 mod poolers;
+mod pressure;
 mod proof;
 mod quiet;
 mod reached;

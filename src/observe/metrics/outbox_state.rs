@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::{ParkedStream, Problem, StreamNote};
+use crate::relay::hold::Hold;
 
 /// The state of an outbox, for probes, systemd and the log.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -33,6 +34,8 @@ pub struct OutboxState {
     pub streams_parked: i64,
     /// The first hundred of them.
     pub parked: Vec<ParkedStream>,
+    /// Why it claims no events although it could deliver.
+    pub holds: Vec<Hold>,
     /// Why streams are not trimmed, and groups that hold their entries: the first hundred.
     pub streams: Vec<StreamNote>,
     /// Why this member, whose task it is, cannot look at the streams.

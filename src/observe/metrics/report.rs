@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use parking_lot::{Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
 
+use crate::relay::hold::Hold;
 use crate::relay::sink::Refusal;
 
 /// Parked streams that are named; there may be more.
@@ -41,6 +42,9 @@ pub struct Report {
     /// The first event in line, if it has been so for ten seconds or more.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first_in_line: Option<FirstInLine>,
+    /// Why it claims no events although it could deliver.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub holds: Vec<Hold>,
     /// Why streams are not trimmed, and groups that hold their entries, at most 100.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<StreamNote>,
@@ -240,6 +244,7 @@ impl Progress {
             parked,
             parked_unnamed: state.parked.len().saturating_sub(PARKED_MAX),
             problem: None,
+            holds: Vec::new(),
             standby: state.standby.clone(),
             first_in_line: state.first_in_line.clone(),
             notes: state.notes.iter().take(NOTES_MAX).cloned().collect(),

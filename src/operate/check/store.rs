@@ -125,7 +125,7 @@ async fn server(redis: &Redis, expects_cluster: bool, config: &Config, findings:
     if value("aof_enabled") == "1" {
         durability::appendfsync(redis, findings).await;
     }
-    durability::memory(&value, findings);
+    durability::memory(&value, config.memory, findings);
     replay::check(
         redis,
         ABOUT,

@@ -219,6 +219,7 @@ async fn members(
             events_per_second,
             problem: report.problem,
             standby: report.standby,
+            holds: report.holds,
         });
     }
     Ok(())

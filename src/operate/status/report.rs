@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::observe::metrics::{ParkedStream, Problem, StreamNote};
+use crate::relay::hold::Hold;
 use crate::relay::options::OutboxOptions;
 
 /// All outboxes of a configuration.
@@ -85,6 +86,8 @@ pub struct Member {
     pub problem: Option<Problem>,
     /// Why it owns no slots, as it says itself.
     pub standby: Option<Problem>,
+    /// Why it claims no events although it could deliver.
+    pub holds: Vec<Hold>,
 }
 
 /// A stream that refuses its events.

@@ -165,7 +165,7 @@ fn compose_understands_its_file() {
 async fn every_panel_shows_something() {
     let prometheus = tool("prometheus");
     let queries = panel_queries();
-    assert_eq!(queries.len(), 39);
+    assert_eq!(queries.len(), 40);
     let stage = Stage::new(&outbox("")).await;
     let _relay = stage.relay();
     let (_server, api) = scrape(&prometheus, &stage).await;
