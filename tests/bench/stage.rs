@@ -93,6 +93,17 @@ impl Stage {
         Ok(Relay { program: self.outflow("relay", &["run"], &admin)?, admin })
     }
 
+    /// The same, with more lines in its configuration.
+    pub(crate) fn relay_with(&self, more: &str) -> Outcome<Relay> {
+        let admin = format!("127.0.0.1:{}", free_port()?);
+        let file = self.config(&admin)?;
+        fs::write(&file, fs::read_to_string(&file)? + more)?;
+        let config = file.display().to_string();
+        let args = ["run", "--config", &config];
+        let program = Program::start("relay", &binary(), &args, &[], self.path())?;
+        Ok(Relay { program, admin })
+    }
+
     /// Runs `outflow` to its end, which must be a good one.
     pub(crate) async fn to_end(&self, name: &str, args: &[&str]) -> Outcome {
         let mut program = self.outflow(name, args, "127.0.0.1:0")?;
@@ -167,6 +178,15 @@ impl Stage {
     pub(crate) async fn length(&self, stream: &str) -> Outcome<u64> {
         let length = self.command("XLEN", &[stream]).await?.int().ok_or("XLEN without a number")?;
         Ok(u64::try_from(length)?)
+    }
+
+    /// How many entries were added to a stream, also those that are gone.
+    pub(crate) async fn added(&self, stream: &str) -> Outcome<u64> {
+        let info = self.command("XINFO", &["STREAM", stream]).await?;
+        let mut fields = info.items().chunks_exact(2);
+        let added = fields.find(|pair| pair[0].string().as_deref() == Some("entries-added"));
+        let added = added.and_then(|pair| pair[1].int()).ok_or("XINFO without entries-added")?;
+        Ok(u64::try_from(added)?)
     }
 
     /// Waits until the stream has so many entries.

@@ -168,7 +168,10 @@ local function trim_over(now, groups, missing)
   if is_old then
     gone = gone + call('XTRIM', key, 'MINID', '~', limit)
   end
-  if gone == 0 or #groups == 0 or #missing > 0 then
+  if when == 'length' and #groups == 0 and #missing == 0 then
+    -- Nobody reads it as a group, and nobody is waited for.
+    return gone, 0
+  elseif gone == 0 or #groups == 0 or #missing > 0 then
     return gone, gone
   end
   local first, left, unread = first_from('-'), call('XLEN', key), 0
