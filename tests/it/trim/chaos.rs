@@ -93,7 +93,8 @@ async fn insert(stage: &Stage, round: i64) {
     let rows = format!(
         "insert into outbox (aggregate_type, aggregate_id, event_type, payload) \
          select 'order', 'k' || i % {KEYS}, 'Counted', \
-         jsonb_build_object('key', 'k' || i % {KEYS}, 'n', i / {KEYS} + 1) from generate_series({first}, {last}) i"
+         jsonb_build_object('key', 'k' || i % {KEYS}, 'n', i / {KEYS} + 1) \
+         from generate_series({first}, {last}) i"
     );
     stage.sql(&rows).await;
 }
