@@ -73,7 +73,7 @@ enum Command {
     /// List, inspect, retry or discard events that could not be appended
     #[command(subcommand)]
     Dead(dead::DeadCommand),
-    /// List, show, retry or discard the entries that consumers could not handle
+    /// Show streams and who reads them, and look after dead letters of consumers
     #[command(subcommand)]
     Stream(stream::StreamCommand),
     /// Pause outboxes or a stream: relays deliver nothing of them until they are resumed

@@ -6,8 +6,10 @@ mod environment;
 mod file;
 mod layers;
 mod load;
+mod percent;
 mod problem;
 mod show;
+mod trim;
 mod validate;
 
 use std::net::SocketAddr;
@@ -37,6 +39,8 @@ pub struct Config {
     pub redis: redis::Server,
     /// Number of replicas that must confirm a batch (`WAIT`) before its rows are settled.
     pub wait_replicas: usize,
+    /// When to stop claiming because Redis has little memory left. `None`: never.
+    pub memory: Option<MemoryLimits>,
     /// Files that addresses were read from. They are not world-readable.
     pub secret_files: Vec<PathBuf>,
     /// Settings that are allowed but deserve a warning.
@@ -53,6 +57,15 @@ pub struct Config {
     pub shutdown_grace: Duration,
     /// The tables to drain; at least one, no name and no table twice.
     pub outboxes: Vec<OutboxOptions>,
+}
+
+/// Parts of `maxmemory`, in percent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MemoryLimits {
+    /// From here on nothing is claimed.
+    pub pause: u8,
+    /// Below this, claiming goes on.
+    pub resume: u8,
 }
 
 /// A setting that is allowed but deserves a warning.

@@ -3,9 +3,11 @@
 pub mod admin;
 mod leftovers;
 mod outbox;
+mod pressure;
 mod reload;
 mod supervisor;
 pub mod systemd;
+mod upkeep;
 mod watch;
 
 use std::time::Instant;

@@ -6,3 +6,4 @@ pub mod dead_letters;
 pub mod migrate;
 pub mod pause;
 pub mod status;
+pub mod streams;

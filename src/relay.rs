@@ -5,6 +5,8 @@ pub mod encode;
 pub mod event;
 mod event_log;
 mod gate;
+pub mod hold;
+mod holding;
 mod loss;
 mod member;
 mod mode;
@@ -43,6 +45,7 @@ use tokio_util::sync::CancellationToken;
 use crate::relay::encode::{Encoder, Entries};
 use crate::relay::outbox::{Claim, Outbox, SetAside};
 use crate::relay::sink::{AppendError, Sink};
+use hold::Holds;
 use observer::Observer;
 use parked::Parked;
 use pause::Pauses;
@@ -62,6 +65,7 @@ pub struct Relay<O, S> {
     parked: Mutex<Parked>,
     pauses: watch::Receiver<Arc<Pauses>>,
     observer: Arc<dyn Observer>,
+    holds: Holds,
     /// Rows are held back, and none was delivered since.
     grants_nothing: AtomicBool,
 }
@@ -101,8 +105,15 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
             parked,
             pauses,
             observer,
+            holds: Holds::default(),
             grants_nothing: AtomicBool::new(false),
         }
+    }
+
+    /// The same, which waits while these say so.
+    #[must_use]
+    pub fn heeding(self, holds: Holds) -> Self {
+        Self { holds, ..self }
     }
 
     /// One batch's life. Returns how many events it delivered; `None` when there is none, or when
@@ -282,6 +293,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
                 let detail = format!("refused by {}", self.park(&refused));
                 return Err(Some(Trouble::Doubt { cause: Cause::PartlyAppended, detail }));
             }
+            self.holds.appended(entries.bytes());
             self.observer.appended(claim.batch(), entries, started.elapsed());
             event_log::appended(&self.name, claim.batch(), entries);
             self.unpark(entries);

@@ -108,6 +108,9 @@ fn block(outbox: &OutboxStatus) -> String {
             format!("{} × {}, the last at {:.0}", dead.letters, dead.reason, dead.last_died_at),
         );
     }
+    for note in &outbox.notes {
+        line("trim", note.told());
+    }
     for problem in &outbox.problems {
         line("unknown", problem.clone());
     }

@@ -7,7 +7,9 @@ use bytesize::ByteSize;
 use secrecy::SecretString;
 use serde::Deserialize;
 
+use super::percent::Percent;
 use crate::relay::encode::Format;
+use crate::relay::options::TrimWhen;
 use outflow_service::telemetry::LogFormat;
 
 /// Sections that name a server.
@@ -46,6 +48,8 @@ pub(super) struct Redis {
     pub(super) ssl_certfile: String,
     pub(super) ssl_keyfile: String,
     pub(super) wait_replicas: usize,
+    pub(super) memory_pause: Percent,
+    pub(super) memory_resume: Percent,
 }
 
 #[derive(Debug, Deserialize)]
@@ -86,9 +90,27 @@ pub(super) struct Outbox {
     #[serde(default, with = "humantime_serde::option")]
     pub(super) park_max: Option<Duration>,
     pub(super) settle: Option<SettleKind>,
+    /// Where it was once.
     pub(super) max_len: Option<u64>,
+    pub(super) trim: Option<Trim>,
+    pub(super) lag_max: Option<u64>,
     pub(super) event_bytes_max: Option<ByteSize>,
     pub(super) columns: Option<Columns>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Trim {
+    pub(super) when: Option<TrimWhen>,
+    pub(super) groups: Option<Vec<String>>,
+    #[serde(default, with = "humantime_serde::option")]
+    pub(super) keep_read: Option<Duration>,
+    pub(super) keep_read_entries: Option<u64>,
+    pub(super) max_len: Option<u64>,
+    #[serde(default, with = "humantime_serde::option")]
+    pub(super) max_age: Option<Duration>,
+    #[serde(default, with = "humantime_serde::option")]
+    pub(super) stale_group_after: Option<Duration>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -130,6 +152,22 @@ impl Outbox {
             )),
             (given, default) => given.or(default),
         };
+        let trim = match (self.trim.clone(), default.trim.clone()) {
+            (Some(given), Some(default)) => Some(fill!(
+                given,
+                default,
+                Trim {
+                    when,
+                    groups,
+                    keep_read,
+                    keep_read_entries,
+                    max_len,
+                    max_age,
+                    stale_group_after
+                }
+            )),
+            (given, default) => given.or(default),
+        };
         let outbox = fill!(
             self,
             default,
@@ -147,10 +185,12 @@ impl Outbox {
                 park_max,
                 settle,
                 max_len,
+                trim,
+                lag_max,
                 event_bytes_max,
                 columns
             }
         );
-        Self { columns, ..outbox }
+        Self { trim, columns, ..outbox }
     }
 }

@@ -5,7 +5,8 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::file::{self, File, SettleKind};
-use super::{Config, Problem};
+use super::percent::Percent;
+use super::{Config, MemoryLimits, Problem};
 use crate::relay::options::{Columns, OutboxOptions, Settle};
 use outflow_connect::{postgres, redis};
 
@@ -63,6 +64,7 @@ pub(super) fn validate(file: File, defaults: File) -> Result<Config, Problem> {
         postgres,
         redis,
         wait_replicas,
+        memory: memory(file.redis.memory_pause, file.redis.memory_resume)?,
         secret_files: Vec::new(),
         notices: Vec::new(),
         admin_listen,
@@ -75,6 +77,7 @@ pub(super) fn validate(file: File, defaults: File) -> Result<Config, Problem> {
 }
 
 fn outbox(given: file::Outbox) -> Result<OutboxOptions, Problem> {
+    super::trim::moved(given.max_len)?;
     let columns = given.columns.ok_or_else(|| missing("columns"))?;
     let settle =
         match (given.settle.ok_or_else(|| missing("settle"))?, optional(columns.settled.clone())) {
@@ -93,6 +96,9 @@ fn outbox(given: file::Outbox) -> Result<OutboxOptions, Problem> {
                 ));
             }
         };
+    let trim = given.trim.ok_or_else(|| missing("trim")).and_then(super::trim::validate);
+    let trim = trim.map_err(|problem| problem.below("trim"))?;
+    let lag_max = super::trim::lag_max(given.lag_max, &trim)?;
     let table = required(given.table, "table")?;
     let stream = required(given.stream, "stream")?;
     Ok(OutboxOptions {
@@ -112,7 +118,8 @@ fn outbox(given: file::Outbox) -> Result<OutboxOptions, Problem> {
         linger: duration(given.linger, LINGER, "linger")?,
         park_max: given.park_max.filter(|max| !max.is_zero()),
         settle,
-        max_len: given.max_len.unwrap_or(0),
+        trim,
+        lag_max,
         event_bytes_max: bytes(given.event_bytes_max, EVENT_BYTES_MAX, "event_bytes_max")?,
         columns: mapping(columns)?,
     })
@@ -130,6 +137,20 @@ fn mapping(given: file::Columns) -> Result<Columns, Problem> {
         headers: optional(given.headers),
         time: optional(given.time),
     })
+}
+
+/// Between the two it neither stops nor goes on.
+fn memory(pause: Percent, resume: Percent) -> Result<Option<MemoryLimits>, Problem> {
+    let (Percent(pause), Percent(resume)) = (pause, resume);
+    if pause == 0 {
+        return Ok(None);
+    }
+    if resume == 0 || resume >= pause {
+        let message =
+            format!("found \"{resume}%\", expected less than memory_pause ({pause}%), and not 0");
+        return Err(Problem::new("redis.memory_resume", message));
+    }
+    Ok(Some(MemoryLimits { pause, resume }))
 }
 
 /// One script appends a batch with its journal, and on a cluster it reaches one slot.

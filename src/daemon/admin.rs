@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::observe::metrics::{Metrics, OutboxState};
 use crate::observe::outboxes::Outboxes;
+use crate::relay::hold::Hold;
 use crate::relay::pause::Pause;
 use outflow_core::escape;
 use outflow_core::fault::Fault;
@@ -85,7 +86,7 @@ async fn readyz(State(admin): State<Admin>, uri: Uri) -> Response {
     }
     let lines = state.iter().map(|state| {
         let outbox = problem(state).unwrap_or_else(|| format!("{}: ok\n", state.outbox));
-        outbox + &pauses(state)
+        outbox + &pauses(state) + &held(state)
     });
     let code = if problems.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (code, escape::lines(&lines.collect::<String>())).into_response()
@@ -99,6 +100,13 @@ fn pauses(state: &OutboxState) -> String {
         format!("{}: {}\n", state.outbox, escape::printable(&text, PAUSE_CHARS))
     };
     state.paused.iter().map(line).collect()
+}
+
+/// A line for each reason to wait. One that waits is ready: it delivers as soon as there is room.
+fn held(state: &OutboxState) -> String {
+    let line =
+        |hold: &Hold| format!("{}: waits since {:.0}: {}\n", state.outbox, hold.since, hold.why);
+    state.holds.iter().map(line).collect()
 }
 
 fn answer(problems: &str) -> Response {
@@ -123,6 +131,7 @@ async fn status(State(admin): State<Admin>) -> Response {
 }
 
 async fn metrics(State(admin): State<Admin>) -> Response {
+    admin.outboxes.show_holds();
     match admin.metrics.render() {
         Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),

@@ -10,6 +10,7 @@ use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
 use super::leftovers::Leftovers;
+use super::upkeep::Upkeep;
 use super::watch::Watch;
 use crate::config::Config;
 use crate::observe::metrics::OutboxMetrics;
@@ -20,6 +21,7 @@ use crate::relay::outbox::PgOutbox;
 use crate::relay::outbox::table::Table;
 use crate::relay::pause::Pause;
 use crate::relay::sink::RedisSink;
+use crate::relay::sink::written::Written;
 use crate::relay::{Limits, Mode, Relay};
 use outflow_connect::postgres::{self, Server, connect};
 use outflow_connect::redis::Redis;
@@ -64,7 +66,12 @@ pub(super) async fn relay(
     // What sessions had prepared may be all that is outdated, once.
     let mut was_same = false;
     loop {
-        let relay = relay_of(&outbox, table.clone(), server, &redis, &place, &metrics);
+        let written = Arc::default();
+        let relay = relay_of(&outbox, table.clone(), server, (&redis, &place), &written, &metrics);
+        let _upkeep = (mode == Mode::Daemon).then(|| {
+            let upkeep = Upkeep::new(&outbox, &table.journal, &redis, &written, &metrics);
+            outflow_core::task::owned(upkeep.keep())
+        });
         let outcome = Box::pin(relay.run(mode, &stop)).await;
         drop(relay);
         let Some(changed) = outcome else {
@@ -110,8 +117,8 @@ fn relay_of(
     outbox: &OutboxOptions,
     table: Table,
     server: &Server,
-    redis: &Redis,
-    place: &str,
+    (redis, place): (&Redis, &str),
+    written: &Arc<Written>,
     metrics: &OutboxMetrics,
 ) -> Relay<PgOutbox, RedisSink> {
     if !table.has_trigger && outbox.notify {
@@ -128,9 +135,13 @@ fn relay_of(
                 table"
         );
     }
-    let sink =
-        RedisSink::new(redis.clone(), &table.journal, outbox.stream.hash_tag(), outbox.max_len)
-            .naming_by(&table.names);
+    let sink = RedisSink::new(
+        redis.clone(),
+        &table.journal,
+        outbox.stream.hash_tag(),
+        Arc::clone(written),
+    )
+    .naming_by(&table.names);
     let encoder = Encoder {
         template: outbox.stream.clone(),
         format: outbox.format,
@@ -140,7 +151,8 @@ fn relay_of(
     let OutboxOptions { in_flight, poll_interval, linger, park_max, .. } = *outbox;
     let limits = Limits { in_flight, poll_interval, linger, park_max };
     let source = PgOutbox::new(outbox.clone(), table, server, place);
-    Relay::new(&outbox.name, source, sink, encoder, limits, Arc::new(metrics.clone()))
+    let relay = Relay::new(&outbox.name, source, sink, encoder, limits, Arc::new(metrics.clone()));
+    relay.heeding(metrics.holds().clone())
 }
 
 /// Looks at a table, as long as it takes.

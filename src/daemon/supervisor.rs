@@ -6,8 +6,10 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::outbox;
+use super::pressure::Pressure;
 use super::reload::{self, Exchange};
 use crate::config::{Config, Source, load};
 use crate::daemon::systemd;
@@ -43,6 +45,8 @@ pub(super) struct Supervisor {
     running: BTreeMap<String, Running>,
     tasks: JoinSet<(String, Result<Option<Fault>, Fault>)>,
     outcome: Result<(), Fault>,
+    /// Holds the relays while Redis has little memory left.
+    pressure: Option<AbortOnDropHandle<()>>,
 }
 
 /// A relay at work.
@@ -62,6 +66,7 @@ impl Supervisor {
         stop: CancellationToken,
     ) -> Self {
         let Start { config, source, mode, log } = start;
+        let pressure = Pressure::of(&config).watch(metrics.holds());
         let mut supervisor = Self {
             config: Arc::new(config),
             source,
@@ -74,6 +79,7 @@ impl Supervisor {
             running: BTreeMap::new(),
             tasks: JoinSet::new(),
             outcome: Ok(()),
+            pressure,
         };
         for outbox in supervisor.config.outboxes.clone() {
             let metrics = supervisor.metrics.outbox(&outbox.name);
@@ -198,6 +204,9 @@ impl Supervisor {
                 and starting the outboxes whose configuration changed");
         let mut known = self.put_down(&stopped).await;
         self.config = Arc::new(config);
+        // The old one ends first: what it has found may not hold any more.
+        drop(self.pressure.take());
+        self.pressure = Pressure::of(&self.config).watch(self.metrics.holds());
         for outbox in started {
             // The same series go on counting.
             let metrics =

@@ -10,6 +10,8 @@ mod outbox_state;
 mod pauses;
 mod reloads;
 pub(crate) mod report;
+mod stream_series;
+mod streams;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -23,15 +25,17 @@ use prometheus::{
 use crate::observe::health::Health;
 use crate::observe::traces::Spans;
 use crate::relay::event::DeadReason;
+use crate::relay::hold::{HoldReason, Holds};
 use crate::relay::trouble::Cause;
 
 use deaths::Deaths;
 use declare::Declare;
 use report::Progress;
+use stream_series::{Looking, StreamSeries};
 
 pub use outbox_state::OutboxState;
 pub use reloads::Reloads;
-pub use report::{FirstInLine, ParkedStream, Problem, Report};
+pub use report::{FirstInLine, NoteKind, ParkedStream, Problem, Report, StreamNote};
 
 /// Streams with a label of their own, for each outbox; events of further ones are counted under
 /// `other`.
@@ -76,6 +80,9 @@ pub struct Metrics {
     paused: IntGaugeVec,
     paused_since: GaugeVec,
     up: IntGaugeVec,
+    streams: StreamSeries,
+    back_pressure: IntGaugeVec,
+    holds: Holds,
     reloads: Reloads,
 }
 
@@ -89,6 +96,7 @@ pub struct OutboxMetrics {
     delivered: Arc<AtomicU64>,
     progress: Progress,
     deaths: Deaths,
+    looking: Looking,
     spans: Option<Spans>,
 }
 
@@ -111,6 +119,14 @@ impl Metrics {
         let certificate_expiry = declare::certificate_expiry(&registry)?;
         Ok(Self {
             reloads: Reloads::new(&registry)?,
+            streams: StreamSeries::new(&declare)?,
+            back_pressure: declare.gauge(
+                "back_pressure",
+                "1 while the relay claims no events because Redis has little memory left \
+                    (memory) or a consumer group is too far behind (lag)",
+                &["reason"],
+            )?,
+            holds: Holds::default(),
             certificate_expiry,
             published: declare.counter(
                 "events_published_total",
@@ -268,6 +284,10 @@ impl Metrics {
         self.published.with_label_values(&[name, "other"]);
         self.paused.with_label_values(&[name, WHOLE]);
         self.paused_since.with_label_values(&[name, WHOLE]).set(f64::NAN);
+        self.streams.start(name);
+        for reason in HoldReason::ALL {
+            self.back_pressure.with_label_values(&[name, reason.as_str()]);
+        }
         OutboxMetrics {
             all: self.clone(),
             outbox: name.to_owned(),
@@ -276,6 +296,7 @@ impl Metrics {
             delivered: Arc::default(),
             progress: Progress::default(),
             deaths: Deaths::default(),
+            looking: Looking::default(),
             spans: None,
         }
     }
@@ -283,6 +304,11 @@ impl Metrics {
     /// How reloads of the configuration went.
     pub fn reloads(&self) -> &Reloads {
         &self.reloads
+    }
+
+    /// Reasons to wait.
+    pub(crate) fn holds(&self) -> &Holds {
+        &self.holds
     }
 
     /// Where further series can be registered.

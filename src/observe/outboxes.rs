@@ -16,6 +16,11 @@ impl Outboxes {
         self.outboxes().iter().map(OutboxMetrics::state).collect()
     }
 
+    /// Brings series up to date that nobody counts.
+    pub(crate) fn show_holds(&self) {
+        self.outboxes().iter().for_each(OutboxMetrics::show_holds);
+    }
+
     /// These are at work from here on.
     pub(crate) fn set(&self, outboxes: Vec<OutboxMetrics>) {
         *self.outboxes() = outboxes;

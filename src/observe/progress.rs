@@ -16,7 +16,14 @@ pub async fn tell(metrics: OutboxMetrics) {
     loop {
         // The first look at the backlog may be under way.
         let OutboxState {
-            outbox, delivered, backlog_events, problem, problem_seconds, parked, ..
+            outbox,
+            delivered,
+            backlog_events,
+            problem,
+            problem_seconds,
+            parked,
+            holds,
+            ..
         } = metrics.state();
         let left = backlog_events;
         let parked: Vec<String> = parked
@@ -32,6 +39,8 @@ pub async fn tell(metrics: OutboxMetrics) {
                 seconds = problem_seconds,
                 "not draining: the relay cannot deliver and keeps retrying"
             );
+        } else if let Some(hold) = holds.first() {
+            tracing::warn!(outbox, delivered, left, cause = hold.why, "not draining: waiting");
         } else if !parked.is_empty() {
             tracing::warn!(
                 outbox,

@@ -21,6 +21,7 @@ mod speaks;
 mod store;
 mod transport;
 mod trial;
+mod trimming;
 mod unconnected;
 mod unreached;
 

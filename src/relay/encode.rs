@@ -59,6 +59,11 @@ impl Entries {
     pub fn filled(&self) -> impl Iterator<Item = &str> {
         self.entries.iter().map(|entry| self.streams[entry.stream].as_str())
     }
+
+    /// Size of all values in bytes.
+    pub fn bytes(&self) -> usize {
+        self.values.iter().map(Bytes::len).sum()
+    }
 }
 
 /// What an encoder needs to know of an outbox.

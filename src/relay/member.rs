@@ -169,7 +169,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
         // that is silent.
         self.sink.answers().await?;
         let recovery = self.outbox.recover().await.map_err(in_words)?;
-        let known = recovery.generation();
+        let (known, leads) = (recovery.generation(), recovery.leads());
         let (raise, slots) = match recovery.assignment() {
             Assignment::StandBy => (false, 0),
             Assignment::InForce => {
@@ -192,7 +192,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
             }
             past.left = None;
         }
-        self.observer.owns(slots);
+        self.observer.owns(slots, leads && slots > 0);
         tracing::info!(outbox = self.name, generation, slots, "joined the outbox");
         if slots == 0 {
             return Ok(None);
@@ -275,16 +275,26 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
                 Mode::Once if self.is_paused() => return Ended::Finished,
                 Mode::Daemon | Mode::Once => {}
             }
+            match self.wait_while_held(session, stop).await {
+                Err(Trouble::Doubt { cause, detail }) => return Ended::Doubt(cause, detail),
+                Ok(()) | Err(Trouble::Unavailable(_) | Trouble::Parked(_)) => {}
+            }
             // After an outage one batch goes ahead.
             let outcome = if outage.lasts() {
                 self.deliver_once(session, stop).await
             } else {
                 match (self.drain(session, mode, stop).await, mode) {
                     (Ok(_), Mode::Daemon) => Ok(()),
-                    (Ok(_), Mode::Once) => match self.last_look(session, stop).await {
-                        Ok(0) => return Ended::Finished,
-                        other => other.map(drop),
-                    },
+                    (Ok(_), Mode::Once) => {
+                        // A look that was held back in between has seen nothing.
+                        let changes = self.holds.changes();
+                        match self.last_look(session, stop).await {
+                            Ok(0) if !changes.is_any() && !self.is_held() => {
+                                return Ended::Finished;
+                            }
+                            other => other.map(drop),
+                        }
+                    }
                     (Err(trouble), _) => Err(trouble),
                 }
             };

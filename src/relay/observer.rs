@@ -51,8 +51,9 @@ pub trait Observer: Send + Sync {
     /// This member has a row of its own in Postgres.
     fn seated(&self, seat: i32);
 
-    /// How many slots this member owns.
-    fn owns(&self, slots: usize);
+    /// How many slots this member owns, and whether it is the one that does what one member does
+    /// for all.
+    fn owns(&self, slots: usize, leads: bool);
 
     /// This member is on standby, with the reason; `None` when it is no longer.
     fn stands_by(&self, why: Option<&str>);

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::Deserialize;
+
 use super::encode::Format;
 use super::route::Template;
 use outflow_core::table_name::TableName;
@@ -33,12 +35,46 @@ pub struct OutboxOptions {
     pub park_max: Option<Duration>,
     /// How a delivered row is settled.
     pub settle: Settle,
-    /// Approximate maximum length of a stream, in entries. 0 keeps all.
-    pub max_len: u64,
+    /// What is trimmed from its streams.
+    pub trim: Trim,
+    /// How many entries a group of `trim.groups` may be behind before claims wait. `None`: any
+    /// number.
+    pub lag_max: Option<u64>,
     /// Maximum size of an event in bytes. Larger events are dead-lettered.
     pub event_bytes_max: usize,
     /// The column mapping.
     pub columns: Columns,
+}
+
+/// What is trimmed from the streams of an outbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trim {
+    /// Whether, and by which rule.
+    pub when: TrimWhen,
+    /// Groups that must exist before anything counts as read. Empty: any group.
+    pub groups: Vec<String>,
+    /// How long an entry stays although every group has read it.
+    pub keep_read: Duration,
+    /// How many of the newest entries stay although every group has read them.
+    pub keep_read_entries: u64,
+    /// Approximate maximum length of a stream, read or not. 0: no limit.
+    pub max_len: u64,
+    /// Approximate maximum age of an entry, read or not. Zero: no limit.
+    pub max_age: Duration,
+    /// When a group that does not read is reported. `None`: never.
+    pub stale_after: Option<Duration>,
+}
+
+/// When entries are trimmed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TrimWhen {
+    /// Never.
+    Never,
+    /// Once every consumer group has read and acknowledged them.
+    Consumed,
+    /// Once a limit is exceeded.
+    Length,
 }
 
 /// What becomes of a delivered row.

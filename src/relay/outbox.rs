@@ -278,6 +278,9 @@ pub trait Recovery: Send {
     /// How many slots this member owns in the share-out that is right.
     fn slots_owned(&self) -> usize;
 
+    /// Whether it owns the first one, and so does what one member does for all.
+    fn leads(&self) -> bool;
+
     /// What Redis has acknowledged to any member, gone or not, as far as it was written down, and
     /// since the last loss that was told.
     fn acknowledged(&self) -> &[Acknowledged];

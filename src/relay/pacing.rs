@@ -33,7 +33,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
         while !drain.has_ended() && !stop.is_cancelled() {
             // From before the claim: what changes after it ends the sleep.
             let mut pauses = self.pauses_from_here();
-            if self.is_paused() {
+            if self.is_paused() || self.is_held() {
                 drain.end();
                 break;
             }

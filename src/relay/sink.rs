@@ -1,14 +1,18 @@
 //! The sink side: appends batches, and reports in a recovery what was appended.
 
 mod journal;
+mod keys;
 mod streams;
+pub mod upkeep;
+pub mod written;
 
 use std::future::Future;
 
 use crate::relay::encode::Entries;
 use crate::relay::event::{Acknowledged, AppendedRow, Batch};
 
-pub use streams::{RedisSink, journal_key};
+pub use keys::journal_key;
+pub use streams::RedisSink;
 
 /// Number of generations for which the journal keeps each member's last batch number.
 pub const GENERATIONS_KEPT: i64 = 16;

@@ -19,6 +19,7 @@ mod report;
 mod resources;
 mod run;
 mod stage;
+mod trim;
 mod variants;
 mod writer;
 mod writers;

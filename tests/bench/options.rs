@@ -15,13 +15,14 @@ pub(crate) enum Group {
     Members,
     Payloads,
     Streams,
+    Trim,
     Writers,
     Latency,
     Resources,
 }
 
 impl Group {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Drain,
         Self::Held,
         Self::Durable,
@@ -29,6 +30,7 @@ impl Group {
         Self::Members,
         Self::Payloads,
         Self::Streams,
+        Self::Trim,
         Self::Writers,
         Self::Latency,
         Self::Resources,
@@ -43,6 +45,7 @@ impl Group {
             Self::Members => "members",
             Self::Payloads => "payloads",
             Self::Streams => "streams",
+            Self::Trim => "trim",
             Self::Writers => "writers",
             Self::Latency => "latency",
             Self::Resources => "resources",

@@ -7,7 +7,7 @@ use super::Outcome;
 use super::figure::Figure;
 use super::options::{Group, Options};
 use super::stage::Stage;
-use super::{backlog, drain, latency, resources, variants, writers};
+use super::{backlog, drain, latency, resources, trim, variants, writers};
 
 pub(crate) struct Run {
     pub(crate) stage: Stage,
@@ -32,6 +32,7 @@ impl Run {
                 Group::Members => variants::members(self).await?,
                 Group::Payloads => variants::payloads(self).await?,
                 Group::Streams => variants::streams(self).await?,
+                Group::Trim => trim::trim(self).await?,
                 Group::Writers => writers::writers(self).await?,
                 Group::Latency => latency::latency(self).await?,
                 Group::Resources => resources::resources(self).await?,

@@ -96,6 +96,17 @@ impl Stage {
         Ok(Relay { program, admin })
     }
 
+    /// The same, with more lines in its configuration.
+    pub(crate) fn relay_with(&self, more: &str) -> Outcome<Relay> {
+        let dir = self.path().join("with_more");
+        fs::create_dir_all(&dir)?;
+        let outflow = Outflow::new(binary(), &dir);
+        outflow.configure(&self.postgres.url(), &self.redis.url(), more)?;
+        let admin = format!("127.0.0.1:{}", free_port()?);
+        let program = outflow.start("relay", &["run"], &[("OUTFLOW_ADMIN__LISTEN", &admin)])?;
+        Ok(Relay { program, admin })
+    }
+
     /// Runs `outflow` to its end, which must be a good one.
     pub(crate) async fn to_end(&self, name: &str, args: &[&str]) -> Outcome {
         Ok(self.outflow.succeed(name, args, LIMIT).await?)
@@ -146,6 +157,15 @@ impl Stage {
     pub(crate) async fn length(&self, stream: &str) -> Outcome<u64> {
         let length = self.command("XLEN", &[stream]).await?.int().ok_or("XLEN without a number")?;
         Ok(u64::try_from(length)?)
+    }
+
+    /// How many entries were added to a stream, also those that are gone.
+    pub(crate) async fn added(&self, stream: &str) -> Outcome<u64> {
+        let info = self.command("XINFO", &["STREAM", stream]).await?;
+        let mut fields = info.items().chunks_exact(2);
+        let added = fields.find(|pair| pair[0].string().as_deref() == Some("entries-added"));
+        let added = added.and_then(|pair| pair[1].int()).ok_or("XINFO without entries-added")?;
+        Ok(u64::try_from(added)?)
     }
 
     /// Waits until the stream has so many entries.

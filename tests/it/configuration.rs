@@ -9,6 +9,7 @@ const SECRET: &str = "hunter2";
 fn wrong() -> Vec<(String, Vec<&'static str>)> {
     let outbox = |line: &str| format!("[[outbox]]\n{line}\n");
     let columns = |line: &str| format!("[[outbox]]\n[outbox.columns]\n{line}\n");
+    let trim = |lines: &str| format!("[[outbox]]\n[outbox.trim]\n{lines}\n");
     vec![
         ("nonsense".into(), vec!["outflow.toml", "line 1"]),
         ("[postgres]\nurl = \"postgres://u:hunter2@h".into(), vec!["outflow.toml", "line 2"]),
@@ -36,6 +37,37 @@ fn wrong() -> Vec<(String, Vec<&'static str>)> {
                 "\"{{orders}}.events.{aggregate_type}\"",
             ],
         ),
+        (outbox("max_len = 5"), vec!["outbox.0.max_len", "[outbox.trim]", "max_len = 5"]),
+        (outbox("max_len = 0"), vec!["outbox.0.max_len", "remove it"]),
+        (trim("when = \"always\""), vec!["outbox.0.trim.when", "never, consumed, length"]),
+        (trim("max_len = 5"), vec!["outbox.0.trim.max_len", "no effect with when = \"never\""]),
+        (trim("when = \"length\""), vec!["outbox.0.trim.when", "max_len or max_age"]),
+        (
+            trim("when = \"length\"\nmax_len = 5\nkeep_read = \"1h\""),
+            vec!["outbox.0.trim.keep_read", "set when = \"consumed\""],
+        ),
+        (trim("groups = [\"a\", \"a\"]"), vec!["outbox.0.trim.groups", "\"a\" is named twice"]),
+        (trim("groups = [\"\"]"), vec!["outbox.0.trim.groups", "a name is empty"]),
+        (trim("groups = \"a\""), vec!["outbox.0.trim.groups", "expected"]),
+        (trim("when = \"consumed\"\nmax_len = -1"), vec!["outbox.0.trim.max_len", "expected"]),
+        (
+            trim("when = \"consumed\"\nmax_age = \"1us\""),
+            vec!["outbox.0.trim.max_age", "expected whole ms"],
+        ),
+        (
+            trim("when = \"consumed\"\nmax_age = \"200years\""),
+            vec!["outbox.0.trim.max_age", "100 years at most"],
+        ),
+        (outbox("lag_max = 5"), vec!["outbox.0.lag_max", "set trim.groups"]),
+        (
+            "[redis]\nmemory_pause = \"85\"".into(),
+            vec!["redis.memory_pause", "found \"85\"", "such as \"85%\""],
+        ),
+        ("[redis]\nmemory_pause = 85".into(), vec!["redis.memory_pause", "such as \"85%\""]),
+        ("[redis]\nmemory_pause = \"101%\"".into(), vec!["redis.memory_pause", "\"101%\""]),
+        ("[redis]\nmemory_pause = \"75%\"".into(), vec!["redis.memory_resume", "less than"]),
+        ("[redis]\nmemory_resume = 0".into(), vec!["redis.memory_resume", "less than"]),
+        ("[redis]\nmemory_pause = true".into(), vec!["redis.memory_pause", "such as \"85%\""]),
         ("[redis]\nwait_replicas = 17".into(), vec!["redis.wait_replicas", "0 to 16"]),
         ("[redis]\nwait_replicas = -1".into(), vec!["redis.wait_replicas", "expected usize"]),
         (

@@ -2,6 +2,7 @@
 //! doubled, order kept.
 
 use std::error::Error;
+use std::sync::Arc;
 
 use bytes::BytesMut;
 use outflow::config::{self, Source};
@@ -216,7 +217,7 @@ async fn the_journal_keeps_the_last_numbers_of_some_generations() {
     let server = Redis::start(dir.path(), &[]).await.expect("Redis");
     let redis = redis::Redis::open(&server.url().into(), "test").expect("an address");
     redis.ready(LIMIT).await.expect("a connection");
-    let sink = RedisSink::new(redis.clone(), "test", None, 0);
+    let sink = RedisSink::new(redis.clone(), "test", None, Arc::default());
     for generation in 1..=RAISED {
         assert_eq!(sink.raise(generation - 1).await.expect("a generation").generation, generation);
         let last = Args::from([sink.journal_key(), &format!("last:{generation}:1"), "7"]);

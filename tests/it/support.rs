@@ -21,6 +21,6 @@ pub(crate) use pgbouncer::PgBouncer;
 pub(crate) use pooler::Pooler;
 pub(crate) use programs::program;
 pub(crate) use rounds::{read_rounds, write_rounds};
-pub(crate) use stage::{Asked, Entry, LIMIT, Stage, outbox};
+pub(crate) use stage::{Asked, Entry, LIMIT, Stage, entry, outbox};
 pub(crate) use tools::{kubectl, python, tool};
 pub(crate) use topology::{Topology, connected};

@@ -57,7 +57,8 @@ impl OutboxMetrics {
 
     /// What this member says of itself.
     pub(crate) fn report(&self) -> Report {
-        Report { problem: self.health.trouble(), ..self.progress.report() }
+        let holds = self.all.holds.of(&self.outbox);
+        Report { problem: self.health.trouble(), holds, ..self.progress.report() }
     }
 
     /// Events appended since the start.

@@ -111,7 +111,8 @@ impl Observer for OutboxMetrics {
         self.progress.seated(seat);
     }
 
-    fn owns(&self, slots: usize) {
+    fn owns(&self, slots: usize, leads: bool) {
+        self.lead(leads);
         // A standby waits for a change.
         self.health.rests(slots == 0);
         self.gauge(&self.all.slots_owned).set(i64::try_from(slots).unwrap_or(i64::MAX));

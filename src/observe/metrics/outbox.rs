@@ -4,12 +4,13 @@ use prometheus::{Gauge, GaugeVec, IntGauge, IntGaugeVec};
 
 use super::{OutboxMetrics, OutboxState, Report, STREAM_LABELS_MAX};
 use crate::observe::traces::Spans;
+use crate::relay::hold::{HoldReason, Holds};
 
 impl OutboxMetrics {
     /// How this outbox stands.
     pub fn state(&self) -> OutboxState {
         let problem = self.health.problem();
-        let Report { events_per_second, parked, .. } = self.progress.report();
+        let Report { events_per_second, parked, notes, look_problem, .. } = self.progress.report();
         let known = |of: &GaugeVec| Some(self.real(of).get()).filter(|value| !value.is_nan());
         OutboxState {
             outbox: self.outbox.clone(),
@@ -19,6 +20,9 @@ impl OutboxMetrics {
             delivered: self.delivered(),
             events_per_second,
             parked,
+            streams: notes,
+            holds: self.all.holds.of(&self.outbox),
+            look_problem,
             backlog_events: known(&self.all.backlog_events),
             oldest_event_age_seconds: known(&self.all.oldest_event_age),
             generation: self.gauge(&self.all.generation).get(),
@@ -26,6 +30,21 @@ impl OutboxMetrics {
             asleep: self.gauge(&self.all.asleep).get() == 1,
             streams_parked: self.gauge(&self.all.streams_parked).get(),
             paused: self.pauses(),
+        }
+    }
+
+    /// Reasons to wait, of this outbox and of others.
+    pub(crate) fn holds(&self) -> &Holds {
+        &self.all.holds
+    }
+
+    /// What is so now, for who reads the series.
+    pub(crate) fn show_holds(&self) {
+        let holds = self.all.holds.of(&self.outbox);
+        for reason in HoldReason::ALL {
+            let is_set = holds.iter().any(|hold| hold.reason == reason);
+            let labels = [self.outbox.as_str(), reason.as_str()];
+            self.all.back_pressure.with_label_values(&labels).set(i64::from(is_set));
         }
     }
 
@@ -44,6 +63,12 @@ impl OutboxMetrics {
             let _ = gauge.remove_label_values(&[&self.outbox]);
         }
         self.retire_pauses();
+        self.retire_streams();
+        for reason in HoldReason::ALL {
+            let labels = [self.outbox.as_str(), reason.as_str()];
+            let _ = all.back_pressure.remove_label_values(&labels);
+        }
+        self.all.holds.set(HoldReason::Lag, Some(&self.outbox), None);
         for gauge in [&all.oldest_event_age, &all.backlog_events, &all.dead_letters] {
             let _ = gauge.remove_label_values(&[&self.outbox]);
         }

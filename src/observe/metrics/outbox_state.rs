@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use super::ParkedStream;
+use super::{ParkedStream, Problem, StreamNote};
+use crate::relay::hold::Hold;
 use crate::relay::pause::Pause;
 
 /// The state of an outbox, for probes, systemd and the log.
@@ -36,4 +37,10 @@ pub struct OutboxState {
     pub parked: Vec<ParkedStream>,
     /// What people have paused: the whole outbox (no stream), and streams.
     pub paused: Vec<Pause>,
+    /// Why it claims no events although it could deliver.
+    pub holds: Vec<Hold>,
+    /// Why streams are not trimmed, and groups that hold their entries: the first hundred.
+    pub streams: Vec<StreamNote>,
+    /// Why this member, whose task it is, cannot look at the streams.
+    pub look_problem: Option<Problem>,
 }

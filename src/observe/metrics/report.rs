@@ -9,11 +9,14 @@ use jiff::Timestamp;
 use parking_lot::{Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
 
+use crate::relay::hold::Hold;
 use crate::relay::pause::Pause;
 use crate::relay::sink::Refusal;
 
 /// Parked streams that are named; there may be more.
 const PARKED_MAX: usize = 100;
+/// Notes of streams that are named.
+const NOTES_MAX: usize = 100;
 /// Of what Redis said.
 const REASON_CHARS_MAX: usize = 200;
 /// Of what keeps a member from delivering.
@@ -40,6 +43,85 @@ pub struct Report {
     /// The first event in line, if it has been so for ten seconds or more.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first_in_line: Option<FirstInLine>,
+    /// Why it claims no events although it could deliver.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub holds: Vec<Hold>,
+    /// Why streams are not trimmed, and groups that hold their entries, at most 100.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<StreamNote>,
+    /// Why this member, whose task it is, cannot look at the streams or trim them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub look_problem: Option<Problem>,
+}
+
+/// What is to be said of a stream and a group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamNote {
+    /// Name of the stream.
+    pub stream: String,
+    /// Name of the group; empty for any group.
+    pub group: String,
+    /// What it is.
+    pub kind: NoteKind,
+    /// Since when this member sees it so.
+    pub since: Timestamp,
+}
+
+/// Why entries are not trimmed that others have read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NoteKind {
+    /// The group does not exist.
+    Missing,
+    /// The group exists, needs entries, and does not read.
+    Stale,
+}
+
+impl StreamNote {
+    /// Whether the group exists and does not read.
+    pub fn is_stale(&self) -> bool {
+        self.kind == NoteKind::Stale
+    }
+
+    /// In words.
+    pub fn what(&self) -> String {
+        let Self { stream, group, kind, since } = self;
+        match (kind, group.as_str()) {
+            (NoteKind::Missing, "") => format!(
+                "{stream}: nothing is trimmed since {since:.0}, because it has no consumer group"
+            ),
+            (NoteKind::Missing, group) => format!(
+                "{stream}: nothing that was read is trimmed since {since:.0}, because the group \
+                    {group:?} of trim.groups does not exist there"
+            ),
+            (NoteKind::Stale, group) => format!(
+                "{stream}: the group {group:?} needs entries, and no consumer of it was seen for \
+                    trim.stale_group_after (noticed {since:.0})"
+            ),
+        }
+    }
+
+    /// What to do.
+    pub fn remedy(&self) -> String {
+        let Self { stream, group, kind, .. } = self;
+        match (kind, group.as_str()) {
+            (NoteKind::Missing, "") => {
+                "start its consumer, or set trim.when to \"never\" or \"length\"".to_owned()
+            }
+            (NoteKind::Missing, _) => {
+                "start its consumer, or remove it from trim.groups".to_owned()
+            }
+            (NoteKind::Stale, group) => format!(
+                "start its consumer, or if nobody needs it any more, run in redis-cli: XGROUP \
+                    DESTROY {stream} {group}"
+            ),
+        }
+    }
+
+    /// Both.
+    pub fn told(&self) -> String {
+        format!("{}; {}", self.what(), self.remedy())
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
@@ -98,6 +180,8 @@ struct State {
     paused: Vec<Pause>,
     standby: Option<Problem>,
     first_in_line: Option<FirstInLine>,
+    notes: Vec<StreamNote>,
+    look_problem: Option<Problem>,
 }
 
 impl Progress {
@@ -136,6 +220,17 @@ impl Progress {
         }
     }
 
+    pub(super) fn noted(&self, notes: Vec<StreamNote>) {
+        self.state().notes = notes;
+    }
+
+    pub(super) fn cannot_look(&self, why: Option<&str>) {
+        let mut state = self.state();
+        if state.look_problem.as_ref().map(|known| known.reason.as_str()) != why {
+            state.look_problem = why.map(Problem::now);
+        }
+    }
+
     pub(super) fn took(&self, stream: &str) {
         self.state().parked.remove(stream);
     }
@@ -161,8 +256,11 @@ impl Progress {
             parked,
             parked_unnamed: state.parked.len().saturating_sub(PARKED_MAX),
             problem: None,
+            holds: Vec::new(),
             standby: state.standby.clone(),
             first_in_line: state.first_in_line.clone(),
+            notes: state.notes.iter().take(NOTES_MAX).cloned().collect(),
+            look_problem: state.look_problem.clone(),
         }
     }
 

@@ -1,78 +1,24 @@
 //! What the relay's user may do in Redis, and what is missing as the lines to run.
 
+mod commands;
+mod missing;
+mod upkeep;
+
 use std::collections::BTreeSet;
 
-use super::finding::{Findings, Known, Remedy, about, redis_line};
+use super::finding::{Findings, Known, about};
 use super::unreached::allow;
 use crate::operate::status::streams_of;
 use crate::relay::options::OutboxOptions;
 use crate::relay::sink::journal_key;
+use commands::{COMMANDS, EVALSHA, XADD};
+use missing::{Key, Kind, Missing, cause};
 use outflow_connect::redis::{Args, Failure, Redis};
 use outflow_core::fault::Fault;
 
 const ABOUT: &str = "redis";
 /// Stands for a stream that nobody has written to yet.
 const PROBE: &str = "outflow-check";
-
-/// A command that the scripts run, or that runs the scripts.
-struct Command {
-    name: &'static str,
-    /// Words that make it a well-formed command, before and after the key.
-    before: &'static [&'static str],
-    after: &'static [&'static str],
-    reads: bool,
-    writes: bool,
-}
-
-const fn command(name: &'static str, after: &'static [&'static str], writes: bool) -> Command {
-    Command { name, before: &[], after, reads: !writes, writes }
-}
-
-const fn script(name: &'static str) -> Command {
-    Command { name, before: &["return 1", "1"], after: &[], reads: true, writes: true }
-}
-
-/// The last one is for streams, the others for the journal.
-const COMMANDS: [Command; 9] = [
-    command("HSET", &["f", "v"], true),
-    command("HMGET", &["f"], false),
-    command("HGET", &["f"], false),
-    command("HDEL", &["f"], true),
-    command("HGETALL", &[], false),
-    command("HKEYS", &[], false),
-    script("EVALSHA"),
-    script("EVAL"),
-    command("XADD", &["*", "f", "v"], true),
-];
-const XADD: usize = COMMANDS.len() - 1;
-/// The first of those that run scripts, which come before it.
-const EVALSHA: usize = XADD - 2;
-
-/// A key that the relay uses.
-struct Key {
-    name: String,
-    /// What the ACL says for it: all keys of a pattern, or leave to write to them only.
-    rule: String,
-    kind: Kind,
-    /// Whether scripts declare it, for which they need to read it too.
-    is_declared: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Journal,
-    Stream,
-    /// A stream that may be used one day.
-    Probe,
-}
-
-/// What is missing, as the rules that add it. Kept apart, since a pattern for a user who may use
-/// all keys is refused, and with it all that is on the line.
-#[derive(Debug, Default)]
-struct Missing {
-    commands: BTreeSet<String>,
-    patterns: BTreeSet<String>,
-}
 
 pub(super) async fn check(
     redis: &Redis,
@@ -81,7 +27,7 @@ pub(super) async fn check(
     known: &[Known],
     findings: &mut Findings,
 ) {
-    let mut missing = Missing::default();
+    let (mut missing, mut of_upkeep) = (Missing::default(), Missing::default());
     let write = write_rule(redis).await;
     for (outbox, known) in outboxes.iter().zip(known) {
         // The scripts run where the streams are.
@@ -98,9 +44,13 @@ pub(super) async fn check(
         let existing = streams_of(&redis, &outbox.stream).await.unwrap_or_default();
         let keys = keys(outbox, known, existing, tag, write);
         match allowed(&redis, &keys).await {
-            Ok(Some(allowed)) => missing.take(denied(&keys, &allowed, outbox, user, findings)),
+            Ok(Some(allowed)) => {
+                missing.take(denied(&keys, &allowed, outbox, user, findings));
+                of_upkeep.take(upkeep::denied(&keys, &allowed, outbox));
+            }
             Ok(None) => {
-                let all = everything(&keys);
+                let mut all = everything(&keys);
+                all.take(upkeep::everything(outbox));
                 let what = format!(
                     "this version cannot be asked what user {user} may do; these permissions are \
                         needed"
@@ -111,7 +61,10 @@ pub(super) async fn check(
                     .for_each(|line| findings.warning(ABOUT, what.clone(), line));
             }
             // Without EVAL nothing can be asked.
-            Err(failure) if failure.code() == Some("NOPERM") => missing.take(everything(&keys)),
+            Err(failure) if failure.code() == Some("NOPERM") => {
+                missing.take(everything(&keys));
+                of_upkeep.take(upkeep::everything(outbox));
+            }
             Err(failure) => {
                 let what = format!("what user {user} may do cannot be asked: {failure}");
                 let remedy = allow(&failure, user, "see the server's log");
@@ -130,6 +83,7 @@ pub(super) async fn check(
         );
         findings.refused(ABOUT, what, line);
     }
+    upkeep::tell(&of_upkeep, user, outboxes, findings);
 }
 
 /// What a pattern begins with that is for writing only, as the relay's own are in the shipped ACL:
@@ -180,44 +134,18 @@ fn denied(
     missing
 }
 
-/// Whether it is the command or the key: a command that is allowed on another key is allowed, and a
-/// key on which another such command is allowed may be used. If neither is so, it may be both.
-fn cause(
-    index: usize,
-    key: &Key,
-    may: &[bool; COMMANDS.len()],
-    allowed: &[[bool; COMMANDS.len()]],
-) -> Missing {
-    let command = &COMMANDS[index];
-    let reads = COMMANDS.iter().zip(may).any(|(other, may)| *may && other.reads);
-    let writes = COMMANDS.iter().zip(may).any(|(other, may)| *may && other.writes);
-    let key_is_open = (reads || !command.reads) && (writes || !command.writes);
-    let command_is_allowed = allowed.iter().any(|may| may[index]);
-    let mut missing = Missing::default();
-    if !command_is_allowed {
-        missing.commands.insert(format!("+{}", command.name.to_lowercase()));
-    }
-    if command_is_allowed || !key_is_open {
-        missing.patterns.insert(key.rule.clone());
-    }
-    missing
-}
-
 /// The commands that the relay uses on a key.
 fn wanted(key: &Key) -> std::ops::Range<usize> {
     match key.kind {
         Kind::Journal => 0..XADD,
-        Kind::Stream | Kind::Probe if key.is_declared => EVALSHA..COMMANDS.len(),
-        Kind::Stream | Kind::Probe => XADD..COMMANDS.len(),
+        Kind::Stream | Kind::Probe if key.is_declared => EVALSHA..XADD + 1,
+        Kind::Stream | Kind::Probe => XADD..XADD + 1,
     }
 }
 
 fn everything(keys: &[Key]) -> Missing {
     Missing {
-        commands: COMMANDS
-            .iter()
-            .map(|command| format!("+{}", command.name.to_lowercase()))
-            .collect(),
+        commands: COMMANDS[..=XADD].iter().map(|command| format!("+{}", command.rule)).collect(),
         patterns: keys.iter().map(|key| key.rule.clone()).collect(),
     }
 }
@@ -258,8 +186,9 @@ async fn allowed(
     let mut args = Args::from([include_str!("acl.lua"), "0"]);
     for key in keys {
         for command in &COMMANDS {
-            let words =
-                [&[command.name], command.before, &[key.name.as_str()], command.after].concat();
+            let name = [key.name.as_str()];
+            let of_key = command.after.map(|after| [name.as_slice(), after].concat());
+            let words = [&[command.name], command.before, &of_key.unwrap_or_default()].concat();
             args.int(i64::try_from(words.len()).unwrap_or(i64::MAX));
             for word in words {
                 args.text(word);
@@ -273,20 +202,4 @@ async fn allowed(
     }
     let of_key = |bits: &[u8]| std::array::from_fn(|index| bits[index] == b'1');
     Ok(Some(answer.chunks_exact(COMMANDS.len()).map(of_key).collect()))
-}
-
-impl Missing {
-    fn take(&mut self, other: Self) {
-        self.commands.extend(other.commands);
-        self.patterns.extend(other.patterns);
-    }
-
-    fn lines(&self, user: &str) -> Vec<Remedy> {
-        let line = |rules: &BTreeSet<String>| {
-            let rules: Vec<&str> = rules.iter().map(String::as_str).collect();
-            (!rules.is_empty())
-                .then(|| redis_line(format!("ACL SETUSER {user} {}", rules.join(" "))))
-        };
-        [&self.commands, &self.patterns].into_iter().filter_map(line).collect()
-    }
 }

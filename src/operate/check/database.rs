@@ -6,7 +6,7 @@ use tokio_postgres::Client;
 use super::finding::{Findings, Known, advice};
 use super::session::looking;
 use super::transport;
-use super::{connections, event_table, horizon, pauses, trial, unconnected};
+use super::{connections, event_table, horizon, pauses, trial, trimming, unconnected};
 use crate::config::Config;
 use crate::observe::transport::Route;
 use outflow_connect::postgres::connect;
@@ -19,8 +19,7 @@ const VERSION_MIN: i32 = 140_000;
 const CLOCK_DIFFERENCE_MAX: f64 = 2.0;
 /// Checks the server and each table. Returns what Redis must be asked about, one for each outbox.
 pub(super) async fn check(config: &Config, findings: &mut Findings) -> Vec<Known> {
-    let nothing =
-        || config.outboxes.iter().map(|_| Known { journal: None, streams: Vec::new() }).collect();
+    let nothing = || config.outboxes.iter().map(|_| Known::default()).collect();
     let server = config.postgres.named_by_default("outflow check");
     for (host, port) in server.hosts() {
         if !transport::check(&route(&server, &host, port), findings).await {
@@ -43,7 +42,8 @@ pub(super) async fn check(config: &Config, findings: &mut Findings) -> Vec<Known
     horizon::check(&client, findings).await;
     let mut known = Vec::new();
     for outbox in &config.outboxes {
-        let (of_outbox, table) = event_table::check(&client, outbox, findings).await;
+        let (mut of_outbox, table) = event_table::check(&client, outbox, findings).await;
+        of_outbox.notes = trimming::noted(&client, outbox).await;
         known.push(of_outbox);
         if let Some(table) = &table {
             // What is wrong with the session is told where it matters more.

@@ -3,6 +3,7 @@
 
 use super::finding::{Findings, advice, redis_line};
 use super::keeps::COMPLETE;
+use crate::config::MemoryLimits;
 use outflow_connect::redis::{Args, Redis, Reply};
 use outflow_core::fault::FaultKind;
 
@@ -11,7 +12,7 @@ const ABOUT: &str = "redis";
 const FULL_SOON: u64 = 90;
 pub(super) const ROOM: &str = "raise maxmemory (CONFIG SET maxmemory …, and CONFIG REWRITE or the \
     server's arguments, so that a \
-    restart does not undo it), remove data, or let max_len trim the streams";
+    restart does not undo it), remove data, or let the relay trim the streams ([outbox.trim])";
 
 pub(super) fn append_only_file<'a>(value: &impl Fn(&str) -> &'a str, findings: &mut Findings) {
     if value("aof_enabled") != "1" {
@@ -58,7 +59,28 @@ pub(super) async fn setting(redis: &Redis, name: &str) -> Option<String> {
 }
 
 /// Whether there is room. That there is none is found by the trial of an append.
-pub(super) fn memory<'a>(value: &impl Fn(&str) -> &'a str, findings: &mut Findings) {
+pub(super) fn memory<'a>(
+    value: &impl Fn(&str) -> &'a str,
+    limits: Option<MemoryLimits>,
+    findings: &mut Findings,
+) {
+    if let Some(MemoryLimits { pause, .. }) = limits {
+        let evicts = !matches!(value("maxmemory_policy"), "noeviction" | "");
+        let why = match value("maxmemory") {
+            "0" | "" => Some("Redis has no maxmemory"),
+            _ if evicts => Some("Redis evicts keys (maxmemory-policy) when it is full"),
+            _ => None,
+        };
+        findings.ok(
+            ABOUT,
+            match why {
+                Some(why) => format!("redis.memory_pause ({pause}%) is off, because {why}"),
+                None => {
+                    format!("the relay waits while Redis is {pause}% full (redis.memory_pause)")
+                }
+            },
+        );
+    }
     let number = |name: &str| value(name).parse::<u64>().unwrap_or(0);
     let (used, limit) = (number("used_memory"), number("maxmemory"));
     if limit == 0 {

@@ -21,7 +21,7 @@ pub(super) async fn check(
     findings: &mut Findings,
 ) -> (Known, Option<Table>) {
     let about = &about(outbox);
-    let mut known = Known { journal: None, streams: Vec::new() };
+    let mut known = Known::default();
     let examined = scoped::looking(client, BEGIN, Table::examine(client, outbox)).await;
     let examined = examined.unwrap_or_else(|error| Err(not_answered(error)));
     let examined = match examined {

@@ -8,6 +8,7 @@ use serde::ser::{SerializeStruct as _, Serializer};
 
 use super::keeps::Keeps;
 use crate::config::Config;
+use crate::observe::metrics::StreamNote;
 use crate::relay::options::OutboxOptions;
 use outflow_core::escape::{WHOLE, printable};
 use outflow_core::fault::{Fault, FaultKind};
@@ -69,12 +70,14 @@ pub struct Findings {
 }
 
 /// What the database told about an outbox that Redis must be asked about.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Known {
     /// Names the journal.
     pub(super) journal: Option<String>,
     /// Streams of rows that wait.
     pub(super) streams: Vec<String>,
+    /// What the relays at work say of streams and their groups.
+    pub(super) notes: Vec<StreamNote>,
 }
 
 impl Findings {

@@ -8,7 +8,7 @@ use super::keeps::Keeps;
 use super::kind_of_server;
 use super::transport;
 use super::unreached::allow;
-use super::{acl, durability, journal, replay, replication, unreached};
+use super::{acl, durability, journal, replay, replication, trimming, unreached};
 use crate::config::Config;
 use crate::observe::transport::Route;
 use outflow_connect::redis::{self, Args, Redis};
@@ -53,6 +53,7 @@ pub(super) async fn check(config: &Config, known: &[Known], findings: &mut Findi
     acl::check(&redis, config.redis.user(), &config.outboxes, known, findings).await;
     for (outbox, known) in config.outboxes.iter().zip(known) {
         journal::check(&redis, outbox, known, findings).await;
+        trimming::check(&redis, outbox, known, findings).await;
     }
     redis.close().await;
 }
@@ -121,7 +122,7 @@ async fn server(
     if value("aof_enabled") == "1" {
         durability::appendfsync(redis, findings).await;
     }
-    durability::memory(&value, findings);
+    durability::memory(&value, config.memory, findings);
     if kind_of_server::replays_with_all_rights(&value) {
         findings.ok(ABOUT, "a replay of the append-only file needs no rights");
     } else {

@@ -21,6 +21,11 @@ pub(super) fn of(outbox: &OutboxStatus) -> Vec<String> {
             ));
         }
     }
+    for (member, hold) in
+        active.iter().flat_map(|member| member.holds.iter().map(move |h| (member, h)))
+    {
+        causes.push(format!("{}: {} (since {:.0})", named(member), hold.why, hold.since));
+    }
     if let (true, Some(standby)) =
         (active.is_empty(), standbys.first().and_then(|first| first.standby.as_ref()))
     {

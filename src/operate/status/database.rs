@@ -9,7 +9,7 @@ use super::causes;
 use super::report::{DeadLetters, Member, OutboxStatus, Parked, Paused};
 use crate::config::Config;
 use crate::observe::backlog::{BEGINNING, Backlog, CAP, Look, Unordered};
-use crate::observe::metrics::{FirstInLine, ParkedStream, Report};
+use crate::observe::metrics::{FirstInLine, ParkedStream, Problem, Report};
 use crate::operate::pause;
 use crate::relay::options::OutboxOptions;
 use crate::relay::outbox::lock;
@@ -210,6 +210,13 @@ async fn members(
         status.parked_unnamed = status.parked_unnamed.max(report.parked_unnamed);
         report.parked.into_iter().for_each(|parked| merge(&mut status.parked, parked));
         first.extend(report.first_in_line);
+        status.notes.extend(report.notes);
+        if let Some(problem) = report.look_problem {
+            let Problem { reason, since } = problem;
+            status
+                .problems
+                .push(format!("streams, as relay #{number} says since {since:.0}: {reason}"));
+        }
         status.members.push(Member {
             number,
             slots: row.get("slots"),
@@ -220,6 +227,7 @@ async fn members(
             events_per_second,
             problem: report.problem,
             standby: report.standby,
+            holds: report.holds,
         });
     }
     Ok(())

@@ -3,7 +3,8 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::observe::metrics::{ParkedStream, Problem};
+use crate::observe::metrics::{ParkedStream, Problem, StreamNote};
+use crate::relay::hold::Hold;
 use crate::relay::options::OutboxOptions;
 use crate::relay::pause::Pause;
 
@@ -59,6 +60,8 @@ pub struct OutboxStatus {
     pub dead_letters: Vec<DeadLetters>,
     /// The streams in Redis whose names fit.
     pub streams: Vec<Stream>,
+    /// Why streams are not trimmed, and groups that hold their entries, as the members say.
+    pub notes: Vec<StreamNote>,
     /// Whether there may be more streams than were looked for.
     pub streams_are_incomplete: bool,
     /// What could not be found out, and why.
@@ -86,6 +89,8 @@ pub struct Member {
     pub problem: Option<Problem>,
     /// Why it owns no slots, as it says itself.
     pub standby: Option<Problem>,
+    /// Why it claims no events although it could deliver.
+    pub holds: Vec<Hold>,
 }
 
 /// A stream that refuses its events.
@@ -161,6 +166,7 @@ pub(super) fn empty(outbox: &OutboxOptions) -> OutboxStatus {
         paused: Vec::new(),
         dead_letters: Vec::new(),
         streams: Vec::new(),
+        notes: Vec::new(),
         streams_are_incomplete: false,
         problems: Vec::new(),
     }

@@ -211,6 +211,10 @@ impl Recovery for PgRecovery {
         self.slots.iter().filter(|owner| **owner == self.seat).count()
     }
 
+    fn leads(&self) -> bool {
+        self.slots.first() == Some(&self.seat)
+    }
+
     fn acknowledged(&self) -> &[Acknowledged] {
         &self.witness.acknowledged
     }

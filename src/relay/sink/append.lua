@@ -7,7 +7,7 @@
 --            batch:<g>:<member>:<r> the rows of an appended batch that may not be settled. r numbers the record, not the
 --                                   batch: a record whose rows are settled is written over, so that there are never more
 --                                   of them than batches in flight, whatever else Redis may refuse
--- ARGV     generation, member, batch, previous batch (0: none), max_len (0: never trim), record,
+-- ARGV     generation, member, batch, previous batch (0: none), record,
 --          the packed rows of this batch, behind a semicolon; empty for a batch of no rows, which only asks whether an
 --          append is possible,
 --          how many streams, their names,
@@ -21,9 +21,9 @@
 -- every byte of every string that it makes, so that nothing is glued together here which could be sent as it is.
 -- Every call is caught: an error in the middle would leave behind what was done so far, and say nothing of it.
 local journal = KEYS[1]
-local generation, member, batch, previous, max_len = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local generation, member, batch, previous = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local mine = generation .. ':' .. member
-local last_field, record, rows = 'last:' .. mine, 'batch:' .. mine .. ':' .. ARGV[6], ARGV[7]
+local last_field, record, rows = 'last:' .. mine, 'batch:' .. mine .. ':' .. ARGV[5], ARGV[6]
 
 -- Fence. A generation that Redis has gone past is refused; one that Redis does not know yet means that Redis lost it.
 local known = redis.pcall('HMGET', journal, 'generation', last_field)
@@ -43,7 +43,7 @@ if (known[2] or '0') ~= previous then
   return {'ROLLED_BACK', 'the last batch was ' .. (known[2] or '0') .. ', not ' .. previous}
 end
 
-local at = 8
+local at = 7
 local function take()
   at = at + 1
   return ARGV[at - 1]
@@ -57,11 +57,7 @@ end
 -- One XADD command a shape, whose stream and values are replaced for each event.
 local shapes = {}
 for i = 0, tonumber(take()) - 1 do
-  local command = {'XADD', ''}
-  if max_len ~= '0' then
-    command[3], command[4], command[5] = 'MAXLEN', '~', max_len
-  end
-  command[#command + 1] = '*'
+  local command = {'XADD', '', '*'}
   local first, count = #command + 2, tonumber(take())
   for field = 0, count - 1 do
     command[first + 2 * field - 1] = take()

@@ -1,9 +1,12 @@
 //! Redis Streams as a sink: three scripts, and what their answers mean.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 
+use super::keys::journal_key;
+use super::written::Written;
 use super::{AppendError, GENERATIONS_KEPT, Position, Raised, Refusal, Sink, journal};
 use crate::relay::encode::{Entries, Entry};
 use crate::relay::event::{Acknowledged, Batch};
@@ -37,7 +40,7 @@ pub struct RedisSink {
     journal: String,
     /// By which columns rows are named in what this relay appends.
     names: String,
-    max_len: u64,
+    written: Arc<Written>,
     append: Script,
     raise: Script,
     forget: Script,
@@ -45,26 +48,17 @@ pub struct RedisSink {
     told_of_forget: AtomicBool,
 }
 
-/// Key of an outbox's journal in Redis. On a cluster it is in the slot of the streams, whose hash
-/// tag is `tag`.
-pub fn journal_key(journal: &str, tag: Option<&str>) -> String {
-    match tag {
-        None => format!("outflow:journal:{{{journal}}}"),
-        Some(tag) => format!("outflow:journal:{journal}:{{{tag}}}"),
-    }
-}
-
 impl RedisSink {
     /// `journal` identifies the outbox (a uuid made by `migrate`), so that two environments on one
     /// Redis cannot meet. `tag` is the hash tag of all its streams, used on a cluster only.
-    /// `max_len` trims each stream to about that many entries; 0 never trims.
-    pub fn new(redis: Redis, journal: &str, tag: Option<&str>, max_len: u64) -> Self {
+    /// `written` is told which streams it has written to.
+    pub fn new(redis: Redis, journal: &str, tag: Option<&str>, written: Arc<Written>) -> Self {
         let tag = tag.filter(|_| redis.is_cluster());
         Self {
             redis,
             journal: journal_key(journal, tag),
             names: String::new(),
-            max_len,
+            written,
             append: Script::new(include_str!("append.lua")),
             raise: Script::new(include_str!("raise.lua")),
             forget: Script::new(include_str!("forget.lua")),
@@ -85,13 +79,13 @@ impl RedisSink {
     }
 
     /// What `append.lua` takes.
-    fn append_args(&self, args: &mut Args, at: Position, batch: &Batch, entries: &Entries) {
+    fn append_args(args: &mut Args, at: Position, batch: &Batch, entries: &Entries) {
         let names: usize = entries.shapes.iter().map(|shape| shape.len() + 1).sum();
         args.reserve(
             16 + entries.streams.len() + names + 3 * entries.entries.len() + entries.values.len(),
         );
         args.int(at.generation).int(at.member).int(signed(at.batch)).int(signed(at.previous));
-        args.int(signed(self.max_len)).int(signed(at.record));
+        args.int(signed(at.record));
         if entries.entries.is_empty() {
             args.text("");
         } else {
@@ -131,7 +125,7 @@ impl Sink for RedisSink {
         batch: &Batch,
         entries: &Entries,
     ) -> Result<Vec<Refusal>, AppendError> {
-        let args = |args: &mut Args| self.append_args(args, position, batch, entries);
+        let args = |args: &mut Args| Self::append_args(args, position, batch, entries);
         // On a cluster the streams are keys too: only then does a node say that one of them is on
         // its way elsewhere. Not told, it would append to a stream of the same name that it makes
         // anew, which the move then overwrites.
@@ -153,7 +147,11 @@ impl Sink for RedisSink {
                 }
             }
         })?;
-        outcome(&reply)
+        let outcome = outcome(&reply);
+        if let Ok(refused) = &outcome {
+            self.written.note(entries, refused);
+        }
+        outcome
     }
 
     async fn is_ready(&self, position: Position) -> Result<(), AppendError> {

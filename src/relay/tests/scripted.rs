@@ -252,6 +252,10 @@ impl Recovery for NoRecovery {
         64
     }
 
+    fn leads(&self) -> bool {
+        true
+    }
+
     async fn adopt(self) -> Result<(), OutboxError> {
         Ok(())
     }

@@ -165,12 +165,13 @@ fn compose_understands_its_file() {
 async fn every_panel_shows_something() {
     let prometheus = tool("prometheus");
     let queries = panel_queries();
-    assert_eq!(queries.len(), 33);
+    assert_eq!(queries.len(), 41);
     let stage = Stage::new(&outbox("")).await;
     let _relay = stage.relay();
     let (_server, api) = scrape(&prometheus, &stage).await;
     Numbered { rows: 100, keys: 3 }.insert(&stage).await;
     stage.drained().await;
+    stage.command("XGROUP", &["CREATE", "events.order", "billing", "0"]).await;
     for query in queries.iter().filter(|query| {
         !PLANNED.iter().chain(&["outflow_consumer_"]).any(|name| query.contains(name))
     }) {

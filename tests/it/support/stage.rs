@@ -322,7 +322,7 @@ impl Stage {
 }
 
 /// One entry of XRANGE.
-pub(super) fn entry(item: &Reply) -> Entry {
+pub(crate) fn entry(item: &Reply) -> Entry {
     let [_id, fields] = item.items() else { panic!("no entry: {item:?}") };
     let texts = fields.items().iter().map(|field| {
         let bytes = field.text().expect("a text");

@@ -1,0 +1,128 @@
+//! What Redis tells of its memory, and what follows from it. Pure.
+
+use crate::config::MemoryLimits;
+
+/// After so many bytes that were appended Redis is asked again, at the latest.
+const STEP_MAX: u64 = 64 << 20;
+/// And not after fewer.
+const STEP_MIN: u64 = 1 << 18;
+/// A part of the room between the limit and a full Redis.
+const STEPS: u64 = 4;
+
+/// A part of what `INFO memory` says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Memory {
+    used: u64,
+    max: u64,
+    policy: String,
+}
+
+/// What to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// There is no limit: why.
+    Off(&'static str),
+    Go,
+    Hold,
+}
+
+impl Memory {
+    pub(super) fn parse(info: &str) -> Self {
+        let field = |name: &str| {
+            let mut lines = info.lines().filter_map(|line| line.trim().split_once(':'));
+            lines.find(|(field, _)| *field == name).map(|(_, value)| value)
+        };
+        let number = |name: &str| field(name).and_then(|value| value.parse().ok()).unwrap_or(0);
+        // Redis itself leaves buffers for replicas and for the append-only file out.
+        let used: u64 = number("used_memory");
+        Self {
+            used: used.saturating_sub(number("mem_not_counted_for_evict")),
+            max: number("maxmemory"),
+            policy: field("maxmemory_policy").unwrap_or_default().to_owned(),
+        }
+    }
+
+    /// `is_held`: it waits already, and goes on only below the lower limit.
+    pub(super) fn verdict(&self, limits: MemoryLimits, is_held: bool) -> Verdict {
+        if self.max == 0 {
+            return Verdict::Off("Redis has no maxmemory");
+        }
+        if !matches!(self.policy.as_str(), "noeviction" | "") {
+            return Verdict::Off("Redis makes room by itself (maxmemory-policy evicts keys)");
+        }
+        let limit = if is_held { limits.resume } else { limits.pause };
+        let is_over = |percent: u8| self.used >= part(self.max, percent);
+        if is_over(limit) { Verdict::Hold } else { Verdict::Go }
+    }
+
+    /// How many bytes may be appended before it is asked again.
+    pub(super) fn step(&self, limits: MemoryLimits) -> u64 {
+        if self.max == 0 {
+            return u64::MAX;
+        }
+        let room = self.max - part(self.max, limits.pause);
+        (room / STEPS).clamp(STEP_MIN, STEP_MAX)
+    }
+
+    pub(super) fn told(&self, limits: MemoryLimits) -> String {
+        let percent = u128::from(self.used) * 100 / u128::from(self.max.max(1));
+        format!(
+            "Redis uses {percent}% of maxmemory ({} bytes); events wait in Postgres until it uses \
+                less than {}% (redis.memory_pause, redis.memory_resume)",
+            self.max, limits.resume
+        )
+    }
+}
+
+fn part(of: u64, percent: u8) -> u64 {
+    u64::try_from(u128::from(of) * u128::from(percent) / 100).unwrap_or(of)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: MemoryLimits = MemoryLimits { pause: 85, resume: 75 };
+
+    fn memory(used: u64, max: u64, policy: &str) -> Memory {
+        Memory::parse(&format!(
+            "# Memory\r\nused_memory:{}\r\nused_memory_human:1M\r\nmaxmemory:{max}\r\n\
+             maxmemory_policy:{policy}\r\nmem_not_counted_for_evict:5\r\n",
+            used + 5
+        ))
+    }
+
+    #[test]
+    fn it_waits_from_the_upper_limit_down_to_the_lower_one() {
+        use Verdict::{Go, Hold, Off};
+        let table = [
+            (84, 100, "noeviction", false, Go),
+            (85, 100, "noeviction", false, Hold),
+            (84, 100, "noeviction", true, Hold),
+            (75, 100, "noeviction", true, Hold),
+            (74, 100, "noeviction", true, Go),
+            (u64::MAX - 5, u64::MAX, "noeviction", false, Hold),
+            (500, 100, "noeviction", true, Hold),
+            (99, 0, "noeviction", true, Off("Redis has no maxmemory")),
+            (
+                99,
+                100,
+                "volatile-lru",
+                true,
+                Off("Redis makes room by itself (maxmemory-policy evicts keys)"),
+            ),
+        ];
+        for (used, max, policy, is_held, expected) in table {
+            let verdict = memory(used, max, policy).verdict(LIMITS, is_held);
+            assert_eq!(verdict, expected, "{used} of {max}, {policy}, held: {is_held}");
+        }
+    }
+
+    #[test]
+    fn it_is_asked_again_before_the_room_is_used_up() {
+        let table = [(0, u64::MAX), (1 << 20, 1 << 18), (1 << 27, 5_033_165), (1 << 40, 64 << 20)];
+        for (max, expected) in table {
+            assert_eq!(memory(0, max, "noeviction").step(LIMITS), expected, "{max}");
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! `outflow stream list` and `show`: what Redis knows of streams, their groups and the consumers of
+//! these. Who is behind, and by how much.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::config::Config;
+use crate::operate::status::streams_of;
+use outflow_connect::redis::{Args, Failure, Redis, Reply, Server};
+use outflow_core::fault::{Fault, FaultKind};
+
+/// How long to wait for the connection.
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+/// Nodes of a stream that `MEMORY USAGE` looks at.
+const SAMPLES: &str = "20";
+
+/// A stream.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StreamReport {
+    /// Its name.
+    pub stream: String,
+    /// Its entries.
+    pub entries: i64,
+    /// Memory that it takes, estimated from a sample; `None` if Redis does not tell.
+    pub memory_bytes: Option<i64>,
+    /// Age of its first entry, by Redis's clock; `None` if it is empty.
+    pub first_entry_age_seconds: Option<f64>,
+    /// Age of its last entry.
+    pub last_entry_age_seconds: Option<f64>,
+    /// Its consumer groups.
+    pub groups: Vec<GroupReport>,
+    /// What could not be found out, and what to do about it.
+    pub problems: Vec<String>,
+}
+
+/// A consumer group.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct GroupReport {
+    /// Its name.
+    pub group: String,
+    /// Entries that were not delivered yet. `None`: Redis does not know; before version 7 never.
+    pub lag: Option<i64>,
+    /// Entries that were delivered and not acknowledged.
+    pub pending: i64,
+    /// Age of the oldest of these.
+    pub oldest_pending_age_seconds: Option<f64>,
+    /// Id of the last entry that was delivered.
+    pub last_delivered_id: String,
+    /// Its consumers.
+    pub consumers: Vec<ConsumerReport>,
+}
+
+/// A consumer of a group.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ConsumerReport {
+    /// Its name.
+    pub consumer: String,
+    /// Entries that it was given and has not acknowledged.
+    pub pending: i64,
+    /// Since when it has not asked for entries. Before Redis 7.2: since when it got none.
+    pub idle_seconds: f64,
+}
+
+/// Streams, and names that were not found.
+pub struct Streams {
+    redis: Redis,
+    user: String,
+}
+
+impl Streams {
+    /// Connects.
+    ///
+    /// # Errors
+    /// `name` says where the address is from.
+    pub async fn open(server: &Server, name: &str) -> Result<Self, Fault> {
+        let redis = Redis::connect(server, "outflow stream");
+        let redis = redis.map_err(|bad| Fault::from(bad).at(name))?;
+        redis.ready(CONNECT_LIMIT).await.map_err(failed)?;
+        Ok(Self { redis, user: server.user().to_owned() })
+    }
+
+    /// The streams whose names fit a template of the configuration, sorted.
+    ///
+    /// # Errors
+    /// Redis refuses, or does not answer.
+    pub async fn known(&self, config: &Config) -> Result<Vec<String>, Fault> {
+        let mut names = std::collections::BTreeSet::new();
+        for outbox in &config.outboxes {
+            let tag = outbox.stream.hash_tag().unwrap_or_default();
+            let server = self.redis.server_of(tag).await.map_err(failed)?;
+            names.extend(streams_of(&server, &outbox.stream).await.map_err(failed)?);
+        }
+        Ok(names.into_iter().collect())
+    }
+
+    /// Looks at a stream; `None` if there is none.
+    ///
+    /// # Errors
+    /// Redis refuses what is needed at least, or does not answer.
+    pub async fn look(&self, stream: &str) -> Result<Option<StreamReport>, Fault> {
+        let info = match self.redis.call("XINFO", Args::from(["STREAM", stream])).await {
+            Ok(info) => info,
+            Err(failure) if is_absent(&failure) => return Ok(None),
+            Err(failure) => return Err(self.forbidden(failure, "xinfo|stream")),
+        };
+        let mut problems = Vec::new();
+        let now = self.now_ms(&mut problems).await;
+        let age = |id: &str| Some(seconds(now - id.split_once('-')?.0.parse::<i64>().ok()?));
+        let of_entry = |name| age(&field(&info, name)?.items().first()?.string()?);
+        let memory = self.redis.call("MEMORY", Args::from(["USAGE", stream, "SAMPLES", SAMPLES]));
+        let memory_bytes = match memory.await {
+            Ok(reply) => reply.int(),
+            Err(failure) => {
+                problems.push(format!("memory: {}", self.forbidden(failure, "memory|usage")));
+                None
+            }
+        };
+        let groups = self.redis.call("XINFO", Args::from(["GROUPS", stream])).await;
+        let groups = groups.map_err(|failure| self.forbidden(failure, "xinfo|groups"))?;
+        let mut all = Vec::new();
+        for group in groups.items() {
+            let name = field(group, "name").and_then(Reply::string).unwrap_or_default();
+            let number = |name| field(group, name).and_then(Reply::int);
+            let pending = number("pending").unwrap_or(0);
+            let oldest = match pending {
+                0 => None,
+                _ => self.oldest_pending(stream, &name, &mut problems).await,
+            };
+            all.push(GroupReport {
+                lag: number("lag"),
+                pending,
+                oldest_pending_age_seconds: oldest.as_deref().and_then(age),
+                last_delivered_id: field(group, "last-delivered-id")
+                    .and_then(Reply::string)
+                    .unwrap_or_default(),
+                consumers: self.consumers(stream, &name, &mut problems).await,
+                group: name,
+            });
+        }
+        problems.dedup();
+        Ok(Some(StreamReport {
+            stream: stream.to_owned(),
+            entries: field(&info, "length").and_then(Reply::int).unwrap_or(0),
+            memory_bytes,
+            first_entry_age_seconds: of_entry("first-entry"),
+            last_entry_age_seconds: of_entry("last-entry"),
+            groups: all,
+            problems,
+        }))
+    }
+
+    /// Closes the connection.
+    pub async fn close(self) {
+        self.redis.close().await;
+    }
+
+    /// By Redis's clock, which the ids have; by ours if it may not be asked.
+    async fn now_ms(&self, problems: &mut Vec<String>) -> i64 {
+        match self.redis.call("TIME", Args::default()).await {
+            Ok(reply) => {
+                let part = |index: usize| reply.items().get(index).and_then(Reply::int);
+                part(0).unwrap_or(0) * 1_000 + part(1).unwrap_or(0) / 1_000
+            }
+            Err(failure) => {
+                let why = self.forbidden(failure, "time");
+                problems.push(format!("ages are by the clock of this machine: {why}"));
+                Timestamp::now().as_millisecond()
+            }
+        }
+    }
+
+    async fn oldest_pending(
+        &self,
+        stream: &str,
+        group: &str,
+        problems: &mut Vec<String>,
+    ) -> Option<String> {
+        match self.redis.call("XPENDING", Args::from([stream, group])).await {
+            Ok(reply) => reply.items().get(1).and_then(Reply::string),
+            Err(failure) => {
+                problems.push(format!("pending: {}", self.forbidden(failure, "xpending")));
+                None
+            }
+        }
+    }
+
+    async fn consumers(
+        &self,
+        stream: &str,
+        group: &str,
+        problems: &mut Vec<String>,
+    ) -> Vec<ConsumerReport> {
+        match self.redis.call("XINFO", Args::from(["CONSUMERS", stream, group])).await {
+            Ok(reply) => reply.items().iter().filter_map(consumer).collect(),
+            Err(failure) => {
+                let why = self.forbidden(failure, "xinfo|consumers");
+                problems.push(format!("consumers: {why}"));
+                Vec::new()
+            }
+        }
+    }
+
+    /// With the line that allows it, if it is a matter of that.
+    fn forbidden(&self, failure: Failure, rule: &str) -> Fault {
+        let is_forbidden = failure.code() == Some("NOPERM");
+        let fault = failed(failure);
+        if !is_forbidden {
+            return fault;
+        }
+        let line = format!("run in redis-cli: ACL SETUSER {} +{rule}", self.user);
+        fault.of_kind(FaultKind::Failed).remedy(line)
+    }
+}
+
+fn consumer(reply: &Reply) -> Option<ConsumerReport> {
+    Some(ConsumerReport {
+        consumer: field(reply, "name")?.string()?,
+        pending: field(reply, "pending")?.int()?,
+        idle_seconds: seconds(field(reply, "idle")?.int()?),
+    })
+}
+
+/// A field of what XINFO answers.
+fn field<'a>(reply: &'a Reply, name: &str) -> Option<&'a Reply> {
+    let mut pairs = reply.items().chunks_exact(2);
+    let pair = pairs.find(|pair| pair[0].text().is_some_and(|field| field == name.as_bytes()))?;
+    Some(&pair[1])
+}
+
+fn seconds(ms: i64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "milliseconds of some years")]
+    let seconds = ms.max(0) as f64 / 1_000.0;
+    seconds
+}
+
+/// There is no such key.
+fn is_absent(failure: &Failure) -> bool {
+    failure.code() == Some("ERR") && failure.to_string().contains("no such key")
+}
+
+/// What Redis or the connection to it said.
+fn failed(failure: Failure) -> Fault {
+    let is_command = matches!(failure, Failure::Refused(_)) && !failure.is_login_refused();
+    let fault = Fault::from(failure);
+    if is_command {
+        fault.of_kind(FaultKind::Failed)
+    } else if fault.kind().may_pass() {
+        fault.at("cannot reach Redis")
+    } else {
+        fault
+    }
+}
