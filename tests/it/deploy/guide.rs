@@ -55,6 +55,7 @@ const NOT_RUN: [(&str, &str); 16] = [
         this machine",
     ),
     ("outflow status --watch", "ends with Ctrl-C"),
+    ("outflow stream list --watch", "ends with Ctrl-C"),
     ("outflow dead show 1", "needs dead letters with these numbers"),
     (
         "update YOUR_TABLE set settled_at = null where settled_at > 'TIME OF THE BACK-UP';",
