@@ -321,6 +321,7 @@ async fn what_is_missing_in_postgres_is_named_with_its_remedy() {
         "grant insert, select, delete, update (\"report\") on \"outflow\".\"member\" to \"poor\";",
         "grant insert on \"outflow\".\"dead_letter\" to \"poor\";",
         "grant select, insert, update, delete on \"outflow\".\"witness\" to \"poor\";",
+        "grant select on \"outflow\".\"pause\" to \"poor\";",
     ];
     refused(&grants).await;
     for (number, grant) in grants.iter().enumerate() {
