@@ -19,7 +19,7 @@ struct Block {
 }
 
 /// Blocks that no test runs, by their first line, and why.
-const NOT_RUN: [(&str, &str); 16] = [
+const NOT_RUN: [(&str, &str); 17] = [
     (
         "redis/users.sh redis/users.acl -h REDIS_HOST",
         "is run by users.rs, with passwords in the \
