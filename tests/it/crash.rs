@@ -145,7 +145,9 @@ async fn a_full_redis_is_waited_for() {
     let stage = Stage::new(&outbox(SMALL_BATCHES)).await;
     stage.command("CONFIG", &["SET", "maxmemory", "3mb"]).await;
     ROWS.insert(&stage).await;
-    let _relay = stage.relay();
+    // It would wait before Redis is full (tests/it/pressure.rs).
+    let envs = [("OUTFLOW_REDIS__MEMORY_PAUSE", "0")];
+    let _relay = stage.outflow_with("relay", &["run"], &envs);
     stage.not_ready("OOM").await;
     assert!(stage.length("events.order").await < ROWS.rows);
     stage.command("CONFIG", &["SET", "maxmemory", "0"]).await;
