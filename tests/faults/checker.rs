@@ -1,12 +1,15 @@
 //! The checker: every committed event once in its stream or with its reason among the dead letters,
-//! nothing else, and the counters of each key in order.
+//! nothing else, and the counters of each key in order. If the relay trims, what each consumer group
+//! has handled counts instead of what is left.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt::Write as _;
 
 use outflow_connect::redis::{Args, Redis, Reply};
 use tokio_postgres::Client;
 use uuid::Uuid;
+
+use super::readers::Handled;
 
 const PAGE: &str = "1000";
 /// So many of each sort are told in full.
@@ -21,6 +24,26 @@ struct Noted {
     due: Option<String>,
     /// Where it came out: entries, or dead letters with their reason.
     found: Vec<String>,
+}
+
+/// What an entry says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Entry {
+    id: Option<Uuid>,
+    key: String,
+    n: Option<i64>,
+}
+
+impl Entry {
+    /// Its id in the stream, and what it says.
+    pub(crate) fn parse(entry: &Reply) -> (String, Self) {
+        let (at, mut fields) = fields(entry);
+        let payload = fields.get("payload").map_or("", String::as_str);
+        let payload: serde_json::Value = serde_json::from_str(payload).unwrap_or_default();
+        let id = fields.get("id").and_then(|id| id.parse().ok());
+        let key = fields.remove("key").unwrap_or_default();
+        (at, Self { id, key, n: payload["n"].as_i64() })
+    }
 }
 
 /// What is wrong, each in words.
@@ -65,6 +88,20 @@ impl Verdict {
             .join(", ")
     }
 
+    /// What is wrong with what a group has handled.
+    fn absorb(&mut self, group: &str, of_group: Self) {
+        let Self { lost, doubled, disordered, strange, complaints, .. } = of_group;
+        for (all, of_group) in [
+            (&mut self.lost, lost),
+            (&mut self.doubled, doubled),
+            (&mut self.disordered, disordered),
+            (&mut self.strange, strange),
+            (&mut self.complaints, complaints),
+        ] {
+            all.extend(of_group.into_iter().map(|what| format!("{group}: {what}")));
+        }
+    }
+
     /// The offenders.
     pub(crate) fn told(&self) -> String {
         let mut text = String::new();
@@ -82,15 +119,54 @@ impl Verdict {
 
 /// Reads everything; nobody writes any more. `gone`: what Redis has lost, which must be missing.
 pub(crate) async fn check(postgres: &Client, redis: &Redis, gone: &HashSet<Uuid>) -> Verdict {
-    let mut noted = ledger(postgres).await;
-    let mut verdict = Verdict { events: noted.len(), ..Verdict::default() };
-    let mut streams: Vec<String> = noted.values().map(|event| event.stream.clone()).collect();
-    streams.sort_unstable();
-    streams.dedup();
-    for stream in streams {
-        read(redis, &stream, &mut noted, &mut verdict).await;
+    let (noted, letters) = (ledger(postgres).await, letters(postgres).await);
+    let mut entries = Vec::new();
+    for stream in streams(&noted) {
+        let of_stream = read(redis, &stream).await;
+        entries.push((stream, of_stream));
     }
-    dead_letters(postgres, &mut noted, &mut verdict).await;
+    judge(noted, &letters, entries, gone)
+}
+
+/// The same of what each group has handled, which is all that there was.
+pub(crate) async fn check_handled(
+    postgres: &Client,
+    handled: Vec<(&'static str, Handled)>,
+) -> Verdict {
+    let letters = letters(postgres).await;
+    let mut verdict = Verdict::default();
+    for (group, streams) in handled {
+        let noted = ledger(postgres).await;
+        let entries = streams.into_iter().map(|(stream, entries)| {
+            let entries =
+                entries.into_iter().map(|((ms, seq), entry)| (format!("{ms}-{seq}"), entry));
+            (stream, entries.collect())
+        });
+        let of_group = judge(noted, &letters, entries.collect(), &HashSet::new());
+        (verdict.events, verdict.dead) = (of_group.events, of_group.dead);
+        verdict.absorb(group, of_group);
+    }
+    verdict
+}
+
+fn streams(noted: &HashMap<Uuid, Noted>) -> BTreeSet<String> {
+    noted.values().map(|event| event.stream.clone()).collect()
+}
+
+/// Entries of a stream, in order.
+type Entries = Vec<(String, Entry)>;
+
+fn judge(
+    mut noted: HashMap<Uuid, Noted>,
+    letters: &[Letter],
+    entries: Vec<(String, Entries)>,
+    gone: &HashSet<Uuid>,
+) -> Verdict {
+    let mut verdict = Verdict { events: noted.len(), dead: letters.len(), ..Verdict::default() };
+    for (stream, entries) in entries {
+        follow(&stream, entries, &mut noted, &mut verdict);
+    }
+    dead_letters(letters, &mut noted, &mut verdict);
     for (id, event) in &noted {
         let Noted { key, n, found, .. } = event;
         match found.len() {
@@ -155,74 +231,65 @@ async fn ledger(postgres: &Client) -> HashMap<Uuid, Noted> {
     noted.collect()
 }
 
-async fn read(
-    redis: &Redis,
-    stream: &str,
-    noted: &mut HashMap<Uuid, Noted>,
-    verdict: &mut Verdict,
-) {
-    let mut from = "-".to_owned();
-    // The last counter of each key, and where it stands.
-    let mut last: HashMap<String, (i64, String)> = HashMap::new();
+async fn read(redis: &Redis, stream: &str) -> Entries {
+    let (mut from, mut entries) = ("-".to_owned(), Vec::new());
     loop {
         let page: Args = [stream, &from, "+", "COUNT", PAGE].into();
         let page = redis.call("XRANGE", page).await.expect("a page");
-        for entry in page.items() {
-            let (entry, fields) = fields(entry);
-            from = format!("({entry}");
-            let at = format!("{stream} {entry}");
-            let field = |name: &str| fields.get(name).map_or("", String::as_str);
-            let Some(event) = field("id").parse().ok().and_then(|id: Uuid| noted.get_mut(&id))
-            else {
-                verdict.strange.push(format!(
-                    "{at}: {} {} was never committed",
-                    field("key"),
-                    field("payload")
-                ));
-                continue;
-            };
-            let payload: serde_json::Value =
-                serde_json::from_str(field("payload")).unwrap_or_default();
-            if event.stream != stream
-                || event.key != field("key")
-                || payload["n"].as_i64() != Some(event.n)
-            {
-                verdict.strange.push(format!("{at}: {fields:?} is not {} {}", event.key, event.n));
-            }
-            if let Some(due) = &event.due {
-                verdict.strange.push(format!(
-                    "{at}: {} {} was to be a dead letter: {due}",
-                    event.key, event.n
-                ));
-            }
-            event.found.push(at.clone());
-            if event.found.len() > 1 {
-                continue;
-            }
-            let before = last.insert(event.key.clone(), (event.n, at.clone()));
-            if let Some((n, before)) = before.filter(|(n, _)| *n >= event.n) {
-                verdict
-                    .disordered
-                    .push(format!("{} {} at {at} comes after {n} at {before}", event.key, event.n));
-            }
+        entries.extend(page.items().iter().map(Entry::parse));
+        let Some((last, _)) = entries.last().filter(|_| !page.items().is_empty()) else {
+            return entries;
+        };
+        from = format!("({last}");
+    }
+}
+
+fn follow(stream: &str, entries: Entries, noted: &mut HashMap<Uuid, Noted>, verdict: &mut Verdict) {
+    // The last counter of each key, and where it stands.
+    let mut last: HashMap<String, (i64, String)> = HashMap::new();
+    for (entry, said) in entries {
+        let at = format!("{stream} {entry}");
+        let Some(event) = said.id.and_then(|id| noted.get_mut(&id)) else {
+            verdict.strange.push(format!("{at}: {said:?} was never committed"));
+            continue;
+        };
+        if event.stream != stream || event.key != said.key || said.n != Some(event.n) {
+            verdict.strange.push(format!("{at}: {said:?} is not {} {}", event.key, event.n));
         }
-        if page.items().is_empty() {
-            return;
+        if let Some(due) = &event.due {
+            verdict
+                .strange
+                .push(format!("{at}: {} {} was to be a dead letter: {due}", event.key, event.n));
+        }
+        event.found.push(at.clone());
+        if event.found.len() > 1 {
+            continue;
+        }
+        let before = last.insert(event.key.clone(), (event.n, at.clone()));
+        if let Some((n, before)) = before.filter(|(n, _)| *n >= event.n) {
+            verdict
+                .disordered
+                .push(format!("{} {} at {at} comes after {n} at {before}", event.key, event.n));
         }
     }
 }
 
-async fn dead_letters(postgres: &Client, noted: &mut HashMap<Uuid, Noted>, verdict: &mut Verdict) {
+/// A dead letter: its event's id, key and reason.
+type Letter = (String, String, String);
+
+async fn letters(postgres: &Client) -> Vec<Letter> {
     let rows = postgres
         .query("select event_id, key, reason from outflow.dead_letter", &[])
         .await
         .expect("dead letters");
-    verdict.dead = rows.len();
-    for row in rows {
-        let (id, key, reason): (String, String, String) = (row.get(0), row.get(1), row.get(2));
+    rows.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect()
+}
+
+fn dead_letters(letters: &[Letter], noted: &mut HashMap<Uuid, Noted>, verdict: &mut Verdict) {
+    for (id, key, reason) in letters {
         match id.parse().ok().and_then(|id: Uuid| noted.get_mut(&id)) {
             Some(event) => {
-                if event.due.as_deref() != Some(&*reason) {
+                if event.due.as_deref() != Some(&**reason) {
                     verdict.strange.push(format!("{key} {} is a dead letter: {reason}", event.n));
                 }
                 event.found.push(format!("the dead letters ({reason})"));

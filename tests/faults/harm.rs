@@ -107,7 +107,8 @@ pub(crate) async fn harm(stage: &Stage, kind: Kind, scale: Scale, rng: &mut Rng)
             let length = scale.wait(rng);
             stage.command("CONFIG", &["SET", "maxmemory", "1"]).await.expect("a setting");
             sleep(length).await;
-            stage.command("CONFIG", &["SET", "maxmemory", "0"]).await.expect("a setting");
+            let usual = stage.maxmemory().to_string();
+            stage.command("CONFIG", &["SET", "maxmemory", &usual]).await.expect("a setting");
             format!("for {length:?}")
         }
         Kind::WrongType => wrong_type(stage, scale.pause(rng), rng).await,
@@ -131,6 +132,8 @@ pub(crate) async fn harm(stage: &Stage, kind: Kind, scale: Scale, rng: &mut Rng)
         Kind::IdJumps => ids::jump(stage, rng).await,
         Kind::Poison => poison::write(stage, scale.pause(rng), rng).await,
         Kind::Pause => pause::pause(stage, scale.pause(rng), rng).await,
+        Kind::ConsumerKill => stage.readers().kill(rng).await,
+        Kind::GroupLate => stage.readers().late_goes(stage, scale.wait(rng)).await,
         Kind::Ddl => ddl::change(stage, scale.pause(rng), rng).await,
         Kind::Restore => unreachable!("done above, alone"),
     }

@@ -58,12 +58,27 @@ pub(crate) enum Kind {
     Poison,
     /// The outbox or a stream is paused; it is resumed, or the pause ends by itself.
     Pause,
+    /// A consumer dies with entries that it has read; another one takes over. Only with TRIM=1.
+    ConsumerKill,
+    /// A group that trimming waits for is destroyed, and comes late. Only with TRIM=1.
+    GroupLate,
 }
 
 impl Kind {
     /// Every kind: the list follows from the type.
     pub(crate) fn all() -> &'static [Self] {
         Self::value_variants()
+    }
+
+    /// Those of a run in which the relay trims, or not. What came back with an older copy of Redis
+    /// could not be told from what was trimmed.
+    pub(crate) fn of(trims: bool) -> Vec<Self> {
+        let fits = |kind: &Self| match kind {
+            Self::ConsumerKill | Self::GroupLate => trims,
+            Self::Restore => !trims,
+            _ => true,
+        };
+        Self::all().iter().copied().filter(fits).collect()
     }
 
     pub(crate) fn name(self) -> &'static str {
@@ -94,6 +109,8 @@ impl Kind {
             Self::Restore => "restore",
             Self::Poison => "poison",
             Self::Pause => "pause",
+            Self::ConsumerKill => "consumer-kill",
+            Self::GroupLate => "group-late",
         }
     }
 }

@@ -2,6 +2,8 @@
 //! everything that can go wrong with them, drawn by seed. Afterwards a checker reads the streams.
 //!
 //! `make faults` makes a long run: `SEED=42 MINUTES=30 MEMBERS=3 ONLY=freeze,pg-cut make faults`.
+//! With `TRIM=1` the relay trims what consumer groups have read, Redis has little memory, and more
+//! is written than the slowest group reads.
 
 #![allow(clippy::disallowed_methods, reason = "their tasks end with their runtime")]
 
@@ -11,13 +13,16 @@ mod deck;
 mod harm;
 mod ids;
 mod kind;
+mod memory;
 mod mutants;
 mod pause;
 mod poison;
 mod proxy;
+mod readers;
 mod restore;
 mod run;
 mod stage;
+mod trimming;
 mod writers;
 
 use std::time::Duration;
@@ -32,13 +37,26 @@ fn plan(seed: u64) -> Plan {
     Plan {
         seed,
         members: 3,
-        kinds: Kind::all().to_vec(),
+        kinds: Kind::of(false),
+        trims: false,
         length: Duration::ZERO,
         scale: Scale::FULL,
         load: Load::steady(),
         recovery_max: Duration::from_mins(1),
         rewrites: Vec::new(),
         prelude: "",
+    }
+}
+
+/// The same if the relay trims.
+fn trimming(seed: u64) -> Plan {
+    Plan {
+        kinds: Kind::of(true),
+        load: Load::full(),
+        // The outbox is full, and only the groups make room.
+        recovery_max: Duration::from_mins(2),
+        trims: true,
+        ..plan(seed)
     }
 }
 
@@ -73,6 +91,14 @@ async fn a_short_run_is_clean() {
     clean(Plan { kinds, scale: Scale::SHORT, ..plan(20_261_121) }).await;
 }
 
+/// The same with groups that read what is trimmed, and a Redis that is nearly full.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_short_run_that_trims_is_clean() {
+    use Kind::{ConsumerKill, GroupLate, Kill, RedisCut, RedisKill};
+    let kinds = vec![ConsumerKill, GroupLate, Kill, ConsumerKill, RedisKill, RedisCut];
+    clean(Plan { kinds, scale: Scale::SHORT, ..trimming(20_261_127) }).await;
+}
+
 /// What `make faults` runs.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes as long as it is told: make faults"]
@@ -87,7 +113,12 @@ async fn a_long_run_is_clean() {
     let only = only.split(',').filter(|name| !name.is_empty());
     let kinds: Vec<Kind> =
         only.map(|name| name.parse().unwrap_or_else(|error| panic!("ONLY: {error}"))).collect();
-    let plan = plan(number("SEED", 42));
+    let (seed, trims) = (number("SEED", 42), number("TRIM", 0) > 0);
+    let plan = if trims { trimming(seed) } else { plan(seed) };
+    let fits = Kind::of(trims);
+    if let Some(kind) = kinds.iter().find(|kind| !fits.contains(kind)) {
+        panic!("ONLY: {} is no fault of a run with TRIM={}", kind.name(), u8::from(trims));
+    }
     clean(Plan {
         members: usize::try_from(number("MEMBERS", 3)).expect("few"),
         length: Duration::from_mins(number("MINUTES", 2)),

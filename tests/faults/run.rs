@@ -9,13 +9,14 @@ use fastrand::Rng;
 use outflow_connect::redis::Args;
 use outflow_local::eventually;
 
-use super::checker::{Verdict, check};
+use super::checker::{Verdict, check, check_handled};
 use super::deck::Deck;
 use super::harm::{Scale, harm, healed};
 use super::kind::Kind;
 use super::proxy::Rewrite;
 use super::restore::{TOLD, losses};
 use super::stage::{LIMIT, Stage};
+use super::trimming;
 use super::writers::{Load, Writers, mark};
 
 /// Faults under way at once.
@@ -38,6 +39,8 @@ pub(crate) struct Plan {
     pub(crate) rewrites: Vec<Rewrite>,
     /// Statements to run before the members start.
     pub(crate) prelude: &'static str,
+    /// Whether the relay trims what groups read, and Redis is nearly full.
+    pub(crate) trims: bool,
 }
 
 /// A run under way.
@@ -70,8 +73,9 @@ pub(crate) fn say(line: &str) {
 
 impl Run {
     pub(crate) async fn start(plan: Plan) -> Self {
-        let stage = Stage::start(plan.members, &plan.rewrites, plan.prelude).await;
+        let stage = Stage::start(&plan).await;
         let writers = Writers::start(&stage, plan.load, plan.seed).await;
+        trimming::begin(&stage).await;
         stage.shared_by(i64::try_from(plan.members).expect("few")).await;
         let run = Self {
             stage,
@@ -145,6 +149,7 @@ impl Run {
         }
         let begun = Instant::now();
         let stage = &self.stage;
+        let _hurry = trimming::hurry(stage);
         let marks = eventually(LIMIT, "an insert", async || {
             let mut client = stage.client().await.ok()?;
             mark(&mut client).await.ok()
@@ -178,6 +183,7 @@ impl Run {
         self.recovered().await;
         let Self { stage, plan, writers, started, counts, slowest, mut complaints } = self;
         writers.stop().await;
+        let hurry = trimming::hurry(&stage);
         let emptied = eventually(plan.recovery_max, "", async || {
             stage.number("select count(*) from public.outbox").await == 0
         });
@@ -185,6 +191,8 @@ impl Run {
             let left = stage.number("select count(*) from public.outbox").await;
             complaints.push(format!("{left} events are still in the outbox"));
         }
+        let trimmed = trimming::finish(&stage, &plan, &mut complaints).await;
+        drop(hurry);
         let mut told = Vec::new();
         for member in &stage.members {
             let mut program = member.program.lock().await;
@@ -220,7 +228,7 @@ impl Run {
         let length = started.elapsed();
         let mut summary = format!(
             "faults: seed {}, {:.1} min, {} members, {} events, {} dead, {gone} gone with Redis, \
-                {}, slowest recovery {:.1} s; ",
+                {}, {trimmed}slowest recovery {:.1} s; ",
             plan.seed,
             length.as_secs_f64() / 60.0,
             plan.members,
@@ -263,8 +271,12 @@ fn tell(started: Instant, line: &str) {
 async fn verdict(stage: &Stage) -> Verdict {
     let redis = stage.redis_client();
     redis.ready(LIMIT).await.expect("a connection");
+    let client = stage.client().await.expect("a connection");
+    if let Some((readers, _)) = stage.trimmed() {
+        return check_handled(&client, readers.handled()).await;
+    }
     let gone = losses(stage, |losses| losses.events.clone());
-    check(&stage.client().await.expect("a connection"), &redis, &gone).await
+    check(&client, &redis, &gone).await
 }
 
 /// After a clean end the journals hold no batch.

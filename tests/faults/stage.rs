@@ -13,8 +13,11 @@ use tempfile::TempDir;
 use tokio::sync::{Mutex, RwLock};
 use tokio_postgres::Client;
 
-use super::proxy::{Label, Mode, Proxy, Rewrite};
+use super::memory::{self, Memory};
+use super::proxy::{Label, Mode, Proxy};
+use super::readers::{GROUPS, Readers};
 use super::restore::Losses;
+use super::run::Plan;
 
 /// Longer than any wait that is not a failure, also on a busy machine.
 pub(crate) const LIMIT: Duration = Duration::from_secs(90);
@@ -38,9 +41,20 @@ pub(crate) struct Stage {
     pub(crate) losses: parking_lot::Mutex<Losses>,
     postgres_url: String,
     redis_url: String,
+    /// If the relay trims.
+    trimmed: Option<Trimmed>,
     outflow: Outflow,
     dir: Arc<TempDir>,
 }
+
+/// What reads what the relay trims, and what watches Redis meanwhile.
+struct Trimmed {
+    readers: Readers,
+    memory: Memory,
+}
+
+/// What the relay waits for before it trims.
+const TRIMS: &str = "[outbox.trim]\nwhen = \"consumed\"\n";
 
 /// One relay, however often it is started.
 pub(crate) struct Member {
@@ -53,13 +67,21 @@ pub(crate) struct Member {
 }
 
 impl Stage {
-    /// Servers, proxies, the outbox, and so many members at work on it.
-    pub(crate) async fn start(members: usize, rewrites: &[Rewrite], prelude: &str) -> Self {
+    /// Servers, proxies, the outbox, and the members at work on it.
+    pub(crate) async fn start(plan: &Plan) -> Self {
+        let Plan { members, rewrites, prelude, trims, .. } = plan;
+        let (members, trims) = (*members, *trims);
+        let max = memory::MAX.to_string();
         let names: Vec<String> = (1..=members).map(|n| format!("m{n}")).collect();
         let users =
             names.iter().flat_map(|name| ["--user", name, "on", ">pw", "~*", "&*", "+@all"]);
-        // Its files can be copied at any time.
-        let users: Vec<&str> = users.chain(["--auto-aof-rewrite-percentage", "0"]).collect();
+        let more: &[&str] = if trims {
+            &["--maxmemory", &max, "--maxmemory-policy", "noeviction"]
+        } else {
+            // Its files can be copied at any time.
+            &["--auto-aof-rewrite-percentage", "0"]
+        };
+        let users: Vec<&str> = users.chain(more.iter().copied()).collect();
         let servers =
             Servers::start_with("outflow-faults-", PostgresOptions::default(), &users).await;
         let Servers { postgres, redis, dir } = servers.expect("servers");
@@ -75,6 +97,7 @@ impl Stage {
         let mut stage = Self {
             postgres_url: postgres.url(),
             redis_url: redis.url(),
+            trimmed: None,
             postgres: Mutex::new(postgres),
             redis: Mutex::new(redis),
             members: Vec::new(),
@@ -87,7 +110,11 @@ impl Stage {
             outflow: Outflow::new(env!("CARGO_BIN_EXE_outflow"), dir.path()),
             dir: Arc::new(dir),
         };
-        stage.prepare(&names, prelude).await;
+        stage.prepare(&names, prelude, trims).await;
+        if trims {
+            let readers = Readers::start(&stage, &stage.redis_url, plan.seed).await;
+            stage.trimmed = Some(Trimmed { readers, memory: Memory::start(&stage.redis_url) });
+        }
         for name in names {
             let member = stage.member(name);
             stage.members.push(member);
@@ -95,9 +122,16 @@ impl Stage {
         stage
     }
 
-    async fn prepare(&self, names: &[String], prelude: &str) {
-        let outbox = "[[outbox]]\nname = \"orders\"\nbatch_rows = 20\nevent_bytes_max = \"4KiB\"\n";
-        self.outflow.configure(&self.postgres_url, &self.redis_url, outbox).expect("a file");
+    async fn prepare(&self, names: &[String], prelude: &str, trims: bool) {
+        let (rows, trim) = if trims {
+            (200, format!("{TRIMS}groups = {GROUPS:?}\n"))
+        } else {
+            (20, String::new())
+        };
+        let outbox = format!(
+            "[[outbox]]\nname = \"orders\"\nbatch_rows = {rows}\nevent_bytes_max = \"4KiB\"\n{trim}"
+        );
+        self.outflow.configure(&self.postgres_url, &self.redis_url, &outbox).expect("a file");
         let migrated = self.outflow.succeed("migrate", &["migrate", "--triggers"], LIMIT).await;
         migrated.unwrap_or_else(|error| panic!("{error}"));
         let client = self.client().await.expect("a connection");
@@ -159,6 +193,20 @@ impl Stage {
 
     pub(crate) fn postgres_url(&self) -> &str {
         &self.postgres_url
+    }
+
+    /// The groups, if the relay trims.
+    pub(crate) fn trimmed(&self) -> Option<(&Readers, &Memory)> {
+        self.trimmed.as_ref().map(|trimmed| (&trimmed.readers, &trimmed.memory))
+    }
+
+    pub(crate) fn readers(&self) -> &Readers {
+        self.trimmed().expect("groups: this fault needs TRIM=1").0
+    }
+
+    /// The setting of Redis; 0: it has no limit.
+    pub(crate) fn maxmemory(&self) -> u64 {
+        self.trimmed.as_ref().map_or(0, |_| memory::MAX)
     }
 
     /// A connection past the proxy.

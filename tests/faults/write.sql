@@ -1,5 +1,5 @@
 -- $2 events for each of the keys. Some must become dead letters: too long, without a stream, and a share of $3 that no claim
--- can take, because they have no type, or are some bytes that print as 131 kB. Some happened at odd times.
+-- can take, because they have no type, or are some bytes that print as 131 kB. $4 bytes fill the others up. Some happened at odd times.
 with counted as (
   update counter set n = n + $2 where key = any ($1) returning key, kind, n - $2 as n
 ),
@@ -35,7 +35,7 @@ select
   jsonb_build_object('n', n, 'pad', case poison
     when 'exploding' then to_jsonb(1e131000::numeric)
     when 'long' then to_jsonb(repeat('x', 5000))
-    else to_jsonb(repeat('x', 60))
+    else to_jsonb(repeat('x', $4))
   end),
   created_at
 from made

@@ -1,6 +1,8 @@
 //! Applications: they insert events, and count and note each in the same transaction, so that the
 //! tables themselves say afterwards what was committed.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -28,6 +30,10 @@ pub(crate) struct Load {
     /// The share of events that no claim can take, because they have no type or are larger printed
     /// than stored: each makes the claims small for a while.
     pub(crate) poison: f64,
+    /// Bytes that a payload has besides its counter.
+    pub(crate) pad: i32,
+    /// The writers wait while so many events are in the outbox; 0: they never do.
+    pub(crate) backlog_max: i64,
 }
 
 impl Load {
@@ -42,6 +48,21 @@ impl Load {
             burst: 2,
             burst_pause_ms: 1_500,
             poison: 0.004,
+            pad: 60,
+            backlog_max: 0,
+        }
+    }
+
+    /// More than the relay may append, so that there is always something to claim.
+    pub(crate) fn full() -> Self {
+        Self {
+            pause_ms: 40,
+            burst: 10,
+            burst_pause_ms: 100,
+            poison: 0.000_3,
+            pad: 600,
+            backlog_max: 8_000,
+            ..Self::steady()
         }
     }
 }
@@ -53,7 +74,7 @@ const TABLES: &str = "create table counter (key text primary key, kind text not 
     create table ledger (event_id uuid primary key, key text not null, kind text not null, n \
     bigint not null, due text); \
     alter table outbox alter column event_type drop not null";
-const KINDS: [&str; 5] = ["order", "payment", "stock", "mail", "audit"];
+pub(crate) const KINDS: [&str; 5] = ["order", "payment", "stock", "mail", "audit"];
 
 /// Writers of one key wait for each other here, as they would at the row of their aggregate.
 pub(crate) const LOCK: &str = "select 1 from counter where key = any($1) order by key for update";
@@ -77,11 +98,16 @@ impl Writers {
             .await
             .expect("counters");
         let (stop, mut tasks) = (CancellationToken::new(), JoinSet::new());
+        let waits = Arc::<AtomicBool>::default();
+        if load.backlog_max > 0 {
+            let url = stage.postgres_url().to_owned();
+            tasks.spawn(look(url, load.backlog_max, Arc::clone(&waits), stop.clone()));
+        }
         let mut rng = Rng::with_seed(seed);
         for number in 0..=load.writers {
             let (url, rng, stop) = (stage.postgres_url().to_owned(), rng.fork(), stop.clone());
             let bursts = number == load.writers;
-            tasks.spawn(write(url, load, bursts, rng, stop));
+            tasks.spawn(write(url, (load, bursts), rng, Arc::clone(&waits), stop));
         }
         Self { stop, tasks }
     }
@@ -101,20 +127,30 @@ pub(crate) async fn mark(client: &mut Client) -> Result<Vec<Uuid>, tokio_postgre
         client.query("select key from counter", &[]).await?.iter().map(|row| row.get(0)).collect();
     let transaction = client.transaction().await?;
     transaction.execute(LOCK, &[&keys]).await?;
-    let marks =
-        transaction.query(&format!("{WRITE} returning event_id"), &[&keys, &1_i64, &0.0]).await?;
+    let marks = transaction
+        .query(&format!("{WRITE} returning event_id"), &[&keys, &1_i64, &0.0, &60])
+        .await?;
     transaction.commit().await?;
     Ok(marks.iter().map(|row| row.get(0)).collect())
 }
 
 /// Writes until it is told to stop; when the server is gone it connects again.
-async fn write(url: String, load: Load, bursts: bool, mut rng: Rng, stop: CancellationToken) {
+async fn write(
+    url: String,
+    (load, bursts): (Load, bool),
+    mut rng: Rng,
+    waits: Arc<AtomicBool>,
+    stop: CancellationToken,
+) {
     let mut client: Option<Client> = None;
     while !stop.is_cancelled() {
         let pause = if bursts { load.burst_pause_ms } else { rng.u64(0..=load.pause_ms) };
         tokio::select! {
             () = tokio::time::sleep(Duration::from_millis(pause)) => {}
             () = stop.cancelled() => return,
+        }
+        if waits.load(Ordering::Relaxed) {
+            continue;
         }
         if client.as_ref().is_none_or(Client::is_closed) {
             client = connect(&url).await;
@@ -124,6 +160,23 @@ async fn write(url: String, load: Load, bursts: bool, mut rng: Rng, stop: Cancel
             // Whether it was committed, the tables know.
             client = None;
         }
+    }
+}
+
+/// Looks how much waits in the outbox, whatever a fault does to the table or to the server.
+async fn look(url: String, most: i64, waits: Arc<AtomicBool>, stop: CancellationToken) {
+    let query = format!("select count(*) from (select from outbox limit {most}) o");
+    let mut client: Option<Client> = None;
+    while !stop.is_cancelled() {
+        if client.as_ref().is_none_or(Client::is_closed) {
+            client = connect(&url).await;
+        }
+        if let Some(open) = &client
+            && let Ok(count) = outflow_local::number(open, &query).await
+        {
+            waits.store(count >= most, Ordering::Relaxed);
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
 
@@ -146,7 +199,7 @@ async fn transact(
     let events = if bursts { load.burst } else { rng.i32(1..=3) };
     let transaction = client.transaction().await?;
     transaction.execute(LOCK, &[&keys]).await?;
-    transaction.execute(WRITE, &[&keys, &i64::from(events), &load.poison]).await?;
+    transaction.execute(WRITE, &[&keys, &i64::from(events), &load.poison, &load.pad]).await?;
     if rng.u64(0..100) < load.held {
         tokio::time::sleep(Duration::from_millis(rng.u64(50..=load.held_ms))).await;
     }

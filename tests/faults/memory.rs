@@ -1,0 +1,103 @@
+//! How much memory Redis uses, asked for all the time: it must stay below `maxmemory`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use outflow_connect::redis::{Args, Redis};
+use outflow_local::redis_client;
+use parking_lot::Mutex;
+use tokio_util::task::AbortOnDropHandle;
+
+/// `maxmemory` of the server, which evicts nothing.
+pub(crate) const MAX: u64 = 24 << 20;
+/// Of which the relay waits from this part on (the default of `redis.memory_pause`), in percent.
+const PAUSE: u64 = 85;
+/// Between two questions.
+const STEP: Duration = Duration::from_millis(50);
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+
+/// Asks until it is dropped.
+pub(crate) struct Memory {
+    seen: Arc<Mutex<Seen>>,
+    _task: AbortOnDropHandle<()>,
+}
+
+/// What the server has said.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Seen {
+    /// Most that counts for `maxmemory`, in bytes, at a question.
+    pub(crate) most: u64,
+    /// Most that was used at any time, with buffers that do not count.
+    pub(crate) peak: u64,
+    pub(crate) samples: u64,
+    /// At so many of them the relay was to wait.
+    pub(crate) full: u64,
+    /// Commands that were refused because of the limit, by servers that ended.
+    refused_before: u64,
+    refused: u64,
+}
+
+impl Memory {
+    pub(crate) fn start(url: &str) -> Self {
+        let seen = Arc::<Mutex<Seen>>::default();
+        let task = tokio::spawn(ask(redis_client(url, "memory"), Arc::clone(&seen)));
+        Self { seen, _task: AbortOnDropHandle::new(task) }
+    }
+
+    pub(crate) fn seen(&self) -> Seen {
+        *self.seen.lock()
+    }
+}
+
+impl Seen {
+    /// Commands that were refused for want of room.
+    pub(crate) fn refused(&self) -> u64 {
+        self.refused_before + self.refused
+    }
+
+    fn take(&mut self, info: &str) {
+        let field = |name: &str| {
+            let lines = info.lines().filter_map(|line| line.trim().split_once(':'));
+            lines.filter(|(field, _)| *field == name).map(|(_, value)| value.to_owned()).next()
+        };
+        let number = |name: &str| field(name).and_then(|value| value.parse().ok()).unwrap_or(0);
+        let used: u64 = number("used_memory");
+        let counts = used.saturating_sub(number("mem_not_counted_for_evict"));
+        let refused = field("errorstat_OOM");
+        let refused = refused.and_then(|stat| stat.trim_start_matches("count=").parse().ok());
+        let refused = refused.unwrap_or(0);
+        self.samples += 1;
+        self.full += u64::from(counts >= MAX / 100 * PAUSE);
+        self.most = self.most.max(counts);
+        self.peak = self.peak.max(number("used_memory_peak"));
+        if refused < self.refused {
+            self.refused_before += self.refused;
+        }
+        self.refused = refused;
+    }
+}
+
+async fn ask(redis: Redis, seen: Arc<Mutex<Seen>>) {
+    loop {
+        if redis.ready(CONNECT_LIMIT).await.is_ok()
+            && let Ok(info) = redis.call("INFO", Args::from(["everything"])).await
+        {
+            seen.lock().take(&info.string().unwrap_or_default());
+        }
+        tokio::time::sleep(STEP).await;
+    }
+}
+
+#[test]
+fn a_server_that_starts_again_counts_anew() {
+    let mut seen = Seen::default();
+    let full = MAX / 100 * PAUSE;
+    for (used, refused) in [(full + 9, 3), (full + 8, 4), (20, 1)] {
+        seen.take(&format!(
+            "used_memory:{used}\r\nmem_not_counted_for_evict:9\r\nused_memory_peak:{used}\r\n\
+             errorstat_OOM:count={refused}\r\n"
+        ));
+    }
+    assert_eq!((seen.most, seen.peak, seen.samples), (full, full + 9, 3));
+    assert_eq!((seen.full, seen.refused()), (1, 5));
+}
