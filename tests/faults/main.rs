@@ -38,7 +38,7 @@ fn plan(seed: u64) -> Plan {
         seed,
         members: 3,
         kinds: Kind::of(false),
-        trims: false,
+        maxmemory: 0,
         length: Duration::ZERO,
         scale: Scale::FULL,
         load: Load::steady(),
@@ -55,7 +55,7 @@ fn trimming(seed: u64) -> Plan {
         load: Load::full(),
         // The outbox is full, and only the groups make room.
         recovery_max: Duration::from_mins(2),
-        trims: true,
+        maxmemory: 24 << 20,
         ..plan(seed)
     }
 }
@@ -96,7 +96,7 @@ async fn a_short_run_is_clean() {
 async fn a_short_run_that_trims_is_clean() {
     use Kind::{ConsumerKill, GroupLate, Kill, RedisCut, RedisKill};
     let kinds = vec![ConsumerKill, GroupLate, Kill, ConsumerKill, RedisKill, RedisCut];
-    clean(Plan { kinds, scale: Scale::SHORT, ..trimming(20_261_127) }).await;
+    clean(Plan { kinds, scale: Scale::SHORT, maxmemory: 16 << 20, ..trimming(20_261_127) }).await;
 }
 
 /// What `make faults` runs.

@@ -8,9 +8,7 @@ use outflow_local::redis_client;
 use parking_lot::Mutex;
 use tokio_util::task::AbortOnDropHandle;
 
-/// `maxmemory` of the server, which evicts nothing.
-pub(crate) const MAX: u64 = 24 << 20;
-/// Of which the relay waits from this part on (the default of `redis.memory_pause`), in percent.
+/// Part of `maxmemory` from which on the relay waits (the default of `redis.memory_pause`), in percent.
 const PAUSE: u64 = 85;
 /// Between two questions.
 const STEP: Duration = Duration::from_millis(50);
@@ -18,6 +16,7 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
 /// Asks until it is dropped.
 pub(crate) struct Memory {
+    max: u64,
     seen: Arc<Mutex<Seen>>,
     _task: AbortOnDropHandle<()>,
 }
@@ -38,10 +37,15 @@ pub(crate) struct Seen {
 }
 
 impl Memory {
-    pub(crate) fn start(url: &str) -> Self {
+    /// `max` is the server's `maxmemory`, also while a fault has set another one.
+    pub(crate) fn start(url: &str, max: u64) -> Self {
         let seen = Arc::<Mutex<Seen>>::default();
-        let task = tokio::spawn(ask(redis_client(url, "memory"), Arc::clone(&seen)));
-        Self { seen, _task: AbortOnDropHandle::new(task) }
+        let task = tokio::spawn(ask(redis_client(url, "memory"), max, Arc::clone(&seen)));
+        Self { max, seen, _task: AbortOnDropHandle::new(task) }
+    }
+
+    pub(crate) fn max(&self) -> u64 {
+        self.max
     }
 
     pub(crate) fn seen(&self) -> Seen {
@@ -55,7 +59,7 @@ impl Seen {
         self.refused_before + self.refused
     }
 
-    fn take(&mut self, info: &str) {
+    fn take(&mut self, info: &str, max: u64) {
         let field = |name: &str| {
             let lines = info.lines().filter_map(|line| line.trim().split_once(':'));
             lines.filter(|(field, _)| *field == name).map(|(_, value)| value.to_owned()).next()
@@ -67,7 +71,7 @@ impl Seen {
         let refused = refused.and_then(|stat| stat.trim_start_matches("count=").parse().ok());
         let refused = refused.unwrap_or(0);
         self.samples += 1;
-        self.full += u64::from(counts >= MAX / 100 * PAUSE);
+        self.full += u64::from(counts >= max / 100 * PAUSE);
         self.most = self.most.max(counts);
         self.peak = self.peak.max(number("used_memory_peak"));
         if refused < self.refused {
@@ -77,12 +81,12 @@ impl Seen {
     }
 }
 
-async fn ask(redis: Redis, seen: Arc<Mutex<Seen>>) {
+async fn ask(redis: Redis, max: u64, seen: Arc<Mutex<Seen>>) {
     loop {
         if redis.ready(CONNECT_LIMIT).await.is_ok()
             && let Ok(info) = redis.call("INFO", Args::from(["everything"])).await
         {
-            seen.lock().take(&info.string().unwrap_or_default());
+            seen.lock().take(&info.string().unwrap_or_default(), max);
         }
         tokio::time::sleep(STEP).await;
     }
@@ -91,12 +95,13 @@ async fn ask(redis: Redis, seen: Arc<Mutex<Seen>>) {
 #[test]
 fn a_server_that_starts_again_counts_anew() {
     let mut seen = Seen::default();
-    let full = MAX / 100 * PAUSE;
+    let full = 1_000 * PAUSE;
     for (used, refused) in [(full + 9, 3), (full + 8, 4), (20, 1)] {
-        seen.take(&format!(
+        let info = format!(
             "used_memory:{used}\r\nmem_not_counted_for_evict:9\r\nused_memory_peak:{used}\r\n\
              errorstat_OOM:count={refused}\r\n"
-        ));
+        );
+        seen.take(&info, 100_000);
     }
     assert_eq!((seen.most, seen.peak, seen.samples), (full, full + 9, 3));
     assert_eq!((seen.full, seen.refused()), (1, 5));

@@ -27,6 +27,8 @@ struct Mutant {
     /// What these words need in Postgres.
     prelude: &'static str,
     load: Load,
+    /// Bytes that Redis may use, if it is about trimming; 0: it is not.
+    maxmemory: u64,
     /// What the checker must find.
     found: fn(&Verdict) -> &Vec<String>,
 }
@@ -38,9 +40,9 @@ async fn caught(mutant: Mutant, faults: impl AsyncFn(&mut Run, bool)) {
             if mutated { (mutant.rewrites, mutant.prelude) } else { (&[], "") };
         let rewrites = replaced(rewrites);
         let scale = harm::Scale::SHORT;
-        let mut run =
-            Run::start(Plan { rewrites, prelude, load: mutant.load, scale, ..plan(mutant.seed) })
-                .await;
+        let Mutant { load, maxmemory, .. } = mutant;
+        let plan = Plan { rewrites, prelude, load, scale, maxmemory, ..plan(mutant.seed) };
+        let mut run = Run::start(plan).await;
         faults(&mut run, mutated).await;
         run.finish().await
     };
@@ -67,15 +69,20 @@ async fn caught(mutant: Mutant, faults: impl AsyncFn(&mut Run, bool)) {
     ));
 }
 
-/// In the script, the name that Redis knows it by is replaced with it.
+/// In a script, the name that Redis knows it by is replaced with it.
 fn replaced(rewrites: &[(&str, &str)]) -> Vec<Rewrite> {
-    const APPEND: &str = include_str!("../../src/relay/sink/append.lua");
-    let mutated = rewrites.iter().fold(APPEND.to_owned(), |script, (from, to)| {
-        script.replace(from, &format!("{to:width$}", width = from.len()))
-    });
+    const SCRIPTS: [&str; 2] = [
+        include_str!("../../src/relay/sink/append.lua"),
+        include_str!("../../src/relay/sink/upkeep.lua"),
+    ];
     let mut all: Vec<Rewrite> = rewrites.iter().map(|(from, to)| Rewrite::new(from, to)).collect();
-    if mutated != APPEND {
-        all.push(Rewrite::new(&sha1_hash(APPEND), &sha1_hash(&mutated)));
+    for script in SCRIPTS {
+        let mutated = rewrites.iter().fold(script.to_owned(), |script, (from, to)| {
+            script.replace(from, &format!("{to:width$}", width = from.len()))
+        });
+        if mutated != script {
+            all.push(Rewrite::new(&sha1_hash(script), &sha1_hash(&mutated)));
+        }
     }
     all
 }
@@ -118,6 +125,7 @@ async fn without_the_fence() {
         )],
         prelude: "",
         load: dense(),
+        maxmemory: 0,
         found: |verdict| &verdict.doubled,
     };
     caught(mutant, async |run, _| {
@@ -139,6 +147,7 @@ async fn without_the_journal() {
         )],
         prelude: "",
         load: dense(),
+        maxmemory: 0,
         found: |verdict| &verdict.doubled,
     };
     caught(mutant, async |run, _| {
@@ -168,6 +177,7 @@ async fn with_the_retries_of_the_client() {
         rewrites: &[("(known[2] or '0') ~= previous", "false")],
         prelude: "",
         load: dense(),
+        maxmemory: 0,
         found: |verdict| &verdict.doubled,
     };
     // The relay as it is meets the same client.
@@ -192,6 +202,7 @@ async fn with_refusals_ignored() {
         ],
         prelude: "",
         load: dense(),
+        maxmemory: 0,
         found: |verdict| &verdict.lost,
     };
     caught(mutant, async |run, _| {
@@ -241,6 +252,7 @@ async fn without_the_generation_check() {
         ],
         prelude: ENTERED,
         load: Load { keys: 40, pause_ms: 60, held: 0, burst_pause_ms: 100, burst: 1, ..steady() },
+        maxmemory: 0,
         found: |verdict| &verdict.disordered,
     };
     caught(mutant, async |run, mutated| {
@@ -287,6 +299,7 @@ async fn without_the_watch_list() {
         ],
         prelude: "",
         load: Load { keys: 60, held: 30, held_ms: 300, pause_ms: 20, ..steady() },
+        maxmemory: 0,
         found: |verdict| &verdict.disordered,
     };
     caught(mutant, async |_, _| sleep(Duration::from_secs(5)).await).await;
@@ -302,10 +315,37 @@ async fn without_the_witness() {
         rewrites: &[("w.batch", "0::int8")],
         prelude: "",
         load: dense(),
+        maxmemory: 0,
         found: |verdict| &verdict.complaints,
     };
     caught(mutant, async |run, _| {
         restore(&run.stage, Fate::Killed, &mut Rng::with_seed(7)).await;
+    })
+    .await;
+}
+
+/// What is pending with a dead consumer is trimmed when the group has read on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_the_pending_entries() {
+    let mutant = Mutant {
+        name: "without the pending entries",
+        seed: 8,
+        rewrites: &[(
+            "group.oldest, group.needed = needed_from(group)",
+            "group.needed = group.last",
+        )],
+        prelude: "",
+        load: Load::full(),
+        maxmemory: 16 << 20,
+        found: |verdict| &verdict.lost,
+    };
+    caught(mutant, async |run, _| {
+        let mut rng = Rng::with_seed(8);
+        for _ in 0..6 {
+            run.harm(Kind::ConsumerKill, &mut rng).await;
+            // Its group reads on, and the relay trims.
+            sleep(Duration::from_secs(1)).await;
+        }
     })
     .await;
 }

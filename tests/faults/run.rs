@@ -39,8 +39,8 @@ pub(crate) struct Plan {
     pub(crate) rewrites: Vec<Rewrite>,
     /// Statements to run before the members start.
     pub(crate) prelude: &'static str,
-    /// Whether the relay trims what groups read, and Redis is nearly full.
-    pub(crate) trims: bool,
+    /// Bytes that Redis may use; the relay trims what groups read. 0: no limit, and no trimming.
+    pub(crate) maxmemory: u64,
 }
 
 /// A run under way.

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use tokio::sync::{Mutex, RwLock};
 use tokio_postgres::Client;
 
-use super::memory::{self, Memory};
+use super::memory::Memory;
 use super::proxy::{Label, Mode, Proxy};
 use super::readers::{GROUPS, Readers};
 use super::restore::Losses;
@@ -69,9 +69,9 @@ pub(crate) struct Member {
 impl Stage {
     /// Servers, proxies, the outbox, and the members at work on it.
     pub(crate) async fn start(plan: &Plan) -> Self {
-        let Plan { members, rewrites, prelude, trims, .. } = plan;
-        let (members, trims) = (*members, *trims);
-        let max = memory::MAX.to_string();
+        let Plan { rewrites, prelude, maxmemory, .. } = plan;
+        let (members, trims) = (plan.members, *maxmemory > 0);
+        let max = maxmemory.to_string();
         let names: Vec<String> = (1..=members).map(|n| format!("m{n}")).collect();
         let users =
             names.iter().flat_map(|name| ["--user", name, "on", ">pw", "~*", "&*", "+@all"]);
@@ -113,7 +113,8 @@ impl Stage {
         stage.prepare(&names, prelude, trims).await;
         if trims {
             let readers = Readers::start(&stage, &stage.redis_url, plan.seed).await;
-            stage.trimmed = Some(Trimmed { readers, memory: Memory::start(&stage.redis_url) });
+            stage.trimmed =
+                Some(Trimmed { readers, memory: Memory::start(&stage.redis_url, *maxmemory) });
         }
         for name in names {
             let member = stage.member(name);
@@ -206,7 +207,7 @@ impl Stage {
 
     /// The setting of Redis; 0: it has no limit.
     pub(crate) fn maxmemory(&self) -> u64 {
-        self.trimmed.as_ref().map_or(0, |_| memory::MAX)
+        self.trimmed().map_or(0, |(_, memory)| memory.max())
     }
 
     /// A connection past the proxy.

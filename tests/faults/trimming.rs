@@ -3,7 +3,6 @@
 use outflow_local::eventually;
 
 use super::kind::Kind;
-use super::memory::MAX;
 use super::readers::{Readers, streams};
 use super::run::{Plan, say};
 use super::stage::{LIMIT, Stage};
@@ -37,15 +36,15 @@ impl Drop for Hurry<'_> {
 pub(crate) async fn finish(stage: &Stage, plan: &Plan, complaints: &mut Vec<String>) -> String {
     let Some((readers, memory)) = stage.trimmed() else { return String::new() };
     complaints.extend(readers.finish().await);
-    let seen = memory.seen();
+    let (seen, max) = (memory.seen(), memory.max());
     let left = length(stage).await;
     let handled = readers.handled();
     let handled = handled
         .iter()
         .map(|(_, streams)| streams.values().map(std::collections::BTreeMap::len).sum::<usize>());
     let handled = handled.max().unwrap_or(0);
-    if seen.most >= MAX {
-        complaints.push(format!("Redis used {} bytes of {MAX}", seen.most));
+    if seen.most >= max {
+        complaints.push(format!("Redis used {} bytes of {max}", seen.most));
     }
     if seen.refused() > 0 && !plan.kinds.contains(&Kind::Full) {
         complaints.push(format!("Redis was full for {} commands", seen.refused()));
@@ -57,8 +56,8 @@ pub(crate) async fn finish(stage: &Stage, plan: &Plan, complaints: &mut Vec<Stri
     format!(
         "Redis at most {}% full (peak {}%) and to wait for at {}% of {} looks, {} refused, \
             {} of {handled} entries trimmed, {} consumers killed, ",
-        percent(seen.most, MAX),
-        percent(seen.peak, MAX),
+        percent(seen.most, max),
+        percent(seen.peak, max),
         percent(seen.full, seen.samples),
         seen.samples,
         seen.refused(),
