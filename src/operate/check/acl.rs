@@ -28,6 +28,7 @@ pub(super) async fn check(
     findings: &mut Findings,
 ) {
     let (mut missing, mut of_upkeep) = (Missing::default(), Missing::default());
+    let mut sees_memory = true;
     let write = write_rule(redis).await;
     for (outbox, known) in outboxes.iter().zip(known) {
         // The scripts run where the streams are.
@@ -47,6 +48,7 @@ pub(super) async fn check(
             Ok(Some(allowed)) => {
                 missing.take(denied(&keys, &allowed, outbox, user, findings));
                 of_upkeep.take(upkeep::denied(&keys, &allowed, outbox));
+                sees_memory &= upkeep::sees_memory(&allowed);
             }
             Ok(None) => {
                 let mut all = everything(&keys);
@@ -84,6 +86,9 @@ pub(super) async fn check(
         findings.refused(ABOUT, what, line);
     }
     upkeep::tell(&of_upkeep, user, outboxes, findings);
+    if !sees_memory {
+        upkeep::tell_of_memory(user, findings);
+    }
 }
 
 /// What a pattern begins with that is for writing only, as the relay's own are in the shipped ACL:

@@ -208,6 +208,38 @@ async fn a_missing_permission_keeps_no_event() {
     redis.close().await;
 }
 
+/// Each permission that looking and trimming need is missing alone, and its line is printed. What
+/// the relay does without is no warning.
+#[tokio::test]
+async fn each_permission_to_look_and_to_trim_has_its_line() {
+    let reported = format!("{CONSUMED}stale_group_after = \"1h\"");
+    let stage = Stage::new(&outbox(&reported)).await;
+    let url = stage.redis.url().replace("redis://", "redis://relay:hunter2@");
+    stage.configure_with(&url, &outbox(&reported));
+    let taken = [
+        ("xinfo|groups", "warning"),
+        ("xinfo|consumers", "warning"),
+        ("xpending", "warning"),
+        ("xtrim", "warning"),
+        ("info", "warning"),
+        ("memory|usage", "ok"),
+    ];
+    let mut found = 0;
+    for (rule, level) in taken {
+        let less = format!("-{rule}");
+        let rights = ["reset", "on", ">hunter2", "~*", "&*", "+@all", &less];
+        stage.command("ACL", &[&["SETUSER", "relay"], rights.as_slice()].concat()).await;
+        let check = stage.asked(&["check"]).await;
+        assert_eq!(check.code, Some(0), "{rule}: {check:?}");
+        let line = format!("ACL SETUSER relay +{rule}");
+        let said: Vec<&str> = check.stdout.lines().filter(|said| said.contains(&line)).collect();
+        assert_eq!(said.len(), 1, "{rule}: {}", check.stdout);
+        assert!(said[0].contains(&format!("{level}: redis: ")), "{rule}: {said:?}");
+        found += 1;
+    }
+    assert_eq!(found, 6);
+}
+
 /// Only the owner of slot 0 looks, and another member goes on when it is gone.
 #[tokio::test]
 async fn one_member_trims_and_another_takes_over() {

@@ -26,8 +26,8 @@ const fn xinfo(rule: &'static str, part: &'static [&'static str], group: &'stati
 }
 
 /// The first are for the journal, and so are those that run scripts. XADD is for streams, and those
-/// behind it are for looking at streams and trimming them.
-pub(super) const COMMANDS: [Command; 16] = [
+/// behind it are for looking at streams and trimming them. The last one is for `outflow stream`.
+pub(super) const COMMANDS: [Command; 17] = [
     command("hset", &["f", "v"], true),
     command("hmget", &["f"], false),
     command("hget", &["f"], false),
@@ -44,10 +44,12 @@ pub(super) const COMMANDS: [Command; 16] = [
     Command { after: None, reads: false, ..command("time", &[], false) },
     xinfo("xinfo|consumers", &["consumers"], "g"),
     command("xtrim", &["maxlen", "1"], true),
+    Command { name: "memory", before: &["usage"], ..command("memory|usage", &[], false) },
 ];
 /// Where they are.
 pub(super) const XADD: usize = 8;
 pub(super) const XINFO_CONSUMERS: usize = 14;
 pub(super) const XTRIM: usize = 15;
+pub(super) const MEMORY_USAGE: usize = 16;
 /// The first of those that run scripts, which come before it.
 pub(super) const EVALSHA: usize = XADD - 2;

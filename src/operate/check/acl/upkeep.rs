@@ -1,7 +1,7 @@
-//! What the relay's user needs to look at its streams and to trim them. Without it events are
-//! delivered all the same.
+//! What the relay's user needs to look at its streams and to trim them, and what `outflow stream`
+//! needs to show all of them. Without it events are delivered all the same.
 
-use super::commands::{COMMANDS, EVALSHA, XADD, XINFO_CONSUMERS, XTRIM};
+use super::commands::{COMMANDS, EVALSHA, MEMORY_USAGE, XADD, XINFO_CONSUMERS, XTRIM};
 use super::missing::{Key, Kind, Missing, cause};
 use crate::operate::check::finding::Findings;
 use crate::relay::options::{OutboxOptions, TrimWhen};
@@ -33,6 +33,21 @@ pub(super) fn everything(outbox: &OutboxOptions) -> Missing {
     Missing { commands: commands.collect(), patterns: pattern(outbox).collect() }
 }
 
+/// Whether `outflow stream` can show how much memory a stream takes.
+pub(super) fn sees_memory(allowed: &[[bool; COMMANDS.len()]]) -> bool {
+    allowed.iter().any(|may| may[MEMORY_USAGE])
+}
+
+/// No warning, because the relay itself does without: the shipped ACL gives this to another user.
+pub(super) fn tell_of_memory(user: &str, findings: &mut Findings) {
+    let line = format!("ACL SETUSER {user} +{}", COMMANDS[MEMORY_USAGE].rule);
+    let what = format!(
+        "user {user} may not run MEMORY USAGE, which only `outflow stream` needs, to show the memory \
+            of a stream; if you run that as this user, run in redis-cli: {line}"
+    );
+    findings.ok(ABOUT, what);
+}
+
 pub(super) fn tell(
     missing: &Missing,
     user: &str,
@@ -60,7 +75,7 @@ fn wanted(outbox: &OutboxOptions) -> impl Iterator<Item = usize> {
     let trims = outbox.trim.when != TrimWhen::Never;
     let sees_consumers = outbox.trim.stale_after.is_some();
     (EVALSHA..COMMANDS.len()).filter(move |index| match *index {
-        XADD => false,
+        XADD | MEMORY_USAGE => false,
         XINFO_CONSUMERS => sees_consumers,
         XTRIM => trims,
         _ => true,
