@@ -105,10 +105,13 @@ pub(crate) async fn harm(stage: &Stage, kind: Kind, scale: Scale, rng: &mut Rng)
         }
         Kind::Full => {
             let length = scale.wait(rng);
+            let fault = |begins| stage.trimmed().map(|(_, memory)| memory.fault(begins));
+            fault(true);
             stage.command("CONFIG", &["SET", "maxmemory", "1"]).await.expect("a setting");
             sleep(length).await;
             let usual = stage.maxmemory().to_string();
             stage.command("CONFIG", &["SET", "maxmemory", &usual]).await.expect("a setting");
+            fault(false);
             format!("for {length:?}")
         }
         Kind::WrongType => wrong_type(stage, scale.pause(rng), rng).await,

@@ -31,9 +31,16 @@ pub(crate) struct Seen {
     pub(crate) samples: u64,
     /// At so many of them the relay was to wait.
     pub(crate) full: u64,
-    /// Commands that were refused because of the limit, by servers that ended.
-    refused_before: u64,
-    refused: u64,
+    /// Commands that were refused because of the limit.
+    pub(crate) refused: u64,
+    /// The same while a fault had set a lower one.
+    pub(crate) refused_by_fault: u64,
+    /// What the server had refused by the last question.
+    counted: u64,
+    /// Faults under way that set a lower limit.
+    faults: u32,
+    /// Questions after such a fault whose answers are about it.
+    after_fault: u32,
 }
 
 impl Memory {
@@ -48,17 +55,24 @@ impl Memory {
         self.max
     }
 
+    /// A fault sets a lower limit, or has set it back.
+    pub(crate) fn fault(&self, begins: bool) {
+        let mut seen = self.seen.lock();
+        if begins {
+            seen.faults += 1;
+        } else {
+            seen.faults -= 1;
+            // A question that was on its way may have been answered before the end.
+            seen.after_fault = 2;
+        }
+    }
+
     pub(crate) fn seen(&self) -> Seen {
         *self.seen.lock()
     }
 }
 
 impl Seen {
-    /// Commands that were refused for want of room.
-    pub(crate) fn refused(&self) -> u64 {
-        self.refused_before + self.refused
-    }
-
     fn take(&mut self, info: &str, max: u64) {
         let field = |name: &str| {
             let lines = info.lines().filter_map(|line| line.trim().split_once(':'));
@@ -69,15 +83,20 @@ impl Seen {
         let counts = used.saturating_sub(number("mem_not_counted_for_evict"));
         let refused = field("errorstat_OOM");
         let refused = refused.and_then(|stat| stat.trim_start_matches("count=").parse().ok());
-        let refused = refused.unwrap_or(0);
+        let refused: u64 = refused.unwrap_or(0);
         self.samples += 1;
         self.full += u64::from(counts >= max / 100 * PAUSE);
         self.most = self.most.max(counts);
         self.peak = self.peak.max(number("used_memory_peak"));
-        if refused < self.refused {
-            self.refused_before += self.refused;
+        // A server that started again counts anew.
+        let new = refused.checked_sub(self.counted).unwrap_or(refused);
+        self.counted = refused;
+        if self.faults > 0 || self.after_fault > 0 {
+            self.refused_by_fault += new;
+            self.after_fault = self.after_fault.saturating_sub(u32::from(self.faults == 0));
+        } else {
+            self.refused += new;
         }
-        self.refused = refused;
     }
 }
 
@@ -96,13 +115,15 @@ async fn ask(redis: Redis, max: u64, seen: Arc<Mutex<Seen>>) {
 fn a_server_that_starts_again_counts_anew() {
     let mut seen = Seen::default();
     let full = 1_000 * PAUSE;
-    for (used, refused) in [(full + 9, 3), (full + 8, 4), (20, 1)] {
+    let answers = [(full + 9, 3, 0), (full + 8, 4, 0), (20, 1, 0), (20, 3, 1), (20, 4, 1)];
+    for (used, refused, faults) in answers {
+        seen.faults = faults;
         let info = format!(
             "used_memory:{used}\r\nmem_not_counted_for_evict:9\r\nused_memory_peak:{used}\r\n\
              errorstat_OOM:count={refused}\r\n"
         );
         seen.take(&info, 100_000);
     }
-    assert_eq!((seen.most, seen.peak, seen.samples), (full, full + 9, 3));
-    assert_eq!((seen.full, seen.refused()), (1, 5));
+    assert_eq!((seen.most, seen.peak, seen.samples), (full, full + 9, 5));
+    assert_eq!((seen.full, seen.refused, seen.refused_by_fault), (1, 5, 3));
 }

@@ -191,7 +191,7 @@ impl Run {
             let left = stage.number("select count(*) from public.outbox").await;
             complaints.push(format!("{left} events are still in the outbox"));
         }
-        let trimmed = trimming::finish(&stage, &plan, &mut complaints).await;
+        let trimmed = trimming::finish(&stage, &mut complaints).await;
         drop(hurry);
         let mut told = Vec::new();
         for member in &stage.members {

@@ -2,9 +2,8 @@
 
 use outflow_local::eventually;
 
-use super::kind::Kind;
 use super::readers::{Readers, streams};
-use super::run::{Plan, say};
+use super::run::say;
 use super::stage::{LIMIT, Stage};
 
 /// The late group comes when Redis is so full that the relay waits: until then nothing is trimmed.
@@ -33,7 +32,7 @@ impl Drop for Hurry<'_> {
 }
 
 /// Lets the groups read what is left. What is to be said of the run.
-pub(crate) async fn finish(stage: &Stage, plan: &Plan, complaints: &mut Vec<String>) -> String {
+pub(crate) async fn finish(stage: &Stage, complaints: &mut Vec<String>) -> String {
     let Some((readers, memory)) = stage.trimmed() else { return String::new() };
     complaints.extend(readers.finish().await);
     let (seen, max) = (memory.seen(), memory.max());
@@ -46,21 +45,22 @@ pub(crate) async fn finish(stage: &Stage, plan: &Plan, complaints: &mut Vec<Stri
     if seen.most >= max {
         complaints.push(format!("Redis used {} bytes of {max}", seen.most));
     }
-    if seen.refused() > 0 && !plan.kinds.contains(&Kind::Full) {
-        complaints.push(format!("Redis was full for {} commands", seen.refused()));
+    if seen.refused > 0 {
+        complaints.push(format!("Redis was full for {} commands", seen.refused));
     }
     if left * 2 > handled {
         complaints.push(format!("of {handled} entries {left} are left: little was trimmed"));
     }
     let percent = |part: u64, of: u64| part * 100 / of.max(1);
     format!(
-        "Redis at most {}% full (peak {}%) and to wait for at {}% of {} looks, {} refused, \
-            {} of {handled} entries trimmed, {} consumers killed, ",
+        "Redis at most {}% full (peak {}%) and to wait for at {}% of {} looks, {} refused \
+            (and {} by the fault full), {} of {handled} entries trimmed, {} consumers killed, ",
         percent(seen.most, max),
         percent(seen.peak, max),
         percent(seen.full, seen.samples),
         seen.samples,
-        seen.refused(),
+        seen.refused,
+        seen.refused_by_fault,
         handled.saturating_sub(left),
         readers.deaths(),
     )
