@@ -42,8 +42,8 @@ pub(super) fn sees_memory(allowed: &[[bool; COMMANDS.len()]]) -> bool {
 pub(super) fn tell_of_memory(user: &str, findings: &mut Findings) {
     let line = format!("ACL SETUSER {user} +{}", COMMANDS[MEMORY_USAGE].rule);
     let what = format!(
-        "user {user} may not run MEMORY USAGE, which only `outflow stream` needs, to show the memory \
-            of a stream; if you run that as this user, run in redis-cli: {line}"
+        "user {user} may not run MEMORY USAGE, which only `outflow stream` needs, to show the \
+            memory of a stream; if you run that as this user, run in redis-cli: {line}"
     );
     findings.ok(ABOUT, what);
 }
