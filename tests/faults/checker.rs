@@ -1,6 +1,6 @@
 //! The checker: every committed event once in its stream or with its reason among the dead letters,
-//! nothing else, and the counters of each key in order. If the relay trims, what each consumer group
-//! has handled counts instead of what is left.
+//! nothing else, and the counters of each key in order. If the relay trims, what each consumer
+//! group has handled counts instead of what is left.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt::Write as _;

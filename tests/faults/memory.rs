@@ -8,7 +8,8 @@ use outflow_local::redis_client;
 use parking_lot::Mutex;
 use tokio_util::task::AbortOnDropHandle;
 
-/// Part of `maxmemory` from which on the relay waits (the default of `redis.memory_pause`), in percent.
+/// Part of `maxmemory` from which on the relay waits (the default of `redis.memory_pause`), in
+/// percent.
 const PAUSE: u64 = 85;
 /// Between two questions.
 const STEP: Duration = Duration::from_millis(50);
