@@ -6,8 +6,9 @@ use crate::config::MemoryLimits;
 const STEP_MAX: u64 = 64 << 20;
 /// And not after fewer.
 const STEP_MIN: u64 = 1 << 18;
-/// A part of the room between the limit and a full Redis.
-const STEPS: u64 = 4;
+/// A part of the room between the limit and a full Redis. Each relay appends one before it asks
+/// again: with 4 steps, 6 relays came to 98 % of 24 MB.
+const STEPS: u64 = 16;
 
 /// A part of what `INFO memory` says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,7 +121,7 @@ mod tests {
 
     #[test]
     fn it_is_asked_again_before_the_room_is_used_up() {
-        let table = [(0, u64::MAX), (1 << 20, 1 << 18), (1 << 27, 5_033_165), (1 << 40, 64 << 20)];
+        let table = [(0, u64::MAX), (1 << 20, 1 << 18), (1 << 27, 1_258_291), (1 << 40, 64 << 20)];
         for (max, expected) in table {
             assert_eq!(memory(0, max, "noeviction").step(LIMITS), expected, "{max}");
         }
