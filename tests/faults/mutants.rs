@@ -41,7 +41,7 @@ async fn caught(mutant: Mutant, faults: impl AsyncFn(&mut Run, bool)) {
         let rewrites = replaced(rewrites);
         let scale = harm::Scale::SHORT;
         let Mutant { load, maxmemory, .. } = mutant;
-        let plan = Plan { rewrites, prelude, load, scale, maxmemory, ..plan(mutant.seed) };
+        let plan = Plan { scale, load, rewrites, prelude, maxmemory, ..plan(mutant.seed) };
         let mut run = Run::start(plan).await;
         faults(&mut run, mutated).await;
         run.finish().await

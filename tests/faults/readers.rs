@@ -112,13 +112,11 @@ impl Readers {
         let before = group.state.lock().deaths;
         group.dies.store(true, Ordering::Relaxed);
         let died = eventually(DEATH_LIMIT, "", async || group.state.lock().deaths > before);
-        match died.await {
-            Ok(()) => format!("a consumer of {}", group.name),
-            Err(_) => {
-                group.dies.store(false, Ordering::Relaxed);
-                format!("no consumer of {}: it had nothing to read", group.name)
-            }
+        if died.await.is_ok() {
+            return format!("a consumer of {}", group.name);
         }
+        group.dies.store(false, Ordering::Relaxed);
+        format!("no consumer of {}: it had nothing to read", group.name)
     }
 
     /// Whether the slow group reads as fast as it can.
