@@ -18,8 +18,10 @@ test: tools
 # streams afterwards.
 # SEED=42 MINUTES=30 MEMBERS=3; ONLY=freeze,pg-cut: those alone (tests/faults/kind.rs). TRIM=1: the
 # relay trims what consumer groups have read, from a Redis that is nearly full all the time.
+# KEEP=1: the rows stay (settle = "keep"), on a ring if the seed is odd. FILES=1: leaves the logs.
 faults: servers
-	SEED=$(SEED) MINUTES=$(MINUTES) MEMBERS=$(MEMBERS) ONLY=$(ONLY) TRIM=$(TRIM) \
+	SEED=$(SEED) MINUTES=$(MINUTES) MEMBERS=$(MEMBERS) ONLY=$(ONLY) TRIM=$(TRIM) KEEP=$(KEEP) \
+	  $(if $(FILES),FILES=$(FILES)) \
 	  cargo test --locked --quiet --test faults a_long_run_is_clean -- --ignored --nocapture --exact
 
 # Measures the figures of docs/benchmarks.md, about nine minutes on a machine with nothing else to

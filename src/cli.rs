@@ -10,6 +10,8 @@ mod healthcheck;
 mod migrate;
 mod output;
 mod pause;
+mod position;
+mod replay;
 mod run;
 mod status;
 mod stream;
@@ -85,6 +87,14 @@ enum Command {
     ///
     /// Exit status: 1 if nothing was paused.
     Resume(pause::ResumeArgs),
+    /// Show how far kept outboxes have been read, or set from where they go on
+    #[command(subcommand)]
+    Position(position::PositionCommand),
+    /// Send events of a kept outbox once more, to another stream or to their own
+    ///
+    /// Events come in order, and each arrives once, however often the command is killed and run
+    /// again. Only events that were delivered and are still in the table are sent.
+    Replay(replay::ReplayArgs),
     /// Print the effective configuration, without secrets
     Config(config::ConfigArgs),
     /// Check the health of the relay running with this configuration
@@ -152,9 +162,11 @@ fn needed_servers(command: &Command) -> &'static [Server] {
     match command {
         Command::Check(args) if args.offline => &[],
         Command::Migrate(args) if args.print => &[],
-        Command::Run(_) | Command::Status(_) | Command::Check(_) => {
-            &[Server::Postgres, Server::Redis]
-        }
+        Command::Run(_)
+        | Command::Status(_)
+        | Command::Check(_)
+        | Command::Position(_)
+        | Command::Replay(_) => &[Server::Postgres, Server::Redis],
         Command::Migrate(_) | Command::Dead(_) | Command::Pause(_) | Command::Resume(_) => {
             &[Server::Postgres]
         }
@@ -198,6 +210,8 @@ fn in_runtime(
             Command::Stream(command) => stream::run(command, config).await,
             Command::Pause(args) => pause::pause(args, config).await,
             Command::Resume(args) => pause::resume(args, config).await,
+            Command::Position(command) => Box::pin(position::run(command, config)).await,
+            Command::Replay(args) => Box::pin(replay::run(args, config)).await,
             Command::Healthcheck(args) => healthcheck::run(args, config).await,
             // Done before there was a configuration.
             Command::Completions(_)

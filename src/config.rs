@@ -4,6 +4,7 @@ mod addresses;
 mod endpoint;
 mod environment;
 mod file;
+mod keep;
 mod layers;
 mod load;
 mod percent;

@@ -3,6 +3,7 @@
 pub mod admin;
 mod leftovers;
 mod outbox;
+mod parts;
 mod pressure;
 mod reload;
 mod supervisor;

@@ -1,9 +1,11 @@
-//! What an operator asks for: check, status, dead letters, migrations, pauses. The commands call
-//! it; each answers with data and prints nothing.
+//! What an operator asks for: check, status, dead letters, migrations, pauses, positions. The
+//! commands call it; each answers with data and prints nothing.
 
 pub mod check;
 pub mod dead_letters;
 pub mod migrate;
 pub mod pause;
+pub mod position;
+pub mod replay;
 pub mod status;
 pub mod streams;

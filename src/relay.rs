@@ -7,6 +7,7 @@ mod event_log;
 mod gate;
 pub mod hold;
 mod holding;
+pub mod kept;
 mod loss;
 mod member;
 mod mode;
@@ -123,7 +124,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
     /// breaks the gates for those behind it, which are then rolled back too.
     async fn deliver(&self, drain: &Drain<'_>, stop: &CancellationToken) -> Option<usize> {
         let mut turn = drain.claims.lock().await;
-        let claim = match self.next(drain, &mut turn, stop).await {
+        let mut claim = match self.next(drain, &mut turn, stop).await {
             Ok(claim) => claim?,
             Err(trouble) => {
                 // Rows that a failed batch lets go may come back before it has heard that they are
@@ -143,7 +144,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
 
         let entries = self.encoder.encode(claim.batch(), &self.parked().given_up());
 
-        let delivered = match self.append(drain, number, &claim, &entries).await {
+        let delivered = match self.append(drain, number, &mut claim, &entries).await {
             Ok(()) => self.settle(drain, number, claim, &entries).await,
             Err(trouble) => {
                 if let Some(trouble) = trouble {
@@ -210,7 +211,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
                     event,
                     reason = words,
                     ?pause,
-                    "Postgres refuses to delete or mark an event: holding back the events of its \
+                    "Postgres refuses to delete an event: holding back the events of its \
                         key, and retrying after the pause"
                 ),
                 SetAside::Held { event, words, pause, new: false, .. } => {
@@ -261,17 +262,20 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
         &self,
         drain: &Drain<'_>,
         number: u64,
-        claim: &O::Claim,
+        claim: &mut O::Claim,
         entries: &Entries,
     ) -> Result<(), Option<Trouble>> {
         let turn = drain.appends.wait(number).await.map_err(|_broken| None)?;
+        // What must be known before these rows are passed, for example who is dead.
+        claim.before_append(entries).await.map_err(|error| Some(error.into()))?;
         // A batch whose *settle* fails was appended, and breaks no gate here; but the rows that it
         // let go may have been claimed again by the claim that was under way. Nobody awaits between
         // this look and the append.
         if drain.has_failed() {
             return Err(None);
         }
-        if !entries.entries.is_empty() {
+        // A kept outbox moves on over rows that have no entry, too.
+        if !entries.entries.is_empty() || claim.batch().passage.is_some() {
             let started = Instant::now();
             let position = drain.session.position(number);
             let refused = self.noticed(self.sink.append(position, claim.batch(), entries)).await;

@@ -15,6 +15,8 @@ grant select on sequence public.outbox_id_seq to outflow_relay;
 grant select, update on outflow.outbox to outflow_relay;
 grant select, insert, delete, update (report) on outflow.member to outflow_relay;
 grant select, insert, update, delete on outflow.witness to outflow_relay;
+-- Positions of kept outboxes (`settle = "keep"`). Such an outbox needs more, which `outflow check` prints.
+grant select, insert, update, delete on outflow.position to outflow_relay;
 -- What people have paused. The relay reads it and pauses nothing.
 grant select on outflow.pause to outflow_relay;
 grant insert, select (outbox) on outflow.dead_letter to outflow_relay;
@@ -24,6 +26,8 @@ grant usage on schema outflow to outflow_operator;
 grant select, insert on public.outbox to outflow_operator;
 grant select on outflow.outbox, outflow.member to outflow_operator;
 grant select, delete on outflow.dead_letter to outflow_operator;
+-- A letter of a kept outbox stays, and says that it was retried or discarded.
+grant update (retired_at) on outflow.dead_letter to outflow_operator;
 grant select, insert, update, delete on outflow.pause to outflow_operator;
 -- Whoever acts on dead letters, pauses or resumes leaves a trace, and cannot take it away.
 grant select, insert on outflow.audit to outflow_operator;

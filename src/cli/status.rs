@@ -1,5 +1,6 @@
 //! `outflow status`, for people and for programs.
 
+use std::fmt::Write as _;
 use std::io::IsTerminal;
 use std::time::Duration;
 
@@ -9,7 +10,9 @@ use jiff::Timestamp;
 use super::output;
 use crate::config::Config;
 use crate::observe::metrics::ParkedStream;
-use crate::operate::status::{self, Member, OutboxStatus, Parked, Paused, Status};
+use crate::operate::status::{
+    self, Kept, KeptPosition, Member, OutboxStatus, Parked, Paused, Status,
+};
 use outflow_core::escape::printable;
 use outflow_core::fault::Fault;
 
@@ -102,6 +105,12 @@ fn block(outbox: &OutboxStatus) -> String {
     for one in &outbox.members {
         line("member", member(one));
     }
+    if let Some(kept) = &outbox.kept {
+        line("kept", rows(kept));
+        for one in &kept.positions {
+            line("position", position(one));
+        }
+    }
     for dead in &outbox.dead_letters {
         line(
             "dead letters",
@@ -110,6 +119,9 @@ fn block(outbox: &OutboxStatus) -> String {
     }
     for note in &outbox.notes {
         line("trim", note.told());
+    }
+    for held in &outbox.retention {
+        line("retention", held.clone());
     }
     for problem in &outbox.problems {
         line("unknown", problem.clone());
@@ -152,6 +164,28 @@ fn member(member: &Member) -> String {
         Some(format!("; {what} since {:.0}: {}", why.since, why.reason))
     });
     std::iter::once(is).chain(says).collect()
+}
+
+fn rows(kept: &Kept) -> String {
+    kept.rows_estimated.map_or_else(
+        || "unknown number of rows: the table was never analyzed".to_owned(),
+        |rows| format!("about {rows} rows"),
+    )
+}
+
+fn position(position: &KeptPosition) -> String {
+    let KeptPosition { generation, member, batch, copied_seconds_ago, pieces, streams } = position;
+    let mut text = format!(
+        "#{member} at batch {batch} of generation {generation}, copied {copied_seconds_ago:.1} s \
+            ago"
+    );
+    if *pieces > 1 {
+        let _ = write!(text, ", in {pieces} pieces");
+    }
+    if !streams.is_empty() {
+        let _ = write!(text, "; streams that stay behind: {}", streams.join(", "));
+    }
+    text
 }
 
 fn parked_stream(parked: &Parked, now: Timestamp) -> String {

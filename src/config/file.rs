@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::percent::Percent;
 use crate::relay::encode::Format;
-use crate::relay::options::TrimWhen;
+use crate::relay::options::{KeepLayout, OnLoss, TrimWhen};
 use outflow_service::telemetry::LogFormat;
 
 /// Sections that name a server.
@@ -92,6 +92,7 @@ pub(super) struct Outbox {
     pub(super) settle: Option<SettleKind>,
     /// Where it was once.
     pub(super) max_len: Option<u64>,
+    pub(super) keep: Option<Keep>,
     pub(super) trim: Option<Trim>,
     pub(super) lag_max: Option<u64>,
     pub(super) event_bytes_max: Option<ByteSize>,
@@ -113,12 +114,37 @@ pub(super) struct Trim {
     pub(super) stale_group_after: Option<Duration>,
 }
 
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Keep {
+    #[serde(default, rename = "for", with = "humantime_serde::option")]
+    pub(super) duration: Option<Duration>,
+    pub(super) on_loss: Option<OnLoss>,
+    pub(super) layout: Option<KeepLayout>,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(try_from = "String")]
 pub(super) enum SettleKind {
     Delete,
-    Mark,
+    Keep,
 }
+
+impl TryFrom<String> for SettleKind {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.as_str() {
+            "delete" => Ok(Self::Delete),
+            "keep" => Ok(Self::Keep),
+            "mark" => Err(format!("\"mark\" was removed; {KEEP_INSTEAD}")),
+            _ => Err(format!("found {text:?}, expected delete or keep")),
+        }
+    }
+}
+
+/// For who used `settle = "mark"`.
+pub(super) const KEEP_INSTEAD: &str = "use settle = \"keep\", see docs/keeping.md";
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -132,6 +158,8 @@ pub(super) struct Columns {
     pub(super) payload: Option<String>,
     pub(super) headers: Option<String>,
     pub(super) time: Option<String>,
+    pub(super) xid: Option<String>,
+    /// Where it was once.
     pub(super) settled: Option<String>,
 }
 
@@ -148,7 +176,7 @@ impl Outbox {
             (Some(given), Some(default)) => Some(fill!(
                 given,
                 default,
-                Columns { id, order, event_id, key, kind, payload, headers, time, settled }
+                Columns { id, order, event_id, key, kind, payload, headers, time, xid, settled }
             )),
             (given, default) => given.or(default),
         };
@@ -168,6 +196,12 @@ impl Outbox {
             )),
             (given, default) => given.or(default),
         };
+        let keep = match (self.keep.clone(), default.keep.clone()) {
+            (Some(given), Some(default)) => {
+                Some(fill!(given, default, Keep { duration, on_loss, layout }))
+            }
+            (given, default) => given.or(default),
+        };
         let outbox = fill!(
             self,
             default,
@@ -185,12 +219,13 @@ impl Outbox {
                 park_max,
                 settle,
                 max_len,
+                keep,
                 trim,
                 lag_max,
                 event_bytes_max,
                 columns
             }
         );
-        Self { trim, columns, ..outbox }
+        Self { keep, trim, columns, ..outbox }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::file::{self, File, SettleKind};
 use super::percent::Percent;
 use super::{Config, MemoryLimits, Problem};
-use crate::relay::options::{Columns, OutboxOptions, Settle};
+use crate::relay::options::{Columns, Keep, OutboxOptions, Settle};
 use outflow_connect::{postgres, redis};
 
 const BATCH_ROWS: RangeInclusive<usize> = 1..=10_000;
@@ -79,23 +79,15 @@ pub(super) fn validate(file: File, defaults: File) -> Result<Config, Problem> {
 fn outbox(given: file::Outbox) -> Result<OutboxOptions, Problem> {
     super::trim::moved(given.max_len)?;
     let columns = given.columns.ok_or_else(|| missing("columns"))?;
-    let settle =
-        match (given.settle.ok_or_else(|| missing("settle"))?, optional(columns.settled.clone())) {
-            (SettleKind::Delete, None) => Settle::Delete,
-            (SettleKind::Mark, Some(column)) => Settle::Mark(column),
-            (SettleKind::Delete, Some(_)) => {
-                return Err(Problem::new(
-                    "columns.settled",
-                    "is used with settle = \"mark\" only; leave it empty",
-                ));
-            }
-            (SettleKind::Mark, None) => {
-                return Err(Problem::new(
-                    "columns.settled",
-                    "settle = \"mark\" needs the timestamptz column to set",
-                ));
-            }
-        };
+    super::keep::no_mark(columns.settled.as_deref())?;
+    let keep = given.keep.ok_or_else(|| missing("keep"))?;
+    let keep = super::keep::validate(&keep).map_err(|problem| problem.below("keep"))?;
+    let settle = match given.settle.ok_or_else(|| missing("settle"))? {
+        SettleKind::Delete => Settle::Delete,
+        SettleKind::Keep => {
+            Settle::Keep(Keep { xid: required(columns.xid.clone(), "columns.xid")?, ..keep })
+        }
+    };
     let trim = given.trim.ok_or_else(|| missing("trim")).and_then(super::trim::validate);
     let trim = trim.map_err(|problem| problem.below("trim"))?;
     let lag_max = super::trim::lag_max(given.lag_max, &trim)?;

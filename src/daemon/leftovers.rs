@@ -4,9 +4,9 @@
 use std::collections::BTreeSet;
 
 use crate::observe::metrics::OutboxMetrics;
-use crate::relay::options::OutboxOptions;
+use crate::relay::options::{OutboxOptions, Settle};
 use crate::relay::outbox::left::{self, Waiting};
-use outflow_connect::postgres::{Server, connect, failed};
+use outflow_connect::postgres::{Server, connect};
 use outflow_core::escape::{WHOLE, printable};
 use outflow_core::fault::Fault;
 
@@ -30,7 +30,7 @@ impl Leftovers {
         let client = connect(server).await.map_err(|fault| {
             if fault.kind().may_pass() { fault.at("cannot reach Postgres") } else { fault }
         })?;
-        let waiting = left::waiting(&client, outbox).await.map_err(failed)?;
+        let waiting = left::waiting(&client, outbox).await?;
         let rows: BTreeSet<String> = waiting.iter().map(|row| row.row.clone()).collect();
         match self.known.replace(rows) {
             // None of those that come and go: what is new is for the next run.
@@ -68,12 +68,16 @@ fn why(outbox: &OutboxOptions, stay: &[&Waiting], metrics: &OutboxMetrics) -> St
         ));
     }
     if reasons.is_empty() {
-        reasons.push(
-            "other sessions have locked them, another relay has them, or a trigger or a rule \
-                keeps them; `outflow check` \
-             looks for the cause"
-                .to_owned(),
-        );
+        let why = match outbox.settle {
+            Settle::Delete => {
+                "other sessions have locked them, another relay has them, or a trigger or a rule \
+                    keeps them"
+            }
+            Settle::Keep(_) => {
+                "another relay has them, or their transactions have numbers of another server"
+            }
+        };
+        reasons.push(format!("{why}; `outflow check` looks for the cause"));
     }
     let first = stay.first().map(|row| row.row.as_str()).unwrap_or_default();
     let count = stay.len();

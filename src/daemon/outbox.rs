@@ -5,24 +5,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
-use bytes::Bytes;
 use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
 use super::leftovers::Leftovers;
+use super::parts::Parts;
 use super::upkeep::Upkeep;
 use super::watch::Watch;
 use crate::config::Config;
 use crate::observe::metrics::OutboxMetrics;
-use crate::relay::encode::Encoder;
+use crate::relay::Mode;
+use crate::relay::kept;
 use crate::relay::observer::Observer as _;
-use crate::relay::options::OutboxOptions;
-use crate::relay::outbox::PgOutbox;
+use crate::relay::options::{OutboxOptions, Settle};
 use crate::relay::outbox::table::Table;
 use crate::relay::pause::Pause;
-use crate::relay::sink::RedisSink;
-use crate::relay::sink::written::Written;
-use crate::relay::{Limits, Mode, Relay};
 use outflow_connect::postgres::{self, Server, connect};
 use outflow_connect::redis::Redis;
 use outflow_core::fault::{Fault, FaultKind};
@@ -67,13 +64,19 @@ pub(super) async fn relay(
     let mut was_same = false;
     loop {
         let written = Arc::default();
-        let relay = relay_of(&outbox, table.clone(), server, (&redis, &place), &written, &metrics);
+        let parts = Parts {
+            outbox: &outbox,
+            server,
+            redis: &redis,
+            place: &place,
+            written: &written,
+            metrics: &metrics,
+        };
         let _upkeep = (mode == Mode::Daemon).then(|| {
             let upkeep = Upkeep::new(&outbox, &table.journal, &redis, &written, &metrics);
             outflow_core::task::owned(upkeep.keep())
         });
-        let outcome = Box::pin(relay.run(mode, &stop)).await;
-        drop(relay);
+        let outcome = parts.run(table.clone(), mode, &stop).await?;
         let Some(changed) = outcome else {
             let pauses = metrics.pauses();
             if let Some(pause) = pauses.iter().find(|pause| pause.stream.is_none())
@@ -111,48 +114,6 @@ fn paused(outbox: &OutboxOptions, pause: &Pause) -> Fault {
     let name = &outbox.name;
     Fault::failed(format!("outbox {name:?} is paused {pause}; its events were not drained"))
         .remedy(format!("`outflow resume --outbox {name}` ends the pause"))
-}
-
-fn relay_of(
-    outbox: &OutboxOptions,
-    table: Table,
-    server: &Server,
-    (redis, place): (&Redis, &str),
-    written: &Arc<Written>,
-    metrics: &OutboxMetrics,
-) -> Relay<PgOutbox, RedisSink> {
-    if !table.has_trigger && outbox.notify {
-        tracing::warn!(
-            outbox = outbox.name,
-            "the table has no wake-up trigger: the relay polls for new rows; `outflow migrate \
-                --triggers` adds the trigger"
-        );
-    }
-    if !table.has_cursor {
-        tracing::warn!(
-            outbox = outbox.name,
-            "columns.order is not an integer column: every claim scans from the beginning of the \
-                table"
-        );
-    }
-    let sink = RedisSink::new(
-        redis.clone(),
-        &table.journal,
-        outbox.stream.hash_tag(),
-        Arc::clone(written),
-    )
-    .naming_by(&table.names);
-    let encoder = Encoder {
-        template: outbox.stream.clone(),
-        format: outbox.format,
-        event_bytes_max: outbox.event_bytes_max,
-        source: Bytes::from(format!("/{}", outbox.name)),
-    };
-    let OutboxOptions { in_flight, poll_interval, linger, park_max, .. } = *outbox;
-    let limits = Limits { in_flight, poll_interval, linger, park_max };
-    let source = PgOutbox::new(outbox.clone(), table, server, place);
-    let relay = Relay::new(&outbox.name, source, sink, encoder, limits, Arc::new(metrics.clone()));
-    relay.heeding(metrics.holds().clone())
 }
 
 /// Looks at a table, as long as it takes.
@@ -254,6 +215,19 @@ impl Look<'_> {
     }
 }
 
+/// Rows that were copied here with their transactions' numbers.
+fn of_another_server(outbox: &OutboxOptions, id: i64) -> Fault {
+    let (name, table) = (&outbox.name, &outbox.table);
+    let what = format!(
+        "outbox {name:?}: row {id} of {table} was written by a transaction that this server has \
+            not begun: it was restored from a dump or copied by logical replication"
+    );
+    Fault::new(FaultKind::Unfit, what).remedy(format!(
+        "stop the relays and run `outflow position set --outbox {name} --now` (or --at TIME, \
+            --beginning): it gives such rows numbers of this server"
+    ))
+}
+
 /// Of a refusal that nobody's change explains.
 fn unchanged(outbox: &OutboxOptions, refusal: &str) -> Fault {
     let what = format!(
@@ -281,5 +255,12 @@ pub(super) async fn looked_up(
         return Err(Fault::new(FaultKind::Unfit, what).remedy(postgres::UNPOOLED));
     }
     client.batch_execute(&postgres::session(SESSION)).await.map_err(postgres::not_answered)?;
+    if let Settle::Keep(keep) = &outbox.settle {
+        kept::table::Table::inspect(client, outbox).await?;
+        let foreign = kept::table::foreign(client, outbox, keep).await;
+        if let Some(id) = foreign.map_err(postgres::not_answered)? {
+            return Err(of_another_server(outbox, id));
+        }
+    }
     Table::inspect(client, outbox).await
 }

@@ -2,7 +2,7 @@
 -- cost is bounded.
 select waiting.stream, count(*) as events
 from (
-  select {stream} as stream from {table} as c where {unsettled} order by c.{order} limit {cap}
+  select {stream} as stream from {table} as c order by c.{order} limit {cap}
 ) as waiting
 where waiting.stream collate "C" = any ($1::text[])
 group by waiting.stream

@@ -15,9 +15,9 @@ use tokio::time::timeout;
 use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
-use crate::observe::backlog::{BEGINNING, Backlog, CAP, Look, Unordered};
+use crate::observe::backlog::{BEGINNING, Backlog, CAP, Look, Place, Unordered};
 use crate::observe::metrics::{OutboxMetrics, Report};
-use crate::relay::options::OutboxOptions;
+use crate::relay::options::{OutboxOptions, Settle};
 use line::First;
 use outflow_connect::postgres::connect;
 use outflow_connect::postgres::{self, describe};
@@ -40,6 +40,9 @@ const REPORT: &str = include_str!("backlog_poller/report.sql");
 /// Counted up to a limit, by the index. Needs to read the one column only.
 const DEAD_LETTERS: &str =
     "select count(*) from (select from outflow.dead_letter where outbox = $1 limit $2) as counted";
+/// Of a kept outbox letters stay when they were retried or discarded; and not all count yet.
+const KEPT_DEAD_LETTERS: &str = "select count(*) from (select from outflow.dead_letter \
+    where outbox = $1 and pending is null and retired_at is null limit $2) as counted";
 /// As the relay's sessions plan, but with a limit of its own, and nobody has to wait for it.
 const SESSION: &str =
     "set statement_timeout = '10s'; set lock_timeout = '1s'; set synchronous_commit = off;";
@@ -69,7 +72,7 @@ pub async fn keep(server: postgres::Server, outbox: OutboxOptions, metrics: Outb
 struct Gauge {
     metrics: OutboxMetrics,
     /// Where the next look starts.
-    position: i64,
+    position: Place,
     /// When the next look from the beginning is due.
     full: Instant,
     /// The first event in line, as the last look saw it.
@@ -117,10 +120,10 @@ impl Gauge {
         let started = Instant::now();
         let look = backlog.look(client, position).await;
         if is_full {
-            self.unordered = backlog.unordered(client).await.map_err(|error| describe(&error))?;
+            self.unordered = backlog.unordered(client).await?;
             self.full = Instant::now() + FULL_PAUSE_MIN.max(started.elapsed() * DUTY);
         }
-        self.seen(look.map_err(|error| describe(&error))?);
+        self.seen(look?);
         Ok(())
     }
 
@@ -132,10 +135,11 @@ impl Gauge {
         if !self.may_count_letters {
             return Ok(());
         }
-        match client
-            .query_typed(DEAD_LETTERS, &[(&outbox.name, Type::TEXT), (&CAP, Type::INT8)])
-            .await
-        {
+        let (count, columns) = match outbox.settle {
+            Settle::Delete => (DEAD_LETTERS, "outbox"),
+            Settle::Keep(_) => (KEPT_DEAD_LETTERS, "outbox, pending, retired_at"),
+        };
+        match client.query_typed(count, &[(&outbox.name, Type::TEXT), (&CAP, Type::INT8)]).await {
             Ok(rows) => {
                 #[expect(clippy::cast_precision_loss, reason = "it is 100,000 at most")]
                 let letters = rows.first().map(|row| row.get::<_, i64>(0) as f64);
@@ -151,9 +155,10 @@ impl Gauge {
                 tracing::warn!(
                     outbox = outbox.name,
                     reason = describe(&error),
+                    columns,
                     "cannot count dead letters, so outflow_dead_letters is NaN: run grants.sql \
-                        again, or grant select (outbox) on outflow.dead_letter to the relay's \
-                        role"
+                        again, or grant select on these columns of outflow.dead_letter to the \
+                        relay's role"
                 );
                 Ok(())
             }

@@ -65,6 +65,8 @@ pub struct Metrics {
     append_failures: IntCounterVec,
     claims: IntCounterVec,
     redis_rollbacks: IntCounterVec,
+    postgres_rollbacks: IntCounterVec,
+    healed: IntCounterVec,
     wakeups: IntCounterVec,
     delivery_seconds: HistogramVec,
     claim_seconds: HistogramVec,
@@ -166,6 +168,16 @@ impl Metrics {
                 "Detected losses of data that Redis had acknowledged",
                 &[],
             )?,
+            postgres_rollbacks: declare.counter(
+                "postgres_rollbacks_total",
+                "Times that Postgres was found restored or failed over with loss (kept outboxes)",
+                &[],
+            )?,
+            healed: declare.counter(
+                "events_healed_total",
+                "Events of a kept outbox sent again because Redis had lost them",
+                &[],
+            )?,
             wakeups: declare.counter(
                 "wakeups_total",
                 "Wake-ups from sleep, by cause",
@@ -261,7 +273,13 @@ impl Metrics {
         for cause in ["notified", "polled", "disconnected"] {
             self.wakeups.with_label_values(&[name, cause]);
         }
-        for counter in [&self.recovered, &self.claims, &self.redis_rollbacks] {
+        for counter in [
+            &self.recovered,
+            &self.claims,
+            &self.redis_rollbacks,
+            &self.postgres_rollbacks,
+            &self.healed,
+        ] {
             counter.with_label_values(&[name]);
         }
         for histogram in [

@@ -11,6 +11,7 @@ mod hazards;
 mod horizon;
 mod journal;
 mod keeps;
+mod kept_table;
 mod kind_of_server;
 mod listen;
 mod pauses;

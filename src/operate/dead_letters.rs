@@ -10,11 +10,14 @@ mod put_back;
 
 use tokio_postgres::{Client, Row, Transaction};
 
-pub use audit::note;
+pub use audit::{note, record};
 pub use letter::{Chosen, Filter, Letter};
 pub use put_back::put_back;
 
 const CHOOSE: &str = include_str!("dead_letters/sql/choose.sql");
+const DISCARD: &str = "delete from outflow.dead_letter where id = any ($1) and kept is null";
+const RETIRE: &str = "update outflow.dead_letter set retired_at = clock_timestamp() \
+    where id = any ($1) and kept is not null and pending is null and retired_at is null";
 
 /// The dead letters that pass `filter`, in the order in which they died.
 ///
@@ -75,7 +78,8 @@ pub async fn reasons(client: &Client) -> Result<Vec<String>, tokio_postgres::Err
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
-/// Deletes these dead letters permanently. Returns how many there were.
+/// Deletes these dead letters permanently; those of a kept outbox are retired instead, because they
+/// keep their rows from being sent. Returns how many there were.
 ///
 /// # Errors
 /// Postgres refused or is gone; nothing was deleted unless the transaction is committed.
@@ -83,7 +87,12 @@ pub async fn discard(
     transaction: &Transaction<'_>,
     ids: &[i64],
 ) -> Result<u64, tokio_postgres::Error> {
-    transaction.execute("delete from outflow.dead_letter where id = any ($1)", &[&ids]).await
+    let deleted = transaction.execute(DISCARD, &[&ids]).await?;
+    // Whoever has no letters of the other kind needs no privilege for this.
+    if !put_back::are_kept(transaction, ids).await? {
+        return Ok(deleted);
+    }
+    Ok(deleted + transaction.execute(RETIRE, &[&ids]).await?)
 }
 
 async fn select(

@@ -5,6 +5,7 @@
 //! or rewrites anything, save the registration of a table that was dropped; a lock makes replicas
 //! that start at once take turns.
 
+mod event_table;
 mod turns;
 
 use std::fmt::Write as _;
@@ -25,7 +26,7 @@ pub use turns::Sessions;
 const DEFAULT_TABLE: (&str, &str) = ("public", "outbox");
 const DISABLED: &str = include_str!("migrate/disabled.sql");
 /// Version of [`schema.sql`](self): what `outflow.migration` says when it is up to date.
-pub const VERSION: i32 = 5;
+pub const VERSION: i32 = 6;
 
 /// What to create beyond the schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,9 +59,7 @@ pub fn script(outboxes: &[OutboxOptions], triggers: Triggers) -> String {
         |outbox: &OutboxOptions| (outbox.table.schema(), outbox.table.table()) == DEFAULT_TABLE;
     for outbox in outboxes.iter().filter(|outbox| is_default(outbox)) {
         sql.push('\n');
-        sql.push_str(
-            &include_str!("migrate/event_table.sql").replace("{table}", &outbox.table.quoted()),
-        );
+        sql.push_str(&event_table::create(outbox));
     }
     let wanted = |outbox: &OutboxOptions| {
         format!(
@@ -73,6 +72,7 @@ pub fn script(outboxes: &[OutboxOptions], triggers: Triggers) -> String {
     sql.push('\n');
     sql.push_str(&include_str!("migrate/register.sql").replace("{wanted}", &wanted.join(", ")));
     sql.push_str(include_str!("migrate/pause.sql"));
+    sql.push_str(include_str!("migrate/keep.sql"));
     for outbox in outboxes {
         if is_default(outbox) || triggers == Triggers::AllTables {
             let relation = outbox.table.quoted();

@@ -3,6 +3,7 @@
 
 mod causes;
 mod database;
+mod kept;
 mod report;
 mod streams;
 
@@ -15,7 +16,9 @@ use crate::relay::route::Template;
 use outflow_connect::redis::{Failure, Redis};
 use report::empty;
 
-pub use report::{DeadLetters, Group, Member, OutboxStatus, Parked, Paused, Status, Stream};
+pub use report::{
+    DeadLetters, Group, Kept, KeptPosition, Member, OutboxStatus, Parked, Paused, Status, Stream,
+};
 
 /// How long to wait for Redis.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);

@@ -227,6 +227,7 @@ mod tests {
             events: vec![event("{}", headers)],
             route: vec![Some(Bytes::from("order"))],
             route_width: 1,
+            passage: None,
         };
         let entries = encoder(format).encode(&batch, &[]);
         assert_eq!(entries.streams, ["events.order"]);
@@ -269,6 +270,7 @@ mod tests {
             events: names.map(|_| event("1", None)).into(),
             route: route.into(),
             route_width: 1,
+            passage: None,
         };
         let entries = encoder(Format::Fields).encode(&batch, &[]);
         let laid_out: Vec<_> = entries
@@ -299,6 +301,7 @@ mod tests {
                 Some(Bytes::from("p")),
             ],
             route_width: 1,
+            passage: None,
         };
         let entries = encoder(Format::Fields).encode(&batch, &[]);
         let dead = [

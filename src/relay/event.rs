@@ -51,6 +51,30 @@ pub struct Batch {
     pub route: Vec<Option<Bytes>>,
     /// How many columns the stream template names.
     pub route_width: usize,
+    /// What the journal is to know once these are appended; `None` if a settled row is deleted.
+    pub passage: Option<Box<Passage>>,
+}
+
+/// What the journal is to know once a batch of a kept outbox is appended.
+///
+/// The state of a member is its pieces, one a line:
+/// `<slots>|<seen>|<target>|<up to>|<hint>|<stream, as hex>`. The sink puts the new state together
+/// from these texts and reads none of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Passage {
+    /// The member's other pieces, as text.
+    pub rest: String,
+    /// The piece that the batch was read from, as it is behind the batch.
+    pub after: String,
+    /// For a stream that refuses: `<mask>|<seen>|<target>|` of the piece before the batch, with the
+    /// batch's target.
+    pub refused: String,
+    /// `up_to` of the piece before the batch ('' allowed), for a refusal of the first event.
+    pub from: String,
+    /// The hint of the piece before the batch.
+    pub hint: i64,
+    /// Whether that piece is one of a single stream: a refusal replaces it instead of adding one.
+    pub of_stream: bool,
 }
 
 impl Batch {
@@ -80,6 +104,33 @@ pub struct Acknowledged {
     pub member: i32,
     /// Number of the batch; 0: none.
     pub batch: u64,
+}
+
+/// What a new generation starts from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Raised {
+    /// The new generation.
+    pub generation: i64,
+    /// The journal's generation before; `None` if there was no journal.
+    pub previous: Option<i64>,
+    /// Every row that was appended and may not be settled.
+    pub appended: Vec<AppendedRow>,
+    /// What the journal knows of each member's last batch, in the last generations
+    /// ([`GENERATIONS_KEPT`](crate::relay::sink::GENERATIONS_KEPT) of them).
+    pub last: Vec<Acknowledged>,
+    /// What it knows of a kept outbox; `None` if settled rows are deleted.
+    pub kept: Option<KeptRaised>,
+}
+
+/// What the journal of a kept outbox knew when a new generation began.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct KeptRaised {
+    /// Each member's pieces, as text.
+    pub members: Vec<(i32, String)>,
+    /// For each member and generation, the last batch whose copy in Postgres is confirmed.
+    pub copied: Vec<Acknowledged>,
+    /// The Postgres that the pieces belong to: its system identifier and timeline.
+    pub server: Option<String>,
 }
 
 /// Why an event can never be appended. A closed set: it is a metric label.

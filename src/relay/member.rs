@@ -236,10 +236,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
             past.lost = true;
         }
         let oldest = raised.generation - GENERATIONS_KEPT;
-        let settled = recovery
-            .finish(raised.generation, &raised.appended, past.lost, oldest)
-            .await
-            .map_err(in_words)?;
+        let settled = recovery.finish(&raised, past.lost, oldest).await.map_err(in_words)?;
         past.lost = false;
         // Only now that the commit is known. What stays behind does no harm: the next recovery
         // drops it.
@@ -344,6 +341,16 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
 
     fn rolled_back(&self, what: &str) {
         self.observer.rolled_back();
+        if self.outbox.heals() {
+            tracing::warn!(
+                outbox = self.name,
+                what,
+                "Redis lost data that it had acknowledged (it restarted without persistence, was \
+                    flushed or restored, or failed over): the rows are kept, and what is missing \
+                    is sent again"
+            );
+            return;
+        }
         tracing::error!(
             outbox = self.name,
             what,

@@ -82,8 +82,43 @@ pub enum TrimWhen {
 pub enum Settle {
     /// Delete the row.
     Delete,
-    /// Set this column, null until then, to the time.
-    Mark(String),
+    /// Keep the row for a time; the journal says which rows were delivered.
+    Keep(Keep),
+}
+
+/// How the rows of an outbox are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Keep {
+    /// Column with the number of the transaction that inserted the row.
+    pub xid: String,
+    /// How long a row is kept: from 1 hour to 366 days, in whole seconds.
+    pub keep: Duration,
+    /// What to do if the journal in Redis is gone.
+    pub on_loss: OnLoss,
+    /// How `outflow migrate` creates the default table.
+    pub layout: KeepLayout,
+}
+
+/// What to do if the journal in Redis is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnLoss {
+    /// Continue from the copy of the position in Postgres.
+    Resume,
+    /// Send every row that is kept.
+    Resend,
+    /// Stop and name the command that decides.
+    Stop,
+}
+
+/// How the table of a kept outbox is laid out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KeepLayout {
+    /// A ring of partitions, emptied by TRUNCATE.
+    Ring,
+    /// One table, from which rows are deleted.
+    Plain,
 }
 
 /// The columns of an event table. A column that the table does not have is `None`.

@@ -11,6 +11,8 @@ mod examine;
 mod held;
 mod identity;
 mod in_flight;
+pub mod kept;
+mod key;
 mod lease;
 pub mod left;
 mod letter;
@@ -24,7 +26,7 @@ mod privileges;
 pub mod proof;
 mod recovery;
 mod refusal;
-mod row;
+pub mod row;
 mod row_security;
 mod settle;
 pub mod slots;
@@ -47,7 +49,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::relay::encode::Entries;
-use crate::relay::event::{Acknowledged, AppendedRow, Batch, DeadReason};
+use crate::relay::event::{Acknowledged, Batch, DeadReason, Raised};
 use crate::relay::pause::Pauses;
 
 pub(crate) use pg_outbox::SESSION;
@@ -74,6 +76,9 @@ pub enum OutboxError {
     /// back.
     #[error("row {0} is in flight already")]
     InFlight(String),
+    /// The journal in Redis cannot be used, or has no answer.
+    #[error("{0}")]
+    Journal(String),
     /// The table is not as it was when it was examined. Whoever drains it must stop, examine it
     /// again, and begin anew.
     #[error("{0}")]
@@ -170,6 +175,18 @@ pub trait Outbox: Send + Sync {
     /// It is not written down, or that is not known; repeating it is safe.
     fn testify(&self, seen: Acknowledged) -> impl Future<Output = Result<(), OutboxError>> + Send;
 
+    /// The last word of a member that stops and has appended nothing.
+    ///
+    /// # Errors
+    /// As [`testify`](Outbox::testify).
+    fn testify_last(
+        &self,
+        seen: Acknowledged,
+    ) -> impl Future<Output = Result<(), OutboxError>> + Send {
+        let _ = seen;
+        std::future::ready(Ok(()))
+    }
+
     /// Claims the next rows; `None` when there are none, or when rows were set aside instead: then
     /// [`set_aside`](Outbox::set_aside) tells of them, and there may be more. `parked` streams are
     /// left out.
@@ -215,6 +232,11 @@ pub trait Outbox: Send + Sync {
     /// Looks at every row again, for example when a stream is no longer parked.
     fn rewind(&self);
 
+    /// Whether what the sink has lost is still here, so that a recovery sends it again.
+    fn heals(&self) -> bool {
+        false
+    }
+
     /// Falls asleep if no writer is between its insert and its commit. `true`: from here on each
     /// commit of a writer wakes this member; whoever committed before is seen by a claim made now.
     /// Asleep already, it forgets the wake-ups so far, at no cost.
@@ -251,6 +273,19 @@ pub trait Claim: Send {
 
     /// Whether it took as many as it was allowed to, so that more may be waiting.
     fn is_full(&self) -> bool;
+
+    /// What must be known before anything passes these rows; nothing, where rows leave the outbox
+    /// only when they are settled.
+    ///
+    /// # Errors
+    /// The batch must not be appended.
+    fn before_append(
+        &mut self,
+        entries: &Entries,
+    ) -> impl Future<Output = Result<(), OutboxError>> + Send {
+        let _ = entries;
+        std::future::ready(Ok(()))
+    }
 
     /// Takes the rows out of the outbox, for good: all were appended, save the dead ones, which go
     /// to the dead letters in the same transaction.
@@ -294,16 +329,16 @@ pub trait Recovery: Send {
     /// Postgres is lost.
     fn adopt(self) -> impl Future<Output = Result<(), OutboxError>> + Send;
 
-    /// Settles these rows, where they still are, and writes the new generation with the share-out
-    /// that is right. `lost`: it begins with a loss that was told. What was written down of
-    /// generations before `oldest` is forgotten. Returns how many rows there were.
+    /// Settles the rows that the journal says were appended, where they still are, and writes the
+    /// new generation with the share-out that is right. `lost`: it begins with a loss that was
+    /// told. What was written down of generations before `oldest` is forgotten. Returns how many
+    /// rows there were.
     ///
     /// # Errors
     /// The outcome is unknown; another recovery must follow.
     fn finish(
         self,
-        generation: i64,
-        appended: &[AppendedRow],
+        raised: &Raised,
         lost: bool,
         oldest: i64,
     ) -> impl Future<Output = Result<u64, OutboxError>> + Send;

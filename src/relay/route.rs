@@ -334,7 +334,8 @@ mod tests {
             Some("q"),
             Some("q"),
         ]);
-        let batch = Batch { events: vec![event; 4], route: route_values, route_width: 2 };
+        let batch =
+            Batch { events: vec![event; 4], route: route_values, route_width: 2, passage: None };
         let routes = route(&template, &batch);
         assert_eq!(routes.streams, ["x.y.z", "q.q"]);
         assert_eq!(routes.of_event, [Some(0), Some(0), None, Some(1)]);

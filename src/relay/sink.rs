@@ -1,16 +1,19 @@
 //! The sink side: appends batches, and reports in a recovery what was appended.
 
+pub(super) mod ask;
 mod journal;
 mod keys;
 mod streams;
 pub mod upkeep;
+pub(super) mod wire;
 pub mod written;
 
 use std::future::Future;
 
 use crate::relay::encode::Entries;
-use crate::relay::event::{Acknowledged, AppendedRow, Batch};
+use crate::relay::event::Batch;
 
+pub use crate::relay::event::{KeptRaised, Raised};
 pub use keys::journal_key;
 pub use streams::RedisSink;
 
@@ -60,20 +63,6 @@ pub enum AppendError {
     /// It may have been appended, or not, or may still be.
     #[error("{0}")]
     Unknown(String),
-}
-
-/// What a new generation starts from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Raised {
-    /// The new generation.
-    pub generation: i64,
-    /// The journal's generation before; `None` if there was no journal.
-    pub previous: Option<i64>,
-    /// Every row that was appended and may not be settled.
-    pub appended: Vec<AppendedRow>,
-    /// What the journal knows of each member's last batch, in the last [`GENERATIONS_KEPT`]
-    /// generations.
-    pub last: Vec<Acknowledged>,
 }
 
 /// Where events go.

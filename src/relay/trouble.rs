@@ -92,6 +92,7 @@ impl From<OutboxError> for Trouble {
             OutboxError::Postgres(_) | OutboxError::Full(_) | OutboxError::Changed(_) => {
                 Cause::Postgres
             }
+            OutboxError::Journal(_) => Cause::Unanswered,
             OutboxError::Stale(_) => Cause::Stale,
             OutboxError::InFlight(_) => Cause::InFlight,
         };

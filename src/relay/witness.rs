@@ -45,10 +45,13 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
 
     /// The last word of a member that stops.
     pub(super) async fn last_witness(&self, session: &Session) {
-        if session.acknowledged() == 0 {
-            return;
-        }
-        let said = timeout(LAST_LIMIT, self.outbox.testify(session.witness())).await;
+        let last = async {
+            match session.acknowledged() {
+                0 => self.outbox.testify_last(session.witness()).await,
+                _ => self.outbox.testify(session.witness()).await,
+            }
+        };
+        let said = timeout(LAST_LIMIT, last).await;
         tracing::debug!(
             outbox = self.name,
             ?said,

@@ -11,6 +11,7 @@ mod cpu;
 mod drain;
 mod figure;
 mod fill;
+mod keep;
 mod latency;
 mod options;
 mod picture;

@@ -16,13 +16,14 @@ pub(crate) enum Group {
     Payloads,
     Streams,
     Trim,
+    Keep,
     Writers,
     Latency,
     Resources,
 }
 
 impl Group {
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Drain,
         Self::Held,
         Self::Durable,
@@ -31,6 +32,7 @@ impl Group {
         Self::Payloads,
         Self::Streams,
         Self::Trim,
+        Self::Keep,
         Self::Writers,
         Self::Latency,
         Self::Resources,
@@ -46,6 +48,7 @@ impl Group {
             Self::Payloads => "payloads",
             Self::Streams => "streams",
             Self::Trim => "trim",
+            Self::Keep => "keep",
             Self::Writers => "writers",
             Self::Latency => "latency",
             Self::Resources => "resources",

@@ -261,7 +261,7 @@ async fn redis_pid(commands: &outflow_connect::redis::Redis) -> Outcome<u32> {
 }
 
 /// What is measured: the binary as it is shipped, if `make` has built it.
-fn binary() -> PathBuf {
+pub(crate) fn binary() -> PathBuf {
     std::env::var_os("BENCH_BINARY")
         .map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_outflow")), PathBuf::from)
 }

@@ -9,6 +9,7 @@ use outflow_connect::redis::{Args, Redis, Reply};
 use tokio_postgres::Client;
 use uuid::Uuid;
 
+use super::kept::Flushed;
 use super::readers::Handled;
 
 const PAGE: &str = "1000";
@@ -24,6 +25,8 @@ struct Noted {
     due: Option<String>,
     /// Where it came out: entries, or dead letters with their reason.
     found: Vec<String>,
+    /// The last of its entries: how often Redis was emptied before, and its time in ms.
+    last: (usize, u64),
 }
 
 /// What an entry says.
@@ -32,6 +35,8 @@ pub(crate) struct Entry {
     id: Option<Uuid>,
     key: String,
     n: Option<i64>,
+    /// Whether Postgres may have forgotten it after a crash.
+    is_async: bool,
 }
 
 impl Entry {
@@ -42,7 +47,12 @@ impl Entry {
         let payload: serde_json::Value = serde_json::from_str(payload).unwrap_or_default();
         let id = fields.get("id").and_then(|id| id.parse().ok());
         let key = fields.remove("key").unwrap_or_default();
-        (at, Self { id, key, n: payload["n"].as_i64() })
+        let is_async = payload["async"].as_bool().unwrap_or(false);
+        (at, Self { id, key, n: payload["n"].as_i64(), is_async })
+    }
+
+    pub(crate) fn id(&self) -> Option<Uuid> {
+        self.id
     }
 }
 
@@ -58,6 +68,11 @@ pub(crate) struct Verdict {
     pub(crate) strange: Vec<String>,
     /// What the members should not have done or said.
     pub(crate) complaints: Vec<String>,
+    /// Delivered once more after Redis had been emptied: how long before that they had been
+    /// delivered, in ms.
+    pub(crate) resent: Vec<u64>,
+    /// Entries of events that a crash of Postgres took back.
+    pub(crate) forgotten: usize,
 }
 
 impl Verdict {
@@ -86,6 +101,17 @@ impl Verdict {
             .map(|(_, (sort, found))| format!("{} {sort}", found.len()))
             .collect::<Vec<_>>()
             .join(", ")
+    }
+
+    /// What a kept outbox may do.
+    pub(crate) fn excused(&self) -> String {
+        let oldest = self.resent.iter().max().copied().unwrap_or(0);
+        format!(
+            "{} sent again after a flush (the oldest {oldest} ms before it), {} forgotten by \
+                Postgres",
+            self.resent.len(),
+            self.forgotten
+        )
     }
 
     /// What is wrong with what a group has handled.
@@ -118,14 +144,26 @@ impl Verdict {
 }
 
 /// Reads everything; nobody writes any more. `gone`: what Redis has lost, which must be missing.
-pub(crate) async fn check(postgres: &Client, redis: &Redis, gone: &HashSet<Uuid>) -> Verdict {
+/// `flushed`: what the streams held whenever Redis was emptied.
+pub(crate) async fn check(
+    postgres: &Client,
+    redis: &Redis,
+    gone: &HashSet<Uuid>,
+    flushed: Vec<Flushed>,
+) -> Verdict {
     let (noted, letters) = (ledger(postgres).await, letters(postgres).await);
     let mut entries = Vec::new();
     for stream in streams(&noted) {
         let of_stream = read(redis, &stream).await;
         entries.push((stream, of_stream));
     }
-    judge(noted, &letters, entries, gone)
+    let (mut ends, mut all) = (Vec::new(), Vec::new());
+    for Flushed { at, streams } in flushed {
+        ends.push(at);
+        all.push(streams);
+    }
+    all.push(entries);
+    judge(noted, &letters, (all, ends), gone)
 }
 
 /// The same of what each group has handled, which is all that there was.
@@ -142,7 +180,8 @@ pub(crate) async fn check_handled(
                 entries.into_iter().map(|((ms, seq), entry)| (format!("{ms}-{seq}"), entry));
             (stream, entries.collect())
         });
-        let of_group = judge(noted, &letters, entries.collect(), &HashSet::new());
+        let of_group =
+            judge(noted, &letters, (vec![entries.collect()], Vec::new()), &HashSet::new());
         (verdict.events, verdict.dead) = (of_group.events, of_group.dead);
         verdict.absorb(group, of_group);
     }
@@ -154,17 +193,19 @@ fn streams(noted: &HashMap<Uuid, Noted>) -> BTreeSet<String> {
 }
 
 /// Entries of a stream, in order.
-type Entries = Vec<(String, Entry)>;
+pub(crate) type Entries = Vec<(String, Entry)>;
 
 fn judge(
     mut noted: HashMap<Uuid, Noted>,
     letters: &[Letter],
-    entries: Vec<(String, Entries)>,
+    (all, ends): (Vec<Vec<(String, Entries)>>, Vec<u64>),
     gone: &HashSet<Uuid>,
 ) -> Verdict {
     let mut verdict = Verdict { events: noted.len(), dead: letters.len(), ..Verdict::default() };
-    for (stream, entries) in entries {
-        follow(&stream, entries, &mut noted, &mut verdict);
+    for (flushes, entries) in all.into_iter().enumerate() {
+        for (stream, entries) in entries {
+            follow(&stream, entries, (flushes, &ends), &mut noted, &mut verdict);
+        }
     }
     dead_letters(letters, &mut noted, &mut verdict);
     for (id, event) in &noted {
@@ -224,8 +265,14 @@ async fn ledger(postgres: &Client) -> HashMap<Uuid, Noted> {
         .expect("the ledger");
     let noted = rows.iter().map(|row| {
         let stream = format!("events.{}", row.get::<_, String>(2));
-        let noted =
-            Noted { key: row.get(1), stream, n: row.get(3), due: row.get(4), found: Vec::new() };
+        let noted = Noted {
+            key: row.get(1),
+            stream,
+            n: row.get(3),
+            due: row.get(4),
+            found: Vec::new(),
+            last: (0, 0),
+        };
         (row.get(0), noted)
     });
     noted.collect()
@@ -233,23 +280,41 @@ async fn ledger(postgres: &Client) -> HashMap<Uuid, Noted> {
 
 async fn read(redis: &Redis, stream: &str) -> Entries {
     let (mut from, mut entries) = ("-".to_owned(), Vec::new());
-    loop {
-        let page: Args = [stream, &from, "+", "COUNT", PAGE].into();
-        let page = redis.call("XRANGE", page).await.expect("a page");
-        entries.extend(page.items().iter().map(Entry::parse));
-        let Some((last, _)) = entries.last().filter(|_| !page.items().is_empty()) else {
-            return entries;
-        };
+    while let Some((last, page)) = page(redis, stream, &from).await.expect("a page") {
+        entries.extend(page);
         from = format!("({last}");
     }
+    entries
 }
 
-fn follow(stream: &str, entries: Entries, noted: &mut HashMap<Uuid, Noted>, verdict: &mut Verdict) {
+/// Some entries, and the id of the last one; none behind the last.
+pub(crate) async fn page(
+    redis: &Redis,
+    stream: &str,
+    from: &str,
+) -> Result<Option<(String, Entries)>, outflow_connect::redis::Failure> {
+    let args: Args = [stream, from, "+", "COUNT", PAGE].into();
+    let page = redis.call("XRANGE", args).await?;
+    let entries: Entries = page.items().iter().map(Entry::parse).collect();
+    Ok(entries.last().map(|(last, _)| last.clone()).map(|last| (last, entries)))
+}
+
+fn follow(
+    stream: &str,
+    entries: Entries,
+    (flushes, ends): (usize, &[u64]),
+    noted: &mut HashMap<Uuid, Noted>,
+    verdict: &mut Verdict,
+) {
     // The last counter of each key, and where it stands.
     let mut last: HashMap<String, (i64, String)> = HashMap::new();
     for (entry, said) in entries {
         let at = format!("{stream} {entry}");
         let Some(event) = said.id.and_then(|id| noted.get_mut(&id)) else {
+            if said.is_async {
+                verdict.forgotten += 1;
+                continue;
+            }
             verdict.strange.push(format!("{at}: {said:?} was never committed"));
             continue;
         };
@@ -261,9 +326,15 @@ fn follow(stream: &str, entries: Entries, noted: &mut HashMap<Uuid, Noted>, verd
                 .strange
                 .push(format!("{at}: {} {} was to be a dead letter: {due}", event.key, event.n));
         }
-        event.found.push(at.clone());
-        if event.found.len() > 1 {
-            continue;
+        let time = entry.split('-').next().and_then(|ms| ms.parse().ok()).unwrap_or(0);
+        let (before, delivered) = std::mem::replace(&mut event.last, (flushes, time));
+        if !event.found.is_empty() && before < flushes {
+            verdict.resent.push(ends[before].saturating_sub(delivered));
+        } else {
+            event.found.push(at.clone());
+            if event.found.len() > 1 {
+                continue;
+            }
         }
         let before = last.insert(event.key.clone(), (event.n, at.clone()));
         if let Some((n, before)) = before.filter(|(n, _)| *n >= event.n) {

@@ -32,7 +32,7 @@ impl Change {
         )
     }
 
-    fn drawn(rng: &mut Rng) -> Self {
+    fn drawn(keeps: bool, rng: &mut Rng) -> Self {
         match rng.u32(0..9) {
             0 => Self::of_type("payload", "jsonb", "json", "payload::jsonb"),
             1 => Self::of_type("payload", "jsonb", "text", "payload::jsonb"),
@@ -59,12 +59,12 @@ impl Change {
                      drop table outbox; alter table outbox_old rename to outbox; commit"
                 ),
             ),
-            _ => Self::with_a_child(&format!("child-{}", rng.u64(..))),
+            _ => Self::with_a_child(&format!("child-{}", rng.u64(..)), keeps),
         }
     }
 
     /// A child comes, with the events of a key of its own.
-    fn with_a_child(key: &str) -> Self {
+    fn with_a_child(key: &str, keeps: bool) -> Self {
         let there = format!(
             "begin; create table outbox_child (like outbox including all); \
              with made as materialized (select gen_random_uuid() as event_id, n from \
@@ -79,10 +79,11 @@ impl Change {
              from (select * from made order by n) as made; \
              alter table outbox_child inherit outbox; commit"
         );
-        // With their ids: a member that was killed may have appended some.
+        // With their ids, and the transactions of those that stay: a member may have appended some.
+        let columns = if keeps { format!("xid, {COLUMNS}") } else { COLUMNS.to_owned() };
         let back = format!(
             "begin; lock table outbox, outbox_child in access exclusive mode; \
-             insert into outbox (id, {COLUMNS}) overriding system value select id, {COLUMNS} from \
+             insert into outbox (id, {columns}) overriding system value select id, {columns} from \
              outbox_child; \
              drop table outbox_child; commit"
         );
@@ -99,7 +100,7 @@ pub(crate) async fn change(stage: &Stage, length: Duration, rng: &mut Rng) -> St
         return done
             .map_or_else(|error| format!("not done: {error}"), |()| "vacuum full".to_owned());
     }
-    run_for(stage, Change::drawn(rng), length).await
+    run_for(stage, Change::drawn(stage.layout().is_some(), rng), length).await
 }
 
 /// Nothing else may be altered meanwhile.

@@ -8,6 +8,7 @@ use tokio::time::sleep;
 
 use super::ddl;
 use super::ids;
+use super::kept;
 use super::kind::Kind;
 use super::pause;
 use super::poison;
@@ -53,6 +54,10 @@ pub(crate) async fn harm(stage: &Stage, kind: Kind, scale: Scale, rng: &mut Rng)
     if kind == Kind::Restore {
         let _no_other = stage.quiet.write().await;
         return restore::restore(stage, Fate::ALL[rng.usize(0..Fate::ALL.len())], rng).await;
+    }
+    if kind == Kind::RedisFlush {
+        let _no_other = stage.quiet.write().await;
+        return kept::flush(stage, rng).await;
     }
     let _not_alone = stage.quiet.read().await;
     let member = rng.usize(0..stage.members.len());
@@ -138,7 +143,7 @@ pub(crate) async fn harm(stage: &Stage, kind: Kind, scale: Scale, rng: &mut Rng)
         Kind::ConsumerKill => stage.readers().kill(rng).await,
         Kind::GroupLate => stage.readers().late_goes(stage, scale.wait(rng)).await,
         Kind::Ddl => ddl::change(stage, scale.pause(rng), rng).await,
-        Kind::Restore => unreachable!("done above, alone"),
+        Kind::Restore | Kind::RedisFlush => unreachable!("done above, alone"),
     }
 }
 

@@ -7,6 +7,7 @@ use outflow_local::eventually;
 use tokio_postgres::Client;
 use uuid::Uuid;
 
+use super::kept::left;
 use super::stage::{LIMIT, Stage};
 use super::writers::LOCK;
 
@@ -122,11 +123,17 @@ async fn jumped(stage: &Stage, rng: &mut Rng) -> Result<String, tokio_postgres::
                 .collect();
             let transaction = client.transaction().await?;
             transaction.execute(LOCK, &[&all]).await?;
-            let empty = async || stage.number("select count(*) from outbox").await == 0;
+            let empty = async || left(stage).await == Some(0);
             if eventually(LIMIT, "an empty outbox", empty).await.is_err() {
                 return Ok("nothing: events are waiting".to_owned());
             }
-            transaction.execute(set, &[&(last - FAR - by)]).await?;
+            let (from, to) = (last - FAR - by, last - by);
+            // Rows that stay have their ids for good.
+            let taken = "select exists (select from outbox where id > $1 and id <= $2)";
+            if transaction.query_one(taken, &[&from, &to]).await?.get(0) {
+                return Ok("nothing: the ids are taken".to_owned());
+            }
+            transaction.execute(set, &[&from]).await?;
             transaction.commit().await?;
             Ok(format!("back by {}", FAR + by))
         }

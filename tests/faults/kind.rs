@@ -54,6 +54,8 @@ pub(crate) enum Kind {
     /// Redis comes back with an older copy of its files, the members being killed, stopped or
     /// alive.
     Restore,
+    /// Redis is emptied, the members being killed or alive. Only with KEEP=1.
+    RedisFlush,
     /// Rows that cannot be read, are far too large, or that Postgres does not let go for a while.
     Poison,
     /// The outbox or a stream is paused; it is resumed, or the pause ends by itself.
@@ -70,12 +72,14 @@ impl Kind {
         Self::value_variants()
     }
 
-    /// Those of a run in which the relay trims, or not. What came back with an older copy of Redis
-    /// could not be told from what was trimmed.
-    pub(crate) fn of(trims: bool) -> Vec<Self> {
+    /// Those of a run in which the relay trims, or keeps the rows, or neither. What came back with
+    /// an older copy of Redis could not be told from what was trimmed. A relay that deletes cannot
+    /// say what a flush has taken.
+    pub(crate) fn of(trims: bool, keeps: bool) -> Vec<Self> {
         let fits = |kind: &Self| match kind {
             Self::ConsumerKill | Self::GroupLate => trims,
             Self::Restore => !trims,
+            Self::RedisFlush => keeps,
             _ => true,
         };
         Self::all().iter().copied().filter(fits).collect()
@@ -107,6 +111,7 @@ impl Kind {
             Self::IdJumps => "id-jumps",
             Self::Ddl => "ddl",
             Self::Restore => "restore",
+            Self::RedisFlush => "redis-flush",
             Self::Poison => "poison",
             Self::Pause => "pause",
             Self::ConsumerKill => "consumer-kill",

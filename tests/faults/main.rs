@@ -3,7 +3,7 @@
 //!
 //! `make faults` makes a long run: `SEED=42 MINUTES=30 MEMBERS=3 ONLY=freeze,pg-cut make faults`.
 //! With `TRIM=1` the relay trims what consumer groups have read, Redis has little memory, and more
-//! is written than the slowest group reads.
+//! is written than the slowest group reads. With `KEEP=1` the rows stay (`settle = "keep"`).
 
 #![allow(clippy::disallowed_methods, reason = "their tasks end with their runtime")]
 
@@ -12,6 +12,7 @@ mod ddl;
 mod deck;
 mod harm;
 mod ids;
+mod kept;
 mod kind;
 mod memory;
 mod mutants;
@@ -28,6 +29,7 @@ mod writers;
 use std::time::Duration;
 
 use harm::Scale;
+use kept::Layout;
 use kind::Kind;
 use run::{Plan, Run};
 use writers::Load;
@@ -37,7 +39,7 @@ fn plan(seed: u64) -> Plan {
     Plan {
         seed,
         members: 3,
-        kinds: Kind::of(false),
+        kinds: Kind::of(false, false),
         maxmemory: 0,
         length: Duration::ZERO,
         scale: Scale::FULL,
@@ -45,19 +47,25 @@ fn plan(seed: u64) -> Plan {
         recovery_max: Duration::from_mins(1),
         rewrites: Vec::new(),
         prelude: "",
+        keep: None,
     }
 }
 
 /// The same if the relay trims.
 fn trimming(seed: u64) -> Plan {
     Plan {
-        kinds: Kind::of(true),
+        kinds: Kind::of(true, false),
         load: Load::full(),
         // The outbox is full, and only the groups make room.
         recovery_max: Duration::from_mins(2),
         maxmemory: 24 << 20,
         ..plan(seed)
     }
+}
+
+/// The same if the relay keeps the rows; the layout of their table is a matter of the seed.
+fn keeping(seed: u64) -> Plan {
+    Plan { kinds: Kind::of(false, true), keep: Some(Layout::of_seed(seed)), ..plan(seed) }
 }
 
 async fn clean(plan: Plan) {
@@ -99,6 +107,14 @@ async fn a_short_run_that_trims_is_clean() {
     clean(Plan { kinds, scale: Scale::SHORT, maxmemory: 16 << 20, ..trimming(20_261_127) }).await;
 }
 
+/// The same over rows that stay.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_short_run_that_keeps_is_clean() {
+    use Kind::{Kill, PgCut, PgRestart, RedisDrop, RedisFlush, Restore, Term, WrongType};
+    let kinds = vec![Restore, Kill, WrongType, RedisFlush, PgRestart, PgCut, RedisDrop, Term];
+    clean(Plan { kinds, scale: Scale::SHORT, ..keeping(20_261_127) }).await;
+}
+
 /// What `make faults` runs.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes as long as it is told: make faults"]
@@ -113,11 +129,21 @@ async fn a_long_run_is_clean() {
     let only = only.split(',').filter(|name| !name.is_empty());
     let kinds: Vec<Kind> =
         only.map(|name| name.parse().unwrap_or_else(|error| panic!("ONLY: {error}"))).collect();
-    let (seed, trims) = (number("SEED", 42), number("TRIM", 0) > 0);
-    let plan = if trims { trimming(seed) } else { plan(seed) };
-    let fits = Kind::of(trims);
+    let (seed, trims, keeps) = (number("SEED", 42), number("TRIM", 0) > 0, number("KEEP", 0) > 0);
+    let plan = match (trims, keeps) {
+        (false, false) => plan(seed),
+        (true, false) => trimming(seed),
+        (false, true) => keeping(seed),
+        (true, true) => panic!("TRIM=1 and KEEP=1: a run has one of them"),
+    };
+    let fits = Kind::of(trims, keeps);
     if let Some(kind) = kinds.iter().find(|kind| !fits.contains(kind)) {
-        panic!("ONLY: {} is no fault of a run with TRIM={}", kind.name(), u8::from(trims));
+        panic!(
+            "ONLY: {} is no fault of a run with TRIM={} KEEP={}",
+            kind.name(),
+            u8::from(trims),
+            u8::from(keeps)
+        );
     }
     clean(Plan {
         members: usize::try_from(number("MEMBERS", 3)).expect("few"),

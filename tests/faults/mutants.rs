@@ -7,14 +7,16 @@ use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use fred::util::sha1_hash;
+use outflow_local::eventually;
 use tokio::time::sleep;
 
 use super::checker::Verdict;
+use super::kept::Layout;
 use super::kind::Kind;
 use super::proxy::{Mode, Rewrite};
 use super::restore::{Fate, restore};
 use super::run::{Plan, Run, say};
-use super::stage::{Stage, Way};
+use super::stage::{LIMIT, Stage, Way};
 use super::writers::Load;
 use super::{harm, plan};
 
@@ -29,6 +31,8 @@ struct Mutant {
     load: Load,
     /// Bytes that Redis may use, if it is about trimming; 0: it is not.
     maxmemory: u64,
+    /// How the table is made if its rows stay.
+    keep: Option<Layout>,
     /// What the checker must find.
     found: fn(&Verdict) -> &Vec<String>,
 }
@@ -38,10 +42,15 @@ async fn caught(mutant: Mutant, faults: impl AsyncFn(&mut Run, bool)) {
     let one = async |mutated: bool| {
         let (rewrites, prelude): (&[_], _) =
             if mutated { (mutant.rewrites, mutant.prelude) } else { (&[], "") };
-        let rewrites = replaced(rewrites);
+        let rewrites = replaced(rewrites, mutant.keep.is_some());
         let scale = harm::Scale::SHORT;
-        let Mutant { load, maxmemory, .. } = mutant;
-        let plan = Plan { scale, load, rewrites, prelude, maxmemory, ..plan(mutant.seed) };
+        let Mutant { load, maxmemory, keep, .. } = mutant;
+        let mut plan =
+            Plan { scale, load, rewrites, prelude, keep, maxmemory, ..plan(mutant.seed) };
+        if mutated && keep.is_some() {
+            // Nothing else than the streams says that a row is not coming.
+            plan.recovery_max = Duration::from_secs(10);
+        }
         let mut run = Run::start(plan).await;
         faults(&mut run, mutated).await;
         run.finish().await
@@ -70,13 +79,15 @@ async fn caught(mutant: Mutant, faults: impl AsyncFn(&mut Run, bool)) {
 }
 
 /// In a script, the name that Redis knows it by is replaced with it.
-fn replaced(rewrites: &[(&str, &str)]) -> Vec<Rewrite> {
-    const SCRIPTS: [&str; 2] = [
-        include_str!("../../src/relay/sink/append.lua"),
-        include_str!("../../src/relay/sink/upkeep.lua"),
-    ];
+fn replaced(rewrites: &[(&str, &str)], keeps: bool) -> Vec<Rewrite> {
+    const UPKEEP: &str = include_str!("../../src/relay/sink/upkeep.lua");
+    let append = if keeps {
+        include_str!("../../src/relay/kept/keep_append.lua")
+    } else {
+        include_str!("../../src/relay/sink/append.lua")
+    };
     let mut all: Vec<Rewrite> = rewrites.iter().map(|(from, to)| Rewrite::new(from, to)).collect();
-    for script in SCRIPTS {
+    for script in [append, UPKEEP] {
         let mutated = rewrites.iter().fold(script.to_owned(), |script, (from, to)| {
             script.replace(from, &format!("{to:width$}", width = from.len()))
         });
@@ -126,6 +137,7 @@ async fn without_the_fence() {
         prelude: "",
         load: dense(),
         maxmemory: 0,
+        keep: None,
         found: |verdict| &verdict.doubled,
     };
     caught(mutant, async |run, _| {
@@ -148,6 +160,7 @@ async fn without_the_journal() {
         prelude: "",
         load: dense(),
         maxmemory: 0,
+        keep: None,
         found: |verdict| &verdict.doubled,
     };
     caught(mutant, async |run, _| {
@@ -178,6 +191,7 @@ async fn with_the_retries_of_the_client() {
         prelude: "",
         load: dense(),
         maxmemory: 0,
+        keep: None,
         found: |verdict| &verdict.doubled,
     };
     // The relay as it is meets the same client.
@@ -203,6 +217,7 @@ async fn with_refusals_ignored() {
         prelude: "",
         load: dense(),
         maxmemory: 0,
+        keep: None,
         found: |verdict| &verdict.lost,
     };
     caught(mutant, async |run, _| {
@@ -253,6 +268,7 @@ async fn without_the_generation_check() {
         prelude: ENTERED,
         load: Load { keys: 40, pause_ms: 60, held: 0, burst_pause_ms: 100, burst: 1, ..steady() },
         maxmemory: 0,
+        keep: None,
         found: |verdict| &verdict.disordered,
     };
     caught(mutant, async |run, mutated| {
@@ -300,6 +316,7 @@ async fn without_the_watch_list() {
         prelude: "",
         load: Load { keys: 60, held: 30, held_ms: 300, pause_ms: 20, ..steady() },
         maxmemory: 0,
+        keep: None,
         found: |verdict| &verdict.disordered,
     };
     caught(mutant, async |_, _| sleep(Duration::from_secs(5)).await).await;
@@ -316,6 +333,7 @@ async fn without_the_witness() {
         prelude: "",
         load: dense(),
         maxmemory: 0,
+        keep: None,
         found: |verdict| &verdict.complaints,
     };
     caught(mutant, async |run, _| {
@@ -324,28 +342,70 @@ async fn without_the_witness() {
     .await;
 }
 
-/// What is pending with a dead consumer is trimmed when the group has read on.
+/// What is appended is not in the position: whoever recovers sends it again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_the_pending_entries() {
+async fn without_the_position() {
     let mutant = Mutant {
-        name: "without the pending entries",
-        seed: 8,
-        rewrites: &[(
-            "group.oldest, group.needed = needed_from(group)",
-            "group.needed = group.last",
-        )],
+        name: "without the position",
+        seed: 9,
+        rewrites: &[("kept_field, table.concat(state, '\\n')}", "'no_field', ''}")],
         prelude: "",
-        load: Load::full(),
-        maxmemory: 16 << 20,
-        found: |verdict| &verdict.lost,
+        load: dense(),
+        maxmemory: 0,
+        keep: Some(Layout::Ring),
+        found: |verdict| &verdict.doubled,
     };
     caught(mutant, async |run, _| {
-        let mut rng = Rng::with_seed(8);
-        for _ in 0..6 {
-            run.harm(Kind::ConsumerKill, &mut rng).await;
-            // Its group reads on, and the relay trims.
-            sleep(Duration::from_secs(1)).await;
-        }
+        run.recovered().await;
+        let mut rng = Rng::with_seed(9);
+        run.harm(Kind::Kill, &mut rng).await;
     })
     .await;
+}
+
+/// A client that sends once more what has no answer. Neither which installation of the pieces a
+/// batch goes on from is compared, nor which batch.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_the_version_of_the_position() {
+    let mutant = Mutant {
+        name: "without the position's version",
+        seed: 10,
+        rewrites: &[("known[4] ~= ARGV[5]", "false"), ("(known[2] or '0') ~= previous", "false")],
+        prelude: "",
+        load: dense(),
+        maxmemory: 0,
+        keep: Some(Layout::Plain),
+        found: |verdict| &verdict.doubled,
+    };
+    // The relay as it is meets the same client.
+    caught(mutant, async |run, _| {
+        run.recovered().await;
+        let redis = &run.stage.to_redis;
+        redis.set(0, Mode::Resend);
+        let resent = async || redis.resent() >= 5;
+        eventually(LIMIT, "commands that are sent twice", resent).await.expect("some");
+        redis.set(0, Mode::Pass);
+    })
+    .await;
+}
+
+/// A position that is an id, not a snapshot: rows with lower ids that are committed later are
+/// passed by.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_the_snapshot() {
+    let mutant = Mutant {
+        name: "without the snapshot",
+        seed: 11,
+        rewrites: &[
+            ("c.\"id\" > $3 and c.\"id\" <= $4", "c.\"id\" > $3 and false"),
+            ("where $3 < $4 and", "where false and"),
+            ("not pg_visible_in_snapshot(t.\"xid\", (select s from seen))", "true"),
+        ],
+        prelude: "",
+        load: Load { keys: 60, held: 30, held_ms: 300, pause_ms: 20, ..steady() },
+        maxmemory: 0,
+        keep: Some(Layout::Plain),
+        found: |verdict| &verdict.lost,
+    };
+    caught(mutant, async |_, _| sleep(Duration::from_secs(5)).await).await;
 }

@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use tokio::sync::{Mutex, RwLock};
 use tokio_postgres::Client;
 
+use super::kept::{Flushed, Layout};
 use super::memory::Memory;
 use super::proxy::{Label, Mode, Proxy};
 use super::readers::{GROUPS, Readers};
@@ -39,8 +40,12 @@ pub(crate) struct Stage {
     pub(crate) quiet: RwLock<()>,
     /// What Redis has lost, to the event.
     pub(crate) losses: parking_lot::Mutex<Losses>,
+    /// What it held whenever it was emptied.
+    flushed: parking_lot::Mutex<Vec<Flushed>>,
     postgres_url: String,
     redis_url: String,
+    /// If the relay keeps the rows.
+    keep: Option<Layout>,
     /// If the relay trims.
     trimmed: Option<Trimmed>,
     outflow: Outflow,
@@ -107,6 +112,8 @@ impl Stage {
             sequence: Mutex::default(),
             quiet: RwLock::default(),
             losses: parking_lot::Mutex::default(),
+            flushed: parking_lot::Mutex::default(),
+            keep: plan.keep,
             outflow: Outflow::new(env!("CARGO_BIN_EXE_outflow"), dir.path()),
             dir: Arc::new(dir),
         };
@@ -129,13 +136,20 @@ impl Stage {
         } else {
             (20, String::new())
         };
+        let keep = self.keep.map_or_else(String::new, |layout| {
+            format!("settle = \"keep\"\n[outbox.keep]\nlayout = \"{}\"\n", layout.name())
+        });
         let outbox = format!(
-            "[[outbox]]\nname = \"orders\"\nbatch_rows = {rows}\nevent_bytes_max = \"4KiB\"\n{trim}"
+            "[[outbox]]\nname = \"orders\"\nbatch_rows = {rows}\nevent_bytes_max = \"4KiB\"\n\
+                {keep}{trim}"
         );
         self.outflow.configure(&self.postgres_url, &self.redis_url, &outbox).expect("a file");
         let migrated = self.outflow.succeed("migrate", &["migrate", "--triggers"], LIMIT).await;
         migrated.unwrap_or_else(|error| panic!("{error}"));
         let client = self.client().await.expect("a connection");
+        // As an earlier version made it: jsonb may be more than Postgres can print.
+        let as_jsonb = "alter table outbox alter payload type jsonb";
+        client.batch_execute(as_jsonb).await.expect("another type");
         for name in names {
             client
                 .batch_execute(&format!("create role {name} superuser login"))
@@ -175,6 +189,19 @@ impl Stage {
     /// Starts a member that has ended.
     pub(crate) fn start_again(&self, member: &Member, program: &mut Program) {
         *program = self.launch(&member.name, &member.envs).expect("a member");
+    }
+
+    /// How the table is made if its rows stay.
+    pub(crate) fn layout(&self) -> Option<Layout> {
+        self.keep
+    }
+
+    pub(crate) fn note_flushed(&self, flushed: Flushed) {
+        self.flushed.lock().push(flushed);
+    }
+
+    pub(crate) fn flushed(&self) -> Vec<Flushed> {
+        self.flushed.lock().clone()
     }
 
     pub(crate) fn path(&self) -> &Path {

@@ -11,6 +11,7 @@ use tokio_postgres::{Client, NoTls};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::kept::Layout;
 use super::stage::Stage;
 
 /// What is written, and how.
@@ -80,6 +81,18 @@ pub(crate) const KINDS: [&str; 5] = ["order", "payment", "stock", "mail", "audit
 pub(crate) const LOCK: &str = "select 1 from counter where key = any($1) order by key for update";
 const WRITE: &str = include_str!("write.sql");
 
+/// What the table takes. The key of a ring is made of the time, which must be a number that is not
+/// negative. Events of a commit that Postgres may forget say so.
+fn statement(keep: Option<Layout>, is_async: bool) -> String {
+    const ODD: &str = "{infinity,-infinity,\"4000-01-01 BC\",12000-01-01}";
+    assert!(WRITE.contains(ODD), "no odd times");
+    let statement = match keep {
+        Some(Layout::Ring) => WRITE.replace(ODD, "{1970-01-01,2001-09-09,2038-01-19,12000-01-01}"),
+        Some(Layout::Plain) | None => WRITE.to_owned(),
+    };
+    if is_async { statement.replace("'n', n,", "'n', n, 'async', true,") } else { statement }
+}
+
 /// Writers at work; they end when this is dropped.
 pub(crate) struct Writers {
     stop: CancellationToken,
@@ -106,8 +119,15 @@ impl Writers {
         let mut rng = Rng::with_seed(seed);
         for number in 0..=load.writers {
             let (url, rng, stop) = (stage.postgres_url().to_owned(), rng.fork(), stop.clone());
-            let bursts = number == load.writers;
-            tasks.spawn(write(url, (load, bursts), rng, Arc::clone(&waits), stop));
+            // A third of them: what Postgres has said is committed may be gone after a crash.
+            let is_async = stage.layout().is_some() && number % 3 == 1;
+            let writer = Writer {
+                load,
+                bursts: number == load.writers,
+                is_async,
+                statement: statement(stage.layout(), is_async),
+            };
+            tasks.spawn(write(url, writer, rng, Arc::clone(&waits), stop));
         }
         Self { stop, tasks }
     }
@@ -121,14 +141,30 @@ impl Writers {
     }
 }
 
+/// One writer.
+struct Writer {
+    load: Load,
+    /// It writes bursts.
+    bursts: bool,
+    /// It does not wait until a commit is on the disk.
+    is_async: bool,
+    statement: String,
+}
+
 /// One event for every key; returns their event ids.
-pub(crate) async fn mark(client: &mut Client) -> Result<Vec<Uuid>, tokio_postgres::Error> {
+pub(crate) async fn insert_marks(
+    client: &mut Client,
+    keep: Option<Layout>,
+) -> Result<Vec<Uuid>, tokio_postgres::Error> {
     let keys: Vec<String> =
         client.query("select key from counter", &[]).await?.iter().map(|row| row.get(0)).collect();
     let transaction = client.transaction().await?;
     transaction.execute(LOCK, &[&keys]).await?;
     let marks = transaction
-        .query(&format!("{WRITE} returning event_id"), &[&keys, &1_i64, &0.0, &60])
+        .query(
+            &format!("{} returning event_id", statement(keep, false)),
+            &[&keys, &1_i64, &0.0, &60],
+        )
         .await?;
     transaction.commit().await?;
     Ok(marks.iter().map(|row| row.get(0)).collect())
@@ -137,14 +173,15 @@ pub(crate) async fn mark(client: &mut Client) -> Result<Vec<Uuid>, tokio_postgre
 /// Writes until it is told to stop; when the server is gone it connects again.
 async fn write(
     url: String,
-    (load, bursts): (Load, bool),
+    writer: Writer,
     mut rng: Rng,
     waits: Arc<AtomicBool>,
     stop: CancellationToken,
 ) {
     let mut client: Option<Client> = None;
     while !stop.is_cancelled() {
-        let pause = if bursts { load.burst_pause_ms } else { rng.u64(0..=load.pause_ms) };
+        let Load { pause_ms, burst_pause_ms, .. } = writer.load;
+        let pause = if writer.bursts { burst_pause_ms } else { rng.u64(0..=pause_ms) };
         tokio::select! {
             () = tokio::time::sleep(Duration::from_millis(pause)) => {}
             () = stop.cancelled() => return,
@@ -156,7 +193,7 @@ async fn write(
             client = connect(&url).await;
         }
         let Some(open) = client.as_mut() else { continue };
-        if transact(open, load, bursts, &mut rng).await.is_err() {
+        if writer.transact(open, &mut rng).await.is_err() {
             // Whether it was committed, the tables know.
             client = None;
         }
@@ -188,20 +225,29 @@ async fn connect(url: &str) -> Option<Client> {
     Some(client)
 }
 
-async fn transact(
-    client: &mut Client,
-    load: Load,
-    bursts: bool,
-    rng: &mut Rng,
-) -> Result<(), tokio_postgres::Error> {
-    let count = if bursts { load.keys / 3 } else { rng.u32(1..=4) };
-    let keys: Vec<String> = (0..count).map(|_| format!("k{}", rng.u32(0..load.keys))).collect();
-    let events = if bursts { load.burst } else { rng.i32(1..=3) };
-    let transaction = client.transaction().await?;
-    transaction.execute(LOCK, &[&keys]).await?;
-    transaction.execute(WRITE, &[&keys, &i64::from(events), &load.poison, &load.pad]).await?;
-    if rng.u64(0..100) < load.held {
-        tokio::time::sleep(Duration::from_millis(rng.u64(50..=load.held_ms))).await;
+impl Writer {
+    async fn transact(
+        &self,
+        client: &mut Client,
+        rng: &mut Rng,
+    ) -> Result<(), tokio_postgres::Error> {
+        let Self { load, bursts, is_async, statement } = self;
+        let count = if *bursts { load.keys / 3 } else { rng.u32(1..=4) };
+        let keys: Vec<String> = (0..count).map(|_| format!("k{}", rng.u32(0..load.keys))).collect();
+        let events = if *bursts { load.burst } else { rng.i32(1..=3) };
+        let transaction = client.transaction().await?;
+        transaction.execute(LOCK, &[&keys]).await?;
+        if *is_async {
+            transaction.batch_execute("set local synchronous_commit = off").await?;
+        }
+        transaction
+            .execute(statement, &[&keys, &i64::from(events), &load.poison, &load.pad])
+            .await?;
+        if rng.u64(0..100) < load.held {
+            tokio::time::sleep(Duration::from_millis(rng.u64(50..=load.held_ms))).await;
+        }
+        // Of a commit that is not there nobody may know, of a rollback the streams must not.
+        let rolls_back = rng.u32(0..100) < 6 && !is_async;
+        if rolls_back { transaction.rollback().await } else { transaction.commit().await }
     }
-    if rng.u32(0..100) < 6 { transaction.rollback().await } else { transaction.commit().await }
 }

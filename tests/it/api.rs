@@ -262,7 +262,7 @@ async fn an_order_is_cancelled_once() {
     assert_eq!(body(api.get(&format!("/orders/{id}")).await).await, cancelled);
 
     let sql = "select event_type, aggregate_id, payload, event_id::text, \
-        array(select jsonb_object_keys(payload)) from outbox order by outbox.id";
+        array(select json_object_keys(payload)) from outbox order by outbox.id";
     let rows = api.query(sql).await;
     let types: Vec<&str> = rows.iter().map(|row| row.get(0)).collect();
     assert_eq!(types, ["OrderCreated", "OrderCancelled"]);

@@ -248,29 +248,6 @@ async fn a_stream_that_is_mended_while_the_table_changes_is_not_parked() {
     .expect("it to be forgotten");
 }
 
-/// With a table that marks its rows, what is settled is no backlog of a parked stream.
-#[tokio::test]
-async fn marked_rows_are_not_counted() {
-    let stage =
-        Stage::bare(&outbox("settle = \"mark\"\n[outbox.columns]\nsettled = \"settled_at\"")).await;
-    stage.configure(&outbox(""));
-    stage.migrate().await;
-    stage.sql("alter table outbox add column settled_at timestamptz").await;
-    stage.configure(&outbox("settle = \"mark\"\n[outbox.columns]\nsettled = \"settled_at\""));
-    let _relay = stage.relay();
-    stage.ready(200).await;
-    stage.sql(&ONE.replace("'order'", "'bad'")).await;
-    stage.reaches("events.bad", 1).await;
-    stage.command("DEL", &["events.bad"]).await;
-    stage.command("SET", &["events.bad", "no stream"]).await;
-    stage.sql(&ONE.replace("'order'", "'bad'")).await;
-    eventually(LIMIT, "one parked event", async || {
-        orders(&stage).await["parked"][0]["events"] == 1
-    })
-    .await
-    .expect("one of two rows");
-}
-
 #[tokio::test]
 async fn a_single_drain_says_what_it_waits_for() {
     let stage = Stage::new(&outbox("")).await;

@@ -9,6 +9,7 @@ const SECRET: &str = "hunter2";
 fn wrong() -> Vec<(String, Vec<&'static str>)> {
     let outbox = |line: &str| format!("[[outbox]]\n{line}\n");
     let columns = |line: &str| format!("[[outbox]]\n[outbox.columns]\n{line}\n");
+    let keep = |line: &str| format!("[[outbox]]\n[outbox.keep]\n{line}\n");
     let trim = |lines: &str| format!("[[outbox]]\n[outbox.trim]\n{lines}\n");
     vec![
         ("nonsense".into(), vec!["outflow.toml", "line 1"]),
@@ -157,9 +158,27 @@ fn wrong() -> Vec<(String, Vec<&'static str>)> {
         (outbox("in_flight = 99"), vec!["outbox.0.in_flight", "found 99", "1 to 16"]),
         (outbox("poll_interval = \"0s\""), vec!["outbox.0.poll_interval", "10ms"]),
         (outbox("linger = \"2s\""), vec!["outbox.0.linger", "found 2s", "0s to 1s"]),
-        (outbox("settle = \"forget\""), vec!["outbox.0.settle", "forget", "delete", "mark"]),
-        (outbox("settle = \"mark\""), vec!["outbox.0.columns.settled", "mark"]),
-        (columns("settled = \"x\""), vec!["outbox.0.columns.settled", "mark"]),
+        (outbox("settle = \"forget\""), vec!["outbox.0.settle", "forget", "delete", "keep"]),
+        (
+            outbox("settle = \"mark\""),
+            vec!["outbox.0.settle", "settle = \"keep\"", "docs/keeping.md"],
+        ),
+        (
+            columns("settled = \"x\""),
+            vec!["outbox.0.columns.settled", "settle = \"keep\"", "docs/keeping.md"],
+        ),
+        (columns("settled = \"\""), vec!["outbox.0.columns.settled", "remove it"]),
+        (keep("for = \"59m\""), vec!["outbox.0.keep.for", "found 59m", "1h to 366d"]),
+        (keep("for = \"367d\""), vec!["outbox.0.keep.for", "1h to 366d"]),
+        (keep("for = \"3600500ms\""), vec!["outbox.0.keep.for", "whole seconds"]),
+        (keep("for = \"soon\""), vec!["outbox.0.keep.for", "soon"]),
+        (keep("on_loss = \"panic\""), vec!["outbox.0.keep.on_loss", "panic", "resend"]),
+        (keep("layout = \"heap\""), vec!["outbox.0.keep.layout", "heap", "ring"]),
+        (keep("days = 7"), vec!["outbox.0.keep.days", "unknown key"]),
+        (
+            outbox("settle = \"keep\"\n[outbox.columns]\nxid = \"\""),
+            vec!["outbox.0.columns.xid", "is empty"],
+        ),
         (columns("id = \"\""), vec!["outbox.0.columns.id", "is empty"]),
         (columns("payloda = \"x\""), vec!["outbox.0.columns.payloda", "did you mean \"payload\"?"]),
         (

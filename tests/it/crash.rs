@@ -251,8 +251,8 @@ async fn the_journal_keeps_the_last_numbers_of_some_generations() {
     let fields = redis.call("HLEN", [sink.journal_key()].into()).await.expect("a length").int();
     assert_eq!(
         fields,
-        Some(GENERATIONS_KEPT + 3),
-        "those, the generation, and how its rows are named"
+        Some(GENERATIONS_KEPT + 4),
+        "those, the generation, how its rows are named, and that it is closed"
     );
     redis.close().await;
 }

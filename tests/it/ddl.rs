@@ -18,8 +18,8 @@ fn insert(table: &str, payload: &str) -> String {
 #[tokio::test]
 async fn types_may_change_while_it_runs() {
     let changes = [
-        ("payload type json", "'{\"n\":1}'", "{\"n\":1}"),
-        ("payload type jsonb", "'{\"n\":2}'", "{\"n\": 2}"),
+        ("payload type jsonb", "'{\"n\":1}'", "{\"n\": 1}"),
+        ("payload type json", "'{\"n\":2}'", "{\"n\":2}"),
         ("payload type text using payload::text", "'3'", "3"),
         ("payload type bytea using convert_to(payload, 'UTF8')", "'\\x3400'", "4\0"),
         ("payload type jsonb using convert_from(payload, 'UTF8')::jsonb", "'5'", "5"),

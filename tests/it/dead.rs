@@ -346,35 +346,6 @@ async fn foreign_tables_get_their_columns_back() {
     assert_eq!(stage.length("events.it's.order.3").await, 1);
 }
 
-/// Marked rows stay; a retry unmarks them under a new number, or inserts them if they are gone by
-/// now.
-#[tokio::test]
-async fn a_marked_row_is_unmarked() {
-    let marked = |limit: &str| {
-        outbox(&format!("{limit}\nsettle = \"mark\"\n[outbox.columns]\nsettled = \"done_at\""))
-    };
-    let stage = Stage::bare(&marked(SMALL)).await;
-    stage.migrate().await;
-    stage.sql("alter table outbox add column done_at timestamptz, add column note text").await;
-    stage
-        .sql(&[large("order", "a", 1), large("order", "a", 2), large("order", "a", 3)].concat())
-        .await;
-    stage.sql("update outbox set note = 'mine'").await;
-    stage.once().await;
-    assert_eq!(stage.number("select count(*) from outbox where done_at is not null").await, 3);
-    stage.sql("delete from outbox where id = 2").await;
-    assert_eq!(dead(&stage, &["retry", "--yes"]).await.data(), "3 retried\n");
-    let rows = "select string_agg(id || ' ' || (headers ->> 'trace') || ' ' || coalesce(note, \
-        '-'), ', ' order by id) \
-                from outbox where done_at is null";
-    let rows: String = stage.client().await.query_one(rows, &[]).await.expect("rows").get(0);
-    assert_eq!(rows, "4 1 mine, 5 2 -, 6 3 mine");
-    stage.configure(&marked(ROOMY));
-    stage.once().await;
-    assert_eq!(stage.length("events.order").await, 3);
-    assert_eq!(stage.number("select count(*) from outbox where done_at is null").await, 0);
-}
-
 /// What keeps a letter from going back is named with its remedy, and nothing is half done.
 #[tokio::test]
 async fn what_stands_in_the_way_is_named() {

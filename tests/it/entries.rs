@@ -190,21 +190,3 @@ async fn a_partitioned_table_is_drained_in_order() {
     numbered.check(&stage, "events.order").await;
     stage.drained().await;
 }
-
-#[tokio::test]
-async fn rows_can_be_marked_instead_of_deleted() {
-    let stage = Stage::new(&outbox("")).await;
-    stage.sql("alter table outbox add published_at timestamptz").await;
-    stage.configure(&outbox(
-        "settle = \"mark\"\nbatch_rows = 10\n[outbox.columns]\nsettled = \"published_at\"",
-    ));
-    let numbered = crate::support::Numbered { rows: 55, keys: 4 };
-    numbered.insert(&stage).await;
-    stage.once().await;
-    stage.once().await;
-    numbered.check(&stage, "events.order").await;
-    assert_eq!(
-        stage.number("select count(*) from outbox where published_at is not null").await,
-        55
-    );
-}

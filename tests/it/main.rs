@@ -26,6 +26,7 @@ mod green;
 mod hosts;
 mod http;
 mod incidents;
+mod keep;
 mod lasting;
 mod late_ids;
 mod log;

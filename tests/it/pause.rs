@@ -11,7 +11,7 @@ use crate::support::{LIMIT, Numbered, Stage, outbox};
 const PAUSED: &str = "paused: no events are claimed";
 
 /// Waits until a relay has heeded so many pauses.
-async fn heeds(relay: &Program, pauses: usize) {
+pub(crate) async fn heeds(relay: &Program, pauses: usize) {
     let what = format!("{} to heed {pauses} pauses", relay.name());
     let heeded = async || relay.log().matches(PAUSED).count() >= pauses;
     let heeded = eventually(LIMIT, &what, heeded).await;

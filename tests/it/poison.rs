@@ -42,6 +42,9 @@ async fn letters(stage: &Stage) -> Vec<String> {
 #[tokio::test]
 async fn what_rows_contain_does_not_decide_how_much_memory_the_relay_takes() {
     let stage = Stage::new(&outbox("event_bytes_max = \"8MiB\"\npoll_interval = \"50ms\"")).await;
+    let as_jsonb = "alter table outbox alter headers drop default, alter payload type jsonb, alter \
+        headers type jsonb, alter headers set default '{}'";
+    stage.sql(as_jsonb).await;
     let insert = |key: &str, payload: &str, more: &str| {
         format!(
             "insert into outbox (aggregate_type, aggregate_id, event_type, payload{}) values \

@@ -14,7 +14,7 @@ fn create_audit() -> String {
 }
 
 /// Sends SIGHUP, and waits until one reload more is counted.
-async fn reload(stage: &Stage, relay: &mut Program, expected: &str) {
+pub(crate) async fn reload(stage: &Stage, relay: &mut Program, expected: &str) {
     let count = async || {
         let metrics = stage.metrics().await;
         let line = format!("outflow_config_reloads_total{{result=\"{expected}\"}} ");

@@ -9,12 +9,12 @@ use crate::support::LIMIT;
 const RAISE: &str = "create function stay() returns trigger language plpgsql as \
     $$ begin if old.aggregate_id = 'stays' and old.event_type = 'first' then raise exception \
     'this one stays'; end if; \
-    return case tg_op when 'DELETE' then old else new end; end $$; ";
+    return old; end $$; ";
 const SWALLOW: &str = "create function stay() returns trigger language plpgsql as \
     $$ begin return case when old.event_type <> 'first' then old end; end $$; ";
 const BEFORE: &str =
-    "create trigger stay before delete or update on mine for each row execute function stay()";
-const AT_COMMIT: &str = "create constraint trigger stay after delete or update on mine deferrable \
+    "create trigger stay before delete on mine for each row execute function stay()";
+const AT_COMMIT: &str = "create constraint trigger stay after delete on mine deferrable \
     initially deferred \
     for each row execute function stay()";
 const REFER: &str = "create table refers (id bigint references mine (id)); \
@@ -22,20 +22,18 @@ const REFER: &str = "create table refers (id bigint references mine (id)); \
 
 #[tokio::test]
 async fn a_row_that_is_not_let_go_after_its_append_is_not_delivered_again_and_stops_nobody() {
-    let mark = "settle = \"mark\"\n[outbox.columns]\nsettled = \"settled_at\"";
     let refused = [RAISE, BEFORE].concat();
     let refused_late = [RAISE, AT_COMMIT].concat();
     let swallowed = [SWALLOW, BEFORE].concat();
     let drop_trigger = "drop trigger stay on mine";
     let cases = [
-        ("", refused.as_str(), "this one stays", drop_trigger),
-        ("", &refused_late, "this one stays", drop_trigger),
-        ("", &swallowed, "a trigger keeps it", drop_trigger),
-        ("", REFER, "refers_id_fkey", "drop table refers"),
-        (mark, &refused, "this one stays", drop_trigger),
+        (refused.as_str(), "this one stays", drop_trigger),
+        (&refused_late, "this one stays", drop_trigger),
+        (&swallowed, "a trigger keeps it", drop_trigger),
+        (REFER, "refers_id_fkey", "drop table refers"),
     ];
-    for (more, keep, words, let_go) in cases {
-        let stage = stage(TABLE, more).await;
+    for (keep, words, let_go) in cases {
+        let stage = stage(TABLE, "").await;
         let insert = "insert into mine (aggregate_id, event_type) values ('k', 'a'), ('stays', \
             'first'), ('k', 'b')";
         appended_and_not_settled(&stage, insert, 3).await;
@@ -50,7 +48,7 @@ async fn a_row_that_is_not_let_go_after_its_append_is_not_delivered_again_and_st
         for _ in 0..2 {
             let mut relay = stage.relay();
             let client = stage.client().await;
-            let waiting = "select count(*) from mine where settled_at is null";
+            let waiting = "select count(*) from mine";
             eventually(LIMIT, "the others to be settled", async || {
                 client.query_one(waiting, &[]).await.is_ok_and(|row| row.get::<_, i64>(0) == 1)
             })
@@ -58,7 +56,7 @@ async fn a_row_that_is_not_let_go_after_its_append_is_not_delivered_again_and_st
             .unwrap_or_else(|error| panic!("{keep}: {error}: {}", relay.log_tail()));
             stage.ready(200).await;
             // The log is that of both.
-            let told = relay.log().matches("refuses to delete or mark a delivered event").count();
+            let told = relay.log().matches("refuses to delete a delivered event").count();
             assert_eq!(told, 1, "{keep}: {}", relay.log_tail());
             assert!(relay.log().contains(words), "{keep}: {}", relay.log_tail());
             relay.kill();
@@ -67,11 +65,7 @@ async fn a_row_that_is_not_let_go_after_its_append_is_not_delivered_again_and_st
         assert_eq!(code, Some(1), "{keep}: a row is left: {log}");
         stage.sql(let_go).await;
         stage.once().await;
-        assert_eq!(
-            stage.number("select count(*) from mine where settled_at is null").await,
-            0,
-            "{keep}"
-        );
+        assert_eq!(stage.number("select count(*) from mine").await, 0, "{keep}");
         let entries = stage.entries("events.order").await;
         let kinds: Vec<&str> = entries.iter().map(|entry| entry.field("type")).collect();
         assert_eq!(kinds, ["a", "first", "b", "second", "c"], "{keep}");
@@ -107,31 +101,4 @@ async fn a_row_that_is_locked_after_its_append_is_settled_when_it_is_let_go() {
         relay.log_tail()
     );
     assert_eq!(stage.length("events.order").await, 3, "{}", relay.log_tail());
-}
-
-/// A row whose mark a trigger takes away would be delivered again and again: it is held back
-/// instead.
-#[tokio::test]
-async fn a_row_that_stays_unmarked_is_not_delivered() {
-    let stage = stage(TABLE, "settle = \"mark\"\n[outbox.columns]\nsettled = \"settled_at\"").await;
-    stage
-        .sql(
-            "create function unmark() returns trigger language plpgsql as \
-             $$ begin if old.event_type = 'first' then new.settled_at := null; end if; return \
-             new; end $$; \
-             create trigger unmark before update on mine for each row execute function unmark(); \
-             insert into mine (aggregate_id, event_type) values ('k', 'a'), ('stays', 'first'), \
-             ('k', 'b')",
-        )
-        .await;
-    let (code, log) = stage.finished("once", &["run", "--once"]).await;
-    assert_eq!(code, Some(1), "{log}");
-    assert!(log.contains("a trigger lets columns.settled be null"), "{log}");
-    let kinds = |entries: &[crate::support::Entry]| -> Vec<String> {
-        entries.iter().map(|entry| entry.field("type").to_owned()).collect()
-    };
-    assert_eq!(kinds(&stage.entries("events.order").await), ["a", "b"]);
-    stage.sql("drop trigger unmark on mine").await;
-    stage.once().await;
-    assert_eq!(kinds(&stage.entries("events.order").await), ["a", "b", "first"]);
 }

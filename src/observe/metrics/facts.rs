@@ -36,6 +36,13 @@ impl OutboxMetrics {
         self.deaths.tell(&self.outbox, last);
     }
 
+    /// So many events were sent again because Redis had lost them, and so often Postgres was found
+    /// to have gone back.
+    pub(crate) fn healed(&self, events: u64, rollbacks: u64) {
+        self.all.healed.with_label_values(&[&self.outbox]).inc_by(events);
+        self.all.postgres_rollbacks.with_label_values(&[&self.outbox]).inc_by(rollbacks);
+    }
+
     /// How many dead letters there are; `None`: not known.
     pub(crate) fn dead_letters(&self, letters: Option<f64>) {
         self.real(&self.all.dead_letters).set(letters.unwrap_or(f64::NAN));

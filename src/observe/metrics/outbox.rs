@@ -33,6 +33,11 @@ impl OutboxMetrics {
         }
     }
 
+    /// Old rows that cannot be removed, and why.
+    pub(crate) fn held_back(&self, held: Vec<String>) {
+        self.progress.held_back(held);
+    }
+
     /// Reasons to wait, of this outbox and of others.
     pub(crate) fn holds(&self) -> &Holds {
         &self.all.holds

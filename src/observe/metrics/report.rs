@@ -52,6 +52,9 @@ pub struct Report {
     /// Why this member, whose task it is, cannot look at the streams or trim them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub look_problem: Option<Problem>,
+    /// Rows of a kept outbox that are older than they are kept, and why they stay.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub retention: Vec<String>,
 }
 
 /// What is to be said of a stream and a group.
@@ -182,6 +185,7 @@ struct State {
     first_in_line: Option<FirstInLine>,
     notes: Vec<StreamNote>,
     look_problem: Option<Problem>,
+    retention: Vec<String>,
 }
 
 impl Progress {
@@ -224,6 +228,10 @@ impl Progress {
         self.state().notes = notes;
     }
 
+    pub(super) fn held_back(&self, held: Vec<String>) {
+        self.state().retention = held;
+    }
+
     pub(super) fn cannot_look(&self, why: Option<&str>) {
         let mut state = self.state();
         if state.look_problem.as_ref().map(|known| known.reason.as_str()) != why {
@@ -261,6 +269,7 @@ impl Progress {
             first_in_line: state.first_in_line.clone(),
             notes: state.notes.iter().take(NOTES_MAX).cloned().collect(),
             look_problem: state.look_problem.clone(),
+            retention: state.retention.clone(),
         }
     }
 

@@ -6,9 +6,10 @@ use tokio_postgres::Client;
 use super::finding::{Findings, Known, advice};
 use super::session::looking;
 use super::transport;
-use super::{connections, event_table, horizon, pauses, trial, trimming, unconnected};
+use super::{connections, event_table, horizon, kept_table, pauses, trial, trimming, unconnected};
 use crate::config::Config;
 use crate::observe::transport::Route;
+use crate::relay::options::Settle;
 use outflow_connect::postgres::connect;
 use outflow_connect::postgres::{self, Mode};
 
@@ -42,6 +43,15 @@ pub(super) async fn check(config: &Config, findings: &mut Findings) -> Vec<Known
     horizon::check(&client, findings).await;
     let mut known = Vec::new();
     for outbox in &config.outboxes {
+        if let Settle::Keep(keep) = &outbox.settle {
+            let (mut of_outbox, oid) = kept_table::check(&client, outbox, keep, findings).await;
+            of_outbox.notes = trimming::noted(&client, outbox).await;
+            known.push(of_outbox);
+            if let Some(oid) = oid {
+                let _ = pauses::check(&client, oid, outbox, findings).await;
+            }
+            continue;
+        }
         let (mut of_outbox, table) = event_table::check(&client, outbox, findings).await;
         of_outbox.notes = trimming::noted(&client, outbox).await;
         known.push(of_outbox);

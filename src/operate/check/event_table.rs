@@ -5,7 +5,7 @@ use tokio_postgres::Client;
 use super::finding::{Findings, Known, Remedy, about, advice};
 use super::hazards;
 use super::session::{BEGIN, looking};
-use crate::relay::options::{OutboxOptions, Settle};
+use crate::relay::options::OutboxOptions;
 use crate::relay::outbox::proof::{self, Gap};
 use crate::relay::outbox::table::{Problem, Table};
 use outflow_connect::postgres::{describe, not_answered, scoped};
@@ -32,23 +32,7 @@ pub(super) async fn check(
             return (known, None);
         }
     };
-    for problem in &examined.problems {
-        match problem {
-            Problem::Hidden(statement) => {
-                let what =
-                    "row security may hide rows from this role: they would never be delivered";
-                findings.refused(about, what, Remedy::Sql(statement.clone()));
-            }
-            Problem::Privilege(grant) => {
-                let what = "this role lacks a privilege that the relay needs (if the relay has \
-                    another role, check as that)";
-                findings.refused(about, what, Remedy::Sql(grant.clone()));
-            }
-            Problem::Other(fault) => {
-                findings.fault(about, fault, "correct the configuration or the table");
-            }
-        }
-    }
+    tell(&examined.problems, about, findings);
     let Some(table) = examined.table else { return (known, None) };
     findings.ok(about, format!("{} has its columns, privileges and registration", outbox.table));
     let is_disabled = hazards::check(client, table.oid, outbox, about, findings).await;
@@ -80,7 +64,36 @@ pub(super) async fn check(
     (known, Some(table))
 }
 
-fn trigger(notifies: bool, outbox: &OutboxOptions, findings: &mut Findings, about: &str) {
+/// What must be mended before the table can be drained.
+pub(super) fn tell(problems: &[Problem], about: &str, findings: &mut Findings) {
+    for problem in problems {
+        match problem {
+            Problem::Hidden(statement) => {
+                let what =
+                    "row security may hide rows from this role: they would never be delivered";
+                findings.refused(about, what, Remedy::Sql(statement.clone()));
+            }
+            Problem::Privilege(grant) => {
+                let what = "this role lacks a privilege that the relay needs (if the relay has \
+                    another role, check as that)";
+                findings.refused(about, what, Remedy::Sql(grant.clone()));
+            }
+            Problem::Lacking { what, statement } => {
+                findings.error(about, what, Remedy::Sql(statement.clone()));
+            }
+            Problem::Other(fault) => {
+                findings.fault(about, fault, "correct the configuration or the table");
+            }
+        }
+    }
+}
+
+pub(super) fn trigger(
+    notifies: bool,
+    outbox: &OutboxOptions,
+    findings: &mut Findings,
+    about: &str,
+) {
     let migrate = advice("run `outflow migrate --triggers` as the owner of the table");
     match (notifies, outbox.notify) {
         (true, true) => findings.ok(about, "the wake-up trigger is there"),
@@ -140,7 +153,7 @@ async fn order_proof(
     }
 }
 
-async fn order_column(
+pub(super) async fn order_column(
     client: &Client,
     outbox: &OutboxOptions,
     findings: &mut Findings,
@@ -161,7 +174,7 @@ async fn order_column(
             return;
         }
     };
-    index(row.get("has_index"), row.get("has_partial_index"), outbox, findings, about);
+    index(row.get("has_index"), outbox, findings, about);
     let (sequence, cache): (Option<String>, Option<i64>) = (row.get("sequence"), row.get("cache"));
     match (sequence, cache) {
         (Some(sequence), Some(cache)) if cache > 1 => findings.warning(
@@ -187,54 +200,27 @@ async fn order_column(
     }
 }
 
-fn index(
-    has_index: bool,
-    has_partial: bool,
-    outbox: &OutboxOptions,
-    findings: &mut Findings,
-    about: &str,
-) {
-    let order = quote_identifier(&outbox.columns.order);
-    let (wanted, there) = match &outbox.settle {
-        Settle::Delete => (format!("({order})"), has_index),
-        Settle::Mark(column) => {
-            (format!("({order}) where {} is null", quote_identifier(column)), has_partial)
-        }
-    };
-    let remedy =
-        Remedy::Sql(format!("create index concurrently on {} {wanted};", outbox.table.quoted()));
-    match (there, has_index) {
-        (true, _) => findings.ok(about, "the order column has its index"),
-        (false, true) => {
-            findings.warning(
-                about,
-                "the index on the order column walks over marked rows too",
-                remedy,
-            );
-        }
-        (false, false) => {
-            findings.error(
-                about,
-                "there is no index on the order column: every claim reads the whole table",
-                remedy,
-            );
-        }
+fn index(has_index: bool, outbox: &OutboxOptions, findings: &mut Findings, about: &str) {
+    if has_index {
+        return findings.ok(about, "the order column has its index");
     }
+    let order = quote_identifier(&outbox.columns.order);
+    findings.error(
+        about,
+        "there is no index on the order column: every claim reads the whole table",
+        Remedy::Sql(format!("create index concurrently on {} ({order});", outbox.table.quoted())),
+    );
 }
 
 /// The streams of the first rows in line.
-async fn waiting(
+pub(super) async fn waiting(
     client: &Client,
     outbox: &OutboxOptions,
 ) -> Result<Vec<String>, tokio_postgres::Error> {
     let stream = outbox.stream.sql(quote_identifier);
-    let unsettled = match &outbox.settle {
-        Settle::Delete => String::new(),
-        Settle::Mark(column) => format!("where {} is null", quote_identifier(column)),
-    };
     let order = quote_identifier(&outbox.columns.order);
     let query = format!(
-        "select distinct stream from (select {stream} as stream from {} {unsettled} order by \
+        "select distinct stream from (select {stream} as stream from {} order by \
             {order} limit {ROWS_MAX}) as rows",
         outbox.table.quoted()
     );

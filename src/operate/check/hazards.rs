@@ -5,13 +5,9 @@ use tokio_postgres::Client;
 
 use super::finding::{Findings, Remedy, advice};
 use super::session::looking;
-use crate::relay::options::{OutboxOptions, Settle};
+use crate::relay::options::OutboxOptions;
 use outflow_connect::postgres::describe;
 use outflow_core::table_name::quote_identifier;
-
-/// Bits of `pg_trigger.tgtype`, and events of `pg_rewrite`.
-const DELETE: (i32, &str) = (8, "4");
-const UPDATE: (i32, &str) = (16, "2");
 
 /// Returns whether the wake-up trigger is there and disabled.
 pub(super) async fn check(
@@ -21,11 +17,7 @@ pub(super) async fn check(
     about: &str,
     findings: &mut Findings,
 ) -> bool {
-    let deletes = matches!(outbox.settle, Settle::Delete);
-    let ((bit, event), verb) = if deletes { (DELETE, "delete") } else { (UPDATE, "update") };
-    let asked = async {
-        client.query_one(include_str!("sql/hazards.sql"), &[&oid, &bit, &event, &deletes]).await
-    };
+    let asked = async { client.query_one(include_str!("sql/hazards.sql"), &[&oid]).await };
     let row = match looking(client, asked).await {
         Ok(row) => row,
         Err(error) => {
@@ -46,7 +38,7 @@ pub(super) async fn check(
         findings.warning(about, what, Remedy::Sql(format!("alter table {table} set logged;")));
     }
     for rule in list("rules") {
-        let what = format!("the rule {rule} runs instead of each {verb}: no row can be taken");
+        let what = format!("the rule {rule} runs instead of each delete: no row can be taken");
         findings.error(
             about,
             what,
@@ -55,14 +47,10 @@ pub(super) async fn check(
     }
     for trigger in list("before_triggers") {
         let what = format!(
-            "the trigger {trigger} runs before each {verb}: a row for which it returns null or \
+            "the trigger {trigger} runs before each delete: a row for which it returns null or \
                 raises stays"
         );
-        findings.warning(
-            about,
-            what,
-            advice(format!("see that it returns a row for every {verb}")),
-        );
+        findings.warning(about, what, advice("see that it returns a row for every delete"));
     }
     for reference in list("references_to_it") {
         let what = format!(
@@ -72,13 +60,13 @@ pub(super) async fn check(
         findings.warning(
             about,
             what,
-            advice("let it be `on delete cascade` or `on delete set null`, or settle = \"mark\""),
+            advice("let it be `on delete cascade` or `on delete set null`, or settle = \"keep\""),
         );
     }
     if let Some(publication) = list("publications").first().filter(|_| row.get("has_no_identity")) {
         let what = format!(
             "{name} is published by {publication} and has no replica identity: Postgres refuses \
-                each {verb}"
+                each delete"
         );
         findings.error(
             about,
@@ -86,9 +74,19 @@ pub(super) async fn check(
             Remedy::Sql(format!("alter table {table} replica identity full;")),
         );
     }
-    let is_disabled =
-        row.get::<_, Option<String>>("wake").is_some_and(|state| state == "D" || state == "R");
+    is_disabled(row.get("wake"), outbox, about, findings)
+}
+
+/// Whether the wake-up trigger is there and disabled, which is told.
+pub(super) fn is_disabled(
+    state: Option<&str>,
+    outbox: &OutboxOptions,
+    about: &str,
+    findings: &mut Findings,
+) -> bool {
+    let is_disabled = state.is_some_and(|state| state == "D" || state == "R");
     if is_disabled {
+        let table = outbox.table.quoted();
         let what = "the wake-up trigger is disabled: events are found by polling, after \
             poll_interval at the latest";
         findings.warning(

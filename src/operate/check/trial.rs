@@ -1,11 +1,17 @@
 //! The last word on a table: a claim as the relay makes it, rolled back.
 
 use super::finding::{Findings, about, advice};
-use crate::relay::options::OutboxOptions;
+use crate::relay::kept;
+use crate::relay::options::{Keep, OutboxOptions};
+use crate::relay::outbox::kept::trial::try_out;
+use crate::relay::outbox::kept::unread;
 use crate::relay::outbox::table::Table;
-use crate::relay::outbox::{PgOutbox, SetAside};
-use outflow_connect::postgres::Server;
+use crate::relay::outbox::{PgOutbox, SESSION, SetAside};
+use outflow_connect::postgres::{self, Server, describe, scoped};
 use outflow_core::fault::FaultKind;
+use tokio_postgres::Client;
+
+const LIMITS: &str = "set statement_timeout = '10s'; set lock_timeout = '1s';";
 
 pub(super) async fn check(
     server: &Server,
@@ -75,6 +81,51 @@ pub(super) async fn check(
         about,
         format!("a claim takes what is there ({} rows tried, rolled back)", trial.taken),
     );
+}
+
+/// The same for a kept outbox: a read, after which nothing is appended.
+pub(super) async fn check_kept(
+    client: &Client,
+    outbox: &OutboxOptions,
+    keep: &Keep,
+    table: &kept::table::Table,
+    findings: &mut Findings,
+) -> Result<(), tokio_postgres::Error> {
+    let about = &about(outbox);
+    let begin = scoped::begin("read only", &[postgres::SESSION, SESSION, LIMITS].concat());
+    let tried = async {
+        match unread::copies(client, table.oid).await? {
+            Ok(copies) => try_out(client, outbox, keep, table, &copies).await.map(Ok),
+            Err(unreadable) => Ok(Err(unreadable)),
+        }
+    };
+    let trial = match scoped::looking(client, &begin, tried).await? {
+        Ok(Ok(trial)) => trial,
+        Ok(Err(unreadable)) => {
+            let remedy = format!("see `outflow position show --outbox {}`", outbox.name);
+            findings.wrong(FaultKind::Failed, about, unreadable, advice(remedy));
+            return Ok(());
+        }
+        Err(error) => {
+            let what = format!("a read fails: Postgres: {}", describe(&error));
+            let remedy = "see to what the server says; the read was made with the relay's own \
+                statement";
+            findings.wrong(FaultKind::Failed, about, what, advice(remedy));
+            return Ok(());
+        }
+    };
+    if let Some(bad) = &trial.bad {
+        let what = format!("an event cannot be delivered: {bad}; a relay writes a dead letter");
+        let remedy = "mend the row now, or see `outflow dead list` afterwards";
+        findings.warning(about, what, advice(remedy));
+        return Ok(());
+    }
+    let least = if trial.is_cut { "at least " } else { "" };
+    findings.ok(
+        about,
+        format!("a read finds {least}{} unread rows (nothing was appended)", trial.rows),
+    );
+    Ok(())
 }
 
 /// What a relay does with a row that cannot be delivered, and what an operator may do.

@@ -24,9 +24,22 @@ pub async fn note(
     letters: u64,
     filter: &Filter,
 ) -> Result<(), tokio_postgres::Error> {
+    record(transaction, action, outbox, letters, &shown(filter)).await
+}
+
+/// Notes what was done to an outbox, in the transaction that does it.
+///
+/// # Errors
+/// As [`note`].
+pub async fn record(
+    transaction: &Transaction<'_>,
+    action: &str,
+    outbox: &str,
+    letters: u64,
+    filter: &Value,
+) -> Result<(), tokio_postgres::Error> {
     let (user, host) = (os_user(), host());
     let letters = i64::try_from(letters).unwrap_or(i64::MAX);
-    let filter = shown(filter);
     transaction
         .execute_typed(
             include_str!("sql/audit.sql"),
@@ -34,7 +47,7 @@ pub async fn note(
                 (&action, Type::TEXT),
                 (&outbox, Type::TEXT),
                 (&letters, Type::INT8),
-                (&filter, Type::JSONB),
+                (filter, Type::JSONB),
                 (&user, Type::TEXT),
                 (&host, Type::TEXT),
             ],

@@ -3,8 +3,9 @@
 
 use tokio_postgres::Transaction;
 use tokio_postgres::error::SqlState;
+use tokio_postgres::types::ToSql;
 
-use crate::relay::options::{OutboxOptions, Settle};
+use crate::relay::options::{Keep, OutboxOptions, Settle};
 use crate::relay::outbox::columns::{self, Column};
 use outflow_connect::postgres::{describe, failed};
 use outflow_core::fault::Fault;
@@ -19,8 +20,8 @@ struct Insert {
 
 /// Puts these dead letters of one outbox back into its table: the same event (id, key, type,
 /// payload, headers, time, columns of the stream's name) under a new order number, in the order of
-/// `ids`, which is their original one. A marked row that is still there is unmarked instead.
-/// Returns how many; those that somebody else took are not there.
+/// `ids`, which is their original one. Returns how many; those that
+/// somebody else took are not there.
 ///
 /// # Errors
 /// A [`Fault`]: nothing was changed, and the transaction is to be rolled back.
@@ -41,26 +42,48 @@ pub async fn put_back(
         return Err(of_outbox(fault));
     }
     let explain = |error: tokio_postgres::Error| of_outbox(explained(error, config, &insert));
-    match &config.settle {
-        Settle::Delete => {
-            let statement = insert.statement(config);
-            transaction.execute(&statement, &[&config.name, &ids]).await.map_err(explain)
-        }
-        Settle::Mark(mark) => {
-            let statement = transaction
-                .prepare(&insert.or_unmark(config, &found, mark))
-                .await
-                .map_err(&explain)?;
-            let mut back = 0;
-            // One by one: an update has no order in which it hands out numbers.
-            for id in ids {
-                let row =
-                    transaction.query_one(&statement, &[&config.name, &[*id].as_slice()]).await;
-                back += u64::try_from(row.map_err(&explain)?.get::<_, i64>(0)).unwrap_or(0);
-            }
-            Ok(back)
-        }
+    let params: [&(dyn ToSql + Sync); 2] = [&config.name, &ids];
+    if !are_kept(transaction, ids).await.map_err(explain)? {
+        return transaction
+            .execute(&insert.statement(config, GONE), &params)
+            .await
+            .map_err(explain);
     }
+    let statement = insert.statement(config, KEPT_GONE);
+    transaction.batch_execute("savepoint outflow_retry").await.map_err(explain)?;
+    match (transaction.execute(&statement, &params).await, &config.settle) {
+        // The row that the letter stands for is in the way: the new one takes its place.
+        (Err(error), Settle::Keep(keep)) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => {
+            let again = "rollback to savepoint outflow_retry";
+            transaction.batch_execute(again).await.map_err(explain)?;
+            transaction.execute(&old_rows(config, keep), &params).await.map_err(explain)?;
+            transaction.execute(&statement, &params).await.map_err(explain)
+        }
+        (outcome, _) => outcome.map_err(explain),
+    }
+}
+
+/// Whether some of these letters stand for rows of a kept outbox.
+pub(super) async fn are_kept(
+    transaction: &Transaction<'_>,
+    ids: &[i64],
+) -> Result<bool, tokio_postgres::Error> {
+    let kept = "select exists (select from outflow.dead_letter where id = any ($1) and kept is not \
+        null)";
+    Ok(transaction.query_one(kept, &[&ids]).await?.get(0))
+}
+
+/// Deletes the rows that letters stand for.
+fn old_rows(config: &OutboxOptions, keep: &Keep) -> String {
+    format!(
+        "delete from {} as t using outflow.dead_letter as d \
+         where d.outbox = $1 and d.id = any ($2) and d.kept is not null \
+         and d.pending is null and d.retired_at is null \
+         and t.{} = d.xid::xid8 and t.{} = d.kept",
+        config.table.quoted(),
+        quote_identifier(&keep.xid),
+        quote_identifier(&config.columns.order)
+    )
 }
 
 /// Letters that lack something would go back as other events than they were.
@@ -166,50 +189,21 @@ impl Insert {
         self.columns.contains(&quote_identifier(&column.name))
     }
 
-    /// `overriding`: an event id that is an identity column is kept. The sort comes before the
-    /// defaults are taken.
-    fn insert_where(&self, config: &OutboxOptions, condition: &str) -> String {
+    /// `$1` name of the outbox, `$2` numbers of the letters. `overriding`: an event id that is an
+    /// identity column is kept. The sort comes before the defaults are taken.
+    fn statement(&self, config: &OutboxOptions, gone: &str) -> String {
         format!(
-            "insert into {} ({}) overriding system value select {} from gone {condition} order by \
+            "{gone} insert into {} ({}) overriding system value select {} from gone order by \
                 gone.id",
             config.table.quoted(),
             self.columns.join(", "),
             self.values.join(", ")
         )
     }
-
-    /// `$1` name of the outbox, `$2` numbers of the letters.
-    fn statement(&self, config: &OutboxOptions) -> String {
-        format!("{GONE} {}", self.insert_where(config, ""))
-    }
-
-    /// For one letter: unmarks its row if that is still there, else inserts it. Parameters as
-    /// above.
-    fn or_unmark(&self, config: &OutboxOptions, found: &[Column], mark: &str) -> String {
-        let names = &config.columns;
-        let kind = |name: &str| found.iter().find(|column| column.name == name);
-        let id_type = kind(&names.id).map_or("text", |column| column.sql_type());
-        let renumber =
-            kind(&names.order).filter(|order| order.has_default && names.order != names.event_id);
-        let renumber =
-            renumber.map(|order| format!(", {} = default", quote_identifier(&order.name)));
-        format!(
-            "{GONE}, back as (update {} as t set {} = null{} from gone \
-             where t.{} = gone.\"row\"::{id_type} and t.{}::text collate \"C\" = gone.event_id \
-             returning 1), \
-             put as ({} returning 1) select (select count(*) from back) + (select count(*) from \
-             put)",
-            config.table.quoted(),
-            quote_identifier(mark),
-            renumber.unwrap_or_default(),
-            quote_identifier(&names.id),
-            quote_identifier(&names.event_id),
-            self.insert_where(config, "where not exists (select from back)"),
-        )
-    }
 }
 
 const GONE: &str = include_str!("sql/gone.sql");
+const KEPT_GONE: &str = include_str!("sql/kept_gone.sql");
 
 const INCOMPLETE: &str = include_str!("sql/incomplete.sql");
 const INCOMPLETE_TOLD: usize = 10;
@@ -281,9 +275,11 @@ fn explained(error: tokio_postgres::Error, config: &OutboxOptions, insert: &Inse
     let (why, remedy) = match error.code() {
         Some(code) if *code == SqlState::INSUFFICIENT_PRIVILEGE => {
             let remedy = format!(
-                "grant select, delete on outflow.dead_letter; grant insert ({}) on {}; or use \
+                "grant select, delete{} on outflow.dead_letter; grant insert ({}){} on {}; or use \
                     another role for this command (OUTFLOW_POSTGRES__URL)",
+                if config.settle == Settle::Delete { "" } else { ", update (retired_at)" },
                 insert.columns.join(", "),
+                if config.settle == Settle::Delete { "" } else { ", select, delete" },
                 config.table.quoted()
             );
             ("the role lacks privileges", remedy)

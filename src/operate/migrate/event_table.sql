@@ -8,7 +8,7 @@ create table if not exists {table} (
   -- Ordering key.
   aggregate_id text not null,
   event_type text not null,
-  payload jsonb not null,
-  headers jsonb not null default '{}',
+  payload json not null,
+  headers json not null default '{}',
   created_at timestamptz not null default now()
 );

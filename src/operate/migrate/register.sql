@@ -17,7 +17,7 @@ begin
   if found then
     raise exception '% is %, not a table', held.holder, held.kind
       using errcode = 'wrong_object_type',
-        hint = 'the relay deletes rows or marks them; let outbox.table name the table that it is made from';
+        hint = 'the relay needs the rows themselves; let outbox.table name the table that it is made from';
   end if;
 
   -- Of tables that were dropped: a table that was made again under the name is another one, with a journal of its own.

@@ -6,6 +6,7 @@ use serde_json::Value;
 use tokio_postgres::Client;
 
 use super::causes;
+use super::kept;
 use super::report::{DeadLetters, Member, OutboxStatus, Parked, Paused};
 use crate::config::Config;
 use crate::observe::backlog::{BEGINNING, Backlog, CAP, Look, Unordered};
@@ -48,7 +49,10 @@ pub(super) async fn ask(config: &Config, outboxes: &mut [OutboxStatus]) -> Resul
         let dead = scoped::looking(&client, &begin, dead_letters(&client, outbox, status))
             .await
             .map_err(lost)?;
+        let kept = scoped::looking(&client, &begin, kept::ask(&client, outbox, status)).await;
+        let kept = kept.map_err(lost)?;
         let parts = [
+            kept.map_err(|error| format!("what is kept: {}", described(&error))),
             members.map_err(|reason| format!("members: {reason}")),
             paused.map_err(|reason| format!("pauses: {reason}")),
             backlog.map_err(|reason| format!("backlog: {reason}")),
@@ -84,8 +88,8 @@ async fn backlog(
     stuck: &mut Vec<String>,
 ) -> Result<(), String> {
     let backlog = Backlog::prepare(client, outbox).await?;
-    let look = backlog.look(client, BEGINNING).await.map_err(|error| describe(&error))?;
-    let unordered = backlog.unordered(client).await.map_err(|error| describe(&error))?;
+    let look = backlog.look(client, BEGINNING).await?;
+    let unordered = backlog.unordered(client).await?;
     let look = look.and(&unordered);
     stuck.extend(stays_behind(outbox, &look, &unordered, first));
     status.backlog_events = Some(look.events);
@@ -101,7 +105,7 @@ async fn backlog(
     let counts = backlog
         .parked(client, &streams)
         .await
-        .map_err(|error| format!("parked streams: {}", describe(&error)))?;
+        .map_err(|reason| format!("parked streams: {reason}"))?;
     let count = |stream: &String| counts.get(stream).copied().unwrap_or(0);
     for parked in &mut status.parked {
         parked.events = Some(count(&parked.stream.stream));
@@ -211,6 +215,7 @@ async fn members(
         report.parked.into_iter().for_each(|parked| merge(&mut status.parked, parked));
         first.extend(report.first_in_line);
         status.notes.extend(report.notes);
+        status.retention.extend(report.retention);
         if let Some(problem) = report.look_problem {
             let Problem { reason, since } = problem;
             status

@@ -56,12 +56,17 @@ pub struct OutboxStatus {
     pub parked: Vec<Parked>,
     /// What people have paused: the whole outbox (no stream), and streams.
     pub paused: Vec<Paused>,
+    /// What is kept, if the outbox keeps its rows (`settle = "keep"`).
+    pub kept: Option<Kept>,
     /// Events that could not be appended.
     pub dead_letters: Vec<DeadLetters>,
     /// The streams in Redis whose names fit.
     pub streams: Vec<Stream>,
     /// Why streams are not trimmed, and groups that hold their entries, as the members say.
     pub notes: Vec<StreamNote>,
+    /// Rows of a kept outbox that are older than they are kept, and why they stay, as a member
+    /// says.
+    pub retention: Vec<String>,
     /// Whether there may be more streams than were looked for.
     pub streams_are_incomplete: bool,
     /// What could not be found out, and why.
@@ -111,6 +116,32 @@ pub struct Paused {
     pub pause: Pause,
     /// Events that wait for the stream, among the first 100,000; unknown of a whole outbox.
     pub events: Option<i64>,
+}
+
+/// Rows that stay in the table, and how far they have been read.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Kept {
+    /// Rows of the table, as Postgres estimates them; unknown before the first ANALYZE.
+    pub rows_estimated: Option<i64>,
+    /// The copies of the positions in Postgres, one for each member.
+    pub positions: Vec<KeptPosition>,
+}
+
+/// How far one member has read, as it was last copied to Postgres.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct KeptPosition {
+    /// The generation of the share-out.
+    pub generation: i64,
+    /// The member's number.
+    pub member: i32,
+    /// The batch that the position is behind.
+    pub batch: i64,
+    /// Age of the copy in seconds.
+    pub copied_seconds_ago: f64,
+    /// The parts that have come differently far.
+    pub pieces: usize,
+    /// Streams that stay behind, because they are parked or paused, or were until now.
+    pub streams: Vec<String>,
 }
 
 /// Dead letters with one reason.
@@ -164,9 +195,11 @@ pub(super) fn empty(outbox: &OutboxOptions) -> OutboxStatus {
         causes: Vec::new(),
         parked: Vec::new(),
         paused: Vec::new(),
+        kept: None,
         dead_letters: Vec::new(),
         streams: Vec::new(),
         notes: Vec::new(),
+        retention: Vec::new(),
         streams_are_incomplete: false,
         problems: Vec::new(),
     }

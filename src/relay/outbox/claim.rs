@@ -1,7 +1,7 @@
 //! Claiming: one transaction that fences itself, checks its generation, and takes the next rows out
 //! of the table.
 
-mod limit;
+pub(super) mod limit;
 
 use std::sync::Arc;
 

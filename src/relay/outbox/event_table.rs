@@ -19,14 +19,13 @@ use crate::relay::pause::Pauses;
 const LEAVE_LIMIT: Duration = Duration::from_secs(2);
 /// How often the members are looked at when nothing is heard.
 const LOOK_PAUSE: Duration = Duration::from_secs(1);
-impl Outbox for PgOutbox {
-    type Claim = PgClaim;
-    type Recovery = PgRecovery;
 
-    async fn join(&self) -> Result<i32, OutboxError> {
+impl PgOutbox {
+    /// Returns the seat's number, and whether it was taken just now.
+    pub(super) async fn take_seat(&self) -> Result<(i32, bool), OutboxError> {
         let mut control = self.control.lock().await;
         if let Some(open) = control.as_ref().filter(|open| open.is_alive()) {
-            return Ok(open.seat());
+            return Ok((open.seat(), false));
         }
         *control = None;
         let open = noted(
@@ -36,8 +35,33 @@ impl Outbox for PgOutbox {
         let seat = open.seat();
         locked(&self.state).waiter = Some(open.waiter());
         *control = Some(open);
-        drop(control);
-        self.warm_up().await;
+        Ok((seat, true))
+    }
+
+    /// Whether the control session lives, and with it the seat.
+    pub(super) fn is_seated(&self) -> Result<(), OutboxError> {
+        let is_alive = self.waiter().is_some_and(|waiter| waiter.is_alive());
+        if is_alive { Ok(()) } else { Err(lost()) }
+    }
+
+    /// What no claim is made without: who sleeps, and what is paused. After the members were read:
+    /// whoever goes from here on is missed, and there is another recovery.
+    pub(super) async fn learn(&self) -> Result<(), OutboxError> {
+        self.with_control(Control::learn_who_sleeps).await?;
+        self.heard(self.with_control(Control::pauses).await?);
+        Ok(())
+    }
+}
+
+impl Outbox for PgOutbox {
+    type Claim = PgClaim;
+    type Recovery = PgRecovery;
+
+    async fn join(&self) -> Result<i32, OutboxError> {
+        let (seat, new) = self.take_seat().await?;
+        if new {
+            self.warm_up().await;
+        }
         Ok(seat)
     }
 
@@ -77,16 +101,12 @@ impl Outbox for PgOutbox {
     }
 
     async fn claim(&self, parked: &[String]) -> Result<Option<PgClaim>, OutboxError> {
-        if !self.waiter().is_some_and(|waiter| waiter.is_alive()) {
-            return Err(lost());
-        }
+        self.is_seated()?;
         noted(&self.state, self.take(parked).await)
     }
 
     async fn claim_of(&self, stream: &str) -> Result<Option<PgClaim>, OutboxError> {
-        if !self.waiter().is_some_and(|waiter| waiter.is_alive()) {
-            return Err(lost());
-        }
+        self.is_seated()?;
         noted(&self.state, self.take_of(stream).await)
     }
 
@@ -100,11 +120,7 @@ impl Outbox for PgOutbox {
 
     async fn recover(&self) -> Result<PgRecovery, OutboxError> {
         let recovery = noted(&self.state, within(self.begin_recovery()).await)?;
-        // After the members were read: whoever goes from here on is missed, and there is another
-        // recovery.
-        self.with_control(Control::learn_who_sleeps).await?;
-        // No claim is made before this is known.
-        self.heard(self.with_control(Control::pauses).await?);
+        self.learn().await?;
         Ok(recovery)
     }
 

@@ -202,9 +202,6 @@ impl PgOutbox {
             Ok(None) => return Ok(Verdict::NotOurs),
             // As a whole it may be delivered, though a batch may not have as much.
             Ok(Some(Ok(()) | Err(BadRow::TooLong))) => return Ok(Verdict::Fine),
-            Ok(Some(Err(unmarked @ BadRow::Unmarked))) => {
-                return Ok(Verdict::Refused(unmarked.to_string(), true));
-            }
             Ok(Some(Err(BadRow::Null(key)))) => {
                 return Ok(Verdict::Dead(
                     DeadReason::NullColumn,

@@ -45,8 +45,8 @@ pub(super) fn mapped<'a>(config: &OutboxOptions, columns: &'a [Column]) -> Vec<&
     let names = &config.columns;
     let mut wanted = vec![&names.id, &names.order, &names.event_id, &names.kind, &names.payload];
     wanted.extend([&names.key, &names.headers, &names.time].into_iter().flatten());
-    if let Settle::Mark(column) = &config.settle {
-        wanted.push(column);
+    if let Settle::Keep(keep) = &config.settle {
+        wanted.push(&keep.xid);
     }
     let is_mapped = |name: &str| {
         wanted.iter().any(|wanted| *wanted == name)

@@ -82,7 +82,7 @@ mod tests {
             payload: Bytes::new(),
             headers: None,
         };
-        Batch { events: orders.iter().map(event).collect(), route: Vec::new(), route_width: 0 }
+        Batch { events: orders.iter().map(event).collect(), ..Batch::default() }
     }
 
     #[test]

@@ -3,7 +3,10 @@
 
 use tokio_postgres::Client;
 
+use super::kept::unread;
 use crate::relay::options::{OutboxOptions, Settle};
+use outflow_connect::postgres::failed;
+use outflow_core::fault::Fault;
 use outflow_core::table_name::quote_identifier;
 
 /// Rows that are looked at.
@@ -18,25 +21,27 @@ pub struct Waiting {
     pub has_order: bool,
 }
 
-/// Some of the rows that wait; none if no row waits.
+/// Some of the rows that wait; none if no row waits. Of a kept outbox, those that nobody has read.
 ///
 /// # Errors
 /// Postgres refused or is gone.
-pub async fn waiting(
-    client: &Client,
-    config: &OutboxOptions,
-) -> Result<Vec<Waiting>, tokio_postgres::Error> {
-    let unsettled = match &config.settle {
-        Settle::Delete => String::new(),
-        Settle::Mark(column) => format!("where {} is null", quote_identifier(column)),
-    };
+pub async fn waiting(client: &Client, config: &OutboxOptions) -> Result<Vec<Waiting>, Fault> {
     let (id, order) =
         (quote_identifier(&config.columns.id), quote_identifier(&config.columns.order));
     let table = config.table.quoted();
+    let which = match &config.settle {
+        Settle::Delete => String::new(),
+        Settle::Keep(keep) => {
+            let unread = unread::waiting(client, config, keep, 't').await?;
+            let xid = quote_identifier(&keep.xid);
+            // In the order of an index, whose beginning is long read.
+            format!("where {unread} order by t.{xid}, t.{order}")
+        }
+    };
     let sql = format!(
-        "select coalesce({id}::text, ''), {order} is not null from {table} {unsettled} limit \
-            {ROWS_MAX}"
+        "select coalesce(t.{id}::text, ''), t.{order} is not null from {table} as t {which} \
+            limit {ROWS_MAX}"
     );
-    let rows = client.query_typed(&sql, &[]).await?;
+    let rows = client.query_typed(&sql, &[]).await.map_err(failed)?;
     Ok(rows.iter().map(|row| Waiting { row: row.get(0), has_order: row.get(1) }).collect())
 }

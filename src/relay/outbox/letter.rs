@@ -30,11 +30,30 @@ const LEFT_OUT: [&[&str]; 7] = [
     &["payload", "headers", "key", "type", "time", "route", "event_id", "row"],
 ];
 
-/// `take` deletes the row, or marks it.
-pub(super) fn letters(config: &OutboxOptions, columns: &[Column], take: &str) -> Vec<Letter> {
+/// Where letters take their row from.
+pub(super) enum Source<'a> {
+    /// This statement deletes it.
+    Deleted(&'a str),
+    /// It stays in the table of this name, and the letter stands for it: `$1` its order value,
+    /// `$2` its transaction, as text, or null.
+    Kept {
+        /// The table, as a name in SQL.
+        table: &'a str,
+        /// The column of the transaction.
+        xid: &'a str,
+        /// The key of a row of `t`.
+        key: &'a str,
+    },
+}
+
+pub(super) fn letters(
+    config: &OutboxOptions,
+    columns: &[Column],
+    source: &Source<'_>,
+) -> Vec<Letter> {
     let fields = Fields { config, columns };
     let letter = |left_out: &&[&str]| Letter {
-        sql: fields.statement(take, left_out),
+        sql: fields.statement(source, left_out),
         missing: left_out.iter().map(|&name| name.to_owned()).collect(),
     };
     LEFT_OUT.iter().map(letter).collect()
@@ -46,7 +65,7 @@ struct Fields<'a> {
 }
 
 impl Fields<'_> {
-    fn statement(&self, take: &str, left_out: &[&str]) -> String {
+    fn statement(&self, source: &Source<'_>, left_out: &[&str]) -> String {
         let names = &self.config.columns;
         let is_kept = |name: &str| !left_out.contains(&name);
         let kept =
@@ -75,16 +94,30 @@ impl Fields<'_> {
             format!("{} as c11", self.documents(left_out)),
             format!("{} as c12", self.nulls(left_out)),
         ];
+        let values = values.join(", ");
+        let order = quote_identifier(&names.order);
+        let (gone, more, of_row, once) = match source {
+            Source::Deleted(take) => (format!("{take} returning {values}"), "", "", ""),
+            Source::Kept { table, xid, key } => {
+                let xid = quote_identifier(xid);
+                let gone = format!(
+                    "select {values}, t.{order}::bigint as c13, t.{xid}::text as c14, \
+                     (hashtextextended({key}, 0) & 63)::text as c15 from {table} as t \
+                     where t.{order} = $1::bigint and ($2::text is null or t.{xid}::text = $2)"
+                );
+                let once = " on conflict (outbox, kept, xid) where kept is not null do nothing";
+                (gone, ", kept, xid, pending", ", c13, c14, c15", once)
+            }
+        };
         // A table without a jsonb column and so on would have nulls of no type.
         format!(
-            "with gone as ({take} returning {}) \
+            "with gone as ({gone}) \
              insert into outflow.dead_letter (outbox, \"row\", event_id, key, type, time, \
              payload, headers, stream, route, \
-             bytes, documents, missing, reason, detail) \
+             bytes, documents, missing, reason, detail{more}) \
              select $3, c1, c2, c3::text, c4, c5::text, c6, c7::text, c8::text, c9::jsonb, \
              c10::jsonb, c11::jsonb, \
-             nullif($6::text[] || c12, '{{}}'), $4, $5 from gone",
-            values.join(", ")
+             nullif($6::text[] || c12, '{{}}'), $4, $5{of_row} from gone{once}"
         )
     }
 

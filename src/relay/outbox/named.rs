@@ -22,7 +22,7 @@ pub(super) async fn missing(
         .find(|(schema, name, _)| (&**schema, &**name) == (table.schema(), table.table()))
     {
         let what = format!(
-            "{table} is {}, not a table: the relay deletes rows or marks them",
+            "{table} is {}, not a table: the relay needs the rows themselves",
             kind_of(kind)
         );
         let remedy = "let outbox.table name the table that it is made from";

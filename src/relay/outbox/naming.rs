@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::OutboxError;
 use super::identity::{is_ours, name};
-use crate::relay::options::{OutboxOptions, Settle};
+use crate::relay::options::OutboxOptions;
 use crate::relay::outbox::columns::Column;
 use outflow_core::table_name::quote_identifier;
 
@@ -69,17 +69,6 @@ pub(super) fn settle_recovered(
 ) -> Settling {
     let table = name(config, plain);
     let ours = is_ours(&config.table, oid);
-    let (verb, with, unsettled) = match &config.settle {
-        Settle::Delete => (format!("delete from {table} as t"), "using", String::new()),
-        Settle::Mark(column) => {
-            let column = quote_identifier(column);
-            (
-                format!("update {table} as t set {column} = now()"),
-                "from",
-                format!(" and t.{column} is null"),
-            )
-        }
-    };
     let id_column = columns.iter().find(|column| column.name == naming.id);
     let id_type = id_column.map_or("text", Column::sql_type);
     let (id, event_id) = (quote_identifier(&naming.id), quote_identifier(&naming.event_id));
@@ -89,11 +78,11 @@ pub(super) fn settle_recovered(
             n) \
          where {ours} and t.{id} = j.id::{id_type} and t.{id}::text collate \"C\" = j.id \
          and t.{event_id}::text collate \"C\" = j.event_id \
-         and (j.version is null or t.xmin::text = j.version){unsettled}"
+         and (j.version is null or t.xmin::text = j.version)"
     );
     let own_id = quote_identifier(&config.columns.id);
     Settling {
-        rows: format!("{verb} {with} {named}"),
+        rows: format!("delete from {table} as t using {named}"),
         left: format!("select j.n, t.{own_id}::text from {table} as t, {named}"),
     }
 }
@@ -118,7 +107,7 @@ mod tests {
 
     #[test]
     fn the_naming_is_read_from_an_older_versions_mapping() {
-        let mapping = "stream Columns { id: \"x\"; Fields; Mark(\"at\"); Columns \
+        let mapping = "stream Columns { id: \"x\"; Fields; Delete; Columns \
             { id: \"i\\\"d\", order: \"n\", event_id: \"e\", \
             key: Some(\"k\"), kind: \"t\", payload: \"p\", headers: None, time: None }; sink redis";
         let expected = Naming { id: "i\"d".to_owned(), event_id: "e".to_owned() };

@@ -7,7 +7,7 @@
 //! types are cut after they have been printed, which they are anyway. (308 bytes of jsonb can be
 //! 131 MB of text: `[1e131000, …]`.)
 
-use super::letter::{Letter, letters};
+use super::letter::{Letter, Source, letters};
 use crate::relay::options::{OutboxOptions, Settle};
 use crate::relay::outbox::columns::Column;
 use outflow_core::table_name::quote_identifier;
@@ -50,7 +50,6 @@ pub(super) struct Parts<'a> {
     pub(super) plain: bool,
     pub(super) table: &'a str,
     pub(super) verb: &'a str,
-    pub(super) unsettled: &'a str,
     pub(super) key: &'a str,
     pub(super) has_cursor: bool,
     /// Which rows are this member's to take, by [`One::list`]'s parameters.
@@ -66,7 +65,7 @@ impl One {
         returned: &[String],
         parts: &Parts<'_>,
     ) -> Self {
-        let Parts { oid, plain, table, verb, unsettled, key, has_cursor, wanted, ours } = *parts;
+        let Parts { oid, plain, table, verb, key, has_cursor, wanted, ours } = *parts;
         let names = &config.columns;
         let (id, order) = (quote_identifier(&names.id), quote_identifier(&names.order));
         let event_id = quote_identifier(&names.event_id);
@@ -78,7 +77,6 @@ impl One {
                 split_part($1::text, ':', 1)::oid";
             ("c.tableoid::oid::text || ':' || c.ctid::text".to_owned(), here.to_owned())
         };
-        let with = if config.settle == Settle::Delete { "using" } else { "from" };
         let take = |wanted: &str, generation: &str| {
             format!(
                 "with next as materialized (select c.tableoid as child, c.ctid as place, c.xmin \
@@ -88,7 +86,7 @@ impl One {
                  and (select generation from outflow.outbox where relation = {oid}::oid) = \
                  {generation}::bigint \
                  and {ours} for update skip locked) \
-                 {verb} {with} next where t.ctid = any (array(select place from next)) \
+                 {verb} using next where t.ctid = any (array(select place from next)) \
                  and t.tableoid = next.child and t.ctid = next.place"
             )
         };
@@ -119,7 +117,14 @@ impl One {
             ),
             measure: format!("{} and {wanted}", of_place(&measure(config, columns), "c")),
             name: of_place(&format!("c.{id}::text, {key}, c.{event_id}::text"), "c"),
-            letters: letters(config, columns, &take(&format!("true{unsettled}"), "$2")),
+            letters: match &config.settle {
+                Settle::Delete => letters(config, columns, &Source::Deleted(&take("true", "$2"))),
+                Settle::Keep(keep) => {
+                    let key = &super::key::key(config, 't');
+                    let source = Source::Kept { table, xid: &keep.xid, key };
+                    letters(config, columns, &source)
+                }
+            },
         }
     }
 }

@@ -15,12 +15,16 @@ use super::in_flight::InFlight;
 use super::state::{State, locked};
 use super::table::Table;
 use super::unsettled::LeftOut;
-use crate::relay::options::OutboxOptions;
+use crate::relay::options::{OutboxOptions, Settle};
 use crate::relay::pause::Pauses;
 use outflow_connect::postgres::{Server, pool};
 
 /// What each session of the pool relies on.
 pub(crate) const SESSION: &str = include_str!("sql/session.sql");
+/// The same for a kept outbox. Rows that a policy hides would be passed for good: a read that meets
+/// one is refused. Its plan sorts what it finds by transactions.
+const KEPT_SESSION: &str =
+    concat!(include_str!("sql/session.sql"), "set row_security = off;\nset enable_sort = on;\n");
 /// Connections beyond those of the batches in flight: recovery and sweep have their own.
 pub(super) const SPARE_CONNECTIONS: usize = 2;
 /// The same with those that are not of the pool: the control session, and the one that watches the
@@ -65,7 +69,7 @@ impl PgOutbox {
             outdated: None,
         };
         Self {
-            pool: pool(server.clone(), size, SESSION),
+            pool: pool(server.clone(), size, session(&config)),
             state: Arc::new(Mutex::new(state)),
             server: server.clone(),
             control: AsyncMutex::new(None),
@@ -136,6 +140,13 @@ impl PgOutbox {
             *control = None;
         }
         outcome
+    }
+}
+
+fn session(config: &OutboxOptions) -> &'static str {
+    match config.settle {
+        Settle::Delete => SESSION,
+        Settle::Keep(_) => KEPT_SESSION,
     }
 }
 

@@ -1,5 +1,7 @@
 //! The privileges that the relay needs in Postgres, and the missing ones as the statements to run.
 
+use std::collections::HashSet;
+
 use tokio_postgres::Client;
 use tokio_postgres::types::ToSql;
 
@@ -51,32 +53,40 @@ pub(super) async fn missing(
 
 /// What the statements of the relay use, grouped by what it is on.
 fn needs(config: &OutboxOptions) -> Vec<Need> {
+    const ALL: &[&str] = &["select", "insert", "update", "delete"];
     let (schema, table) = (config.table.schema(), config.table.table());
-    // `for update skip locked` needs an update privilege, on whichever column.
-    let (delete, update) = match &config.settle {
-        Settle::Delete => (&["delete"][..], Column::Any(config.columns.id.clone())),
-        Settle::Mark(column) => (&[][..], Column::One(column.clone())),
-    };
     let on = |schema: &str, relation: Option<&str>, privilege, column| Need {
         schema: schema.to_owned(),
         relation: relation.map(str::to_owned),
         privilege,
         column,
     };
-    let mut needs = vec![
-        on(schema, None, "usage", Column::All),
-        on(schema, Some(table), "select", Column::All),
-    ];
-    needs.extend(delete.iter().map(|privilege| on(schema, Some(table), privilege, Column::All)));
-    needs.push(on(schema, Some(table), "update", update));
+    let mut needs = vec![on(schema, None, "usage", Column::All)];
+    match &config.settle {
+        Settle::Delete => {
+            let privileges = ["select", "delete"];
+            needs.extend(privileges.map(|name| on(schema, Some(table), name, Column::All)));
+            // `for update skip locked` needs an update privilege, on whichever column.
+            let any = Column::Any(config.columns.id.clone());
+            needs.push(on(schema, Some(table), "update", any));
+        }
+        Settle::Keep(_) => {
+            let column = |name: &str| on(schema, Some(table), "select", Column::One(name.into()));
+            needs.extend(read(config).into_iter().map(column));
+        }
+    }
     needs.push(on("outflow", None, "usage", Column::All));
-    let own = [
+    let mut own = vec![
         ("outbox", &["select", "update"][..]),
         ("member", &["insert", "select", "delete"]),
-        ("witness", &["select", "insert", "update", "delete"]),
+        ("witness", ALL),
         ("pause", &["select"]),
-        ("dead_letter", &["insert"]),
     ];
+    own.extend(match &config.settle {
+        Settle::Delete => vec![("dead_letter", &["insert"][..])],
+        // Letters are read again: they say which rows are not to be sent.
+        Settle::Keep(_) => vec![("position", ALL), ("dead_letter", ALL)],
+    });
     for (relation, privileges) in own {
         needs.extend(
             privileges
@@ -91,7 +101,29 @@ fn needs(config: &OutboxOptions) -> Vec<Need> {
     needs
 }
 
+/// The columns that a kept outbox is read by, each once.
+fn read(config: &OutboxOptions) -> Vec<&str> {
+    let names = &config.columns;
+    let mut wanted = vec![&names.id, &names.order, &names.event_id, &names.kind, &names.payload];
+    wanted.extend([&names.key, &names.headers, &names.time].into_iter().flatten());
+    if let Settle::Keep(keep) = &config.settle {
+        wanted.push(&keep.xid);
+    }
+    let mut wanted: Vec<&str> = wanted.into_iter().map(String::as_str).collect();
+    wanted.extend(config.stream.columns());
+    let mut seen = HashSet::new();
+    wanted.retain(|name| seen.insert(*name));
+    wanted
+}
+
 impl Column {
+    fn quoted(&self) -> Option<String> {
+        match self {
+            Self::All => None,
+            Self::Any(name) | Self::One(name) => Some(quote_identifier(name)),
+        }
+    }
+
     fn asked(&self) -> (Option<&str>, &'static str) {
         match self {
             Self::All => (None, "all"),
@@ -103,13 +135,18 @@ impl Column {
 
 /// One statement for privileges on the same thing.
 fn grant(needs: &[&Need], role: &str) -> String {
-    let privilege = |need: &&Need| match &need.column {
-        Column::All => need.privilege.to_owned(),
-        Column::Any(name) | Column::One(name) => {
-            format!("{} ({})", need.privilege, quote_identifier(name))
+    // One list of columns for each privilege.
+    let of_one = needs.chunk_by(|one, next| one.privilege == next.privilege);
+    let privilege = |needs: &[&Need]| {
+        let name = needs.first().map(|need| need.privilege).unwrap_or_default();
+        let columns: Vec<String> = needs.iter().filter_map(|need| need.column.quoted()).collect();
+        if columns.is_empty() {
+            name.to_owned()
+        } else {
+            format!("{name} ({})", columns.join(", "))
         }
     };
-    let privileges: Vec<String> = needs.iter().map(privilege).collect();
+    let privileges: Vec<String> = of_one.map(privilege).collect();
     let on = needs.first().map(|need| match &need.relation {
         None => format!("schema {}", quote_identifier(&need.schema)),
         Some(relation) => {

@@ -21,7 +21,7 @@ use super::state::{State, locked, noted};
 use super::unsettled::{self, LeftOut, Unsettled};
 use super::witness::Witness;
 use super::{Assignment, OutboxError, Recovery, lock};
-use crate::relay::event::{Acknowledged, AppendedRow};
+use crate::relay::event::{Acknowledged, Raised};
 use crate::relay::options::OutboxOptions;
 
 /// How long open claims may take to end by themselves. A member that is frozen in its own recovery
@@ -42,10 +42,10 @@ const FENCE_ATTEMPTS: usize = 5;
 
 /// An open recovery.
 pub struct PgRecovery {
-    client: Option<Object>,
-    seat: i32,
+    pub(super) client: Option<Object>,
+    pub(super) seat: i32,
     generation: i64,
-    slots: ShareOut,
+    pub(super) slots: ShareOut,
     assignment: Assignment,
     live: Vec<i32>,
     mapping: String,
@@ -233,11 +233,12 @@ impl Recovery for PgRecovery {
 
     async fn finish(
         mut self,
-        generation: i64,
-        appended: &[AppendedRow],
+        raised: &Raised,
         lost: bool,
         oldest: i64,
     ) -> Result<u64, OutboxError> {
+        let Raised { generation, appended, .. } = raised;
+        let generation = *generation;
         let Some(client) = self.client.take() else { return Ok(0) };
         let raise = async |unsettled: &str| {
             // After the settling, which has locked whatever the name means: it stays what it is

@@ -51,13 +51,12 @@ pub struct Field {
     pub decode: Decode,
 }
 
-/// Where each field of an event is in a returned row. Position 0 is the claim's own transaction.
+/// Where each field of an event is in a returned row. Position 0 is the claim's own transaction, or
+/// in a kept outbox the row's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
     /// The types of the mapped columns: values of any other would be read wrongly.
     pub types: Vec<u32>,
-    /// The mark of a settled row, where rows are marked: as the update has left it.
-    pub settled: Option<Field>,
     /// Order column, if it is an integer.
     pub order: Option<Field>,
     /// Primary key.
@@ -82,13 +81,10 @@ pub struct Layout {
 
 /// A row that cannot be an event, or none of this batch.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum BadRow {
+pub(in crate::relay) enum BadRow {
     /// A field is longer than was asked for.
     #[error("a row is larger than event_bytes_max")]
     TooLong,
-    /// It would be delivered again and again.
-    #[error("a row cannot be marked: a trigger lets columns.settled be null")]
-    Unmarked,
     /// The column of this key must have a value and has none.
     #[error("a row cannot be read: the column of {0} is null")]
     Null(&'static str),
@@ -98,7 +94,7 @@ pub(super) enum BadRow {
 }
 
 /// Collects rows into a batch.
-pub(super) struct Rows<'a> {
+pub(in crate::relay) struct Rows<'a> {
     layout: &'a Layout,
     arena: BytesMut,
     batch: Batch,
@@ -111,7 +107,7 @@ pub(super) struct Rows<'a> {
 
 impl<'a> Rows<'a> {
     /// No rows yet.
-    pub(super) fn new(layout: &'a Layout, cap: usize, marker: &'a str) -> Self {
+    pub(in crate::relay) fn new(layout: &'a Layout, cap: usize, marker: &'a str) -> Self {
         let batch = Batch { route_width: layout.route.len(), ..Batch::default() };
         Self { layout, arena: BytesMut::new(), batch, bytes: 0, own: None, cap, marker }
     }
@@ -120,16 +116,11 @@ impl<'a> Rows<'a> {
     ///
     /// # Errors
     /// [`BadRow`]: nothing more can be added.
-    pub(super) fn push(&mut self, row: &Row) -> Result<(), BadRow> {
+    pub(in crate::relay) fn push(&mut self, row: &Row) -> Result<(), BadRow> {
         if self.own.is_none() {
             self.own = raw(row, 0)?.and_then(|bytes| bytes.try_into().ok()).map(u64::from_be_bytes);
         }
         let layout = self.layout;
-        if let Some(settled) = layout.settled
-            && raw(row, settled.position)?.is_none()
-        {
-            return Err(BadRow::Unmarked);
-        }
         let order = layout.order.map(|field| integer(row, field)).transpose()?.flatten();
         let event = Event {
             row: self.named(row)?,
@@ -150,19 +141,24 @@ impl<'a> Rows<'a> {
         Ok(())
     }
 
+    /// Order value of the last one.
+    pub(super) fn last_order(&self) -> Option<i64> {
+        self.batch.events.last().and_then(|event| event.order)
+    }
+
     /// How many there are.
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::relay) fn len(&self) -> usize {
         self.batch.events.len()
     }
 
     /// Bytes of all events.
-    pub(super) fn bytes(&self) -> usize {
+    pub(in crate::relay) fn bytes(&self) -> usize {
         self.bytes
     }
 
     /// The batch in the order of the order column (RETURNING has none), and the claim's own
     /// transaction.
-    pub(super) fn finish(mut self) -> (Batch, Option<u64>) {
+    pub(in crate::relay) fn finish(mut self) -> (Batch, Option<u64>) {
         let sorted = self.batch.events.is_sorted_by_key(|event| event.order);
         if !sorted {
             self.sort();

@@ -11,10 +11,10 @@ pub(super) async fn remedy(
     oid: u32,
     config: &OutboxOptions,
 ) -> Result<Option<String>, tokio_postgres::Error> {
-    // Of a policy's commands: select, update (rows are locked), delete.
+    // Of a policy's commands: select, update (rows are locked), delete. A kept row is only read.
     let commands: &[&str] = match &config.settle {
         Settle::Delete => &["r", "w", "d"],
-        Settle::Mark(_) => &["r", "w"],
+        Settle::Keep(_) => &["r"],
     };
     let row = client.query_one(include_str!("sql/row_security.sql"), &[&oid, &commands]).await?;
     if !row.get::<_, bool>("may_hide") {

@@ -2,6 +2,7 @@
 
 use super::cursor::BEGINNING;
 use super::identity::{generation, is_as_it_was, is_ours, mapped, name};
+use super::key::{key, stream};
 use super::naming::{Naming, Settling, settle_recovered};
 use super::one::{self, One};
 use super::proof;
@@ -114,9 +115,9 @@ impl List<'_> {
         self.add(key, name)
     }
 
-    /// Of the row as it was: after an update RETURNING knows that of the new one only.
-    fn version(&mut self, config: &OutboxOptions, plain: bool) -> Field {
-        let sql = if takes_by_ctid(config, plain, true) { "t.xmin" } else { "next.version" };
+    /// Of the row as it was.
+    fn version(&mut self, plain: bool) -> Field {
+        let sql = if plain { "t.xmin" } else { "next.version" };
         self.returned(sql.to_owned(), Decode::Xid)
     }
 
@@ -125,15 +126,20 @@ impl List<'_> {
     }
 }
 
-/// What a claim returns, and where each field of an event is in it.
-pub(super) fn layout(
+/// What a claim returns, and where each field of an event is in it. For a kept outbox: what a read
+/// returns.
+pub(in crate::relay) fn layout(
     config: &OutboxOptions,
     columns: &[Column],
     plain: bool,
 ) -> Result<(Layout, Vec<String>), String> {
-    // The claim's own transaction number comes first: evaluated once, when the first row has been
-    // taken.
-    let own = "(select pg_current_xact_id_if_assigned())".to_owned();
+    let own = match &config.settle {
+        // The claim's own transaction number comes first: evaluated once, when the first row has
+        // been taken.
+        Settle::Delete => "(select pg_current_xact_id_if_assigned())".to_owned(),
+        // Or the row's, on which a position rests.
+        Settle::Keep(keep) => format!("t.{}", quote_identifier(&keep.xid)),
+    };
     let mut list = List { columns, table: config.table.to_string(), sql: vec![own] };
     let names = &config.columns;
     let order = list.add("columns.order", &names.order)?;
@@ -142,16 +148,15 @@ pub(super) fn layout(
         .columns()
         .map(|column| list.add_text("stream", column))
         .collect::<Result<_, _>>()?;
-    let settled = match &config.settle {
-        Settle::Delete => None,
-        Settle::Mark(column) => Some(list.add("columns.settled", column)?),
-    };
+    let row = list.add_text("columns.id", &names.id)?;
+    // No record names the rows of a kept outbox.
+    let names_rows = config.settle == Settle::Delete && needs_version(config, columns);
+    let version = names_rows.then(|| list.version(plain));
     let layout = Layout {
-        settled,
         types: mapped(config, columns).iter().map(|column| column.type_oid).collect(),
         order: order.decode.is_integer().then_some(order),
-        row: list.add_text("columns.id", &names.id)?,
-        version: needs_version(config, columns).then(|| list.version(config, plain)),
+        row,
+        version,
         id: list.add_text("columns.event_id", &names.event_id)?,
         key: list.add_optional("columns.key", names.key.as_ref())?,
         kind: list.add("columns.type", &names.kind)?,
@@ -169,14 +174,7 @@ pub(super) fn needs_version(config: &OutboxOptions, columns: &[Column]) -> bool 
     columns.iter().any(|column| column.name == config.columns.event_id && column.kind != "uuid")
 }
 
-/// Whether a claim takes its rows by their places alone, which is the fastest way. Children have
-/// those in common; and an update does not return the version of the row that it replaces.
-fn takes_by_ctid(config: &OutboxOptions, plain: bool, needs_version: bool) -> bool {
-    plain && (config.settle == Settle::Delete || !needs_version)
-}
-
 /// Builds the statements. `plain`: neither partitioned nor inherited.
-#[expect(clippy::too_many_lines, reason = "one statement after another")]
 pub(super) fn statements(
     config: &OutboxOptions,
     columns: &[Column],
@@ -190,16 +188,7 @@ pub(super) fn statements(
     let (id, order) = (quote_identifier(&names.id), quote_identifier(&names.order));
     let (ours, is_as_it_was) =
         (is_ours(&config.table, oid), is_as_it_was(&config.table, oid, plain));
-    let (verb, unsettled) = match &config.settle {
-        Settle::Delete => (format!("delete from {table} as t"), String::new()),
-        Settle::Mark(column) => {
-            let column = quote_identifier(column);
-            (
-                format!("update {table} as t set {column} = now()"),
-                format!(" and c.{column} is null"),
-            )
-        }
-    };
+    let verb = format!("delete from {table} as t");
     // The bound is computed in the statement's own snapshot: a listed transaction that has ended
     // lowers this claim. And so does a number above the last claim's that has come and gone.
     let watched = "$1::bigint, (select min(o.floor) from unnest($2::text[], $3::bigint[]) as o \
@@ -221,17 +210,7 @@ pub(super) fn statements(
     };
     let above =
         if has_cursor { format!("c.{order} > {bound}") } else { format!("{bound} is not null") };
-    let stream = config.stream.sql(|column| format!("c.{}", quote_identifier(column)));
-    // Events without a key use their primary key: they are in no order with others. Texts are
-    // compared and hashed as bytes: what a collation takes for equal is not the same key, nor the
-    // same stream.
-    let key = match &names.key {
-        Some(key) => format!(
-            "coalesce(c.{}::text collate \"C\", c.{id}::text collate \"C\")",
-            quote_identifier(key)
-        ),
-        None => format!("c.{id}::text collate \"C\""),
-    };
+    let (key, stream) = (key(config, 'c'), stream(config, 'c'));
     // A row that is held back keeps back its key, so that nothing of the key overtakes it.
     let wanted = |parked: &str, slots: &str, held: &str, held_keys: &str| {
         format!(
@@ -239,7 +218,7 @@ pub(super) fn statements(
              and ({held}::text[] is null or (c.{id}::text <> all ({held}) and {key} <> all \
              ({held_keys}::text[]))) \
              and ({slots}::bigint is null or ({slots} >> (hashtextextended({key}, 0) & \
-             63)::integer) & 1 = 1){unsettled}"
+             63)::integer) & 1 = 1)"
         )
     };
     // In the delete itself, so that a claim of an older generation locks no row: the claims of the
@@ -255,14 +234,14 @@ pub(super) fn statements(
     );
     let all = list;
     let list = &one::numbered(all, "$12", "$13");
-    let take = if takes_by_ctid(config, plain, needs_version(config, columns)) {
+    // By their places alone, which is the fastest way. Children have those in common.
+    let take = if plain {
         format!("{verb} where t.ctid = any (array(select c.ctid {next}))")
     } else {
-        let with = if config.settle == Settle::Delete { "using" } else { "from" };
         format!(
             "with next as materialized (select c.tableoid as child, c.ctid as place, c.xmin as \
                 version {next}) \
-             {verb} {with} next where t.ctid = any (array(select place from next)) \
+             {verb} using next where t.ctid = any (array(select place from next)) \
              and t.tableoid = next.child and t.ctid = next.place"
         )
     };
@@ -302,7 +281,6 @@ pub(super) fn statements(
         plain,
         table: &table,
         verb: &verb,
-        unsettled: &unsettled,
         key: &key,
         has_cursor,
         wanted,

@@ -9,7 +9,6 @@ use super::pg_outbox::PgOutbox;
 use super::refusal::{failed, within};
 use super::state::{State, Suspicion, locked, noted};
 use super::{OutboxError, row_security};
-use crate::relay::options::Settle;
 
 /// The sweep is at work at most for one twentieth of the time.
 const IDLE_PER_WORK: u32 = 19;
@@ -46,7 +45,7 @@ impl PgOutbox {
     }
 
     /// Rows that a policy has hidden since the table was examined would look like none.
-    async fn see_all(&self) -> Result<(), OutboxError> {
+    pub(super) async fn see_all(&self) -> Result<(), OutboxError> {
         let client = Lease::new(self.connection().await?);
         let statement = client.prepare_cached(IS_FILTERED).await.map_err(|error| failed(&error))?;
         let row = client
@@ -76,11 +75,8 @@ impl PgOutbox {
         );
         let mut state = locked(&self.state);
         state.look_again_from(*lowest);
-        // A marked row may be unmarked at any time.
-        let deletes = matches!(self.config.settle, Settle::Delete);
         let same = state.cursor.proof().map(|proof| &proof.token) == proof.as_ref();
-        if deletes && same && state.suspicion.is_none() && state.cursor.contradicts(*lowest, *xmin)
-        {
+        if same && state.suspicion.is_none() && state.cursor.contradicts(*lowest, *xmin) {
             let why = format!(
                 "row {lowest} was written after rows with higher ids had been claimed, by \
                     transaction {xmin}"

@@ -3,9 +3,11 @@
 use tokio_postgres::Client;
 
 use super::identity::mapped;
+use super::kept::change;
 use super::naming::Naming;
 use super::row::Layout;
-use super::statements::{Statements, layout, needs_version, statements};
+pub(in crate::relay) use super::statements::layout;
+use super::statements::{Statements, needs_version, statements};
 use super::types;
 use super::{named, privileges, row_security};
 use crate::relay::options::{OutboxOptions, Settle};
@@ -36,6 +38,8 @@ pub struct Table {
     pub(super) ascii: Vec<String>,
     /// How a claimed row is read.
     pub layout: Layout,
+    /// What a read returns of a row, as [`Layout`] has it.
+    pub(super) list: Vec<String>,
     /// The statements.
     pub sql: Statements,
 }
@@ -43,11 +47,11 @@ pub struct Table {
 /// What an examination has found: everything that is to be mended, and the table if there is
 /// nothing.
 #[derive(Debug, Clone)]
-pub struct Examined {
+pub struct Examined<T = Table> {
     /// What must be mended before the table can be drained.
     pub problems: Vec<Problem>,
     /// The table, ready to be drained.
-    pub table: Option<Table>,
+    pub table: Option<T>,
 }
 
 /// One thing to mend.
@@ -57,6 +61,13 @@ pub enum Problem {
     Privilege(String),
     /// Row security may hide rows from the role: the statement to run.
     Hidden(String),
+    /// The table is not as it must be.
+    Lacking {
+        /// What is wrong.
+        what: String,
+        /// The statement that mends it.
+        statement: String,
+    },
     /// Something else is missing, of kind `Unfit`.
     Other(Fault),
 }
@@ -69,26 +80,7 @@ impl Table {
     /// column, a privilege or the registration is missing, and nothing changes until somebody mends
     /// it.
     pub async fn inspect(client: &Client, config: &OutboxOptions) -> Result<Self, Fault> {
-        let examined = Self::examine(client, config).await?;
-        let (mut grants, mut faults) = (Vec::new(), Vec::new());
-        for problem in examined.problems {
-            match problem {
-                Problem::Privilege(grant) => grants.push(grant),
-                Problem::Hidden(statement) => faults.push(
-                    unfit("row security may hide rows from this role")
-                        .remedy(format!("if the relay shall deliver them all, run: {statement}")),
-                ),
-                Problem::Other(fault) => faults.push(fault),
-            }
-        }
-        if !grants.is_empty() {
-            let missing = unfit("privileges are missing");
-            faults.push(missing.remedy(format!("run: {}", grants.join(" "))));
-        }
-        match examined.table {
-            Some(table) if faults.is_empty() => Ok(table),
-            _ => Err(all(faults).at(format_args!("outbox {:?}", config.name))),
-        }
+        Self::examine(client, config).await?.ready(config)
     }
 
     /// Looks the table up and lists all that is to be mended.
@@ -96,46 +88,16 @@ impl Table {
     /// # Errors
     /// Postgres cannot be asked now.
     pub async fn examine(client: &Client, config: &OutboxOptions) -> Result<Examined, Fault> {
-        let mut problems: Vec<Problem> = privileges::missing(client, config)
-            .await
-            .map_err(not_answered)?
-            .into_iter()
-            .map(Problem::Privilege)
-            .collect();
-        let names = [config.table.schema(), config.table.table()];
-        let found = client
-            .query_opt(include_str!("sql/table.sql"), &[&names[0], &names[1]])
-            .await
-            .map_err(not_answered)?;
-        let Some(found) = found else {
-            problems.push(Problem::Other(
-                named::missing(client, &config.table).await.map_err(not_answered)?,
-            ));
+        let Examined { problems, table } = look(client, config).await?;
+        let Some(Found { oid, journal, has_trigger, plain, ascii, columns }) = table else {
             return Ok(Examined { problems, table: None });
         };
-        let oid: u32 = found.get("oid");
-        let columns = columns::of_oid(client, oid).await.map_err(not_answered)?;
-        problems
-            .extend(missing_columns(config, &columns).into_iter().map(unfit).map(Problem::Other));
-        problems.extend(types::unfit(config, &columns).into_iter().map(Problem::Other));
-        problems.extend(
-            row_security::remedy(client, oid, config)
-                .await
-                .map_err(not_answered)?
-                .map(Problem::Hidden),
-        );
-        // Whoever may not look would be told of that instead.
-        let mut journal = None;
-        if !problems.iter().any(|problem| matches!(problem, Problem::Privilege(_))) {
-            match registration(client, oid, config).await? {
-                Ok(registered) => journal = Some(registered),
-                Err(fault) => problems.push(Problem::Other(fault)),
-            }
-        }
         let Some(journal) = journal.filter(|_| problems.is_empty()) else {
             return Ok(Examined { problems, table: None });
         };
-        let plain = found.get::<_, String>("kind") == "r" && !found.get::<_, bool>("has_children");
+        if let Some(fault) = was_kept(client, config, &columns, oid).await? {
+            return Ok(Examined { problems: vec![Problem::Other(fault)], table: None });
+        }
         let (layout, list) = match layout(config, &columns, plain) {
             Ok(made) => made,
             Err(message) => {
@@ -147,10 +109,7 @@ impl Table {
         };
         let has_cursor = layout.order.is_some();
         let sql = statements(config, &columns, &list, oid, plain, has_cursor);
-        let has_trigger = found.get("has_trigger");
         let (names, manner) = (Naming::of(config).to_text(), manner(config, &columns));
-        let ascii =
-            if found.get("takes_all_text") { Vec::new() } else { of_bytes(config, &columns) };
         Ok(Examined {
             problems,
             table: Some(Self {
@@ -163,10 +122,116 @@ impl Table {
                 manner,
                 ascii,
                 layout,
+                list,
                 sql,
             }),
         })
     }
+}
+
+/// Only a table that has the column of a kept one can have been kept.
+async fn was_kept(
+    client: &Client,
+    config: &OutboxOptions,
+    columns: &[Column],
+    oid: u32,
+) -> Result<Option<Fault>, Fault> {
+    let xid = columns.iter().find(|column| column.kind == "xid8");
+    let Some(xid) = xid.filter(|_| config.settle == Settle::Delete) else { return Ok(None) };
+    let found = change::delivered_rows(client, config, (oid, &xid.name)).await;
+    found.map_err(not_answered)
+}
+
+impl<T> Examined<T> {
+    /// The table, or everything that is to be mended as one fault.
+    pub(in crate::relay) fn ready(self, config: &OutboxOptions) -> Result<T, Fault> {
+        let (mut grants, mut faults) = (Vec::new(), Vec::new());
+        for problem in self.problems {
+            match problem {
+                Problem::Privilege(grant) => grants.push(grant),
+                Problem::Hidden(statement) => faults.push(
+                    unfit("row security may hide rows from this role")
+                        .remedy(format!("if the relay shall deliver them all, run: {statement}")),
+                ),
+                Problem::Lacking { what, statement } => {
+                    faults.push(unfit(what).remedy(format!("run: {statement}")));
+                }
+                Problem::Other(fault) => faults.push(fault),
+            }
+        }
+        if !grants.is_empty() {
+            let missing = unfit("privileges are missing");
+            faults.push(missing.remedy(format!("run: {}", grants.join(" "))));
+        }
+        match self.table {
+            Some(table) if faults.is_empty() => Ok(table),
+            _ => Err(all(faults).at(format_args!("outbox {:?}", config.name))),
+        }
+    }
+}
+
+/// What an event table is, however it is drained.
+#[derive(Debug, Clone)]
+pub(in crate::relay) struct Found {
+    pub(in crate::relay) oid: u32,
+    /// `None`: it is not registered, or that cannot be looked up.
+    pub(in crate::relay) journal: Option<String>,
+    pub(in crate::relay) has_trigger: bool,
+    /// Neither partitioned nor inherited.
+    pub(in crate::relay) plain: bool,
+    /// See [`Table::ascii`].
+    pub(in crate::relay) ascii: Vec<String>,
+    pub(in crate::relay) columns: Vec<Column>,
+}
+
+/// Looks up what every outbox needs: the table with its columns, their types, the privileges, and
+/// the registration.
+///
+/// # Errors
+/// Postgres cannot be asked now.
+pub(in crate::relay) async fn look(
+    client: &Client,
+    config: &OutboxOptions,
+) -> Result<Examined<Found>, Fault> {
+    let mut problems: Vec<Problem> = privileges::missing(client, config)
+        .await
+        .map_err(not_answered)?
+        .into_iter()
+        .map(Problem::Privilege)
+        .collect();
+    let names = [config.table.schema(), config.table.table()];
+    let found = client
+        .query_opt(include_str!("sql/table.sql"), &[&names[0], &names[1]])
+        .await
+        .map_err(not_answered)?;
+    let Some(found) = found else {
+        problems.push(Problem::Other(
+            named::missing(client, &config.table).await.map_err(not_answered)?,
+        ));
+        return Ok(Examined { problems, table: None });
+    };
+    let oid: u32 = found.get("oid");
+    let columns = columns::of_oid(client, oid).await.map_err(not_answered)?;
+    problems.extend(missing_columns(config, &columns).into_iter().map(unfit).map(Problem::Other));
+    problems.extend(types::unfit(config, &columns).into_iter().map(Problem::Other));
+    problems.extend(
+        row_security::remedy(client, oid, config).await.map_err(not_answered)?.map(Problem::Hidden),
+    );
+    // Whoever may not look would be told of that instead.
+    let mut journal = None;
+    if !problems.iter().any(|problem| matches!(problem, Problem::Privilege(_))) {
+        match registration(client, oid, config).await? {
+            Ok(registered) => journal = Some(registered),
+            Err(fault) => problems.push(Problem::Other(fault)),
+        }
+    }
+    let plain = found.get::<_, String>("kind") == "r" && !found.get::<_, bool>("has_children");
+    let ascii = if found.get("takes_all_text") { Vec::new() } else { of_bytes(config, &columns) };
+    let has_trigger = found.get("has_trigger");
+    Ok(Examined {
+        problems,
+        table: Some(Found { oid, journal, has_trigger, plain, ascii, columns }),
+    })
 }
 
 fn of_bytes(config: &OutboxOptions, columns: &[Column]) -> Vec<String> {
@@ -212,7 +277,7 @@ async fn registration(
     }
 }
 
-fn unfit(what: impl Into<String>) -> Fault {
+pub(in crate::relay) fn unfit(what: impl Into<String>) -> Fault {
     Fault::new(FaultKind::Unfit, what)
 }
 
@@ -239,9 +304,6 @@ fn missing_columns(config: &OutboxOptions, columns: &[Column]) -> Vec<String> {
         ("columns.headers", optional(&names.headers)),
         ("columns.time", optional(&names.time)),
     ];
-    if let Settle::Mark(column) = &config.settle {
-        wanted.push(("columns.settled", Some(column.clone())));
-    }
     wanted.extend(config.stream.columns().map(|column| ("stream", Some(column.to_owned()))));
     let known = columns.iter().map(|column| column.name.as_str()).collect::<Vec<_>>().join(", ");
     let missing = |(key, name): (&str, Option<String>)| {

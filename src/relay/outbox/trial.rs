@@ -11,7 +11,7 @@ use super::pg_outbox::PgOutbox;
 use super::refusal::{failed, within};
 use super::state::locked;
 use super::{Claim as _, OutboxError, SetAside, lock};
-use crate::relay::options::{OutboxOptions, Settle};
+use crate::relay::options::OutboxOptions;
 use outflow_core::table_name::quote_identifier;
 
 /// Rows that a trial takes at most.
@@ -140,14 +140,10 @@ impl PgOutbox {
 
 /// How many rows are in line, and how many of them have no order value; up to a hundred.
 fn left(config: &OutboxOptions, locking: &str) -> String {
-    let unsettled = match &config.settle {
-        Settle::Delete => String::new(),
-        Settle::Mark(column) => format!("where {} is null", quote_identifier(column)),
-    };
     let (table, order) = (config.table.quoted(), quote_identifier(&config.columns.order));
     format!(
         "select count(*), count(*) filter (where position is null) from ( \
-         select {order} as position from {table} {unsettled} limit {ROWS_MAX} {locking}) as rest"
+         select {order} as position from {table} limit {ROWS_MAX} {locking}) as rest"
     )
 }
 

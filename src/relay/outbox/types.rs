@@ -14,6 +14,8 @@ enum Need {
     Name,
     /// Values that come one after another.
     Order,
+    /// A position of a kept outbox.
+    Integer,
     /// A moment.
     Time,
     /// Anything that has a form as text, or bytes.
@@ -37,6 +39,7 @@ impl Need {
             Self::Identity => !is_many && !is_json && !is_float && kind != "xml",
             Self::Name => !is_many && !is_json && !is_float && !matches!(kind, "xml" | "bytea"),
             Self::Order => !is_many && !is_json && !matches!(kind, "xml" | "boolean"),
+            Self::Integer => matches!(kind, "smallint" | "integer" | "bigint"),
             Self::Time => is_time,
             Self::Payload => !is_many,
             Self::Headers => is_json || column.category == "S",
@@ -48,6 +51,7 @@ impl Need {
             Self::Identity => "an integer, numeric, uuid, text, bytea, an enum or a time",
             Self::Name => "text, an integer, numeric, uuid, an enum or a time",
             Self::Order => "an integer from a sequence, or another type whose values have an order",
+            Self::Integer => "smallint, integer or bigint, which settle = \"keep\" needs",
             Self::Time => "timestamp with time zone, timestamp or date",
             Self::Payload => "json, jsonb, text, bytea, or another simple type",
             Self::Headers => "json, jsonb, or text that holds a JSON object",
@@ -60,6 +64,9 @@ impl Need {
         match self {
             Self::Time => Some("convert the column, or let columns.time be \"\" or name another"),
             Self::Payload => Some("make it one by a generated column, as with to_jsonb(…)"),
+            Self::Integer => {
+                Some("let columns.order name such a column, or use settle = \"delete\"")
+            }
             Self::Identity | Self::Name | Self::Order | Self::Headers => None,
         }
     }
@@ -78,8 +85,9 @@ pub(super) fn unfit(config: &OutboxOptions, columns: &[Column]) -> Vec<Fault> {
         ("columns.headers", names.headers.as_ref(), Need::Headers),
         ("columns.time", names.time.as_ref(), Need::Time),
     ];
-    if let Settle::Mark(column) = &config.settle {
-        wanted.push(("columns.settled", Some(column), Need::Time));
+    // A position of a kept outbox is one.
+    if matches!(config.settle, Settle::Keep(_)) {
+        wanted.push(("columns.order", Some(&names.order), Need::Integer));
     }
     let in_stream: Vec<String> = config.stream.columns().map(str::to_owned).collect();
     wanted.extend(in_stream.iter().map(|column| ("stream", Some(column), Need::Name)));

@@ -178,7 +178,7 @@ pub(super) fn tell(outbox: &str, known: &[Unsettled], now: &[Unsettled]) {
             row,
             event = event_id,
             reason,
-            "Postgres refuses to delete or mark a delivered event: its row stays in the table and \
+            "Postgres refuses to delete a delivered event: its row stays in the table and \
                 is not delivered again; the relay keeps retrying"
         );
     }

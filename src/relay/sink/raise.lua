@@ -1,17 +1,20 @@
 -- Raises the journal to a new generation and returns every row in it. From here on a late append of an older
--- generation is refused; whatever it appended before is in the answer.
+-- generation is refused; whatever it appended before is in the answer. The journal of a kept outbox is closed with it, and
+-- takes nothing of the new generation either, until its pieces are written anew.
 --
 -- KEYS  1  the journal
 -- ARGV  1  the generation that Postgres knows  2  by which columns the rows of the new generation are named
 -- Returns the new generation, the one before ('' when there is no journal), of each batch by which columns its rows are
 -- named ('': not known) and the packed rows, and what it knows of the last batch of each member: field and number, one after
--- the other.
+-- the other; and, empty unless the outbox is or was a kept one: the pieces of each member, the last batch of each whose copy
+-- is confirmed (both as field and value, one after the other) and the Postgres that they belong to.
 --
 -- In doubt it may be run again: it then raises once more and returns the same rows. It writes once, behind all else that
 -- may be refused, so that then nothing was done.
 local journal = KEYS[1]
 local fields = redis.call('HGETALL', journal)
 local before, batches, last, names, used = '', {}, {}, {}, {}
+local pieces, copied, server = {}, {}, ''
 for i = 1, #fields, 2 do
   if fields[i] == 'generation' then
     before = fields[i + 1]
@@ -19,6 +22,14 @@ for i = 1, #fields, 2 do
     names[fields[i]] = fields[i + 1]
   elseif string.sub(fields[i], 1, 5) == 'last:' then
     last[#last + 1], last[#last + 2] = fields[i], fields[i + 1]
+  elseif fields[i] == 'server' then
+    server = fields[i + 1]
+  elseif fields[i + 1] == '' then
+    -- Emptied, because it could not be removed (keep_install.lua).
+  elseif string.sub(fields[i], 1, 5) == 'kept:' then
+    pieces[#pieces + 1], pieces[#pieces + 2] = fields[i], fields[i + 1]
+  elseif string.sub(fields[i], 1, 7) == 'copied:' then
+    copied[#copied + 1], copied[#copied + 2] = fields[i], fields[i + 1]
   end
 end
 for i = 1, #fields, 2 do
@@ -32,11 +43,11 @@ end
 local generation = math.max(tonumber(ARGV[1]), tonumber(before) or 0) + 1
 -- %d, not tostring: Lua prints a large number as 1e+15.
 local text = string.format('%d', generation)
-redis.call('HSET', journal, 'generation', text, 'names:' .. text .. ':', ARGV[2])
+redis.call('HSET', journal, 'generation', text, 'names:' .. text .. ':', ARGV[2], 'open', '0')
 -- Generations that appended nothing, of recoveries that did not come to their end.
 for field in pairs(names) do
   if not used[field] then
     redis.pcall('HDEL', journal, field)
   end
 end
-return {text, before, batches, last}
+return {text, before, batches, last, pieces, copied, server}

@@ -29,7 +29,7 @@ struct State {
 
 impl Written {
     /// These entries were appended, save those of the streams that refused.
-    pub(super) fn note(&self, entries: &Entries, refused: &[Refusal]) {
+    pub(in crate::relay) fn note(&self, entries: &Entries, refused: &[Refusal]) {
         let mut state = self.state();
         for stream in &entries.streams {
             if state.noted.contains(stream)

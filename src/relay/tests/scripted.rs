@@ -11,7 +11,7 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::relay::encode::Entries;
-use crate::relay::event::{Acknowledged, AppendedRow, Batch, Event};
+use crate::relay::event::{Acknowledged, Batch, Event};
 use crate::relay::outbox::{Assignment, Claim, Outbox, OutboxError, Recovery, Woken};
 use crate::relay::pause::Pauses;
 use crate::relay::sink::{AppendError, Position, Raised, Refusal, Sink};
@@ -75,7 +75,7 @@ impl OneRow {
             payload: text("{}"),
             headers: None,
         };
-        Self { batch: Batch { events: vec![event], route: Vec::new(), route_width: 0 }, let_go }
+        Self { batch: Batch { events: vec![event], ..Batch::default() }, let_go }
     }
 }
 
@@ -268,7 +268,7 @@ impl Recovery for NoRecovery {
         0
     }
 
-    async fn finish(self, _: i64, _: &[AppendedRow], _: bool, _: i64) -> Result<u64, OutboxError> {
+    async fn finish(self, _: &Raised, _: bool, _: i64) -> Result<u64, OutboxError> {
         Ok(0)
     }
 }
@@ -300,6 +300,7 @@ impl Sink for Counting {
             previous: Some(known),
             appended: Vec::new(),
             last: Vec::new(),
+            kept: None,
         })
     }
 

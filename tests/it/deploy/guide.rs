@@ -19,7 +19,7 @@ struct Block {
 }
 
 /// Blocks that no test runs, by their first line, and why.
-const NOT_RUN: [(&str, &str); 17] = [
+const NOT_RUN: [(&str, &str); 16] = [
     (
         "redis/users.sh redis/users.acl -h REDIS_HOST",
         "is run by users.rs, with passwords in the \
@@ -57,10 +57,6 @@ const NOT_RUN: [(&str, &str); 17] = [
     ("outflow status --watch", "ends with Ctrl-C"),
     ("outflow stream list --watch", "ends with Ctrl-C"),
     ("outflow dead show 1", "needs dead letters with these numbers"),
-    (
-        "update YOUR_TABLE set settled_at = null where settled_at > 'TIME OF THE BACK-UP';",
-        "is for a table that is marked",
-    ),
     (
         "outflow stream dead retry events.order --redis-url-file ./admin-url --since 2d --rate \
             100 --dry-run",

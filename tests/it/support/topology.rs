@@ -23,8 +23,17 @@ impl<S> Topology<S> {
         start: impl AsyncFnOnce(&Path) -> Result<S, Error>,
         url: impl FnOnce(&S) -> String,
     ) -> Self {
-        let dir = tempfile::tempdir().expect("a directory");
         let sections = outbox("batch_rows = 20").replace("events.{aggregate_type}", stream);
+        Self::sections(sections, start, url).await
+    }
+
+    /// The same with these outbox sections.
+    pub(crate) async fn sections(
+        sections: String,
+        start: impl AsyncFnOnce(&Path) -> Result<S, Error>,
+        url: impl FnOnce(&S) -> String,
+    ) -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
         let (stage, servers) = tokio::join!(Stage::bare(&sections), start(dir.path()));
         let servers = servers.expect("servers");
         let url = url(&servers);

@@ -1,25 +1,25 @@
--- What lies in the way of a relay's delete or mark: nothing of it is wrong by itself.
+-- What lies in the way of a relay's delete: nothing of it is wrong by itself.
 select
   c.relpersistence::text as persistence,
   array(
     select t.tgname::text from pg_catalog.pg_trigger t
     where t.tgrelid = c.oid and not t.tgisinternal and t.tgenabled in ('O', 'A')
-      and t.tgtype & 1 = 1 and t.tgtype & 2 = 2 and t.tgtype & $2::integer = $2::integer
+      and t.tgtype & 1 = 1 and t.tgtype & 2 = 2 and t.tgtype & 8 = 8
   ) as before_triggers,
   array(
     select r.rulename::text from pg_catalog.pg_rewrite r
-    where r.ev_class = c.oid and r.is_instead and r.ev_enabled in ('O', 'A') and r.ev_type::text = $3::text
+    where r.ev_class = c.oid and r.is_instead and r.ev_enabled in ('O', 'A') and r.ev_type = '4'
   ) as rules,
   array(
     select f.conrelid::regclass || '.' || f.conname from pg_catalog.pg_constraint f
-    where f.confrelid = c.oid and f.contype = 'f' and f.confdeltype in ('a', 'r') and $4::boolean
+    where f.confrelid = c.oid and f.contype = 'f' and f.confdeltype in ('a', 'r')
   ) as references_to_it,
   c.relreplident = 'n' or (c.relreplident = 'd' and not exists (
     select from pg_catalog.pg_index i where i.indrelid = c.oid and i.indisprimary
   )) as has_no_identity,
   array(
     select p.pubname::text from pg_catalog.pg_publication p
-    where case when $4::boolean then p.pubdelete else p.pubupdate end and (p.puballtables or exists (
+    where p.pubdelete and (p.puballtables or exists (
       select from pg_catalog.pg_publication_tables t
       where t.pubname = p.pubname and t.schemaname = n.nspname and t.tablename = c.relname))
   ) as publications,

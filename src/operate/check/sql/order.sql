@@ -4,10 +4,6 @@ select
     select from pg_catalog.pg_index i
     where i.indrelid = c.oid and i.indisvalid and i.indkey[0] = a.attnum and i.indpred is null
   ) as has_index,
-  exists (
-    select from pg_catalog.pg_index i
-    where i.indrelid = c.oid and i.indisvalid and i.indkey[0] = a.attnum and i.indpred is not null
-  ) as has_partial_index,
   s.sequence::text as sequence,
   (select seqcache from pg_catalog.pg_sequence where seqrelid = s.sequence) as cache
 from pg_catalog.pg_class c

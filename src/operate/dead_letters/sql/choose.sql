@@ -2,7 +2,10 @@
 -- they died: of one key, that of the events.
 select {columns}
 from outflow.dead_letter
-where ($1::bigint[] is null or id = any ($1))
+-- One of a kept outbox counts once its row was passed, and stays for as long as the row does: also when it was retried or
+-- discarded.
+where pending is null and retired_at is null
+  and ($1::bigint[] is null or id = any ($1))
   and ($2::text is null or outbox = $2)
   and ($3::text is null or reason = $3)
   and ($4::text is null or stream = $4)

@@ -8,7 +8,7 @@ const CAP_MAX: i32 = i32::MAX - 16;
 
 impl PgOutbox {
     /// Makes the next claim smaller, at most `rows`; `false` if it is one row already.
-    pub(super) fn narrow(&self, rows: usize) -> bool {
+    pub(in crate::relay::outbox) fn narrow(&self, rows: usize) -> bool {
         let mut state = locked(&self.state);
         let is_one = state.limit <= 1;
         state.limit = rows.min(state.limit / 2).max(1);
@@ -21,7 +21,7 @@ impl PgOutbox {
     }
 
     /// After large rows the limit grows again, as fast as what was seen allows.
-    pub(super) fn adapt_limit(&self, rows: usize, bytes: usize) {
+    pub(in crate::relay::outbox) fn adapt_limit(&self, rows: usize, bytes: usize) {
         let average = bytes.checked_div(rows).unwrap_or(0).max(1);
         let fits = (self.config.batch_bytes / average).max(1);
         let mut state = locked(&self.state);
@@ -29,6 +29,6 @@ impl PgOutbox {
     }
 }
 
-pub(super) fn as_cap(bytes: usize) -> i32 {
+pub(in crate::relay::outbox) fn as_cap(bytes: usize) -> i32 {
     i32::try_from(bytes).unwrap_or(i32::MAX).min(CAP_MAX)
 }

@@ -1,0 +1,297 @@
+//! What a member reads, in pieces that have come differently far. Pure.
+//!
+//! Usually it is one piece: all slots of the member. After a change of members it holds what others
+//! had read of its new slots; and a stream that refuses its events, or that is paused, has a piece
+//! of its own, which stays behind. A piece of slots leaves out the streams that have pieces of
+//! their own. A piece that has come as far as the piece of slots around it is merged into it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use super::position::{BadPosition, Position, bad_number};
+use super::snapshot::Snapshot;
+use crate::relay::outbox::slots::{SLOTS, mask};
+
+/// A part of the events, and how far it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Piece {
+    /// Its slots, as bits.
+    pub slots: i64,
+    /// The only stream of it; `None`: all that have no piece of their own.
+    pub stream: Option<String>,
+    /// How far.
+    pub position: Position,
+}
+
+/// All pieces of one member.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pieces(Vec<Piece>);
+
+/// One thing to read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Next {
+    /// Which piece.
+    pub index: usize,
+    /// Up to where, so that it ends where the main piece is.
+    pub target: Option<Snapshot>,
+    /// Streams that are left out.
+    pub except: Vec<String>,
+}
+
+impl Pieces {
+    /// These, merged and completed.
+    pub fn new(pieces: Vec<Piece>) -> Self {
+        let mut pieces = Self(pieces);
+        pieces.tidy();
+        pieces
+    }
+
+    /// All slots at one position.
+    pub fn whole(position: Position) -> Self {
+        Self(vec![Piece { slots: -1, stream: None, position }])
+    }
+
+    /// Each of them.
+    pub fn all(&self) -> &[Piece] {
+        &self.0
+    }
+
+    /// The slots that they cover.
+    pub fn slots(&self) -> i64 {
+        self.of_slots().fold(0, |slots, piece| slots | piece.slots)
+    }
+
+    /// Whether a row has been read, whose stream is known or does not matter.
+    pub fn have_passed(&self, slot: u32, stream: Option<&str>, xid: u64, id: i64) -> bool {
+        let has_slot = |piece: &&Piece| piece.slots >> slot & 1 == 1;
+        let own = stream.and_then(|stream| {
+            self.0.iter().filter(has_slot).find(|piece| piece.stream.as_deref() == Some(stream))
+        });
+        let piece = own.or_else(|| self.of_slots().find(has_slot));
+        piece.is_some_and(|piece| piece.position.has_passed(xid, id))
+    }
+
+    /// Streams that have pieces of their own.
+    pub fn streams(&self) -> BTreeSet<&str> {
+        self.0.iter().filter_map(|piece| piece.stream.as_deref()).collect()
+    }
+
+    /// Gives a stream pieces of its own, so that the others can go on without it.
+    pub fn part(&mut self, stream: &str) {
+        let slots = self.of_slots().filter(|around| !self.is_apart(stream, around.slots));
+        let apart: Vec<Piece> = slots
+            .map(|around| Piece { stream: Some(stream.to_owned()), ..around.clone() })
+            .collect();
+        self.0.extend(apart);
+    }
+
+    /// What to read, in turn, but for these streams: first what has stayed behind.
+    pub fn turns(&self, left_out: &[String]) -> Vec<Next> {
+        let Some(main) = self.main() else { return Vec::new() };
+        let is_left_out =
+            |piece: &Piece| piece.stream.as_ref().is_some_and(|stream| left_out.contains(stream));
+        let indices = (0..self.0.len()).filter(|index| *index != main).chain([main]);
+        indices
+            .filter(|index| !is_left_out(&self.0[*index]))
+            .map(|index| self.next(index))
+            .collect()
+    }
+
+    /// What to read of one stream that has pieces of its own.
+    pub fn turns_of(&self, stream: &str) -> Vec<Next> {
+        let is_of = |index: &usize| self.0[*index].stream.as_deref() == Some(stream);
+        (0..self.0.len()).filter(is_of).map(|index| self.next(index)).collect()
+    }
+
+    /// Moves a piece.
+    pub fn move_to(&mut self, index: usize, position: Position) {
+        self.0[index].position = position;
+    }
+
+    /// All but one, as text.
+    pub fn without(&self, index: usize) -> String {
+        let rest = self.0.iter().enumerate().filter(|(other, _)| *other != index);
+        lines(rest.map(|(_, piece)| piece))
+    }
+
+    /// Merges what has come equally far, and completes what was cut by a change of members.
+    pub fn tidy(&mut self) {
+        self.join_equal();
+        let around: Vec<Piece> = self.of_slots().cloned().collect();
+        for around in &around {
+            let streams: BTreeSet<String> = self
+                .0
+                .iter()
+                .filter(|piece| piece.slots & around.slots != 0)
+                .filter_map(|piece| piece.stream.clone())
+                .collect();
+            for stream in streams {
+                self.fit(&stream, around);
+            }
+        }
+        self.0.retain(|piece| piece.slots != 0);
+        self.join_equal();
+    }
+
+    /// Shares all pieces of all members out anew. Slots that nobody has read of begin at
+    /// `otherwise`.
+    pub fn share_out(all: &[Self], shares: &[i32], otherwise: &Position) -> BTreeMap<i32, Self> {
+        let known = all.iter().fold(0, |slots, pieces| slots | pieces.slots());
+        let rest = Piece { slots: !known, stream: None, position: otherwise.clone() };
+        let pieces: Vec<&Piece> = all.iter().flat_map(|pieces| &pieces.0).chain([&rest]).collect();
+        let owners: BTreeSet<i32> = shares.iter().copied().collect();
+        let share = |owner: i32| {
+            let mine = mask(shares, owner);
+            let cut = |piece: &&Piece| {
+                let slots = piece.slots & mine;
+                (slots != 0).then(|| Piece { slots, ..(*piece).clone() })
+            };
+            (owner, Self::new(pieces.iter().filter_map(cut).collect()))
+        };
+        owners.into_iter().map(share).collect()
+    }
+
+    /// Whether these cover each slot exactly once, and all streams within.
+    pub fn cover_once<'a>(all: impl Iterator<Item = &'a Self>) -> bool {
+        let pieces: Vec<&Piece> = all.flat_map(Self::of_slots).collect();
+        let times =
+            |slot: usize| pieces.iter().filter(|piece| piece.slots >> slot & 1 == 1).count();
+        (0..SLOTS).all(|slot| times(slot) == 1)
+    }
+
+    /// Parses what [`Display`](fmt::Display) prints.
+    ///
+    /// # Errors
+    /// It is something else.
+    pub fn parse(text: &str) -> Result<Self, BadPosition> {
+        text.lines().map(piece).collect::<Result<_, _>>().map(Self::new)
+    }
+
+    fn of_slots(&self) -> impl Iterator<Item = &Piece> {
+        self.0.iter().filter(|piece| piece.stream.is_none())
+    }
+
+    /// The piece of slots that has come farthest: the others are to come as far.
+    fn main(&self) -> Option<usize> {
+        let mut main: Option<usize> = None;
+        for (index, piece) in self.0.iter().enumerate().filter(|(_, piece)| piece.stream.is_none())
+        {
+            let is_ahead = main.is_none_or(|main| piece.position.includes(&self.0[main].position));
+            main = if is_ahead { Some(index) } else { main };
+        }
+        main
+    }
+
+    fn next(&self, index: usize) -> Next {
+        let piece = &self.0[index];
+        let around = match &piece.stream {
+            None => self.main(),
+            Some(_) => self.0.iter().position(|around| {
+                around.stream.is_none() && around.slots & piece.slots == piece.slots
+            }),
+        };
+        let target = around.filter(|around| *around != index).and_then(|around| {
+            let around = &self.0[around].position;
+            let is_ahead = around.target.is_none()
+                && piece.position.target.is_none()
+                && around.seen.includes(&piece.position.seen);
+            is_ahead.then(|| around.seen.clone())
+        });
+        let except = match &piece.stream {
+            Some(_) => Vec::new(),
+            None => self
+                .streams()
+                .into_iter()
+                .filter(|stream| self.is_apart(stream, piece.slots))
+                .map(str::to_owned)
+                .collect(),
+        };
+        Next { index, target, except }
+    }
+
+    /// Whether a stream has pieces of its own within these slots.
+    fn is_apart(&self, stream: &str, slots: i64) -> bool {
+        let is_within =
+            |piece: &Piece| piece.stream.as_deref() == Some(stream) && piece.slots & slots != 0;
+        self.0.iter().any(is_within)
+    }
+
+    /// Makes the pieces of a stream cover the piece of slots around them, or none of it.
+    fn fit(&mut self, stream: &str, around: &Piece) {
+        let is_within = |piece: &Piece| {
+            piece.stream.as_deref() == Some(stream) && piece.slots & around.slots != 0
+        };
+        let within = || self.0.iter().filter(|piece| is_within(piece));
+        if within().all(|piece| piece.position == around.position) {
+            for piece in self.0.iter_mut().filter(|piece| is_within(piece)) {
+                piece.slots &= !around.slots;
+            }
+            return;
+        }
+        let rest = within().fold(around.slots, |rest, piece| rest & !piece.slots);
+        self.0.push(Piece {
+            slots: rest,
+            stream: Some(stream.to_owned()),
+            position: around.position.clone(),
+        });
+    }
+
+    fn join_equal(&mut self) {
+        let mut joined: Vec<Piece> = Vec::new();
+        for piece in self.0.drain(..).filter(|piece| piece.slots != 0) {
+            let same = joined
+                .iter_mut()
+                .find(|known| known.stream == piece.stream && known.position == piece.position);
+            match same {
+                Some(known) => known.slots |= piece.slots,
+                None => joined.push(piece),
+            }
+        }
+        self.0 = joined;
+    }
+}
+
+/// A line for each piece: `slots|seen|target|mark|hint|stream`, the stream in hexadecimal digits.
+impl fmt::Display for Pieces {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&lines(self.0.iter()))
+    }
+}
+
+impl fmt::Display for Piece {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}|{}|", self.slots, self.position)?;
+        self.stream
+            .iter()
+            .flat_map(|name| name.bytes())
+            .try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+fn lines<'a>(pieces: impl Iterator<Item = &'a Piece>) -> String {
+    pieces.map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+fn piece(line: &str) -> Result<Piece, BadPosition> {
+    let parts = || BadPosition::Parts(line.to_owned());
+    let (slots, rest) = line.split_once('|').ok_or_else(parts)?;
+    let (position, stream) = rest.rsplit_once('|').ok_or_else(parts)?;
+    Ok(Piece {
+        slots: slots.parse().map_err(|_| bad_number(slots))?,
+        stream: Some(stream).filter(|hex| !hex.is_empty()).map(name).transpose()?,
+        position: Position::parse(position)?,
+    })
+}
+
+fn name(hex: &str) -> Result<String, BadPosition> {
+    let bad = || BadPosition::Name(hex.to_owned());
+    let bytes = hex.as_bytes().chunks(2).map(|digits| {
+        let digits = std::str::from_utf8(digits).ok().filter(|digits| digits.len() == 2)?;
+        u8::from_str_radix(digits, 16).ok()
+    });
+    let bytes: Vec<u8> = bytes.collect::<Option<_>>().ok_or_else(bad)?;
+    String::from_utf8(bytes).map_err(|_| bad())
+}
+
+#[cfg(test)]
+mod tests;

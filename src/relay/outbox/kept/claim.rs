@@ -1,0 +1,385 @@
+//! Claims of a kept outbox: reads, piece after piece. A claim holds nothing in Postgres; what it
+//! stands for is the step that the journal makes when its entries are appended.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use deadpool_postgres::Pool;
+use futures_util::future;
+
+use super::super::lease::Lease;
+use super::super::refusal::{Failed, Said, ask, failed, within};
+use super::super::row::BadRow;
+use super::KeptOutbox;
+use super::letters::Grave;
+use super::read::{Asked, Bounds, Looked, Read, as_limit};
+use super::reading::{Reading, Shared};
+use crate::relay::encode::Entries;
+use crate::relay::event::{Batch, DeadReason, Passage};
+use crate::relay::kept::pieces::{Next, Piece, Pieces};
+use crate::relay::kept::position::{Extent, Position};
+use crate::relay::kept::snapshot::Snapshot;
+use crate::relay::outbox::{Claim, OutboxError, SetAside};
+
+/// A step over rows that are nobody's here is told to the journal at most this often: it saves
+/// the next start a walk, and nothing rests on it.
+const STEP_PAUSE: Duration = Duration::from_secs(5);
+/// Commits, so that the log is flushed up to what the read saw. It waits for no standby.
+const FLUSH: &str = "with here as materialized (\
+    select pg_catalog.set_config('synchronous_commit', 'local', true)) \
+    select pg_catalog.pg_logical_emit_message(true, 'outflow', '') from here";
+
+/// Rows that were read.
+pub struct KeptClaim {
+    batch: Batch,
+    full: bool,
+    /// All pieces, as they are behind the batch.
+    after: Pieces,
+    /// Of the reading that it goes on from.
+    epoch: u64,
+    shared: Arc<Shared>,
+    pool: Pool,
+    grave: Arc<Grave>,
+    /// Order values of the rows that have letters.
+    buried: Vec<i64>,
+    appended: bool,
+}
+
+/// What a piece had to give.
+enum Step {
+    Rows(Box<Read>),
+    /// The first row can never be delivered: it went to the dead letters.
+    Buried(i64, Snapshot),
+}
+
+impl KeptOutbox {
+    /// Reads the next rows, but for those of these streams.
+    pub(super) async fn take(&self, left_out: &[String]) -> Result<Option<KeptClaim>, OutboxError> {
+        let (mut pieces, epoch) = self.shared.reading(|reading| {
+            let mut pieces = reading.pieces.clone();
+            // What is passed by in the next batch must be somewhere else by then.
+            for stream in left_out {
+                pieces.part(stream);
+            }
+            (pieces, reading.epoch)
+        });
+        let mut turn = 0;
+        while let Some(next) = pieces.turns(left_out).get(turn).cloned() {
+            let before = pieces.clone();
+            match self.step((&mut pieces, epoch), &next, None).await? {
+                Some(claim) => return Ok(self.go_on(epoch, claim)),
+                // One that was merged is gone from the list.
+                None if pieces.all().len() < before.all().len() => {}
+                None => turn += 1,
+            }
+        }
+        let wait = self.shared.reading(|reading| {
+            reading.moves_to(epoch, &pieces);
+            reading.told.elapsed() < STEP_PAUSE || reading.confirmed == reading.pieces
+        });
+        Ok((!wait)
+            .then(|| self.step_over(&pieces, epoch))
+            .and_then(|claim| self.go_on(epoch, claim)))
+    }
+
+    /// Reads one row of a stream that has pieces of its own.
+    pub(super) async fn take_of(&self, stream: &str) -> Result<Option<KeptClaim>, OutboxError> {
+        let (mut pieces, epoch) =
+            self.shared.reading(|reading| (reading.pieces.clone(), reading.epoch));
+        let mut turn = 0;
+        while let Some(next) = pieces.turns_of(stream).get(turn).cloned() {
+            let before = pieces.all().len();
+            match self.step((&mut pieces, epoch), &next, Some(1)).await? {
+                Some(claim) => return Ok(self.go_on(epoch, claim)),
+                None if pieces.all().len() < before => {}
+                None => turn += 1,
+            }
+        }
+        self.shared.reading(|reading| reading.moves_to(epoch, &pieces));
+        Ok(None)
+    }
+
+    /// Reads one piece. Without rows it moves on to what was seen, if that is to stay.
+    async fn step(
+        &self,
+        (pieces, epoch): (&mut Pieces, u64),
+        next: &Next,
+        rows: Option<usize>,
+    ) -> Result<Option<KeptClaim>, OutboxError> {
+        let piece = pieces.all()[next.index].clone();
+        let client = Lease::new(self.base.connection().await?);
+        let (read, buried) = match self.rows(&client, &piece, next, rows).await? {
+            Step::Rows(read) => (*read, None),
+            Step::Buried(id, snapshot) => (Read::passing(id, snapshot), Some(id)),
+        };
+        let wanted = next.target.as_ref().unwrap_or(&read.snapshot);
+        let position = piece.position.after(wanted, read.extent);
+        let is_empty = read.batch.events.is_empty() && buried.is_none();
+        if !read.durable {
+            if is_empty && next.target.is_none() && piece.position.target.is_none() {
+                drop(client.release());
+                return Ok(None);
+            }
+            within(async { client.execute(FLUSH, &[]).await.map_err(|error| failed(&error)) })
+                .await?;
+        }
+        drop(client.release());
+        if is_empty {
+            pieces.move_to(next.index, position);
+            pieces.tidy();
+            return Ok(None);
+        }
+        let mut batch = read.batch;
+        batch.passage = Some(Box::new(passage(pieces, next.index, &position, wanted)));
+        let mut after = pieces.clone();
+        after.move_to(next.index, position);
+        after.tidy();
+        let mut claim = self.claim(batch, after, epoch);
+        (claim.full, claim.buried) = (read.full, buried.into_iter().collect());
+        Ok(Some(claim))
+    }
+
+    /// The next claim goes on behind this one, unless it was set back meanwhile: then there is no
+    /// claim.
+    fn go_on(&self, epoch: u64, claim: KeptClaim) -> Option<KeptClaim> {
+        let is_current = self.shared.reading(|reading| reading.moves_to(epoch, &claim.after));
+        is_current.then_some(claim)
+    }
+
+    fn claim(&self, batch: Batch, after: Pieces, epoch: u64) -> KeptClaim {
+        KeptClaim {
+            batch,
+            full: false,
+            after,
+            epoch,
+            shared: Arc::clone(&self.shared),
+            pool: self.base.pool.clone(),
+            grave: Arc::clone(&self.grave),
+            buried: Vec::new(),
+            appended: false,
+        }
+    }
+
+    /// A claim of no rows, by which the journal learns how far this member has come.
+    fn step_over(&self, pieces: &Pieces, epoch: u64) -> KeptClaim {
+        let index = pieces.all().len() - 1;
+        let batch = Batch {
+            passage: Some(Box::new(Passage {
+                rest: pieces.without(index),
+                after: pieces.all()[index].to_string(),
+                ..Passage::default()
+            })),
+            ..Batch::default()
+        };
+        self.claim(batch, pieces.clone(), epoch)
+    }
+
+    /// As many rows as fit. What the server refuses is tried again with as many as it had handed
+    /// out by then, down to the one row that is the reason.
+    async fn rows(
+        &self,
+        client: &Lease,
+        piece: &Piece,
+        next: &Next,
+        rows: Option<usize>,
+    ) -> Result<Step, OutboxError> {
+        loop {
+            let limit = super::super::state::locked(&self.base.state).limit;
+            let bytes = self.base.config.batch_bytes;
+            let bounds = Bounds { rows: rows.unwrap_or(limit), bytes, only: None };
+            let looked = within(async {
+                self.read(client, piece, next, bounds).await.map_err(OutboxError::from)
+            });
+            let words = match looked.await? {
+                Looked::Rows(read) => {
+                    if rows.is_none() {
+                        self.base.adapt_limit(read.batch.events.len(), read.bytes);
+                    }
+                    return Ok(Step::Rows(Box::new(read)));
+                }
+                Looked::Bad(bad) => bad.to_string(),
+                Looked::Refused(before, said) if said.may_be_too_much() => {
+                    if rows.is_none() && before > 0 && self.base.narrow(before) {
+                        continue;
+                    }
+                    said.words
+                }
+                Looked::Refused(_, said) => return Err(OutboxError::Refused(said.words)),
+            };
+            let step = self.lone(client, piece, next, words).await?;
+            if rows.is_none() && matches!(step, Step::Rows(_)) {
+                // It was another row, maybe far behind: fewer are read until it is the next.
+                self.base.narrow(limit / 2);
+            }
+            return Ok(step);
+        }
+    }
+
+    /// The next row by itself. Which one it is, is fixed before: a row that is committed meanwhile
+    /// is another one. `refused`: why it is looked at.
+    async fn lone(
+        &self,
+        client: &Lease,
+        piece: &Piece,
+        next: &Next,
+        refused: String,
+    ) -> Result<Step, OutboxError> {
+        let found = within(self.peek(client, piece, next)).await?;
+        let Some((id, row, snapshot)) = found else {
+            return Err(OutboxError::Refused(refused));
+        };
+        let target = next.target.clone().unwrap_or_else(|| snapshot.clone());
+        let next = Next { target: Some(target), ..next.clone() };
+        let config = &self.base.config;
+        let bytes = config.event_bytes_max.max(config.batch_bytes);
+        let bounds = Bounds { rows: 1, bytes, only: Some(id) };
+        let looked = within(async {
+            self.read(client, piece, &next, bounds).await.map_err(OutboxError::from)
+        });
+        let (reason, words) = match looked.await? {
+            Looked::Rows(read) => return Ok(Step::Rows(Box::new(Read { snapshot, ..read }))),
+            Looked::Bad(bad) => (reason(&bad), bad.to_string()),
+            Looked::Refused(_, said) if said.may_be_of_a_row() => {
+                (DeadReason::Unreadable, said.words)
+            }
+            Looked::Refused(_, said) => return Err(OutboxError::Refused(said.words)),
+        };
+        self.bury((id, row), client, reason, words).await?;
+        Ok(Step::Buried(id, snapshot))
+    }
+
+    /// This row can never be delivered: writes its letter, before anything passes it.
+    async fn bury(
+        &self,
+        (id, row): (i64, String),
+        client: &Lease,
+        reason: DeadReason,
+        words: String,
+    ) -> Result<(), OutboxError> {
+        let missing =
+            within(self.grave.bury(client, id, None, reason, &words)).await?.map_err(|said| {
+                OutboxError::Refused(format!(
+                    "{words}; and it cannot be kept as a dead letter: {}",
+                    said.words
+                ))
+            })?;
+        let aside = SetAside::Dead { reason, event: row, words, missing };
+        super::super::state::locked(&self.base.state).aside.push(aside);
+        Ok(())
+    }
+
+    /// Order value and primary key of the next row, which cannot be read whole.
+    async fn peek(
+        &self,
+        client: &Lease,
+        piece: &Piece,
+        next: &Next,
+    ) -> Result<Option<(i64, String, Snapshot)>, OutboxError> {
+        let answered = async {
+            let peek = ask(client.prepare_cached(&self.sql.peek)).await?;
+            let asked = Asked::new(piece, next, self.known());
+            let (limit, cap) = (as_limit(1), 0);
+            let params = asked.params(&limit, &cap, &self.base.marker);
+            ask(client.query(&peek, &params)).await
+        };
+        let rows = answered.await.map_err(|failed| match failed {
+            Failed::Said(Said { words, .. }) => OutboxError::Refused(words),
+            Failed::Lost(error) => error,
+        })?;
+        let [header, row, ..] = rows.as_slice() else { return Ok(None) };
+        let bad = |what: &str| OutboxError::Postgres(what.to_owned());
+        let snapshot = Snapshot::parse(header.get(3)).map_err(|error| bad(&error.to_string()))?;
+        let order: Option<&str> = row.get(1);
+        let id = order.and_then(|order| order.parse().ok()).ok_or_else(|| bad("no order value"))?;
+        let row: Option<String> = row.get(2);
+        Ok(Some((id, row.unwrap_or_default(), snapshot)))
+    }
+}
+
+impl Read {
+    /// Of a row that is passed by.
+    fn passing(id: i64, snapshot: Snapshot) -> Self {
+        let (batch, extent) = (Batch::default(), Extent::UpTo(id));
+        Self { batch, bytes: 0, snapshot, durable: false, extent, full: true }
+    }
+}
+
+/// What the journal is to know. `read`: what a batch of a position without a target has read.
+fn passage(pieces: &Pieces, index: usize, after: &Position, read: &Snapshot) -> Passage {
+    let piece = &pieces.all()[index];
+    let before = &piece.position;
+    let target = before.target.as_ref().map_or(read, |target| &target.snapshot);
+    Passage {
+        rest: pieces.without(index),
+        after: Piece { position: after.clone(), ..piece.clone() }.to_string(),
+        refused: format!("{}|{}|{target}|", piece.slots, before.seen),
+        from: before.mark().to_string(),
+        hint: before.hint,
+        of_stream: piece.stream.is_some(),
+    }
+}
+
+fn reason(bad: &BadRow) -> DeadReason {
+    match bad {
+        BadRow::TooLong => DeadReason::TooLarge,
+        BadRow::Null(_) => DeadReason::NullColumn,
+        BadRow::Unreadable(_) => DeadReason::Unreadable,
+    }
+}
+
+impl Claim for KeptClaim {
+    fn batch(&self) -> &Batch {
+        &self.batch
+    }
+
+    fn is_full(&self) -> bool {
+        self.full
+    }
+
+    /// Whoever is passed by must be known as dead before: nobody reads it again.
+    async fn before_append(&mut self, entries: &Entries) -> Result<(), OutboxError> {
+        if entries.dead.is_empty() {
+            return Ok(());
+        }
+        let client = self.pool.get().await.map_err(|e| super::super::connections::refused(&e))?;
+        let client = Lease::new(client);
+        let letters = entries.dead.iter().map(|letter| {
+            let id = self.batch.events[letter.index].order.unwrap_or_default();
+            self.grave.bury(&client, id, letter.stream.as_deref(), letter.reason, "")
+        });
+        for written in within(future::try_join_all(letters)).await? {
+            written.map_err(|said| OutboxError::Refused(said.words))?;
+        }
+        drop(client.release());
+        let ids = entries.dead.iter().filter_map(|letter| self.batch.events[letter.index].order);
+        self.buried.extend(ids);
+        Ok(())
+    }
+
+    /// The journal knows it: the letters count.
+    async fn settle(mut self, _: &Entries) -> Result<(), OutboxError> {
+        self.appended = true;
+        self.shared.reading(|reading| reading.confirm(self.epoch, &self.after));
+        if self.buried.is_empty() {
+            return Ok(());
+        }
+        let client = self.pool.get().await.map_err(|e| super::super::connections::refused(&e))?;
+        let client = Lease::new(client);
+        within(self.grave.count(&client, &self.buried)).await?;
+        drop(client.release());
+        Ok(())
+    }
+
+    async fn roll_back(self) -> Result<(), OutboxError> {
+        Ok(())
+    }
+}
+
+/// What was not appended is read again.
+impl Drop for KeptClaim {
+    fn drop(&mut self) {
+        if !self.appended {
+            self.shared.reading(Reading::go_back);
+        }
+    }
+}

@@ -1,0 +1,336 @@
+//! Recovery of a kept outbox: what the journal says is the truth. It is shared out anew, and
+//! Postgres keeps a copy.
+
+use std::sync::Arc;
+
+use deadpool_postgres::Object;
+use tokio_postgres::types::{ToSql, Type};
+
+use super::super::recovery::PgRecovery;
+use super::super::refusal::{failed, within};
+use super::KeptOutbox;
+use super::known::Known;
+use super::letters::Grave;
+use super::reading::Shared;
+use super::unread::{COPIES, copied};
+use crate::relay::event::{Acknowledged, Raised};
+use crate::relay::kept::healing::{Copied, Found, Happened, Start, server, start};
+use crate::relay::kept::journal::{Entered, Journal, NotEntered};
+use crate::relay::kept::pieces::Pieces;
+use crate::relay::kept::snapshot::Snapshot;
+use crate::relay::options::Keep;
+use crate::relay::outbox::{Assignment, OutboxError, Recovery};
+
+const FORGET: &str = "delete from outflow.position where relation = $1::oid";
+const COPY: &str = "insert into outflow.position (relation, generation, member, batch, pieces) \
+    values ($1::oid, $2, $3, 0, $4)";
+/// Which Postgres this is.
+const HERE: &str = "select \
+    (select system_identifier from pg_catalog.pg_control_system())::text, \
+    left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()), 8)";
+const NOW: &str = "select pg_catalog.pg_current_snapshot()::text";
+/// Whether dead letters stand for rows that may be still to come.
+const BURIED: &str = "select exists (select from outflow.dead_letter \
+    where outbox = $1 and kept is not null and xid::xid8 >= $2::text::xid8)";
+
+/// An open recovery.
+pub struct KeptRecovery {
+    base: PgRecovery,
+    assignment: Assignment,
+    /// Where this member would go on in the generation in force.
+    entered: Option<Entered>,
+    here: Here,
+    keep: Keep,
+    name: String,
+    between: String,
+    journal: Arc<Journal>,
+    shared: Arc<Shared>,
+    known: Arc<Known>,
+    grave: Arc<Grave>,
+}
+
+/// What this Postgres is.
+#[derive(Debug, Clone)]
+struct Here {
+    system: String,
+    timeline: String,
+    sequence: Option<u32>,
+}
+
+/// What Postgres says after the journal was closed. Read before, a member that still works would
+/// seem to have read what Postgres does not have.
+struct Told {
+    now: Snapshot,
+    copies: Vec<Copied>,
+}
+
+impl KeptOutbox {
+    pub(super) async fn begin_recovery(&self) -> Result<KeptRecovery, OutboxError> {
+        let base = self.base.begin_recovery().await?;
+        let client = base.client.as_ref().ok_or_else(closed)?;
+        let here = self.here(client).await?;
+        let generation = base.generation();
+        let mut assignment = base.assignment();
+        let mut entered = None;
+        if assignment == Assignment::InForce {
+            match self.journal.enter(generation, base.seat).await {
+                Ok(found) => entered = Some(found),
+                // Nobody works in a generation that is not installed, or that Redis does not know.
+                Err(NotEntered::Elsewhere(why)) if base.slots_owned() > 0 => {
+                    tracing::debug!(outbox = self.base.config.name, why, "raising anew");
+                    assignment = Assignment::Changes;
+                }
+                Err(NotEntered::Elsewhere(_)) => {}
+                Err(NotEntered::Failed(why)) => return Err(OutboxError::Journal(why)),
+            }
+        }
+        Ok(KeptRecovery {
+            base,
+            assignment,
+            entered,
+            here,
+            keep: self.keep.clone(),
+            name: self.base.config.name.clone(),
+            between: self.sql.between.clone(),
+            journal: Arc::clone(&self.journal),
+            shared: Arc::clone(&self.shared),
+            known: Arc::clone(&self.known),
+            grave: Arc::clone(&self.grave),
+        })
+    }
+
+    async fn here(&self, client: &Object) -> Result<Here, OutboxError> {
+        let rows = client.query_typed(HERE, &[]).await.map_err(|error| failed(&error))?;
+        let row = rows.first().ok_or_else(closed)?;
+        let text = |at: usize| row.get::<_, Option<String>>(at).unwrap_or_default();
+        let sequence = client.query_typed(&self.sql.sequence, &[]).await;
+        let sequence = sequence.map_err(|error| failed(&error))?;
+        let sequence = sequence.first().map(|row| row.get(0));
+        Ok(Here { system: text(0), timeline: text(1), sequence })
+    }
+}
+
+impl KeptRecovery {
+    async fn told(&self, client: &Object) -> Result<Told, OutboxError> {
+        let oid = self.base.oid;
+        let copies = client.query_typed(COPIES, &[(&oid, Type::OID)]).await;
+        let copies = copies.map_err(|error| failed(&error))?;
+        let copies = copies.iter().map(|row| copied(row).map_err(OutboxError::Postgres));
+        let copies = copies.collect::<Result<_, _>>()?;
+        let now = client.query_typed(NOW, &[]).await.map_err(|error| failed(&error))?;
+        let now = Snapshot::parse(now.first().ok_or_else(closed)?.get(0));
+        Ok(Told { now: now.map_err(|error| OutboxError::Postgres(error.to_string()))?, copies })
+    }
+
+    /// From here on this member reads on from there.
+    async fn enter(&self, client: &Object, pieces: &str) -> Result<(), OutboxError> {
+        let pieces = Pieces::parse(pieces).map_err(|error| damaged(&error.to_string()))?;
+        let first = pieces.all().iter().map(|piece| piece.position.seen.xmin()).min();
+        let first = first.unwrap_or(1).to_string();
+        let params = [(&self.name as &(dyn ToSql + Sync), Type::TEXT), (&first, Type::TEXT)];
+        let buried = client.query_typed(BURIED, &params).await.map_err(|error| failed(&error))?;
+        let buried = buried.first().is_some_and(|row| row.get(0));
+        self.known.enter(&self.here.timeline, buried, self.here.sequence);
+        self.shared.reading(|reading| reading.enter(pieces));
+        Ok(())
+    }
+
+    fn start(&self, raised: &Raised, told: &Told) -> Result<(Start, Vec<Pieces>), OutboxError> {
+        let kept = raised.kept.as_ref();
+        let pieces = kept.into_iter().flat_map(|kept| &kept.members);
+        let journal: Vec<Pieces> = pieces
+            .map(|(_, text)| Pieces::parse(text).map_err(|error| damaged(&error.to_string())))
+            .collect::<Result<_, _>>()?;
+        let confirmed = kept.map(|kept| kept.copied.clone()).unwrap_or_default();
+        let here = self.server();
+        let found = Found {
+            journal: &journal,
+            copies: &told.copies,
+            confirmed: &confirmed,
+            server: kept.and_then(|kept| kept.server.as_deref()),
+            here: &here,
+            now: &told.now,
+        };
+        let start = start(&found, self.keep.on_loss).map_err(|undecided| {
+            self.known.halt(&undecided.to_string());
+            OutboxError::Changed(undecided.to_string())
+        })?;
+        Ok((start, journal))
+    }
+
+    /// In the transaction that begins the generation: the copies, and what became of dead letters.
+    async fn write(
+        &self,
+        client: &Object,
+        generation: i64,
+        members: &[(i32, String)],
+        passed: &[Pieces],
+    ) -> Result<(), tokio_postgres::Error> {
+        let oid = self.base.oid;
+        client.execute_typed(FORGET, &[(&oid, Type::OID)]).await?;
+        for (member, pieces) in members {
+            let params: [(&(dyn ToSql + Sync), Type); 4] = [
+                (&oid, Type::OID),
+                (&generation, Type::INT8),
+                (member, Type::INT4),
+                (pieces, Type::TEXT),
+            ];
+            client.execute_typed(COPY, &params).await?;
+        }
+        self.grave.settle(client, passed).await
+    }
+
+    fn server(&self) -> String {
+        server(&self.here.system, &self.here.timeline)
+    }
+
+    /// How many events are sent again, and says what has happened.
+    async fn tell(
+        &self,
+        client: &Object,
+        start: &Start,
+        told: &Told,
+    ) -> Result<Option<u64>, OutboxError> {
+        let outbox = &self.name;
+        match &start.happened {
+            Happened::Nothing => return Ok(None),
+            Happened::PostgresWentBack(why) => {
+                self.known.postgres_went_back();
+                tracing::error!(
+                    outbox,
+                    why,
+                    from = described(&start.pieces),
+                    "Postgres was restored or has failed over: going on from the older of the two \
+                        positions; events since then may be delivered twice"
+                );
+                return Ok(None);
+            }
+            Happened::JournalIsGone | Happened::RedisWentBack => {}
+        }
+        let copies: Vec<Pieces> = told.copies.iter().map(|copy| copy.pieces.clone()).collect();
+        let mut missing = 0;
+        for from in start.pieces.iter().flat_map(Pieces::all) {
+            for to in copies.iter().flat_map(Pieces::all) {
+                let slots = from.slots & to.slots;
+                if slots == 0 || from.stream.is_some() || to.stream.is_some() {
+                    continue;
+                }
+                let (seen, until) = (from.position.seen.to_string(), to.position.seen.to_string());
+                let count = client.query_one(&self.between, &[&seen, &until, &Some(slots)]).await;
+                let count: i64 = count.map_err(|error| failed(&error))?.get(0);
+                missing += u64::try_from(count).unwrap_or(0);
+            }
+        }
+        let (from, to) = (described(&start.pieces), described(&copies));
+        if start.happened == Happened::RedisWentBack {
+            tracing::warn!(
+                outbox,
+                from,
+                to,
+                events = missing,
+                "Redis came back in an older state: sending again what it has lost"
+            );
+        } else {
+            tracing::error!(
+                outbox,
+                on_loss = ?self.keep.on_loss,
+                from,
+                "the journal in Redis is gone: going on as `on_loss` says"
+            );
+        }
+        Ok(Some(missing))
+    }
+}
+
+impl Recovery for KeptRecovery {
+    fn generation(&self) -> i64 {
+        self.base.generation()
+    }
+
+    fn assignment(&self) -> Assignment {
+        self.assignment
+    }
+
+    fn slots_owned(&self) -> usize {
+        self.base.slots_owned()
+    }
+
+    fn leads(&self) -> bool {
+        self.base.leads()
+    }
+
+    fn acknowledged(&self) -> &[Acknowledged] {
+        self.base.acknowledged()
+    }
+
+    fn loss(&self) -> i64 {
+        self.base.loss()
+    }
+
+    async fn adopt(mut self) -> Result<(), OutboxError> {
+        if let (Some(entered), Some(client)) = (self.entered.take(), &self.base.client) {
+            within(self.enter(client, &entered.pieces)).await?;
+        }
+        self.base.adopt().await
+    }
+
+    async fn finish(self, raised: &Raised, lost: bool, oldest: i64) -> Result<u64, OutboxError> {
+        let client = self.base.client.as_ref().ok_or_else(closed)?;
+        let told = within(self.told(client)).await?;
+        let (start, journal) = self.start(raised, &told)?;
+        let healed = within(self.tell(client, &start, &told)).await?;
+        if let Some(events) = healed {
+            self.known.healed(events);
+        }
+        let shares = &self.base.slots;
+        let members = Pieces::share_out(&start.pieces, shares, &start.otherwise);
+        if !Pieces::cover_once(members.values()) {
+            return Err(damaged("the pieces do not cover each slot once"));
+        }
+        let texts: Vec<(i32, String)> =
+            members.iter().map(|(member, pieces)| (*member, pieces.to_string())).collect();
+        // Before the commit: whoever sees the generation in Postgres finds its pieces installed,
+        // unless this ends in between; then it is raised anew.
+        let (server, generation) = (self.server(), raised.generation);
+        let installed = self.journal.install(generation, &server, &texts).await;
+        installed.map_err(OutboxError::Journal)?;
+        let seat = self.base.seat;
+        let entered = match self.journal.enter(generation, seat).await {
+            Ok(entered) => entered.pieces,
+            // This member owns no slot.
+            Err(NotEntered::Elsewhere(_)) if !members.contains_key(&seat) => String::new(),
+            Err(NotEntered::Elsewhere(why) | NotEntered::Failed(why)) => {
+                return Err(OutboxError::Journal(why));
+            }
+        };
+        let passed = if journal.is_empty() { &start.pieces } else { &journal };
+        within(async {
+            let written = self.write(client, generation, &texts, passed).await;
+            written.map_err(|error| failed(&error))
+        })
+        .await?;
+        within(self.enter(client, &entered)).await?;
+        let Self { base, shared, journal, .. } = self;
+        let settled = base.finish(raised, lost, oldest).await;
+        match &settled {
+            Ok(_) => journal.confirm_copy(Acknowledged { generation, member: seat, batch: 0 }),
+            Err(_) => shared.reading(|reading| reading.enter(Pieces::default())),
+        }
+        settled
+    }
+}
+
+/// Positions in a line for people.
+fn described(all: &[Pieces]) -> String {
+    let pieces = all.iter().flat_map(Pieces::all).filter(|piece| piece.stream.is_none());
+    let seen: Vec<String> = pieces.map(|piece| piece.position.seen.to_string()).collect();
+    if seen.is_empty() { "the beginning".to_owned() } else { seen.join(" and ") }
+}
+
+fn damaged(what: &str) -> OutboxError {
+    OutboxError::Journal(format!("the position in the journal cannot be used: {what}"))
+}
+
+fn closed() -> OutboxError {
+    OutboxError::Postgres("the recovery is over".to_owned())
+}
