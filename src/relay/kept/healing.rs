@@ -96,8 +96,10 @@ pub fn start(found: &Found<'_>, on_loss: OnLoss) -> Result<Start, Undecided> {
     let why = went_back(found, is_possible(&journal));
     let (pieces, happened) = match why {
         Some(why) => {
-            let pieces = if is_possible(&journal) && is_behind(&journal, &copies) {
-                journal
+            // What the journal says of transactions that are gone is no position any more.
+            let pieces = if is_possible(&journal) {
+                let older = Pieces::older(&journal, &copies);
+                Some(older).filter(|older| older.slots() != 0).into_iter().collect()
             } else {
                 copies
             };
@@ -162,6 +164,7 @@ fn is_behind(journal: &[Pieces], copies: &[Pieces]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::relay::kept::pieces::Piece;
 
     fn whole(xmax: u64) -> Pieces {
         let seen = Snapshot::parse(&format!("{xmax}:{xmax}:")).expect("a snapshot");
@@ -275,6 +278,28 @@ mod tests {
         assert_eq!(happened(&of(5, 0)), Happened::RedisWentBack);
         assert!(matches!(happened(&of(4, 8)), Happened::PostgresWentBack(_)));
         assert!(matches!(happened(&of(3, 12)), Happened::PostgresWentBack(_)));
+    }
+
+    #[test]
+    fn of_two_servers_that_went_back_each_slot_and_stream_goes_on_from_the_older_position() {
+        let piece = |slots, stream: Option<&str>, xmax| Piece {
+            slots,
+            stream: stream.map(str::to_owned),
+            position: whole(xmax).all()[0].position.clone(),
+        };
+        let journal = [
+            Pieces::new(vec![piece(1, None, 20), piece(1, Some("parked"), 11)]),
+            Pieces::new(vec![piece(!1, None, 12)]),
+        ];
+        let copies =
+            [Pieces::new(vec![piece(1, None, 15)]), Pieces::new(vec![piece(!1, None, 14)])];
+        let older = Pieces::older(&journal, &copies);
+        let passed = |slot, stream, xid| older.have_passed(slot, Some(stream), xid, 0);
+        assert!(passed(0, "a", 14) && !passed(0, "a", 15), "the copy's");
+        assert!(passed(0, "parked", 10) && !passed(0, "parked", 11), "the journal's");
+        assert!(passed(9, "a", 11) && !passed(9, "a", 12), "the journal's");
+        let none = Pieces::older(&journal, &copies[..1]);
+        assert_eq!(none.slots(), 1, "what one of them does not have is read from the beginning");
     }
 
     #[test]

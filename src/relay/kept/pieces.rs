@@ -151,6 +151,29 @@ impl Pieces {
         owners.into_iter().map(share).collect()
     }
 
+    /// Of two states of the same outbox, for each slot and each stream the position that has read
+    /// less. A slot that one of them does not have is left out.
+    pub fn older(one: &[Self], other: &[Self]) -> Self {
+        let streams: BTreeSet<&str> = one.iter().chain(other).flat_map(Self::streams).collect();
+        let of = |all: &[Self], slot: usize, stream: Option<&str>| -> Option<Position> {
+            let has = |piece: &&Piece| piece.slots >> slot & 1 == 1;
+            let pieces = || all.iter().flat_map(Self::all).filter(has);
+            let own = pieces().find(|piece| stream.is_some() && piece.stream.as_deref() == stream);
+            let piece = own.or_else(|| pieces().find(|piece| piece.stream.is_none()))?;
+            Some(piece.position.clone())
+        };
+        let wanted = std::iter::once(None).chain(streams.into_iter().map(Some));
+        let wanted: Vec<Option<&str>> = wanted.collect();
+        let pieces = (0..SLOTS).flat_map(|slot| {
+            wanted.iter().filter_map(move |stream| {
+                let (mine, others) = (of(one, slot, *stream)?, of(other, slot, *stream)?);
+                let position = if others.includes(&mine) { mine } else { others };
+                Some(Piece { slots: 1 << slot, stream: stream.map(str::to_owned), position })
+            })
+        });
+        Self::new(pieces.collect())
+    }
+
     /// Whether these cover each slot exactly once, and all streams within.
     pub fn cover_once<'a>(all: impl Iterator<Item = &'a Self>) -> bool {
         let pieces: Vec<&Piece> = all.flat_map(Self::of_slots).collect();

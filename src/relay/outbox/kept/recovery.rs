@@ -279,9 +279,6 @@ impl Recovery for KeptRecovery {
         let told = within(self.told(client)).await?;
         let (start, journal) = self.start(raised, &told)?;
         let healed = within(self.tell(client, &start, &told)).await?;
-        if let Some(events) = healed {
-            self.known.healed(events);
-        }
         let shares = &self.base.slots;
         let members = Pieces::share_out(&start.pieces, shares, &start.otherwise);
         if !Pieces::cover_once(members.values()) {
@@ -310,10 +307,14 @@ impl Recovery for KeptRecovery {
         })
         .await?;
         within(self.enter(client, &entered)).await?;
-        let Self { base, shared, journal, .. } = self;
+        let Self { base, shared, journal, known, .. } = self;
         let settled = base.finish(raised, lost, oldest).await;
         match &settled {
-            Ok(_) => journal.confirm_copy(Acknowledged { generation, member: seat, batch: 0 }),
+            Ok(_) => {
+                // Once: a recovery that comes to nothing is followed by another.
+                known.healed(healed.unwrap_or(0));
+                journal.confirm_copy(Acknowledged { generation, member: seat, batch: 0 });
+            }
             Err(_) => shared.reading(|reading| reading.enter(Pieces::default())),
         }
         settled
