@@ -12,6 +12,7 @@ mod drain;
 mod figure;
 mod fill;
 mod keep;
+mod kept;
 mod latency;
 mod options;
 mod picture;

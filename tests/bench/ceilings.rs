@@ -83,7 +83,8 @@ async fn script(stage: &Stage, cursor: Cursor) -> Outcome<String> {
     let config = config::load(&Source { file: Some(stage.outflow.config().to_owned()) })?;
     let outbox = config.outboxes.first().ok_or("a configuration without an outbox")?;
     let claim = Table::inspect(&stage.client, outbox).await?.sql.claim;
-    let generation = "(select generation from outflow.outbox)";
+    let generation =
+        "(select generation from outflow.outbox where relation = 'public.outbox'::regclass)";
     let values = [":lower", ":xids", ":xids", "1000", "null", "null", "null", "null", generation];
     let statement =
         (1..).zip(values).fold(claim, |sql, (n, value)| sql.replace(&format!("${n}"), value));

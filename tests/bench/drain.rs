@@ -17,11 +17,11 @@ const BATCH_ROWS: u64 = 1_000;
 /// One drain of `outflow run --once`.
 pub(crate) struct Drained {
     /// Events a second, from the start of the process to its end.
-    whole: f64,
+    pub(crate) whole: f64,
     /// Events a second between the first and the last append.
     pub(crate) flow: f64,
     /// CPU microseconds an event: relay, Postgres, Redis.
-    cpu: [f64; 3],
+    pub(crate) cpu: [f64; 3],
 }
 
 /// The drain of `docs/benchmarks.md`, and what it costs.

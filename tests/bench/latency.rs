@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
-use super::figure::{Figure, Panel, Target, Unit};
+use super::figure::{Figure, Panel, Target, Unit, ratios};
 use super::fill::Rows;
+use super::kept::Layout;
 use super::options::Group;
 use super::reader::Reader;
 use super::run::Run;
@@ -35,29 +36,46 @@ struct Latencies {
 }
 
 pub(crate) async fn latency(run: &mut Run) -> Outcome {
+    Layout::make(&run.stage).await?;
     for rate in [200, 2_000, 5_000] {
-        let mut all = Vec::new();
+        let (mut deleted, mut kept) = (Vec::new(), Vec::new());
         for number in run.rounds() {
-            let one = look(&run.stage, rate, run.options.latency).await?;
-            let shown: Vec<String> = one.from_commit.map(|ms| Unit::Milliseconds.show(ms)).into();
-            let late = if one.late > 0 {
-                format!(" ({} of {} written late)", one.late, one.events)
-            } else {
-                String::new()
-            };
-            run.says(&format!("latency {number}: {rate} events/s: {}{late}", shown.join(", ")));
-            all.push(one);
+            deleted.push(one(run, number, rate, None).await?);
+            kept.push(one(run, number, rate, Some(Layout::Plain)).await?);
         }
-        report(run, rate, &all);
+        report(run, rate, "", &deleted);
+        report(run, rate, "kept outbox, ", &kept);
+        let ratio = |at: usize| {
+            let of = |all: &[Latencies]| all.iter().map(|one| one.from_commit[at]).collect();
+            let (kept, deleted): (Vec<f64>, Vec<f64>) = (of(&kept), of(&deleted));
+            ratios(&kept, &deleted)
+        };
+        for (at, (_, shown)) in QUANTILES.iter().enumerate().take(2) {
+            let name = format!("{rate} events/s: {shown} of the kept outbox ÷ of the other");
+            run.add(Figure::new(Group::Latency, name, Unit::Ratio, ratio(at)));
+        }
     }
     Ok(())
 }
 
-fn report(run: &mut Run, rate: u32, all: &[Latencies]) {
+/// One run, and words about it.
+async fn one(run: &Run, number: usize, rate: u32, kept: Option<Layout>) -> Outcome<Latencies> {
+    let one = look(&run.stage, rate, run.options.latency, kept).await?;
+    let shown: Vec<String> = one.from_commit.map(|ms| Unit::Milliseconds.show(ms)).into();
+    let late = if one.late > 0 {
+        format!(" ({} of {} written late)", one.late, one.events)
+    } else {
+        String::new()
+    };
+    let mode = if kept.is_some() { ", kept" } else { "" };
+    run.says(&format!("latency {number}: {rate} events/s{mode}: {}{late}", shown.join(", ")));
+    Ok(one)
+}
+fn report(run: &mut Run, rate: u32, mode: &str, all: &[Latencies]) {
     let late = all.iter().any(|one| one.late * 100 > one.events);
     for (at, (_, shown)) in QUANTILES.iter().enumerate() {
         let samples = all.iter().map(|one| one.from_commit[at]).collect();
-        let name = format!("{rate} events/s: commit to XREAD, {shown}");
+        let name = format!("{mode}{rate} events/s: commit to XREAD, {shown}");
         let figure = Figure::new(Group::Latency, name, Unit::Milliseconds, samples);
         let figure = match (rate, at) {
             (200, 0) => figure.target(Target::AtMost(0.7)),
@@ -70,21 +88,32 @@ fn report(run: &mut Run, rate: u32, all: &[Latencies]) {
             figure
         };
         // The largest of all is an accident of one moment: in the table, not in the picture.
-        run.add(if at < 3 { figure.drawn(Panel::Latency) } else { figure });
+        let drawn = at < 3 && mode.is_empty();
+        run.add(if drawn { figure.drawn(Panel::Latency) } else { figure });
     }
     let from_insert = all.iter().map(|one| one.from_insert).collect();
-    let name = format!("{rate} events/s: insert sent to XREAD, p50");
+    let name = format!("{mode}{rate} events/s: insert sent to XREAD, p50");
     run.add(Figure::new(Group::Latency, name, Unit::Milliseconds, from_insert));
     let first = all.iter().map(|one| one.first).collect();
-    let name = format!("{rate} events/s: longest of the first {FIRST} after the start");
+    let name = format!("{mode}{rate} events/s: longest of the first {FIRST} after the start");
     run.add(Figure::new(Group::Latency, name, Unit::Milliseconds, first));
 }
 
 /// One run with a relay of its own.
-async fn look(stage: &Stage, rate: u32, counted: Duration) -> Outcome<Latencies> {
-    stage.clear_streams().await?;
-    stage.sql("truncate public.outbox; checkpoint").await?;
-    let relay = stage.relay().await?;
+async fn look(
+    stage: &Stage,
+    rate: u32,
+    counted: Duration,
+    kept: Option<Layout>,
+) -> Outcome<Latencies> {
+    let (table, relay) = if let Some(layout) = kept {
+        layout.clear(stage).await?;
+        (layout.table(), layout.relay(stage).await?)
+    } else {
+        stage.clear_streams().await?;
+        stage.sql("truncate public.outbox; checkpoint").await?;
+        ("public.outbox", stage.relay().await?)
+    };
     relay.asleep().await?;
     let seconds = u32::try_from((WARM_UP + counted).as_secs())?;
     let (events, warm_up) = ((seconds * rate) as usize, u32::try_from(WARM_UP.as_secs())? * rate);
@@ -95,7 +124,7 @@ async fn look(stage: &Stage, rate: u32, counted: Duration) -> Outcome<Latencies>
     let writing: Vec<_> = (0..writers)
         .map(|first| {
             let url = stage.postgres.url();
-            thread::spawn(move || write(&url, schedule, first as usize, writers as usize))
+            thread::spawn(move || write(&url, table, schedule, first as usize, writers as usize))
         })
         .collect();
     // The relay is served by other processes: nothing here has to run meanwhile.

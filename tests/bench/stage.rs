@@ -79,7 +79,12 @@ impl Stage {
 
     /// Starts `outflow run` and waits until it is ready.
     pub(crate) async fn relay(&self) -> Outcome<Relay> {
-        let relay = self.relay_at_once()?;
+        self.relay_of(&self.outflow).await
+    }
+
+    /// Starts `outflow run` of this configuration and waits until it is ready.
+    pub(crate) async fn relay_of(&self, outflow: &Outflow) -> Outcome<Relay> {
+        let relay = start(outflow)?;
         let url = format!("http://{}/readyz", relay.admin);
         let ready = eventually(LIMIT, "the relay to be ready", async || {
             reqwest::get(&url).await.is_ok_and(|answer| answer.status().is_success())
@@ -90,10 +95,7 @@ impl Stage {
 
     /// Starts `outflow run` and does not wait.
     pub(crate) fn relay_at_once(&self) -> Outcome<Relay> {
-        let admin = format!("127.0.0.1:{}", free_port()?);
-        let envs = [("OUTFLOW_ADMIN__LISTEN", admin.as_str())];
-        let program = self.outflow.start("relay", &["run"], &envs)?;
-        Ok(Relay { program, admin })
+        start(&self.outflow)
     }
 
     /// The same, with more lines in its configuration.
@@ -102,9 +104,7 @@ impl Stage {
         fs::create_dir_all(&dir)?;
         let outflow = Outflow::new(binary(), &dir);
         outflow.configure(&self.postgres.url(), &self.redis.url(), more)?;
-        let admin = format!("127.0.0.1:{}", free_port()?);
-        let program = outflow.start("relay", &["run"], &[("OUTFLOW_ADMIN__LISTEN", &admin)])?;
-        Ok(Relay { program, admin })
+        start(&outflow)
     }
 
     /// Runs `outflow` to its end, which must be a good one.
@@ -248,6 +248,12 @@ impl Relay {
         });
         Ok(asleep.await?)
     }
+}
+
+fn start(outflow: &Outflow) -> Outcome<Relay> {
+    let admin = format!("127.0.0.1:{}", free_port()?);
+    let program = outflow.start("relay", &["run"], &[("OUTFLOW_ADMIN__LISTEN", &admin)])?;
+    Ok(Relay { program, admin })
 }
 
 async fn redis_pid(commands: &outflow_connect::redis::Redis) -> Outcome<u32> {

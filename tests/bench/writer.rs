@@ -42,16 +42,18 @@ impl Schedule {
 /// answer of Postgres and the look at the clock.
 pub(crate) fn write(
     url: &str,
+    table: &str,
     schedule: Schedule,
     first: usize,
     of: usize,
 ) -> Outcome<Vec<Written>> {
-    const INSERT: &str = "insert into public.outbox (event_id, aggregate_type, aggregate_id, \
-        event_type, payload) \
-                          values ($1, 'order-0', $2::bigint::text, 'OrderPlaced', $3::text::jsonb)";
+    let insert = format!(
+        "insert into {table} (event_id, aggregate_type, aggregate_id, event_type, payload) \
+         values ($1, 'order-0', $2::bigint::text, 'OrderPlaced', $3::text::json)"
+    );
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let client = runtime.block_on(outflow_local::session(url))?;
-    let insert = runtime.block_on(client.prepare(INSERT))?;
+    let insert = runtime.block_on(client.prepare(&insert))?;
     let payload = payload(260);
     let mut written = Vec::with_capacity(schedule.events / of + 1);
     for number in (first..schedule.events).step_by(of) {

@@ -5,7 +5,8 @@
 use super::Outcome;
 use super::ceilings::{as_f64, pgbench};
 use super::figure::{Figure, Panel, Target, Unit, ratios, thousands};
-use super::fill::payload;
+use super::fill::{Rows, payload};
+use super::kept::Layout;
 use super::options::Group;
 use super::run::Run;
 use super::stage::Stage;
@@ -22,10 +23,19 @@ enum Variant {
     /// No trigger, and the rows are deleted.
     Deleter,
     Relay,
+    /// The kept outbox with its relay.
+    Kept(Layout),
 }
 
 impl Variant {
-    const ALL: [Self; 4] = [Self::Bare, Self::Trigger, Self::Deleter, Self::Relay];
+    const ALL: [Self; 6] = [
+        Self::Bare,
+        Self::Trigger,
+        Self::Deleter,
+        Self::Relay,
+        Self::Kept(Layout::Plain),
+        Self::Kept(Layout::Ring),
+    ];
 }
 
 /// One variant: rows a second, and what was left behind.
@@ -36,8 +46,9 @@ struct Samples {
 }
 
 pub(crate) async fn writers(run: &mut Run) -> Outcome {
+    Layout::make(&run.stage).await?;
     for clients in [1, 16] {
-        let mut samples: [Samples; 4] = Default::default();
+        let mut samples: [Samples; 6] = Default::default();
         for number in run.rounds() {
             for (samples, variant) in samples.iter_mut().zip(Variant::ALL) {
                 let (rate, left) = write(run, clients, variant).await?;
@@ -58,6 +69,9 @@ pub(crate) async fn writers(run: &mut Run) -> Outcome {
 /// One run of pgbench; what the relay has left at its end.
 async fn write(run: &Run, clients: u32, variant: Variant) -> Outcome<(f64, f64)> {
     let stage = &run.stage;
+    if let Variant::Kept(layout) = variant {
+        return write_kept(run, clients, layout).await;
+    }
     let switch =
         if matches!(variant, Variant::Bare | Variant::Deleter) { "disable" } else { "enable" };
     stage.clear_streams().await?;
@@ -65,16 +79,11 @@ async fn write(run: &Run, clients: u32, variant: Variant) -> Outcome<(f64, f64)>
     stage.sql(&format!("alter table public.outbox {switch} trigger outflow_wake")).await?;
     stage.sql("checkpoint").await?;
     let relay = if variant == Variant::Relay { Some(stage.relay().await?) } else { None };
-    let file = stage.path().join("insert.sql");
-    std::fs::write(&file, script())?;
-    let (file, clients) = (file.display().to_string(), clients.to_string());
-    let seconds = run.options.writing.as_secs().to_string();
-    let threads = if clients == "1" { "1" } else { "2" };
-    let args = ["-n", "-M", "prepared", "-c", &clients, "-j", threads, "-T", &seconds, "-f", &file];
     let rate = if variant == Variant::Deleter {
-        tokio::try_join!(pgbench(stage, &args, ""), delete(stage, &seconds))?.0
+        let seconds = run.options.writing.as_secs().to_string();
+        tokio::try_join!(insert(run, clients, "public.outbox"), delete(stage, &seconds))?.0
     } else {
-        pgbench(stage, &args, "").await?
+        insert(run, clients, "public.outbox").await?
     };
     let left = as_f64(u64::try_from(stage.waiting().await?)?);
     if let Some(relay) = relay {
@@ -86,6 +95,35 @@ async fn write(run: &Run, clients: u32, variant: Variant) -> Outcome<(f64, f64)>
     }
     stage.sql("alter table public.outbox enable trigger outflow_wake").await?;
     Ok((rate, if variant == Variant::Relay { left } else { 0.0 }))
+}
+
+/// The same with a kept outbox: what is not in the stream yet is left.
+async fn write_kept(run: &Run, clients: u32, layout: Layout) -> Outcome<(f64, f64)> {
+    let stage = &run.stage;
+    layout.clear(stage).await?;
+    let relay = layout.relay(stage).await?;
+    let rate = insert(run, clients, layout.table()).await?;
+    let sent = stage.length(Rows::STREAM).await?;
+    let count = format!("select count(*) from {}", layout.table());
+    let written = u64::try_from(stage.number(&count).await?)?;
+    relay.asleep().await?;
+    relay.stop().await?;
+    let entries = stage.length(Rows::STREAM).await?;
+    if entries != written {
+        return Err(format!("{written} rows became {entries} entries").into());
+    }
+    Ok((rate, as_f64(written.saturating_sub(sent))))
+}
+
+/// Writers insert into the table for a while; rows a second.
+async fn insert(run: &Run, clients: u32, table: &str) -> Outcome<f64> {
+    let file = run.stage.path().join("insert.sql");
+    std::fs::write(&file, script(table))?;
+    let (file, clients) = (file.display().to_string(), clients.to_string());
+    let seconds = run.options.writing.as_secs().to_string();
+    let threads = if clients == "1" { "1" } else { "2" };
+    let args = ["-n", "-M", "prepared", "-c", &clients, "-j", threads, "-T", &seconds, "-f", &file];
+    pgbench(&run.stage, &args, "").await
 }
 
 /// Deletes what is there, again and again. As the relay's claims, without their other round trips
@@ -114,17 +152,17 @@ async fn delete(stage: &Stage, seconds: &str) -> Outcome<f64> {
 
 /// One row a transaction: the least that a business transaction does, so that what is added weighs
 /// most.
-fn script() -> String {
+fn script(table: &str) -> String {
     let payload = payload(260).replace('\'', "''");
     format!(
         "\\set key random(1, 1000)\n\
-         insert into public.outbox (aggregate_type, aggregate_id, event_type, payload) \
+         insert into {table} (aggregate_type, aggregate_id, event_type, payload) \
          values ('order-0', :key, 'OrderPlaced', '{payload}');\n"
     )
 }
 
-fn report(run: &mut Run, clients: u32, samples: [Samples; 4]) {
-    let [bare, trigger, bare_delete, relay] = samples;
+fn report(run: &mut Run, clients: u32, samples: [Samples; 6]) {
+    let [bare, trigger, bare_delete, relay, plain, ring] = samples;
     let figure = |name: &str, unit, samples| {
         let plural = if clients == 1 { "" } else { "s" };
         Figure::new(Group::Writers, format!("{clients} writer{plural}: {name}"), unit, samples)
@@ -153,13 +191,21 @@ fn report(run: &mut Run, clients: u32, samples: [Samples; 4]) {
         Unit::Ratio,
         ratios(&relay.rates, &bare_delete.rates),
     ));
-    let with_relay =
-        figure("trigger and relay ÷ bare", Unit::Ratio, ratios(&relay.rates, &bare.rates));
-    let behind = relay.left.iter().any(|share| *share > LEFT_SHARE_MAX);
-    let with_relay =
-        if behind { with_relay.note("the relay does not keep up") } else { with_relay };
-    run.add(target(with_relay, 0.85));
-    let left = relay.left.iter().map(|share| share * 100.0).collect();
-    let left = figure("rows the relay has left at the end", Unit::Percent, left);
-    run.add(left.target(Target::AtMost(LEFT_SHARE_MAX * 100.0)));
+    for (name, kept, samples) in [
+        ("trigger and relay", false, &relay),
+        ("kept outbox (plain) and relay", true, &plain),
+        ("kept outbox (ring) and relay", true, &ring),
+    ] {
+        if kept {
+            run.add(figure(name, Unit::PerSecond, samples.rates.clone()).drawn(Panel::Writers));
+        }
+        let against = ratios(&samples.rates, &bare.rates);
+        let against = figure(&format!("{name} ÷ bare"), Unit::Ratio, against);
+        let behind = samples.left.iter().any(|share| *share > LEFT_SHARE_MAX);
+        let against = if behind { against.note("the relay does not keep up") } else { against };
+        run.add(target(against, 0.85));
+        let left = samples.left.iter().map(|share| share * 100.0).collect();
+        let left = figure(&format!("{name}: rows left at the end"), Unit::Percent, left);
+        run.add(left.target(Target::AtMost(LEFT_SHARE_MAX * 100.0)));
+    }
 }

@@ -245,7 +245,7 @@ impl Pieces {
             piece.stream.as_deref() == Some(stream) && piece.slots & around.slots != 0
         };
         let within = || self.0.iter().filter(|piece| is_within(piece));
-        if within().all(|piece| piece.position == around.position) {
+        if within().all(|piece| piece.position.is_at(&around.position)) {
             for piece in self.0.iter_mut().filter(|piece| is_within(piece)) {
                 piece.slots &= !around.slots;
             }
@@ -262,11 +262,14 @@ impl Pieces {
     fn join_equal(&mut self) {
         let mut joined: Vec<Piece> = Vec::new();
         for piece in self.0.drain(..).filter(|piece| piece.slots != 0) {
-            let same = joined
-                .iter_mut()
-                .find(|known| known.stream == piece.stream && known.position == piece.position);
+            let same = joined.iter_mut().find(|known| {
+                known.stream == piece.stream && known.position.is_at(&piece.position)
+            });
             match same {
-                Some(known) => known.slots |= piece.slots,
+                Some(known) => {
+                    known.slots |= piece.slots;
+                    known.position.hint = known.position.hint.max(piece.position.hint);
+                }
                 None => joined.push(piece),
             }
         }

@@ -49,7 +49,14 @@ fn are_good(plans: &[String], what: &str) {
         };
         assert!(has(&["(id > GREATEST($3, $4))"]), "{what}, above the hint: {plan}");
         assert!(has(&["xid >= ", "xid < ", "id > $3", "id <= $4"]), "{what}, late: {plan}");
-        assert!(has(&["xid = x.x"]), "{what}, ended: {plan}");
+        assert!(
+            has(&["ROW(xid, id) > ROW(x.x, $3)", "ROW(xid, id) <= ROW(x.x, $4)"]),
+            "{what}, ended: {plan}"
+        );
+        assert!(
+            has(&["(kept = ", "(xid = "]) && !plan.contains("dead_letter_outbox_died_at"),
+            "{what}, letters: {plan}"
+        );
         assert!(has(&["(xid = pick.x)", "(id = pick.o)"]), "{what}, whole rows: {plan}");
     }
 }
@@ -62,13 +69,15 @@ async fn ends(mut relay: Program) {
 
 #[tokio::test]
 async fn no_read_scans_the_table() {
-    for layout in LAYOUTS {
+    // Rows of a transaction. Statistics of one that wrote all rows make its number seem to say
+    // nothing.
+    for (layout, rows) in LAYOUTS.into_iter().flat_map(|one| [(one, 1_000), (one, ROWS)]) {
         let stage = Stage::new(&kept_as(layout, "batch_rows = 500")).await;
         stage
             .sql(&format!(
-                "do $$ begin for part in 1..{ROWS} / 1000 loop \
+                "do $$ begin for part in 1..{ROWS} / {rows} loop \
                    insert into outbox (aggregate_type, aggregate_id, event_type, payload) \
-                   select 'order', 'k' || i, 'T', '{{}}' from generate_series(1, 1000) i; \
+                   select 'order', 'k' || i, 'T', '{{}}' from generate_series(1, {rows}) i; \
                    commit; \
                  end loop; end $$"
             ))

@@ -112,10 +112,10 @@ impl KeptOutbox {
             let kept =
                 if taken.bytes() > bounds.bytes && taken.len() > 1 { cut } else { taken.len() };
             let kept = if kept > 0 { kept } else { return Ok(Looked::Bad(bad)) };
-            return Ok(Looked::Rows(Read::of(taken, kept, true, header, piece)));
+            return Ok(Looked::Rows(Read::of(taken, kept, true, header, asked.hint_of(piece))));
         }
         let (len, full) = (taken.len(), taken.len() >= bounds.rows);
-        let mut read = Read::of(taken, len, full, header, piece);
+        let mut read = Read::of(taken, len, full, header, asked.hint_of(piece));
         if let Some(only) = bounds.only {
             // Whatever has become of it, the others were not looked at.
             (read.extent, read.full) = (Extent::UpTo(only), true);
@@ -149,21 +149,39 @@ impl KeptOutbox {
 }
 
 impl Read {
-    fn of(taken: Rows<'_>, rows: usize, full: bool, header: Header, piece: &Piece) -> Self {
+    fn of(taken: Rows<'_>, rows: usize, full: bool, header: Header, hint: Hint) -> Self {
         let bytes = taken.bytes();
         let (mut batch, _) = taken.finish();
         batch.events.truncate(rows);
         batch.route.truncate(rows * batch.route_width);
         let last = batch.events.last().and_then(|event| event.order).unwrap_or(BELOW_ALL);
-        let extent = if full {
-            Extent::UpTo(last)
-        } else {
-            // Not the highest id that was seen: a single one that somebody made up would have all
-            // later rows looked for by their transactions.
-            Extent::All(header.drawn.unwrap_or_else(|| last.max(piece.position.hint)))
-        };
+        let extent =
+            if full { Extent::UpTo(last) } else { Extent::All(hint.after(last, header.drawn)) };
         let Header { snapshot, durable, .. } = header;
         Self { batch, bytes, snapshot, durable, extent, full }
+    }
+}
+
+/// How the next hint is found.
+#[derive(Debug, Clone, Copy)]
+struct Hint {
+    before: i64,
+    /// Whether the read had a target: what was committed since then is still to be read.
+    has_target: bool,
+}
+
+impl Hint {
+    /// `last`: the last id that was read. `drawn`: the last one that was taken from the sequence.
+    fn after(self, last: i64, drawn: Option<i64>) -> i64 {
+        let read = last.max(self.before);
+        match drawn {
+            // Whatever is not above it and was not seen is open: there is little of it.
+            Some(drawn) if !self.has_target => drawn,
+            // Above the rows that came since, all of them would be looked for by their
+            // transactions; and so would be those below an id that somebody made up.
+            Some(drawn) => drawn.min(read),
+            None => read,
+        }
     }
 }
 
@@ -199,6 +217,10 @@ impl Asked {
         }
     }
 
+    fn hint_of(&self, piece: &Piece) -> Hint {
+        Hint { before: piece.position.hint, has_target: self.target.is_some() }
+    }
+
     pub(super) fn params<'a>(
         &'a self,
         limit: &'a i64,
@@ -212,4 +234,28 @@ impl Asked {
 
 pub(super) fn as_limit(rows: usize) -> i64 {
     i64::try_from(rows).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hint_stays_below_rows_that_came_after_a_target() {
+        // before, has a target, last id read, drawn: the next hint
+        let table = [
+            (10, false, 20, Some(25), 25),
+            (10, false, BELOW_ALL, Some(25), 25),
+            (10, false, i64::MAX, Some(25), 25),
+            (10, true, 20, Some(5_000), 20),
+            (10, true, BELOW_ALL, Some(5_000), 10),
+            (10, true, i64::MAX, Some(5_000), 5_000),
+            (10, true, 20, None, 20),
+            (10, false, BELOW_ALL, None, 10),
+        ];
+        for (before, has_target, last, drawn, expected) in table {
+            let hint = Hint { before, has_target }.after(last, drawn);
+            assert_eq!(hint, expected, "{before} {has_target} {last} {drawn:?}");
+        }
+    }
 }

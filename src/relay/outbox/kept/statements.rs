@@ -4,7 +4,9 @@
 //! overlap: above the hint by their ids, and up to it by their transactions. Why the statement has
 //! this shape is in `docs/architecture.md`: every bound is a parameter or a scalar sub-select,
 //! because joined bounds are planned as scans of the whole table. Rows of a transaction that was
-//! open are looked for by `+ 0`, so that nothing but the index by transactions fits.
+//! open are looked for by rows of two columns, and a letter by a scalar sub-select: whatever the
+//! statistics say, only the index by transactions and the one of the letters fit. With `=` and
+//! `order by id`, a table that few transactions wrote was walked by its ids from end to end.
 
 use super::super::key::{key, stream};
 use super::super::one::numbered;
@@ -14,9 +16,12 @@ use outflow_core::table_name::{quote_identifier, quote_literal};
 /// Columns behind those of the event, in each returned row: the snapshot of the read (in the first
 /// row only, and the others with it), whether the log was flushed up to it, the timeline of the
 /// server (null on a standby), whether the name still means the table, and the last value of the
-/// sequence.
+/// sequence, unless many rows have ids above it.
 pub(super) const HEADER: [&str; 5] = ["read", "durable", "timeline", "ours", "drawn"];
 
+/// More rows than these above the sequence were not drawn from it: a hint below them would have
+/// each read walk over them all.
+const ABOVE_MAX: u32 = 1_000;
 /// Rows that are counted at most: a recovery must come to its end, however many are sent again.
 pub(super) const BETWEEN_MAX: u32 = 100_000;
 
@@ -109,10 +114,10 @@ impl Parts {
              and ($8::text is null or {stream} = $8) \
              and ($7::bigint is null \
              or ($7 >> (hashtextextended({key}, 0) & 63)::integer) & 1 = 1) \
-             and (not $11::boolean or not exists (\
-             select from outflow.dead_letter d where d.outbox = (\
+             and (not $11::boolean or (\
+             select d.kept from outflow.dead_letter d where d.outbox = (\
              select o.name from outflow.outbox o where o.relation = {oid}::oid) \
-             and d.kept = {of}.{order} and d.xid = {of}.{xid}::text and d.pending is null))"
+             and d.kept = {of}.{order} and d.xid = {of}.{xid}::text and d.pending is null) is null)"
         )
     }
 
@@ -144,8 +149,9 @@ impl Parts {
              select x from pg_snapshot_xip((select s from seen)) as x \
              where $3 < $4 and pg_visible_in_snapshot(x, (select s from tgt))) as ended, \
              lateral (select c.{order} as o, c.{xid} as x from {table} as c \
-             where c.{xid} = ended.x and c.{order} + 0 > $3 and c.{order} + 0 <= $4 and {wanted} \
-             order by c.{order} fetch first ($5::bigint) rows with ties) as l), \
+             where (c.{xid}, c.{order}) > (ended.x, $3) \
+             and (c.{xid}, c.{order}) <= (ended.x, $4) and {wanted} \
+             order by c.{xid}, c.{order} fetch first ($5::bigint) rows with ties) as l), \
              pick as materialized (\
              select distinct o, x from late order by o fetch first ($5) rows with ties) \
              select {nulls}, pg_current_snapshot()::text as read, \
@@ -153,7 +159,11 @@ impl Parts {
              case when not pg_is_in_recovery() \
              then left(pg_walfile_name(pg_current_wal_insert_lsn()), 8) end as timeline, \
              {ours} as ours, \
-             case when $12::oid is not null then pg_sequence_last_value($12::oid::regclass) end \
+             case when $12::oid is not null then (\
+             select case when (select count(*) from (select from {table} as a \
+             where a.{order} > drawn.last order by a.{order} limit {ABOVE_MAX} + 1) as above) \
+             <= {ABOVE_MAX} then drawn.last end \
+             from (select pg_sequence_last_value($12::oid::regclass) as last) as drawn) end \
              as drawn \
              union all (\
              select {}, {no_header} from ((\
