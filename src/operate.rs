@@ -1,8 +1,9 @@
-//! What an operator asks for: check, status, dead letters, migrations, pauses, positions. The
-//! commands call it; each answers with data and prints nothing.
+//! What an operator asks for: check, status, where an event is, dead letters, migrations, pauses,
+//! positions. The commands call it; each answers with data and prints nothing.
 
 pub mod check;
 pub mod dead_letters;
+pub mod find;
 pub mod migrate;
 pub mod pause;
 pub mod position;

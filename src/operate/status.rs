@@ -12,10 +12,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::config::Config;
+use crate::relay::options::OutboxOptions;
 use crate::relay::route::Template;
 use outflow_connect::redis::{Failure, Redis};
 use report::empty;
 
+pub use causes::of_some_streams;
 pub use report::{
     DeadLetters, Group, Kept, KeptPosition, Member, OutboxStatus, Parked, Paused, Status, Stream,
 };
@@ -39,7 +41,33 @@ pub async fn ask(config: &Config) -> Status {
 /// # Errors
 /// `SCAN` has no answer or is forbidden.
 pub async fn streams_of(redis: &Redis, template: &Template) -> Result<Vec<String>, Failure> {
-    streams::find(redis, template).await.map(|(names, _complete)| names)
+    streams_within(redis, template, streams::STREAMS_MAX).await.map(|(names, _complete)| names)
+}
+
+/// The same, at most `max`, and whether these are all.
+///
+/// # Errors
+/// `SCAN` has no answer or is forbidden.
+pub async fn streams_within(
+    redis: &Redis,
+    template: &Template,
+    max: usize,
+) -> Result<(Vec<String>, bool), Failure> {
+    streams::find(redis, template, max).await
+}
+
+/// What Postgres knows of these outboxes, and nothing of Redis.
+///
+/// # Errors
+/// Why Postgres cannot be asked.
+pub async fn in_postgres(
+    config: &Config,
+    outboxes: &[&OutboxOptions],
+) -> Result<Vec<OutboxStatus>, String> {
+    let outboxes: Vec<OutboxOptions> = outboxes.iter().copied().cloned().collect();
+    let mut found: Vec<OutboxStatus> = outboxes.iter().map(empty).collect();
+    database::ask(&Config { outboxes, ..config.clone() }, &mut found).await?;
+    Ok(found)
 }
 
 async fn ask_redis(config: &Config, outboxes: &mut [OutboxStatus]) -> Result<(), String> {

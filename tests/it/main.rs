@@ -21,6 +21,7 @@ mod deploy;
 mod encodings;
 mod entries;
 mod examples;
+mod find;
 mod floors;
 mod green;
 mod hosts;

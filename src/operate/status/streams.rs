@@ -8,7 +8,7 @@ use crate::relay::route::Template;
 use outflow_connect::redis::{Args, Failure, Redis, Reply};
 
 /// Streams that are shown.
-const STREAMS_MAX: usize = 100;
+pub(super) const STREAMS_MAX: usize = 100;
 /// How long to look for streams: a Redis may have a hundred million other keys.
 const SCAN_LIMIT: Duration = Duration::from_secs(2);
 /// Keys that one step looks at: less than a millisecond of Redis's time.
@@ -16,7 +16,7 @@ const SCAN_STEP: &str = "1000";
 
 /// Fills in the streams of one outbox.
 pub(super) async fn ask(redis: &Redis, template: &Template, status: &mut OutboxStatus) {
-    let names = match find(redis, template).await {
+    let names = match find(redis, template, STREAMS_MAX).await {
         Ok((names, complete)) => {
             status.streams_are_incomplete = !complete;
             names
@@ -35,10 +35,11 @@ pub(super) async fn ask(redis: &Redis, template: &Template, status: &mut OutboxS
     }
 }
 
-/// The names that fit, sorted, and whether these are all.
+/// The names that fit, sorted and at most `max`, and whether these are all.
 pub(super) async fn find(
     redis: &Redis,
     template: &Template,
+    max: usize,
 ) -> Result<(Vec<String>, bool), Failure> {
     if template.columns().next().is_none() {
         return Ok((template.render(&[]).into_iter().collect(), true));
@@ -52,12 +53,12 @@ pub(super) async fn find(
         let [next, keys] = reply.items() else { break };
         names.extend(keys.items().iter().filter_map(Reply::string));
         cursor = next.string().unwrap_or_else(|| "0".to_owned());
-        if cursor == "0" || names.len() > STREAMS_MAX || started.elapsed() > SCAN_LIMIT {
+        if cursor == "0" || names.len() > max || started.elapsed() > SCAN_LIMIT {
             break;
         }
     }
-    let complete = cursor == "0" && names.len() <= STREAMS_MAX;
-    Ok((names.into_iter().take(STREAMS_MAX).collect(), complete))
+    let complete = cursor == "0" && names.len() <= max;
+    Ok((names.into_iter().take(max).collect(), complete))
 }
 
 /// A stream; `None` if it is not there.
