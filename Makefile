@@ -1,6 +1,6 @@
 # One command a task; CI (.ci/run) runs the same ones.
 
-.PHONY: demo test faults bench bench-companions bench-producer consumer-faults matrix deb lint servers tools
+.PHONY: demo test model faults bench bench-companions bench-producer consumer-faults matrix deb lint servers tools
 
 # Places ORDERS orders and checks them all; without ORDERS it runs until Ctrl-C.
 demo: servers
@@ -13,6 +13,12 @@ test: tools
 	cargo test --locked
 	cargo test --locked --package outflow-producer --all-features
 	cargo test --locked --package outflow-consumer --no-default-features
+
+# The models of the protocol in all their configurations, optimised, with the number of states of each.
+# ONLY=kept: that of the kept outbox alone.
+model:
+	cargo test --locked --config 'profile.dev.package.outflow.opt-level=2' --test model -- \
+	  $(ONLY) --include-ignored --nocapture
 
 # Members, servers and the network between them fail in every way there is, and a checker reads the
 # streams afterwards.

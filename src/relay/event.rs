@@ -96,7 +96,7 @@ pub struct DeadLetter {
 }
 
 /// The last batch that a member had an answer for in a generation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Acknowledged {
     /// The generation.
     pub generation: i64,

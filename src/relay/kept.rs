@@ -6,6 +6,7 @@
 //! went back in time. `outbox::kept` reads the table.
 
 pub mod healing;
+pub mod history;
 pub mod journal;
 pub mod pieces;
 pub mod position;

@@ -4,13 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use stateright::{Checker, HasDiscoveries, Model, Path};
+use stateright::{Checker, HasDiscoveries, Path};
 
-use crate::bounds::{Bounds, Fault};
 use crate::liveness::explore;
-use crate::properties::DELIVERED;
-use crate::state::State;
-use crate::step::Step;
+use crate::world::World;
 
 const THREADS: usize = 2;
 /// Steps, not states. A configuration that needs more is a mistake: it ends the run, and the run
@@ -31,7 +28,7 @@ impl Report {
 }
 
 /// Visits every state and asserts every property.
-pub(crate) fn holds(name: &str, bounds: Bounds) -> Report {
+pub(crate) fn holds<W: World>(name: &str, bounds: W) -> Report {
     let started = Instant::now();
     let checker =
         bounds.checker().threads(THREADS).target_state_count(STEPS_MAX).spawn_dfs().join();
@@ -62,7 +59,12 @@ pub(crate) fn holds(name: &str, bounds: Bounds) -> Report {
 
 /// From every state delivery can be completed without a further fault, and every fault that may
 /// happen does.
-pub(crate) fn delivers(name: &str, bounds: Bounds) -> Report {
+pub(crate) fn delivers<W: World>(name: &str, bounds: W) -> Report {
+    sights(name, bounds).0
+}
+
+/// The same; and what has happened on the way ([`World::sight`]).
+pub(crate) fn sights<W: World>(name: &str, bounds: W) -> (Report, BTreeMap<String, usize>) {
     let started = Instant::now();
     let graph = explore(&bounds);
     let report = Report {
@@ -73,15 +75,12 @@ pub(crate) fn delivers(name: &str, bounds: Bounds) -> Report {
     tell(&report.line());
     let mut taken: BTreeMap<String, usize> = BTreeMap::new();
     for (step, times) in &graph.taken {
-        *taken.entry(step.kind()).or_default() += times;
+        *taken.entry(W::kind(*step)).or_default() += times;
     }
+    taken.extend(graph.sights.iter().map(|(sight, times)| ((*sight).to_owned(), *times)));
     tell(&format!("  steps {taken:?}"));
-    for fault in Fault::ALL {
-        let happens = graph.taken.keys().any(|step| step.fault() == Some(fault));
-        let may =
-            bounds.faults[fault as usize] > 0 && (fault != Fault::Leave || bounds.members > 1);
-        assert!(happens || !may, "{}: {fault:?} never happens", report.line());
-    }
+    let missing = bounds.missing(graph.taken.keys().copied());
+    assert!(missing.is_empty(), "{}: never happens: {missing:?}", report.line());
     assert!(
         graph.stuck == 0,
         "{}: stuck in {} states, first after {:?}",
@@ -89,20 +88,20 @@ pub(crate) fn delivers(name: &str, bounds: Bounds) -> Report {
         graph.stuck,
         graph.way
     );
-    report
+    (report, taken)
 }
 
 /// The shortest way on which a property fails; it must be there.
-pub(crate) fn counterexample(name: &str, bounds: Bounds, property: &'static str) -> Report {
+pub(crate) fn counterexample<W: World>(name: &str, bounds: W, property: &'static str) -> Report {
     let started = Instant::now();
-    let (states, way) = if property == DELIVERED {
+    let (states, way) = if property == W::DELIVERED {
         let graph = explore(&bounds);
         (graph.states, (graph.stuck > 0).then(|| format!("{:?}\n", graph.way)))
     } else {
         let wanted = HasDiscoveries::AnyOf([property].into());
         let checker =
             bounds.checker().finish_when(wanted).target_state_count(STEPS_MAX).spawn_bfs().join();
-        (checker.unique_state_count(), checker.discovery(property).map(told))
+        (checker.unique_state_count(), checker.discovery(property).map(told::<W>))
     };
     let report = Report { name: name.to_owned(), states, took: started.elapsed() };
     let line = report.line();
@@ -112,16 +111,12 @@ pub(crate) fn counterexample(name: &str, bounds: Bounds, property: &'static str)
 }
 
 /// The steps of a path, and where they led.
-fn told(path: Path<State, Step>) -> String {
+fn told<W: World>(path: Path<W::State, W::Action>) -> String {
     let mut text = String::new();
     for (state, step) in path.into_vec() {
         let _ = match step {
             Some(step) => write!(text, "{step:?} "),
-            None => write!(
-                text,
-                "\n  streams {:?}, rows {:?}",
-                state.redis.streams, state.postgres.table
-            ),
+            None => write!(text, "\n  {}", W::told(&state)),
         };
     }
     text

@@ -7,16 +7,12 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
-use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash};
 
-use stateright::Model;
-
-use crate::bounds::Bounds;
-use crate::state::State;
-use crate::step::Step;
+use crate::world::World;
 
 /// What the exploration found.
-pub(crate) struct Graph {
+pub(crate) struct Graph<Step> {
     pub(crate) states: usize,
     /// States from which delivery cannot be completed without a further fault; one way into the
     /// first of them.
@@ -24,38 +20,40 @@ pub(crate) struct Graph {
     pub(crate) way: Vec<Step>,
     /// How often each step was taken.
     pub(crate) taken: HashMap<Step, usize>,
+    /// What has happened, and how often ([`World::sight`]).
+    pub(crate) sights: HashMap<&'static str, usize>,
 }
 
 /// Visits every state.
-pub(crate) fn explore(bounds: &Bounds) -> Graph {
+pub(crate) fn explore<W: World>(bounds: &W) -> Graph<W::Action> {
     let mut numbers: HashMap<u64, usize> = HashMap::new();
     // By state: the way it was first come to, and from where it can be come to without a fault.
-    let mut first: Vec<Option<(usize, Step)>> = Vec::new();
+    let mut first: Vec<Option<(usize, W::Action)>> = Vec::new();
     let mut before: Vec<Vec<usize>> = Vec::new();
     let mut delivered = Vec::new();
-    let mut taken: HashMap<Step, usize> = HashMap::new();
+    let mut taken: HashMap<W::Action, usize> = HashMap::new();
+    let mut sights: HashMap<&'static str, usize> = HashMap::new();
     let mut queue = VecDeque::new();
     let mut steps = Vec::new();
-    let mut enter =
-        |state: State, from: Option<(usize, Step)>, queue: &mut VecDeque<(usize, State)>| {
-            let known = numbers.len();
-            let number = match numbers.entry(fingerprint(&state)) {
-                Entry::Occupied(entry) => *entry.get(),
-                Entry::Vacant(entry) => {
-                    entry.insert(known);
-                    first.push(from);
-                    before.push(Vec::new());
-                    if state.is_delivered(bounds) {
-                        delivered.push(known);
-                    }
-                    queue.push_back((known, state));
-                    known
+    let mut enter = |state: W::State, from: Option<(usize, W::Action)>, queue: &mut VecDeque<_>| {
+        let known = numbers.len();
+        let number = match numbers.entry(fingerprint(&state)) {
+            Entry::Occupied(entry) => *entry.get(),
+            Entry::Vacant(entry) => {
+                entry.insert(known);
+                first.push(from);
+                before.push(Vec::new());
+                if bounds.is_delivered(&state) {
+                    delivered.push(known);
                 }
-            };
-            if let Some((from, _)) = from.filter(|(_, step)| step.fault().is_none()) {
-                before[number].push(from);
+                queue.push_back((known, state));
+                known
             }
         };
+        if let Some((from, _)) = from.filter(|(_, step)| !W::is_fault(*step)) {
+            before[number].push(from);
+        }
+    };
     for state in bounds.init_states() {
         enter(state, None, &mut queue);
     }
@@ -64,6 +62,9 @@ pub(crate) fn explore(bounds: &Bounds) -> Graph {
         for step in steps.drain(..) {
             if let Some(next) = bounds.next_state(&state, step) {
                 *taken.entry(step).or_default() += 1;
+                if let Some(sight) = bounds.sight(&state, step) {
+                    *sights.entry(sight).or_default() += 1;
+                }
                 enter(next, Some((number, step)), &mut queue);
             }
         }
@@ -86,9 +87,10 @@ pub(crate) fn explore(bounds: &Bounds) -> Graph {
         stuck: delivers.iter().filter(|delivers| !**delivers).count(),
         way,
         taken,
+        sights,
     }
 }
 
-fn fingerprint(state: &State) -> u64 {
+fn fingerprint(state: &impl Hash) -> u64 {
     BuildHasherDefault::<DefaultHasher>::default().hash_one(state)
 }

@@ -1,11 +1,14 @@
 //! The steps of the model, and which of them can be taken when.
 
+use std::collections::HashSet;
+
 use stateright::{Model, Property};
 
 use crate::batch::Fate;
 use crate::bounds::{Bounds, Fault, KEYS};
 use crate::properties;
 use crate::state::{Phase, State};
+use crate::world::World;
 
 /// A step. Fields: a key, a member, or a place among the open claims or the late scripts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -282,5 +285,34 @@ impl Model for Bounds {
 
     fn properties(&self) -> Vec<Property<Self>> {
         properties::all()
+    }
+}
+
+impl World for Bounds {
+    const DELIVERED: &'static str = properties::DELIVERED;
+
+    fn is_delivered(&self, state: &State) -> bool {
+        state.is_delivered(self)
+    }
+
+    fn is_fault(step: Step) -> bool {
+        step.fault().is_some()
+    }
+
+    fn kind(step: Step) -> String {
+        step.kind()
+    }
+
+    fn missing(&self, taken: impl Iterator<Item = Step>) -> Vec<String> {
+        let happens: HashSet<Fault> = taken.filter_map(Step::fault).collect();
+        let may = |fault: &Fault| {
+            self.faults[*fault as usize] > 0 && (*fault != Fault::Leave || self.members > 1)
+        };
+        let missing = Fault::ALL.into_iter().filter(may).filter(|fault| !happens.contains(fault));
+        missing.map(|fault| format!("{fault:?}")).collect()
+    }
+
+    fn told(state: &State) -> String {
+        format!("streams {:?}, rows {:?}", state.redis.streams, state.postgres.table)
     }
 }

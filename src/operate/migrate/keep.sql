@@ -17,6 +17,9 @@ begin
       -- What the member has read: one line for each piece.
       pieces text not null,
       copied_at timestamptz not null default clock_timestamp(),
+      -- In which Postgres it was written; and, if this one was restored or has failed over, which one it was before and
+      -- which transactions the two share. A restored Redis may come back with a position of the other one.
+      history text,
       primary key (relation, generation, member)
     );
     for role in

@@ -14,6 +14,7 @@ use tokio_postgres::{Client, Transaction};
 
 use super::of::{Journaled, Part, Registered, as_copies, parts};
 use crate::operate::dead_letters::record;
+use crate::relay::kept::history::History;
 use crate::relay::kept::pieces::Pieces;
 use crate::relay::kept::position::{BELOW_ALL, Position, Target};
 use crate::relay::kept::snapshot::Snapshot;
@@ -37,8 +38,8 @@ const MEMBERS: &str = include_str!("../status/sql/outbox.sql");
 const GENERATION: &str =
     "select generation from outflow.outbox where relation = $1::oid for update";
 const FORGET: &str = "delete from outflow.position where relation = $1::oid";
-const COPY: &str = "insert into outflow.position (relation, generation, member, batch, pieces) \
-    values ($1::oid, $2, $3, 0, $4)";
+const COPY: &str = "insert into outflow.position \
+    (relation, generation, member, batch, pieces, history) values ($1::oid, $2, $3, 0, $4, $5)";
 const RAISE: &str = "update outflow.outbox set generation = $2 where relation = $1::oid";
 /// The pieces are nobody's until the next relay shares them out: no member has this number.
 const NOBODY: i32 = 0;
@@ -165,7 +166,14 @@ pub async fn set(
     let generation = journaled.journal.raise(known).await.map_err(of_redis)?.generation;
     let text = to.to_string();
     transaction.execute_typed(FORGET, std::slice::from_ref(&oid)).await?;
-    let copy = [oid.clone(), (&generation, Type::INT8), (&NOBODY, Type::INT4), (&text, Type::TEXT)];
+    let history = History { server: server.clone(), before: None }.to_string();
+    let copy = [
+        oid.clone(),
+        (&generation, Type::INT8),
+        (&NOBODY, Type::INT4),
+        (&text, Type::TEXT),
+        (&history, Type::TEXT),
+    ];
     transaction.execute_typed(COPY, &copy).await?;
     transaction.execute_typed(RAISE, &[oid, (&generation, Type::INT8)]).await?;
     record(&transaction, "set position", &outbox.name, 0, &noted(&moved, &request.to)).await?;

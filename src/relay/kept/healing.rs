@@ -4,6 +4,7 @@
 //! Redis comes back. The copy in Postgres is for the day on which there is no journal, and it shows
 //! whether Postgres itself has lost something that it had confirmed.
 
+use super::history::{Before, History};
 use super::pieces::Pieces;
 use super::position::Position;
 use super::snapshot::Snapshot;
@@ -33,6 +34,8 @@ pub struct Found<'a> {
     pub copies: &'a [Copied],
     /// Copies that the journal knows as confirmed.
     pub confirmed: &'a [Acknowledged],
+    /// Where the copies were written; `None`: it is not known.
+    pub history: Option<&'a History>,
     /// Which Postgres the journal is of; `None`: it does not say.
     pub server: Option<&'a str>,
     /// Which Postgres this is.
@@ -48,6 +51,8 @@ pub struct Start {
     pub pieces: Vec<Pieces>,
     /// Where slots begin that no piece has.
     pub otherwise: Position,
+    /// Where the next copies are written.
+    pub history: History,
     /// What has happened, for the log.
     pub happened: Happened,
 }
@@ -82,6 +87,7 @@ pub fn start(found: &Found<'_>, on_loss: OnLoss) -> Result<Start, Undecided> {
         all.iter().flat_map(Pieces::all).all(|piece| is_of(&piece.position, found.now))
     };
     let copies = if is_possible(&copies) { copies } else { Vec::new() };
+    let history = history(found, &copies);
     if found.journal.is_empty() {
         let was_kept = !found.copies.is_empty();
         let happened = if was_kept { Happened::JournalIsGone } else { Happened::Nothing };
@@ -90,25 +96,59 @@ pub fn start(found: &Found<'_>, on_loss: OnLoss) -> Result<Start, Undecided> {
             OnLoss::Resend => Vec::new(),
             OnLoss::Resume | OnLoss::Stop => copies,
         };
-        return Ok(Start { pieces, otherwise: Position::beginning(), happened });
+        return Ok(Start { pieces, otherwise: Position::beginning(), history, happened });
     }
     let journal = found.journal.to_vec();
     let why = went_back(found, is_possible(&journal));
     let (pieces, happened) = match why {
-        Some(why) => {
-            // What the journal says of transactions that are gone is no position any more.
-            let pieces = if is_possible(&journal) {
-                let older = Pieces::older(&journal, &copies);
-                Some(older).filter(|older| older.slots() != 0).into_iter().collect()
-            } else {
-                copies
-            };
-            (pieces, Happened::PostgresWentBack(why))
-        }
+        Some(why) => (older(found, &journal, &copies), Happened::PostgresWentBack(why)),
         None if is_behind(&journal, &copies) => (journal, Happened::RedisWentBack),
         None => (journal, Happened::Nothing),
     };
-    Ok(Start { pieces, otherwise: Position::beginning(), happened })
+    Ok(Start { pieces, otherwise: Position::beginning(), history, happened })
+}
+
+/// What both have passed, when Postgres went back.
+fn older(found: &Found<'_>, journal: &[Pieces], copies: &[Pieces]) -> Vec<Pieces> {
+    let written = found.history.filter(|history| Some(history.server.as_str()) != found.server);
+    let older = match written {
+        // The journal is of the Postgres that the copies are of.
+        None => Pieces::common(journal, copies),
+        // Redis came back with a journal of the Postgres before. Numbers beyond what the two share
+        // are other transactions now.
+        Some(History { server, before: Some(Before { server: before, shared }) })
+            if Some(before.as_str()) == found.server =>
+        {
+            let shared = [Pieces::whole(Position::behind(shared.clone(), i64::MAX))];
+            let journal = Pieces::common(journal, &shared);
+            // Whether it has gone back since.
+            if server == found.here { journal } else { Pieces::common(&[journal], copies) }
+        }
+        // Or of one before that.
+        Some(_) => return Vec::new(),
+    };
+    Some(older).filter(|older| older.slots() != 0).into_iter().collect()
+}
+
+/// Where the copies are written from here on, and what this Postgres has in common with the one
+/// that they were written in: every snapshot that it has of it is one of both.
+fn history(found: &Found<'_>, copies: &[Pieces]) -> History {
+    let written = found.history.map(|history| history.server.as_str()).or(found.server);
+    match (found.history, written.filter(|server| *server != found.here)) {
+        (Some(history), None) => history.clone(),
+        (None, None) => History { server: found.here.to_owned(), before: None },
+        (_, Some(before)) => {
+            let positions = copies.iter().flat_map(Pieces::all).map(|piece| &piece.position);
+            let known = positions.flat_map(|position| {
+                let target = position.target.iter().map(|target| &target.snapshot);
+                target.chain([&position.seen])
+            });
+            let shared = known.max_by_key(|snapshot| snapshot.xmax()).cloned();
+            let shared = shared.unwrap_or_else(Snapshot::nothing);
+            let before = Before { server: before.to_owned(), shared };
+            History { server: found.here.to_owned(), before: Some(before) }
+        }
+    }
 }
 
 /// Why Postgres must have gone back, if it has.
@@ -162,163 +202,4 @@ fn is_behind(journal: &[Pieces], copies: &[Pieces]) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::relay::kept::pieces::Piece;
-
-    fn whole(xmax: u64) -> Pieces {
-        let seen = Snapshot::parse(&format!("{xmax}:{xmax}:")).expect("a snapshot");
-        Pieces::whole(Position::behind(seen, 0))
-    }
-
-    fn at(generation: i64, batch: u64) -> Acknowledged {
-        Acknowledged { generation, member: 1, batch }
-    }
-
-    #[test]
-    fn whoever_went_back_it_goes_on_from_where_nothing_is_missed() {
-        use Happened::{JournalIsGone, Nothing, PostgresWentBack, RedisWentBack};
-        let back = |why: &str| PostgresWentBack(why.to_owned());
-        let unknown = "the copy of the position at batch 9 of member 1 in generation 4, which it \
-            had confirmed, is unknown to it";
-        // journal, copy and its batch, confirmed, server, now; then where, and what has happened
-        let table = [
-            ("the first start", None, None, None, "a", 30, None, Nothing),
-            ("as it was", Some(20), Some((19, 9)), Some(9), "a", 30, Some(20), Nothing),
-            (
-                "a copy that is not confirmed",
-                Some(20),
-                Some((20, 10)),
-                Some(9),
-                "a",
-                30,
-                Some(20),
-                Nothing,
-            ),
-            ("an old Redis", Some(12), Some((19, 9)), Some(5), "a", 30, Some(12), RedisWentBack),
-            ("an empty Redis", None, Some((19, 9)), None, "a", 30, Some(19), JournalIsGone),
-            ("an old Postgres", Some(20), Some((12, 5)), Some(9), "a", 30, Some(12), back(unknown)),
-            (
-                "an old Postgres without a copy",
-                Some(20),
-                None,
-                Some(9),
-                "a",
-                30,
-                None,
-                back(unknown),
-            ),
-            (
-                "both, Redis older",
-                Some(11),
-                Some((12, 5)),
-                Some(9),
-                "a",
-                30,
-                Some(11),
-                back(unknown),
-            ),
-            (
-                "another Postgres",
-                Some(20),
-                Some((19, 9)),
-                Some(9),
-                "b",
-                30,
-                Some(19),
-                back("it is b, and was a"),
-            ),
-            (
-                "one that has not come so far",
-                Some(20),
-                Some((12, 9)),
-                Some(9),
-                "a",
-                15,
-                Some(12),
-                back("the journal knows transactions that it has not reached"),
-            ),
-        ];
-        for (name, journal, copy, confirmed, here, now, expected, happened) in table {
-            let journal: Vec<Pieces> = journal.map(whole).into_iter().collect();
-            let copies: Vec<Copied> = copy
-                .map(|(xmax, batch)| Copied { at: at(4, batch), pieces: whole(xmax) })
-                .into_iter()
-                .collect();
-            let confirmed: Vec<Acknowledged> =
-                confirmed.map(|batch| at(4, batch)).into_iter().collect();
-            let now = Snapshot::parse(&format!("{now}:{now}:")).expect("a snapshot");
-            let server = (!journal.is_empty()).then_some("a");
-            let (journal, copies, confirmed) = (&journal[..], &copies[..], &confirmed[..]);
-            let found = Found { journal, copies, confirmed, server, here, now: &now };
-            let start = start(&found, OnLoss::Resume).expect(name);
-            let expected: Vec<Pieces> = expected.map(whole).into_iter().collect();
-            assert_eq!((start.pieces, start.happened), (expected, happened), "{name}");
-        }
-    }
-
-    #[test]
-    fn an_old_redis_of_a_generation_that_is_over_says_nothing_of_postgres() {
-        let now = Snapshot::parse("30:30:").expect("a snapshot");
-        let (journal, confirmed) = ([whole(12)], [at(4, 9)]);
-        let of = |generation, batch| [Copied { at: at(generation, batch), pieces: whole(19) }];
-        let happened = |copies: &[Copied]| {
-            let found = Found {
-                journal: &journal,
-                copies,
-                confirmed: &confirmed,
-                server: Some("a"),
-                here: "a",
-                now: &now,
-            };
-            let start = start(&found, OnLoss::Resume).expect("a start");
-            assert_eq!(start.pieces, [whole(12)]);
-            start.happened
-        };
-        assert_eq!(happened(&of(5, 0)), Happened::RedisWentBack);
-        assert!(matches!(happened(&of(4, 8)), Happened::PostgresWentBack(_)));
-        assert!(matches!(happened(&of(3, 12)), Happened::PostgresWentBack(_)));
-    }
-
-    #[test]
-    fn of_two_servers_that_went_back_each_slot_and_stream_goes_on_from_the_older_position() {
-        let piece = |slots, stream: Option<&str>, xmax| Piece {
-            slots,
-            stream: stream.map(str::to_owned),
-            position: whole(xmax).all()[0].position.clone(),
-        };
-        let journal = [
-            Pieces::new(vec![piece(1, None, 20), piece(1, Some("parked"), 11)]),
-            Pieces::new(vec![piece(!1, None, 12)]),
-        ];
-        let copies =
-            [Pieces::new(vec![piece(1, None, 15)]), Pieces::new(vec![piece(!1, None, 14)])];
-        let older = Pieces::older(&journal, &copies);
-        let passed = |slot, stream, xid| older.have_passed(slot, Some(stream), xid, 0);
-        assert!(passed(0, "a", 14) && !passed(0, "a", 15), "the copy's");
-        assert!(passed(0, "parked", 10) && !passed(0, "parked", 11), "the journal's");
-        assert!(passed(9, "a", 11) && !passed(9, "a", 12), "the journal's");
-        let none = Pieces::older(&journal, &copies[..1]);
-        assert_eq!(none.slots(), 1, "what one of them does not have is read from the beginning");
-    }
-
-    #[test]
-    fn what_becomes_of_a_lost_journal_is_as_configured() {
-        let now = Snapshot::parse("30:30:").expect("a snapshot");
-        let copies = [Copied { at: at(4, 9), pieces: whole(19) }];
-        let found = Found {
-            journal: &[],
-            copies: &copies,
-            confirmed: &[],
-            server: None,
-            here: "a",
-            now: &now,
-        };
-        let pieces = |on_loss| start(&found, on_loss).map(|start| start.pieces);
-        assert_eq!(pieces(OnLoss::Resume), Ok(vec![whole(19)]));
-        assert_eq!(pieces(OnLoss::Resend), Ok(vec![]));
-        assert_eq!(pieces(OnLoss::Stop), Err(Undecided));
-        let first = Found { copies: &[], ..found.clone() };
-        assert!(start(&first, OnLoss::Stop).is_ok(), "nothing is lost at the first start");
-    }
-}
+mod tests;

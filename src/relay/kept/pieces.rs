@@ -13,7 +13,7 @@ use super::snapshot::Snapshot;
 use crate::relay::outbox::slots::{SLOTS, mask};
 
 /// A part of the events, and how far it was read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Piece {
     /// Its slots, as bits.
     pub slots: i64,
@@ -24,7 +24,7 @@ pub struct Piece {
 }
 
 /// All pieces of one member.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Pieces(Vec<Piece>);
 
 /// One thing to read.
@@ -151,9 +151,12 @@ impl Pieces {
         owners.into_iter().map(share).collect()
     }
 
-    /// Of two states of the same outbox, for each slot and each stream the position that has read
-    /// less. A slot that one of them does not have is left out.
-    pub fn older(one: &[Self], other: &[Self]) -> Self {
+    /// Of two states of the same outbox, for each slot and each stream what both have passed. A slot
+    /// that one of them does not have is left out.
+    ///
+    /// It is not one of the two, but for what they have in common: one may have read on in a
+    /// Postgres that is gone, from behind the other.
+    pub fn common(one: &[Self], other: &[Self]) -> Self {
         let streams: BTreeSet<&str> = one.iter().chain(other).flat_map(Self::streams).collect();
         let of = |all: &[Self], slot: usize, stream: Option<&str>| -> Option<Position> {
             let has = |piece: &&Piece| piece.slots >> slot & 1 == 1;
@@ -167,7 +170,7 @@ impl Pieces {
         let pieces = (0..SLOTS).flat_map(|slot| {
             wanted.iter().filter_map(move |stream| {
                 let (mine, others) = (of(one, slot, *stream)?, of(other, slot, *stream)?);
-                let position = if others.includes(&mine) { mine } else { others };
+                let position = mine.common(&others);
                 Some(Piece { slots: 1 << slot, stream: stream.map(str::to_owned), position })
             })
         });

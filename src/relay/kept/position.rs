@@ -21,7 +21,7 @@ use super::snapshot::{NoSnapshot, Snapshot};
 pub const BELOW_ALL: i64 = i64::MIN;
 
 /// What was read of some keys.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Position {
     /// Rows of these transactions have been read, all of them.
     pub seen: Snapshot,
@@ -33,7 +33,7 @@ pub struct Position {
 }
 
 /// What several reads read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Target {
     /// Rows that it sees are read.
     pub snapshot: Snapshot,
@@ -100,6 +100,36 @@ impl Position {
                 })
         };
         self.seen.includes(&other.seen) && other.target.as_ref().is_none_or(read)
+    }
+
+    /// Whether both have read the same, whatever guides their next reads.
+    pub fn is_at(&self, other: &Self) -> bool {
+        (&self.seen, &self.target) == (&other.seen, &other.target)
+    }
+
+    /// Has passed only what both have passed; of two targets it may know less.
+    #[must_use]
+    pub fn common(&self, other: &Self) -> Self {
+        let hint = self.hint.min(other.hint);
+        if self.includes(other) {
+            return Self { hint, ..other.clone() };
+        }
+        if other.includes(self) {
+            return Self { hint, ..self.clone() };
+        }
+        let seen = self.seen.common(&other.seen);
+        let says_more = |target: &Target| !seen.includes(&target.snapshot);
+        let within = |one: &Self, all: &Snapshot, mark: i64| {
+            let target = one.target.as_ref()?;
+            let snapshot = target.snapshot.common(all);
+            Some(Target { snapshot, mark: target.mark.min(mark) }).filter(says_more)
+        };
+        let target = other.target.as_ref();
+        let target = target
+            .and_then(|others| within(self, &others.snapshot, others.mark))
+            .or_else(|| within(self, &other.seen, i64::MAX))
+            .or_else(|| within(other, &self.seen, i64::MAX));
+        Self { seen, target, hint }
     }
 
     /// Parses what [`Display`](fmt::Display) prints.

@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// What `pg_current_snapshot()` prints: `xmin:xmax:open,open`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Snapshot {
     xmin: u64,
     /// The first number that was not yet assigned, or not known to have ended.
@@ -69,6 +69,17 @@ impl Snapshot {
         self
     }
 
+    /// Sees what both see.
+    #[must_use]
+    pub fn common(&self, other: &Self) -> Self {
+        let xmax = self.xmax.min(other.xmax);
+        let mut open: Vec<u64> = [&self.open[..], &other.open[..]].concat();
+        open.retain(|xid| *xid < xmax);
+        open.sort_unstable();
+        open.dedup();
+        Self { xmin: open.first().copied().unwrap_or(xmax), xmax, open }
+    }
+
     /// It sees everything below.
     pub fn xmin(&self) -> u64 {
         self.xmin
@@ -131,6 +142,16 @@ mod tests {
             // A higher end says more only if something below it has ended.
             prop_assert!(!one.includes(&other) || includes);
             prop_assert!(!includes || one.includes(&other) || other.xmax() > one.xmax());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_common_is_what_both_see(one in snapshots(), other in snapshots()) {
+            let common = one.common(&other);
+            let both = (1..30).all(|xid| common.sees(xid) == (one.sees(xid) && other.sees(xid)));
+            prop_assert!(both, "{} of {} and {}", common, one, other);
+            prop_assert_eq!(Snapshot::parse(&common.to_string()), Ok(common));
         }
     }
 

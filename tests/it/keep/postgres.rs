@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use outflow_local::{eventually, session};
 
 use super::delivery::{check, counters, write};
+use super::healing::{put_back, snapshot};
 use super::{LAYOUTS, kept_as};
 use crate::support::{LIMIT, Stage};
 
@@ -158,4 +159,50 @@ async fn an_older_postgres_is_noticed_by_relays_that_start_later() {
     all_come(&stage).await;
     let told = members.iter().any(|member| member.log().contains("Postgres was restored"));
     assert!(told, "{}", members[0].log());
+}
+
+/// As a standby that is promoted: on another timeline, in which the numbers of what it lacks are
+/// those of other transactions. Redis then comes back with the position of the one before.
+#[tokio::test]
+async fn an_older_redis_of_the_postgres_before_is_given_what_it_lacks() {
+    let mut stage = Stage::new(&kept_as("plain", "batch_rows = 20")).await;
+    counters(&stage).await;
+    write(&stage, 4, 40).await;
+    stage.once().await;
+    let (data, old) = (stage.path().join("postgres"), stage.path().join("old"));
+    stage.postgres.stop_fast().await.expect("a stop");
+    copy(&data, &old);
+    stage.postgres.start_again().await.expect("a start");
+    write(&stage, 4, 40).await;
+    stage.once().await;
+    let redis = snapshot(&mut stage, "redis-before").await;
+
+    stage.postgres.stop_fast().await.expect("a stop");
+    std::fs::remove_dir_all(&data).expect("a directory");
+    copy(&old, &data);
+    let auto = data.join("postgresql.auto.conf");
+    let mut settings = std::fs::read_to_string(&auto).expect("settings");
+    settings.push_str("restore_command = 'false'\n");
+    // Written over, the owner stays.
+    std::fs::write(&auto, settings).expect("settings");
+    std::fs::write(data.join("recovery.signal"), "").expect("a signal");
+    stage.postgres.start_again().await.expect("a start");
+    let recovers = "select pg_is_in_recovery()::integer::bigint";
+    let is_promoted = async || (stage.number(recovers).await == 0).then_some(());
+    eventually(LIMIT, "the end of the recovery", is_promoted).await.expect("a primary");
+    write(&stage, 4, 60).await;
+    stage.once().await;
+    all_come(&stage).await;
+
+    put_back(&mut stage, &redis).await;
+    stage.once().await;
+    all_come(&stage).await;
+    // It is as it was: what comes from here on comes once.
+    write(&stage, 4, 20).await;
+    stage.once().await;
+    let delivered = all_come(&stage).await;
+    let late = stage.client().await;
+    let late = late.query("select event_id::text from outbox order by id desc limit 80", &[]).await;
+    let late: Vec<String> = late.expect("rows").iter().map(|row| row.get(0)).collect();
+    assert!(late.iter().all(|id| delivered[id] == 1));
 }

@@ -110,6 +110,21 @@ fn a_stream_that_was_left_behind_comes_as_far_as_the_others_and_is_merged() {
     assert_eq!(pieces, Pieces::whole(at(9)));
 }
 
+/// Rows that are inserted meanwhile move the hint, so that two reads seldom have the same one.
+#[test]
+fn pieces_that_have_come_equally_far_are_merged_whatever_their_hints() {
+    let hinted = |position: Position, hint| Position { hint, ..position };
+    let mut pieces = Pieces::whole(at(5));
+    pieces.part("a");
+    pieces.move_to(0, hinted(at(9), 70));
+    pieces.move_to(1, hinted(at(9), 80));
+    pieces.tidy();
+    assert_eq!(pieces, Pieces::whole(hinted(at(9), 70)));
+    let (one, other) = (piece_of(0xff, None, 9), piece_of(!0xff, None, 9));
+    let other = Piece { position: hinted(other.position, 80), ..other };
+    assert_eq!(Pieces::new(vec![one, other]).all().len(), 1);
+}
+
 #[test]
 fn slots_that_nobody_has_read_of_begin_where_they_are_told_to() {
     let half = Pieces::new(vec![piece_of(0xffff_ffff, None, 7), piece_of(0xff, Some("a"), 6)]);

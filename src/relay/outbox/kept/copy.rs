@@ -8,10 +8,13 @@ use crate::relay::event::Acknowledged;
 use crate::relay::outbox::OutboxError;
 
 /// Durable when it is confirmed to the journal: a copy that is missing later shows that Postgres
-/// went back. Not for a generation that is over.
+/// went back. Not for a generation that is over; and not in a Postgres that has come back in an
+/// older state, which may know this generation: the position is not of that one, and the copy that
+/// it has is what the next recovery goes on from.
 const COPY: &str = "update outflow.position set batch = $4, pieces = $5, \
     copied_at = pg_catalog.clock_timestamp() \
-    where relation = $1::oid and generation = $2 and member = $3 and batch <= $4";
+    where relation = $1::oid and generation = $2 and member = $3 and batch <= $4 \
+    and left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()), 8) = $6";
 
 impl KeptOutbox {
     /// Copies what the journal is known to have.
@@ -24,8 +27,9 @@ impl KeptOutbox {
             let client = Lease::new(self.base.connection().await?);
             let copy = client.prepare_cached(COPY).await.map_err(|error| failed(&error))?;
             let batch = i64::try_from(seen.batch).unwrap_or(i64::MAX);
-            let params: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
-                [&self.base.table.oid, &seen.generation, &seen.member, &batch, &pieces];
+            let timeline = self.timeline();
+            let params: [&(dyn tokio_postgres::types::ToSql + Sync); 6] =
+                [&self.base.table.oid, &seen.generation, &seen.member, &batch, &pieces, &timeline];
             let copied = client.execute(&copy, &params).await.map_err(|error| failed(&error))?;
             drop(client.release());
             Ok(copied)

@@ -15,6 +15,7 @@ use super::reading::Shared;
 use super::unread::{COPIES, copied};
 use crate::relay::event::{Acknowledged, Raised};
 use crate::relay::kept::healing::{Copied, Found, Happened, Start, server, start};
+use crate::relay::kept::history::History;
 use crate::relay::kept::journal::{Entered, Journal, NotEntered};
 use crate::relay::kept::pieces::Pieces;
 use crate::relay::kept::snapshot::Snapshot;
@@ -22,8 +23,10 @@ use crate::relay::options::Keep;
 use crate::relay::outbox::{Assignment, OutboxError, Recovery};
 
 const FORGET: &str = "delete from outflow.position where relation = $1::oid";
-const COPY: &str = "insert into outflow.position (relation, generation, member, batch, pieces) \
-    values ($1::oid, $2, $3, 0, $4)";
+const COPY: &str = "insert into outflow.position \
+    (relation, generation, member, batch, pieces, history) values ($1::oid, $2, $3, 0, $4, $5)";
+const HISTORY: &str = "select history from outflow.position \
+    where relation = $1::oid and history is not null order by generation desc limit 1";
 /// Which Postgres this is.
 const HERE: &str = "select \
     (select system_identifier from pg_catalog.pg_control_system())::text, \
@@ -62,6 +65,7 @@ struct Here {
 struct Told {
     now: Snapshot,
     copies: Vec<Copied>,
+    history: Option<History>,
 }
 
 impl KeptOutbox {
@@ -117,9 +121,13 @@ impl KeptRecovery {
         let copies = copies.map_err(|error| failed(&error))?;
         let copies = copies.iter().map(|row| copied(row).map_err(OutboxError::Postgres));
         let copies = copies.collect::<Result<_, _>>()?;
+        let history = client.query_typed(HISTORY, &[(&oid, Type::OID)]).await;
+        let history = history.map_err(|error| failed(&error))?;
+        let history = history.first().and_then(|row| History::parse(row.get(0)));
         let now = client.query_typed(NOW, &[]).await.map_err(|error| failed(&error))?;
         let now = Snapshot::parse(now.first().ok_or_else(closed)?.get(0));
-        Ok(Told { now: now.map_err(|error| OutboxError::Postgres(error.to_string()))?, copies })
+        let now = now.map_err(|error| OutboxError::Postgres(error.to_string()))?;
+        Ok(Told { now, copies, history })
     }
 
     /// From here on this member reads on from there.
@@ -147,6 +155,7 @@ impl KeptRecovery {
             journal: &journal,
             copies: &told.copies,
             confirmed: &confirmed,
+            history: told.history.as_ref(),
             server: kept.and_then(|kept| kept.server.as_deref()),
             here: &here,
             now: &told.now,
@@ -163,17 +172,18 @@ impl KeptRecovery {
         &self,
         client: &Object,
         generation: i64,
-        members: &[(i32, String)],
+        (members, history): (&[(i32, String)], &History),
         passed: &[Pieces],
     ) -> Result<(), tokio_postgres::Error> {
-        let oid = self.base.oid;
+        let (oid, history) = (self.base.oid, history.to_string());
         client.execute_typed(FORGET, &[(&oid, Type::OID)]).await?;
         for (member, pieces) in members {
-            let params: [(&(dyn ToSql + Sync), Type); 4] = [
+            let params: [(&(dyn ToSql + Sync), Type); 5] = [
                 (&oid, Type::OID),
                 (&generation, Type::INT8),
                 (member, Type::INT4),
                 (pieces, Type::TEXT),
+                (&history, Type::TEXT),
             ];
             client.execute_typed(COPY, &params).await?;
         }
@@ -200,8 +210,8 @@ impl KeptRecovery {
                     outbox,
                     why,
                     from = described(&start.pieces),
-                    "Postgres was restored or has failed over: going on from the older of the two \
-                        positions; events since then may be delivered twice"
+                    "Postgres was restored or has failed over: going on from what both positions \
+                        have passed; events since then may be delivered twice"
                 );
                 return Ok(None);
             }
@@ -302,7 +312,8 @@ impl Recovery for KeptRecovery {
         };
         let passed = if journal.is_empty() { &start.pieces } else { &journal };
         within(async {
-            let written = self.write(client, generation, &texts, passed).await;
+            let copies = (&texts[..], &start.history);
+            let written = self.write(client, generation, copies, passed).await;
             written.map_err(|error| failed(&error))
         })
         .await?;

@@ -8,8 +8,9 @@ select
         or (attrelid = 'outflow.dead_letter'::regclass and attname = 'missing')
         or (attrelid = 'outflow.member'::regclass and attname = 'report')
         or (attrelid = 'outflow.outbox'::regclass and attname = 'unsettled')
-        or (attrelid = 'outflow.dead_letter'::regclass and attname = 'kept'))
-  ) = 5
+        or (attrelid = 'outflow.dead_letter'::regclass and attname = 'kept')
+        or (attrelid = to_regclass('outflow.position') and attname = 'history'))
+  ) = 6
   and to_regprocedure('outflow.number_and_wake()') is not null
   and to_regprocedure('outflow.number()') is not null
   and to_regclass('outflow.witness') is not null
