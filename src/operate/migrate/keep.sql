@@ -29,6 +29,12 @@ begin
     loop
       execute format('grant select, insert, update, delete on outflow.position to %s', role);
     end loop;
+  elsif not exists (
+    select from pg_catalog.pg_attribute
+    where attrelid = 'outflow.position'::regclass and attname = 'history' and not attisdropped
+  ) then
+    -- Made before 0.1.0 was released.
+    alter table outflow.position add column history text;
   end if;
   -- Of tables that were dropped.
   delete from outflow.position as known

@@ -80,11 +80,6 @@ impl Position {
         }
     }
 
-    /// Whether the same rows have been read, however the next ones are looked for.
-    pub fn is_at(&self, other: &Self) -> bool {
-        (&self.seen, &self.target) == (&other.seen, &other.target)
-    }
-
     /// Whether a row has been read.
     pub fn has_passed(&self, xid: u64, id: i64) -> bool {
         let in_target = |target: &Target| target.snapshot.sees(xid) && id <= target.mark;
