@@ -1,6 +1,7 @@
 //! A private Postgres server.
 
 use std::fs;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -151,7 +152,8 @@ impl Postgres {
         if to.exists() {
             fs::remove_dir_all(to).map_err(Error::io("removing", to))?;
         }
-        fs::create_dir(to).map_err(Error::io("creating", to))?;
+        // As a server wants its data directory.
+        fs::DirBuilder::new().mode(0o700).create(to).map_err(Error::io("creating", to))?;
         give(to, self.user.as_ref())?;
         let mut command = Command::new(find("pg_basebackup")?);
         command.args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-U", "postgres", "-D"]);
