@@ -112,16 +112,16 @@ impl Verdict {
         if let Some(oldest) = self.resent.iter().max() {
             let count = self.resent.len();
             said.push(format!(
-                "{count} sent again after a flush (the oldest {oldest} ms before it)"
+                "{count} sent again after a flush (the oldest {oldest} ms before it), "
             ));
         }
         if self.again > 0 {
-            said.push(format!("{} sent again after Postgres went back", self.again));
+            said.push(format!("{} sent again after Postgres went back, ", self.again));
         }
         if self.forgotten > 0 {
-            said.push(format!("{} forgotten by Postgres", self.forgotten));
+            said.push(format!("{} forgotten by Postgres, ", self.forgotten));
         }
-        said.iter().map(|what| format!("{what}, ")).collect()
+        said.concat()
     }
 
     /// What is wrong with what a group has handled.

@@ -54,13 +54,7 @@ impl Scale {
 /// Does it and undoes it; what it was, in words.
 pub(crate) async fn harm(stage: &Stage, kind: Kind, scale: Scale, rng: &mut Rng) -> String {
     if kind.is_alone() {
-        let _no_other = stage.quiet.write().await;
-        let fate = Fate::ALL[rng.usize(0..Fate::ALL.len())];
-        return match kind {
-            Kind::PgPitr => pitr::go_back(stage, fate, rng).await,
-            Kind::RedisFlush if stage.layout().is_some() => kept::flush(stage, rng).await,
-            _ => restore::restore(stage, kind, fate, rng).await,
-        };
+        return take_back(stage, kind, rng).await;
     }
     let _not_alone = stage.quiet.read().await;
     let member = rng.usize(0..stage.members.len());
@@ -152,6 +146,17 @@ pub(crate) async fn harm(stage: &Stage, kind: Kind, scale: Scale, rng: &mut Rng)
         | Kind::RedisFlush
         | Kind::RedisFailoverBehind
         | Kind::PgPitr => unreachable!("done above, alone"),
+    }
+}
+
+/// Lets a server go back in time.
+async fn take_back(stage: &Stage, kind: Kind, rng: &mut Rng) -> String {
+    let _no_other = stage.quiet.write().await;
+    let fate = Fate::ALL[rng.usize(0..Fate::ALL.len())];
+    match kind {
+        Kind::PgPitr => pitr::go_back(stage, fate, rng).await,
+        Kind::RedisFlush if stage.layout().is_some() => kept::flush(stage, rng).await,
+        _ => restore::restore(stage, kind, fate, rng).await,
     }
 }
 

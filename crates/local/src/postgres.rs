@@ -176,10 +176,10 @@ impl Postgres {
         fs::rename(data.join("pg_wal"), &log).map_err(Error::io("moving the log to", &log))?;
         self.put_back(from)?;
         let config = data.join("postgresql.auto.conf");
-        let mut settings = fs::read_to_string(&config).map_err(Error::io("reading", &config))?;
+        let before = fs::read_to_string(&config).map_err(Error::io("reading", &config))?;
         // Nobody is let in before it has become a primary.
-        settings += &format!(
-            "hot_standby = off\nrestore_command = 'cp \"{}/%f\" \"%p\"'\n\
+        let settings = format!(
+            "{before}hot_standby = off\nrestore_command = 'cp \"{}/%f\" \"%p\"'\n\
              recovery_target_name = '{restore_point}'\nrecovery_target_action = promote\n",
             log.display()
         );

@@ -244,7 +244,7 @@ impl Recovery for NoRecovery {
         1
     }
 
-    fn server(&self) -> &str {
+    fn server(&self) -> &'static str {
         ""
     }
 
