@@ -2,10 +2,11 @@
 
 .PHONY: demo test model faults bench bench-companions bench-producer consumer-faults matrix deb lint servers tools
 
-# Places ORDERS orders and checks them all; without ORDERS it runs until Ctrl-C.
+# Places ORDERS orders and checks them all; without ORDERS it runs until Ctrl-C. CHAOS=programs kills
+# programs meanwhile, CHAOS=redis-rollback lets Redis come back with an older copy of its data.
 demo: servers
 	cargo build --locked --bins
-	cargo run --locked --quiet --bin demo -- $(if $(ORDERS),--orders $(ORDERS))
+	cargo run --locked --quiet --bin demo -- $(if $(ORDERS),--orders $(ORDERS)) $(if $(CHAOS),--chaos $(CHAOS))
 
 # The second command is for the drivers that no program of ours uses: sqlx and sea-orm take minutes
 # to build. The third one is for a consumer without Prometheus.

@@ -170,7 +170,7 @@ impl Metrics {
             )?,
             postgres_rollbacks: declare.counter(
                 "postgres_rollbacks_total",
-                "Times that Postgres was found restored or failed over with loss (kept outboxes)",
+                "Times that Postgres was found restored or failed over",
                 &[],
             )?,
             healed: declare.counter(

@@ -118,6 +118,8 @@ pub struct Raised {
     /// What the journal knows of each member's last batch, in the last generations
     /// ([`GENERATIONS_KEPT`](crate::relay::sink::GENERATIONS_KEPT) of them).
     pub last: Vec<Acknowledged>,
+    /// The Postgres that it belonged to, by system identifier and timeline; `None`: not known.
+    pub server: Option<String>,
     /// What it knows of a kept outbox; `None` if settled rows are deleted.
     pub kept: Option<KeptRaised>,
 }
@@ -129,8 +131,6 @@ pub struct KeptRaised {
     pub members: Vec<(i32, String)>,
     /// For each member and generation, the last batch whose copy in Postgres is confirmed.
     pub copied: Vec<Acknowledged>,
-    /// The Postgres that the pieces belong to: its system identifier and timeline.
-    pub server: Option<String>,
 }
 
 /// Why an event can never be appended. A closed set: it is a metric label.

@@ -73,6 +73,7 @@ mod tests {
                 previous: *previous,
                 appended: Vec::new(),
                 last: last.clone(),
+                server: None,
                 kept: None,
             };
             assert_eq!(missing(*known, &raised, witness).is_some(), *expected, "{name}");

@@ -224,7 +224,13 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
         past: &mut Past,
     ) -> Result<i64, String> {
         let known = recovery.generation();
-        let raised = self.sink.raise(known).await?;
+        let server = recovery.server();
+        let raised = self.sink.raise(known, server).await?;
+        // Of kept rows, the recovery itself tells it, and goes on from where nothing is missed.
+        let was = raised.server.as_deref().filter(|was| !server.is_empty() && *was != server);
+        if let Some(was) = was.filter(|_| !self.outbox.heals()) {
+            self.postgres_went_back(was, server);
+        }
         let left = past
             .left
             .iter()
@@ -337,6 +343,18 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
                 retrying after a later batch"
             );
         }
+    }
+
+    /// Its rows are what there is: those that came back are sent, whether they were or not.
+    fn postgres_went_back(&self, was: &str, is: &str) {
+        self.observer.postgres_went_back();
+        tracing::error!(
+            outbox = self.name,
+            was,
+            is,
+            "Postgres was restored or has failed over: if it lost commits, events whose rows came \
+                back are delivered twice, and events whose rows are gone stay in their streams"
+        );
     }
 
     fn rolled_back(&self, what: &str) {

@@ -48,6 +48,9 @@ pub trait Observer: Send + Sync {
     /// Redis has lost what it had acknowledged.
     fn rolled_back(&self);
 
+    /// Postgres is another one than the journal knows, or has another timeline.
+    fn postgres_went_back(&self);
+
     /// This member has a row of its own in Postgres.
     fn seated(&self, seat: i32);
 

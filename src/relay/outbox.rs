@@ -29,6 +29,7 @@ mod recovery;
 mod refusal;
 pub mod row;
 mod row_security;
+mod server;
 mod settle;
 pub mod slots;
 mod state;
@@ -307,6 +308,9 @@ pub trait Claim: Send {
 pub trait Recovery: Send {
     /// The generation that the table knows.
     fn generation(&self) -> i64;
+
+    /// Which Postgres this is, by system identifier and timeline; empty if it does not say.
+    fn server(&self) -> &str;
 
     /// What it found.
     fn assignment(&self) -> Assignment;

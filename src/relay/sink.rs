@@ -104,11 +104,16 @@ pub trait Sink: Send + Sync {
     /// Why it does not.
     fn answers(&self) -> impl Future<Output = Result<(), String>> + Send;
 
-    /// Starts a new generation, above both `known` (Postgres's) and the journal's.
+    /// Starts a new generation, above both `known` (Postgres's) and the journal's. `server`: which
+    /// Postgres that is; empty if it is not known.
     ///
     /// # Errors
     /// Why it could not; repeating it is safe.
-    fn raise(&self, known: i64) -> impl Future<Output = Result<Raised, String>> + Send;
+    fn raise(
+        &self,
+        known: i64,
+        server: &str,
+    ) -> impl Future<Output = Result<Raised, String>> + Send;
 
     /// Number of the last batch that a member appended in a generation, as far as the journal
     /// knows; 0: of none. `None` if the journal keeps no numbers of that generation any more.

@@ -10,6 +10,7 @@ use tokio_postgres::Client;
 use uuid::Uuid;
 
 use super::kept::Flushed;
+use super::pitr::Back;
 use super::readers::Handled;
 
 const PAGE: &str = "1000";
@@ -71,7 +72,9 @@ pub(crate) struct Verdict {
     /// Delivered once more after Redis had been emptied: how long before that they had been
     /// delivered, in ms.
     pub(crate) resent: Vec<u64>,
-    /// Entries of events that a crash of Postgres took back.
+    /// Delivered once more after Postgres had gone back in time.
+    pub(crate) again: usize,
+    /// Entries of events that Postgres has forgotten: in a crash, or because it went back in time.
     pub(crate) forgotten: usize,
 }
 
@@ -103,15 +106,22 @@ impl Verdict {
             .join(", ")
     }
 
-    /// What a kept outbox may do.
+    /// What is no fault of the relay: what servers that went back in time have taken with them.
     pub(crate) fn excused(&self) -> String {
-        let oldest = self.resent.iter().max().copied().unwrap_or(0);
-        format!(
-            "{} sent again after a flush (the oldest {oldest} ms before it), {} forgotten by \
-                Postgres",
-            self.resent.len(),
-            self.forgotten
-        )
+        let mut said = Vec::new();
+        if let Some(oldest) = self.resent.iter().max() {
+            let count = self.resent.len();
+            said.push(format!(
+                "{count} sent again after a flush (the oldest {oldest} ms before it), "
+            ));
+        }
+        if self.again > 0 {
+            said.push(format!("{} sent again after Postgres went back, ", self.again));
+        }
+        if self.forgotten > 0 {
+            said.push(format!("{} forgotten by Postgres, ", self.forgotten));
+        }
+        said.concat()
     }
 
     /// What is wrong with what a group has handled.
@@ -144,12 +154,14 @@ impl Verdict {
 }
 
 /// Reads everything; nobody writes any more. `gone`: what Redis has lost, which must be missing.
-/// `flushed`: what the streams held whenever Redis was emptied.
+/// `flushed`: what the streams held whenever Redis was emptied. `backs`: what Postgres forgot
+/// whenever it went back in time.
 pub(crate) async fn check(
     postgres: &Client,
     redis: &Redis,
     gone: &HashSet<Uuid>,
     flushed: Vec<Flushed>,
+    backs: &[Back],
 ) -> Verdict {
     let (noted, letters) = (ledger(postgres).await, letters(postgres).await);
     let mut entries = Vec::new();
@@ -163,7 +175,16 @@ pub(crate) async fn check(
         all.push(streams);
     }
     all.push(entries);
-    judge(noted, &letters, (all, ends), gone)
+    judge(noted, &letters, &History { all, ends, backs }, gone)
+}
+
+/// What was read, and what has happened to the servers meanwhile.
+struct History<'a> {
+    /// The streams, before each flush and at the end.
+    all: Vec<Vec<(String, Entries)>>,
+    /// When each flush was.
+    ends: Vec<u64>,
+    backs: &'a [Back],
 }
 
 /// The same of what each group has handled, which is all that there was.
@@ -180,8 +201,8 @@ pub(crate) async fn check_handled(
                 entries.into_iter().map(|((ms, seq), entry)| (format!("{ms}-{seq}"), entry));
             (stream, entries.collect())
         });
-        let of_group =
-            judge(noted, &letters, (vec![entries.collect()], Vec::new()), &HashSet::new());
+        let history = History { all: vec![entries.collect()], ends: Vec::new(), backs: &[] };
+        let of_group = judge(noted, &letters, &history, &HashSet::new());
         (verdict.events, verdict.dead) = (of_group.events, of_group.dead);
         verdict.absorb(group, of_group);
     }
@@ -198,13 +219,13 @@ pub(crate) type Entries = Vec<(String, Entry)>;
 fn judge(
     mut noted: HashMap<Uuid, Noted>,
     letters: &[Letter],
-    (all, ends): (Vec<Vec<(String, Entries)>>, Vec<u64>),
+    history: &History<'_>,
     gone: &HashSet<Uuid>,
 ) -> Verdict {
     let mut verdict = Verdict { events: noted.len(), dead: letters.len(), ..Verdict::default() };
-    for (flushes, entries) in all.into_iter().enumerate() {
-        for (stream, entries) in entries {
-            follow(&stream, entries, (flushes, &ends), &mut noted, &mut verdict);
+    for (flushes, of_streams) in history.all.iter().enumerate() {
+        for (stream, entries) in of_streams {
+            follow(stream, entries, (flushes, history), &mut noted, &mut verdict);
         }
     }
     dead_letters(letters, &mut noted, &mut verdict);
@@ -301,8 +322,8 @@ pub(crate) async fn page(
 
 fn follow(
     stream: &str,
-    entries: Entries,
-    (flushes, ends): (usize, &[u64]),
+    entries: &Entries,
+    (flushes, history): (usize, &History<'_>),
     noted: &mut HashMap<Uuid, Noted>,
     verdict: &mut Verdict,
 ) {
@@ -310,15 +331,16 @@ fn follow(
     let mut last: HashMap<String, (i64, String)> = HashMap::new();
     for (entry, said) in entries {
         let at = format!("{stream} {entry}");
+        let forgotten = |id| history.backs.iter().any(|back| back.has_forgotten(&id));
         let Some(event) = said.id.and_then(|id| noted.get_mut(&id)) else {
-            if said.is_async {
+            if said.is_async || said.id.is_some_and(forgotten) {
                 verdict.forgotten += 1;
                 continue;
             }
             verdict.strange.push(format!("{at}: {said:?} was never committed"));
             continue;
         };
-        if event.stream != stream || event.key != said.key || said.n != Some(event.n) {
+        if event.stream != *stream || event.key != said.key || said.n != Some(event.n) {
             verdict.strange.push(format!("{at}: {said:?} is not {} {}", event.key, event.n));
         }
         if let Some(due) = &event.due {
@@ -329,7 +351,15 @@ fn follow(
         let time = entry.split('-').next().and_then(|ms| ms.parse().ok()).unwrap_or(0);
         let (before, delivered) = std::mem::replace(&mut event.last, (flushes, time));
         if !event.found.is_empty() && before < flushes {
-            verdict.resent.push(ends[before].saturating_sub(delivered));
+            verdict.resent.push(history.ends[before].saturating_sub(delivered));
+        } else if !event.found.is_empty()
+            && history
+                .backs
+                .iter()
+                .any(|back| said.id.is_some_and(|id| back.excuses(&id, delivered, time)))
+        {
+            verdict.again += 1;
+            continue;
         } else {
             event.found.push(at.clone());
             if event.found.len() > 1 {

@@ -11,10 +11,12 @@ use super::ids;
 use super::kept;
 use super::kind::Kind;
 use super::pause;
+use super::pitr;
 use super::poison;
 use super::proxy::Mode;
 use super::restore::{self, Fate};
 use super::stage::{LIMIT, Stage, Way};
+use super::writers::reckless;
 
 /// How long faults last.
 #[derive(Debug, Clone, Copy)]
@@ -51,13 +53,8 @@ impl Scale {
 
 /// Does it and undoes it; what it was, in words.
 pub(crate) async fn harm(stage: &Stage, kind: Kind, scale: Scale, rng: &mut Rng) -> String {
-    if kind == Kind::Restore {
-        let _no_other = stage.quiet.write().await;
-        return restore::restore(stage, Fate::ALL[rng.usize(0..Fate::ALL.len())], rng).await;
-    }
-    if kind == Kind::RedisFlush {
-        let _no_other = stage.quiet.write().await;
-        return kept::flush(stage, rng).await;
+    if kind.is_alone() {
+        return take_back(stage, kind, rng).await;
     }
     let _not_alone = stage.quiet.read().await;
     let member = rng.usize(0..stage.members.len());
@@ -143,7 +140,23 @@ pub(crate) async fn harm(stage: &Stage, kind: Kind, scale: Scale, rng: &mut Rng)
         Kind::ConsumerKill => stage.readers().kill(rng).await,
         Kind::GroupLate => stage.readers().late_goes(stage, scale.wait(rng)).await,
         Kind::Ddl => ddl::change(stage, scale.pause(rng), rng).await,
-        Kind::Restore | Kind::RedisFlush => unreachable!("done above, alone"),
+        Kind::PgCrashAsync => crash_async(stage, scale.pause(rng), rng).await,
+        Kind::Restore
+        | Kind::RedisRollback
+        | Kind::RedisFlush
+        | Kind::RedisFailoverBehind
+        | Kind::PgPitr => unreachable!("done above, alone"),
+    }
+}
+
+/// Lets a server go back in time.
+async fn take_back(stage: &Stage, kind: Kind, rng: &mut Rng) -> String {
+    let _no_other = stage.quiet.write().await;
+    let fate = Fate::ALL[rng.usize(0..Fate::ALL.len())];
+    match kind {
+        Kind::PgPitr => pitr::go_back(stage, fate, rng).await,
+        Kind::RedisFlush if stage.layout().is_some() => kept::flush(stage, rng).await,
+        _ => restore::restore(stage, kind, fate, rng).await,
     }
 }
 
@@ -193,6 +206,19 @@ async fn end(stage: &Stage, kind: Kind, member: usize, down: Duration) -> String
         Some(status) => format!("{}, which ended with {status}, away for {down:?}", member.name),
         None => format!("{}, away for {down:?}", member.name),
     }
+}
+
+/// What was said to be committed may be gone, and its entries may be there.
+async fn crash_async(stage: &Stage, down: Duration, rng: &mut Rng) -> String {
+    let mut postgres = stage.postgres.lock().await;
+    let mut writers = reckless(stage, rng);
+    let length = Duration::from_millis(rng.u64(200..1_000));
+    sleep(length).await;
+    postgres.stop_immediate().await.expect("its end");
+    sleep(down).await;
+    postgres.start_again().await.expect("a start");
+    while writers.join_next().await.is_some() {}
+    format!("after {length:?}, down for {down:?}")
 }
 
 async fn terminate(stage: &Stage, name: &str, rng: &mut Rng) -> String {

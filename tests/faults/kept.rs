@@ -11,13 +11,13 @@ use tokio::time::sleep;
 use uuid::Uuid;
 
 use super::checker::{Entries, Entry, page};
-use super::stage::{LIMIT, Stage};
+use super::stage::{LIMIT, Stage, time_ms};
 use super::writers::{KINDS, insert_marks};
 
 /// What a member says when it sends again what Redis has lost.
 pub(crate) const HEALED: &str = "Redis came back in an older state";
-/// What none may say: Postgres restarts, but never goes back.
-pub(crate) const POSTGRES_WENT_BACK: &str = "Postgres was restored";
+/// What a member says when Postgres went back in time, and only then.
+pub(crate) const POSTGRES_WENT_BACK: &str = "Postgres was restored or has failed over";
 
 /// How the table is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,7 +122,7 @@ async fn nowhere(stage: &Stage, mut all: HashSet<Uuid>, since: &str) -> Option<u
     Some(all.len())
 }
 
-fn streams() -> impl Iterator<Item = String> {
+pub(crate) fn streams() -> impl Iterator<Item = String> {
     KINDS.iter().map(|kind| format!("events.{kind}"))
 }
 
@@ -161,15 +161,7 @@ pub(crate) async fn flush(stage: &Stage, rng: &mut Rng) -> String {
     args.extend(streams.iter().map(String::as_str));
     let all = stage.command("EVAL", &args).await.expect("a flush");
     let (time, entries) = all.items().split_first().expect("a time");
-    let at = match time.items() {
-        [seconds, micros] => {
-            let part = |part: &outflow_connect::redis::Reply| -> u64 {
-                part.string().and_then(|text| text.parse().ok()).expect("a number")
-            };
-            part(seconds) * 1_000 + part(micros) / 1_000
-        }
-        _ => panic!("no time: {time:?}"),
-    };
+    let at = time_ms(time);
     let entries = entries.iter().map(|all| all.items().iter().map(Entry::parse).collect());
     let streams: Vec<(String, Entries)> = streams.into_iter().zip(entries).collect();
     let held: usize = streams.iter().map(|(_, entries)| entries.len()).sum();

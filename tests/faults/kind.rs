@@ -54,8 +54,16 @@ pub(crate) enum Kind {
     /// Redis comes back with an older copy of its files, the members being killed, stopped or
     /// alive.
     Restore,
-    /// Redis is emptied, the members being killed or alive. Only with KEEP=1.
+    /// Redis comes back with an older RDB file.
+    RedisRollback,
+    /// Redis is emptied.
     RedisFlush,
+    /// A replica of Redis that is behind takes over from the killed primary.
+    RedisFailoverBehind,
+    /// Postgres stops without saving anything, under many writers that wait for no disk.
+    PgCrashAsync,
+    /// Postgres is recovered to an earlier point in time, from a base backup and its log.
+    PgPitr,
     /// Rows that cannot be read, are far too large, or that Postgres does not let go for a while.
     Poison,
     /// The outbox or a stream is paused; it is resumed, or the pause ends by itself.
@@ -72,17 +80,28 @@ impl Kind {
         Self::value_variants()
     }
 
-    /// Those of a run in which the relay trims, or keeps the rows, or neither. What came back with
-    /// an older copy of Redis could not be told from what was trimmed. A relay that deletes cannot
-    /// say what a flush has taken.
-    pub(crate) fn of(trims: bool, keeps: bool) -> Vec<Self> {
+    /// Those of a run in which the relay trims, or does not. What came back with an older Redis
+    /// could not be told from what was trimmed, nor what Postgres has forgotten.
+    pub(crate) fn of(trims: bool) -> Vec<Self> {
         let fits = |kind: &Self| match kind {
             Self::ConsumerKill | Self::GroupLate => trims,
-            Self::Restore => !trims,
-            Self::RedisFlush => keeps,
-            _ => true,
+            Self::PgCrashAsync => !trims,
+            kind => !(trims && kind.is_alone()),
         };
         Self::all().iter().copied().filter(fits).collect()
+    }
+
+    /// Whether no other fault may be under way: what went back in time is counted to the event.
+    pub(crate) fn is_alone(self) -> bool {
+        self.takes_redis_back() || self == Self::PgPitr
+    }
+
+    /// Whether Redis comes back in an older state.
+    pub(crate) fn takes_redis_back(self) -> bool {
+        matches!(
+            self,
+            Self::Restore | Self::RedisRollback | Self::RedisFlush | Self::RedisFailoverBehind
+        )
     }
 
     pub(crate) fn name(self) -> &'static str {
@@ -111,7 +130,11 @@ impl Kind {
             Self::IdJumps => "id-jumps",
             Self::Ddl => "ddl",
             Self::Restore => "restore",
+            Self::RedisRollback => "redis-rollback",
             Self::RedisFlush => "redis-flush",
+            Self::RedisFailoverBehind => "redis-failover-behind",
+            Self::PgCrashAsync => "postgres-crash-async",
+            Self::PgPitr => "postgres-pitr",
             Self::Poison => "poison",
             Self::Pause => "pause",
             Self::ConsumerKill => "consumer-kill",

@@ -16,7 +16,9 @@ mod kept;
 mod kind;
 mod memory;
 mod mutants;
+mod older;
 mod pause;
+mod pitr;
 mod poison;
 mod proxy;
 mod readers;
@@ -39,7 +41,7 @@ fn plan(seed: u64) -> Plan {
     Plan {
         seed,
         members: 3,
-        kinds: Kind::of(false, false),
+        kinds: Kind::of(false),
         maxmemory: 0,
         length: Duration::ZERO,
         scale: Scale::FULL,
@@ -54,7 +56,7 @@ fn plan(seed: u64) -> Plan {
 /// The same if the relay trims.
 fn trimming(seed: u64) -> Plan {
     Plan {
-        kinds: Kind::of(true, false),
+        kinds: Kind::of(true),
         load: Load::full(),
         // The outbox is full, and only the groups make room.
         recovery_max: Duration::from_mins(2),
@@ -65,7 +67,7 @@ fn trimming(seed: u64) -> Plan {
 
 /// The same if the relay keeps the rows; the layout of their table is a matter of the seed.
 fn keeping(seed: u64) -> Plan {
-    Plan { kinds: Kind::of(false, true), keep: Some(Layout::of_seed(seed)), ..plan(seed) }
+    Plan { keep: Some(Layout::of_seed(seed)), ..plan(seed) }
 }
 
 async fn clean(plan: Plan) {
@@ -110,8 +112,22 @@ async fn a_short_run_that_trims_is_clean() {
 /// The same over rows that stay.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_short_run_that_keeps_is_clean() {
-    use Kind::{Kill, PgCut, PgRestart, RedisDrop, RedisFlush, Restore, Term, WrongType};
-    let kinds = vec![Restore, Kill, WrongType, RedisFlush, PgRestart, PgCut, RedisDrop, Term];
+    use Kind::{
+        Kill, PgCrashAsync, PgCut, PgPitr, RedisDrop, RedisFailoverBehind, RedisFlush, Restore,
+        Term, WrongType,
+    };
+    let kinds = vec![
+        Restore,
+        Kill,
+        WrongType,
+        RedisFlush,
+        PgCrashAsync,
+        PgCut,
+        RedisDrop,
+        RedisFailoverBehind,
+        Term,
+        PgPitr,
+    ];
     clean(Plan { kinds, scale: Scale::SHORT, ..keeping(20_261_127) }).await;
 }
 
@@ -136,7 +152,7 @@ async fn a_long_run_is_clean() {
         (false, true) => keeping(seed),
         (true, true) => panic!("TRIM=1 and KEEP=1: a run has one of them"),
     };
-    let fits = Kind::of(trims, keeps);
+    let fits = Kind::of(trims);
     if let Some(kind) = kinds.iter().find(|kind| !fits.contains(kind)) {
         panic!(
             "ONLY: {} is no fault of a run with TRIM={} KEEP={}",

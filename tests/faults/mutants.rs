@@ -337,7 +337,7 @@ async fn without_the_witness() {
         found: |verdict| &verdict.complaints,
     };
     caught(mutant, async |run, _| {
-        restore(&run.stage, Fate::Killed, &mut Rng::with_seed(7)).await;
+        restore(&run.stage, Kind::Restore, Fate::Killed, &mut Rng::with_seed(7)).await;
     })
     .await;
 }

@@ -6,7 +6,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::time::Duration;
 
 use outflow_local::free_port;
@@ -79,7 +79,7 @@ pub(crate) struct Proxy {
 }
 
 struct Shared {
-    server_port: u16,
+    server_port: AtomicU16,
     /// The first that fits is a connection's.
     lanes: Vec<Lane>,
     rewrites: Vec<Rewrite>,
@@ -102,7 +102,7 @@ impl Proxy {
             .map(|label| Lane { label, mode: watch::Sender::new(Mode::Pass) })
             .collect();
         let shared = Arc::new(Shared {
-            server_port,
+            server_port: AtomicU16::new(server_port),
             lanes,
             rewrites: rewrites.to_vec(),
             rewritten: rewrites.iter().map(|_| AtomicU64::new(0)).collect(),
@@ -114,6 +114,12 @@ impl Proxy {
 
     pub(crate) fn port(&self) -> u16 {
         self.port
+    }
+
+    /// New connections lead to another server: what was the address of a primary is that of the
+    /// replica which took over from it.
+    pub(crate) fn lead_to(&self, server_port: u16) {
+        self.shared.server_port.store(server_port, Ordering::Relaxed);
     }
 
     /// From now on this becomes of the bytes of a lane, by its place among the labels.
@@ -167,7 +173,8 @@ async fn link(mut client: TcpStream, shared: Arc<Shared>) -> io::Result<()> {
     if matches!(*mode.borrow(), Mode::Cut | Mode::Orphan) {
         return Ok(());
     }
-    let server = TcpStream::connect(("127.0.0.1", shared.server_port)).await?;
+    let server =
+        TcpStream::connect(("127.0.0.1", shared.server_port.load(Ordering::Relaxed))).await?;
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
     let (from_client, to_client) = client.into_split();

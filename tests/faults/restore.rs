@@ -1,9 +1,8 @@
-//! Redis comes back with an older copy of its files. Which events went with it is known to the row:
-//! the checker expects exactly those to be missing, and the members to tell of it once. If the rows
-//! stay, nothing may be missing: the members send again what has gone.
+//! Redis comes back in an older state. Which events went with it is known to the row: the checker
+//! expects exactly those to be missing, and the members to tell of it once. If the rows stay,
+//! nothing may be missing: the members send again what has gone.
 
 use std::collections::HashSet;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
@@ -15,6 +14,8 @@ use uuid::Uuid;
 
 use super::checker::missing;
 use super::kept::{HEALED, Marks, copied};
+use super::kind::Kind;
+use super::older::Older;
 use super::proxy::Mode;
 use super::stage::{LIMIT, Stage};
 
@@ -23,7 +24,7 @@ pub(crate) const TOLD: &str = "Redis lost data";
 /// A line of a log is written beside the work.
 const LOG_LIMIT: Duration = Duration::from_secs(5);
 
-/// What became of the members when Redis lost its data.
+/// What became of the members when a server went back in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fate {
     Killed,
@@ -45,16 +46,11 @@ pub(crate) struct Losses {
     pub(crate) complaints: Vec<String>,
 }
 
-/// No other fault may be under way: what is missing must be the copy's doing alone.
-pub(crate) async fn restore(stage: &Stage, fate: Fate, rng: &mut Rng) -> String {
-    let begun = Instant::now();
+/// No other fault may be under way: what is missing must be the older state's doing alone.
+pub(crate) async fn restore(stage: &Stage, kind: Kind, fate: Fate, rng: &mut Rng) -> String {
     let keeps = stage.layout().is_some();
-    let (data, copy) = (stage.path().join("redis"), stage.path().join("copy"));
-    // One that is still there from the last time.
-    let is_old = keeps && copy.exists() && rng.u32(0..3) == 0;
-    if !is_old {
-        copy_over(&data, &copy);
-    }
+    let older = Older::keep(stage, kind, rng).await;
+    let begun = Instant::now();
     Marks::insert(stage).await.delivered(stage).await;
     sleep(Duration::from_millis(rng.u64(0..2_000))).await;
     // What a member had no time to write down before it was killed need not be missed.
@@ -64,30 +60,14 @@ pub(crate) async fn restore(stage: &Stage, fate: Fate, rng: &mut Rng) -> String 
         witnessed(stage).await;
     }
 
-    let mut programs = join_all(stage.members.iter().map(|member| member.program.lock())).await;
-    let gone = match fate {
-        Fate::Killed | Fate::Stopped => programs.len(),
-        Fate::OneKilled => 1,
-        Fate::Alive => 0,
-    };
-    for program in &mut programs[..gone] {
-        if fate == Fate::Stopped { program.terminate() } else { program.kill() }
-    }
-    for program in &mut programs[..gone] {
-        program.wait(LIMIT).await.expect("its end");
-    }
+    let (mut programs, gone) = strike(stage, fate).await;
     let age = begun.elapsed();
     let ways = 0..stage.members.len();
     ways.clone().for_each(|way| stage.to_redis.set(way, Mode::Cut));
     commits_end(stage).await;
     let generation = generation(stage).await;
     let before = if keeps { HashSet::new() } else { missing_now(stage).await };
-    {
-        let mut redis = stage.redis.lock().await;
-        redis.kill().await.expect("its end");
-        copy_over(&copy, &data);
-        redis.start_again().await.expect("a start");
-    }
+    let what = older.bring_back(stage).await;
     let lost = if keeps {
         losses(stage, |losses| losses.count += 1);
         0
@@ -103,10 +83,24 @@ pub(crate) async fn restore(stage: &Stage, fate: Fate, rng: &mut Rng) -> String 
     raised.await.expect("a recovery");
     stage.shared_by(i64::try_from(stage.members.len()).expect("few")).await;
     is_told(stage, &programs, &format!("{lost} events went with Redis ({fate:?})")).await;
-    if is_old {
-        return format!("{fate:?}, the copy of the time before");
+    format!("{fate:?}, {what} of {:.1} s ago: {lost} events are gone", age.as_secs_f64())
+}
+
+/// What becomes of the members: so many of them, the first ones, have ended.
+pub(crate) async fn strike(stage: &Stage, fate: Fate) -> (Vec<MutexGuard<'_, Program>>, usize) {
+    let mut programs = join_all(stage.members.iter().map(|member| member.program.lock())).await;
+    let gone = match fate {
+        Fate::Killed | Fate::Stopped => programs.len(),
+        Fate::OneKilled => 1,
+        Fate::Alive => 0,
+    };
+    for program in &mut programs[..gone] {
+        if fate == Fate::Stopped { program.terminate() } else { program.kill() }
     }
-    format!("{fate:?}, a copy {:.1} s old: {lost} events are gone", age.as_secs_f64())
+    for program in &mut programs[..gone] {
+        program.wait(LIMIT).await.expect("its end");
+    }
+    (programs, gone)
 }
 
 /// Whoever recovers first tells it, and notes that in Postgres: the others find the note.
@@ -192,23 +186,4 @@ fn note(stage: &Stage, before: &HashSet<Uuid>, after: HashSet<Uuid>) -> usize {
 /// What is known of them, at the moment.
 pub(crate) fn losses<T>(stage: &Stage, read: impl FnOnce(&mut Losses) -> T) -> T {
     read(&mut stage.losses.lock())
-}
-
-/// The file that is written to may end in the middle of a command: as after a crash, Redis leaves
-/// that one out.
-fn copy_over(from: &Path, to: &Path) {
-    if to.exists() {
-        std::fs::remove_dir_all(to).expect("an empty place");
-    }
-    std::fs::create_dir(to).expect("a directory");
-    for entry in std::fs::read_dir(from).expect("a directory") {
-        let entry = entry.expect("an entry");
-        let (is_dir, to) =
-            (entry.file_type().expect("a type").is_dir(), to.join(entry.file_name()));
-        if is_dir {
-            copy_over(&entry.path(), &to);
-        } else {
-            std::fs::copy(entry.path(), &to).expect("a copy");
-        }
-    }
 }

@@ -12,8 +12,9 @@ use outflow_local::eventually;
 use super::checker::{Verdict, check, check_handled};
 use super::deck::Deck;
 use super::harm::{Scale, harm, healed};
-use super::kept::{HEALED, Layout, Marks, POSTGRES_WENT_BACK, left};
+use super::kept::{HEALED, Layout, Marks, left};
 use super::kind::Kind;
+use super::pitr;
 use super::proxy::Rewrite;
 use super::restore::{TOLD, losses};
 use super::stage::{LIMIT, Stage};
@@ -190,7 +191,7 @@ impl Run {
         let trimmed = trimming::finish(&stage, &mut complaints).await;
         drop(hurry);
         let words = if plan.keep.is_some() { HEALED } else { TOLD };
-        let mut told = Vec::new();
+        let (mut told, backs) = (Vec::new(), stage.backs());
         for member in &stage.members {
             let mut program = member.program.lock().await;
             program.terminate();
@@ -204,10 +205,10 @@ impl Run {
                     .filter(|line| line.contains(words))
                     .map(|line| format!("{} says: {line}", member.name)),
             );
-            for line in log
-                .lines()
-                .filter(|line| line.contains("panicked") || line.contains(POSTGRES_WENT_BACK))
-            {
+            // That Postgres went back is told if it did, and only then.
+            let is_strange =
+                |line: &&str| line.contains("panicked") || backs.is_empty() && pitr::told(line) > 0;
+            for line in log.lines().filter(is_strange) {
                 complaints.push(format!("{} says: {line}", member.name));
             }
         }
@@ -229,22 +230,18 @@ impl Run {
         verdict.complaints = complaints;
         let length = started.elapsed();
         let kept = plan.keep.map_or_else(String::new, |layout| {
-            format!(
-                "{} layout, {} times healed, {}, ",
-                layout.name(),
-                told.len(),
-                verdict.excused()
-            )
+            format!("{} layout, {} times healed, ", layout.name(), told.len())
         });
         let mut summary = format!(
             "faults: seed {}, {:.1} min, {} members, {} events, {} dead, {gone} gone with Redis, \
-                {}, {kept}{trimmed}slowest recovery {:.1} s; ",
+                {}, {kept}{}{trimmed}slowest recovery {:.1} s; ",
             plan.seed,
             length.as_secs_f64() / 60.0,
             plan.members,
             verdict.events,
             verdict.dead,
             verdict.counts(),
+            verdict.excused(),
             slowest.as_secs_f64(),
         );
         for (at, (kind, count)) in counts.iter().enumerate() {
@@ -286,7 +283,7 @@ async fn verdict(stage: &Stage) -> Verdict {
         return check_handled(&client, readers.handled()).await;
     }
     let gone = losses(stage, |losses| losses.events.clone());
-    check(&client, &redis, &gone, stage.flushed()).await
+    check(&client, &redis, &gone, stage.flushed(), &stage.backs()).await
 }
 
 /// After a clean end the journals hold no batch.

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use outflow_connect::redis::{Args, Reply};
@@ -15,6 +16,7 @@ use tokio_postgres::Client;
 
 use super::kept::{Flushed, Layout};
 use super::memory::Memory;
+use super::pitr::Back;
 use super::proxy::{Label, Mode, Proxy};
 use super::readers::{GROUPS, Readers};
 use super::restore::Losses;
@@ -42,8 +44,14 @@ pub(crate) struct Stage {
     pub(crate) losses: parking_lot::Mutex<Losses>,
     /// What it held whenever it was emptied.
     flushed: parking_lot::Mutex<Vec<Flushed>>,
+    /// How often Postgres went back in time, and what with.
+    backs: parking_lot::Mutex<Vec<Back>>,
     postgres_url: String,
-    redis_url: String,
+    redis_url: parking_lot::Mutex<String>,
+    /// What each Redis is started with.
+    redis_args: Vec<String>,
+    /// How often another Redis took over.
+    fail_overs: AtomicU32,
     /// If the relay keeps the rows.
     keep: Option<Layout>,
     /// If the relay trims.
@@ -101,7 +109,9 @@ impl Stage {
             tokio::join!(to_postgres, Proxy::start(redis.port(), in_redis, rewrites));
         let mut stage = Self {
             postgres_url: postgres.url(),
-            redis_url: redis.url(),
+            redis_url: parking_lot::Mutex::new(redis.url()),
+            redis_args: users.iter().map(|&arg| arg.to_owned()).collect(),
+            fail_overs: AtomicU32::new(0),
             trimmed: None,
             postgres: Mutex::new(postgres),
             redis: Mutex::new(redis),
@@ -113,15 +123,16 @@ impl Stage {
             quiet: RwLock::default(),
             losses: parking_lot::Mutex::default(),
             flushed: parking_lot::Mutex::default(),
+            backs: parking_lot::Mutex::default(),
             keep: plan.keep,
             outflow: Outflow::new(env!("CARGO_BIN_EXE_outflow"), dir.path()),
             dir: Arc::new(dir),
         };
         stage.prepare(&names, prelude, trims).await;
         if trims {
-            let readers = Readers::start(&stage, &stage.redis_url, plan.seed).await;
-            stage.trimmed =
-                Some(Trimmed { readers, memory: Memory::start(&stage.redis_url, *maxmemory) });
+            let url = stage.redis_url();
+            let readers = Readers::start(&stage, &url, plan.seed).await;
+            stage.trimmed = Some(Trimmed { readers, memory: Memory::start(&url, *maxmemory) });
         }
         for name in names {
             let member = stage.member(name);
@@ -143,7 +154,7 @@ impl Stage {
             "[[outbox]]\nname = \"orders\"\nbatch_rows = {rows}\nevent_bytes_max = \"4KiB\"\n\
                 {keep}{trim}"
         );
-        self.outflow.configure(&self.postgres_url, &self.redis_url, &outbox).expect("a file");
+        self.outflow.configure(&self.postgres_url, &self.redis_url(), &outbox).expect("a file");
         let migrated = self.outflow.succeed("migrate", &["migrate", "--triggers"], LIMIT).await;
         migrated.unwrap_or_else(|error| panic!("{error}"));
         let client = self.client().await.expect("a connection");
@@ -204,6 +215,14 @@ impl Stage {
         self.flushed.lock().clone()
     }
 
+    pub(crate) fn note_back(&self, back: Back) {
+        self.backs.lock().push(back);
+    }
+
+    pub(crate) fn backs(&self) -> Vec<Back> {
+        self.backs.lock().clone()
+    }
+
     pub(crate) fn path(&self) -> &Path {
         self.dir.path()
     }
@@ -254,7 +273,26 @@ impl Stage {
 
     /// A connection past the proxy, as the default user.
     pub(crate) fn redis_client(&self) -> outflow_connect::redis::Redis {
-        redis_client(&self.redis_url, "faults")
+        redis_client(&self.redis_url(), "faults")
+    }
+
+    fn redis_url(&self) -> String {
+        self.redis_url.lock().clone()
+    }
+
+    /// One more Redis, empty, with the same users.
+    pub(crate) async fn another_redis(&self) -> Redis {
+        let number = self.fail_overs.fetch_add(1, Ordering::Relaxed);
+        let dir = self.path().join(format!("replica-{number}"));
+        std::fs::create_dir(&dir).expect("a directory");
+        let args: Vec<&str> = self.redis_args.iter().map(String::as_str).collect();
+        Redis::start(&dir, &args).await.expect("a server")
+    }
+
+    /// From now on the members' address is that of another Redis.
+    pub(crate) fn lead_to(&self, redis: &Redis) {
+        *self.redis_url.lock() = redis.url();
+        self.to_redis.lead_to(redis.port());
     }
 
     /// Runs a command past the proxy until it has an answer; an error is one.
@@ -281,6 +319,12 @@ impl Stage {
         answer
     }
 
+    /// The clock that the ids of entries have, in ms.
+    pub(crate) async fn redis_time_ms(&self) -> u64 {
+        let time = self.command("TIME", &[]).await.expect("a time");
+        time_ms(&time)
+    }
+
     /// Sets what becomes of a member's bytes to Postgres: those of its control connection, its
     /// others, or both.
     pub(crate) fn on_way_to_postgres(&self, member: usize, which: Way, mode: Mode) {
@@ -300,6 +344,17 @@ impl Stage {
         eventually(LIMIT, &what, async || self.number(query).await == members)
             .await
             .expect("a share-out");
+    }
+}
+
+/// Redis's answer to TIME, in ms.
+pub(crate) fn time_ms(time: &Reply) -> u64 {
+    let part = |part: &Reply| -> u64 {
+        part.string().and_then(|text| text.parse().ok()).expect("a number")
+    };
+    match time.items() {
+        [seconds, micros] => part(seconds) * 1_000 + part(micros) / 1_000,
+        _ => panic!("no time: {time:?}"),
     }
 }
 

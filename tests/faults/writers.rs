@@ -151,6 +151,23 @@ struct Writer {
     statement: String,
 }
 
+/// Writers that wait for no disk, at work without a pause until the server is gone.
+pub(crate) fn reckless(stage: &Stage, rng: &mut Rng) -> JoinSet<()> {
+    const WRITERS: usize = 4;
+    let mut tasks = JoinSet::new();
+    for _ in 0..WRITERS {
+        let (url, mut rng) = (stage.postgres_url().to_owned(), rng.fork());
+        let load = Load { held: 0, poison: 0.0, ..Load::steady() };
+        let statement = statement(stage.layout(), true);
+        let writer = Writer { load, bursts: false, is_async: true, statement };
+        tasks.spawn(async move {
+            let Some(mut client) = connect(&url).await else { return };
+            while writer.transact(&mut client, &mut rng).await.is_ok() {}
+        });
+    }
+    tasks
+}
+
 /// One event for every key; returns their event ids.
 pub(crate) async fn insert_marks(
     client: &mut Client,

@@ -221,7 +221,10 @@ async fn the_journal_keeps_the_last_numbers_of_some_generations() {
     redis.ready(LIMIT).await.expect("a connection");
     let sink = RedisSink::new(redis.clone(), "test", None, Arc::default());
     for generation in 1..=RAISED {
-        assert_eq!(sink.raise(generation - 1).await.expect("a generation").generation, generation);
+        assert_eq!(
+            sink.raise(generation - 1, "").await.expect("a generation").generation,
+            generation
+        );
         let last = Args::from([sink.journal_key(), &format!("last:{generation}:1"), "7"]);
         redis.call("HSET", last).await.expect("a number");
         let at = Position { generation, member: 1, batch: 7, previous: 7, record: 0 };

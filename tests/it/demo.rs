@@ -50,19 +50,59 @@ async fn the_saga_comes_out_right_whoever_is_killed() {
     assert_nothing_left(&dir, &log);
 }
 
+/// The number that stands before these words in the one line that begins so.
+fn said(log: &str, line: &str, before: &str) -> u64 {
+    let line = log.lines().find(|said| said.trim_start().starts_with(line)).expect("a line");
+    let words = line.split(before).next().expect("a beginning").trim_end();
+    let digits = words.rsplit(' ').next().expect("a word").replace(',', "");
+    digits.parse().unwrap_or_else(|_| panic!("no number before {before:?}: {line}"))
+}
+
 #[tokio::test]
-async fn ctrl_c_ends_an_endless_run_with_a_verdict() {
+async fn a_redis_that_goes_back_in_time_is_healed() {
     let dir = directory();
-    let mut demo = start(&dir, &["--rate", "200"]);
-    eventually(LIMIT, "a first line", async || demo.log().contains("backlog"))
-        .await
-        .expect("it runs");
-    demo.signal(Signal::SIGINT);
+    let args = ["--orders", "500", "--rate", "100", "--chaos", "redis-rollback"];
+    let mut demo = start(&dir, &args);
     let status = demo.wait(LIMIT).await.expect("its end");
     let log = demo.log();
     assert!(status.success(), "{log}");
-    assert!(log.ends_with("lost 0, doubled 0, out of order 0\n"), "{log}");
+    let verdict = "placed 500, relayed 500, consumed 500, lost 0, doubled 0, out of order 0";
+    assert_eq!(log.lines().last(), Some(verdict), "{log}");
+    assert!(log.contains("stock, reservations, payments and orders agree"), "{log}");
+    let copied = said(&log, "Redis was copied at", " orders");
+    let killed = said(&log, "Redis was killed (SIGKILL)", " orders");
+    assert!(copied >= 150 && (250..500).contains(&killed), "in the middle of them: {log}");
+    assert_eq!(said(&log, "the copy of ", " orders older"), killed - copied, "{log}");
+    let healed = said(&log, "healed  ", " events sent again");
+    assert!(healed > 0 && said(&log, "Outflow went on", " events") <= healed, "{log}");
+    let gone = said(&log, "healed  ", " lost entries");
+    assert!(gone > 0, "{log}");
+    assert_eq!(said(&log, "healed  ", " of the"), gone, "{log}");
+    assert!(said(&log, "redelivered  ", " entries came") > 0, "{log}");
     assert_nothing_left(&dir, &log);
+}
+
+#[tokio::test]
+async fn ctrl_c_ends_an_endless_run_with_a_verdict() {
+    let rollback = ["--rate", "50", "--chaos", "redis-rollback"];
+    for (args, expected) in [
+        (&["--rate", "200"][..], "agree"),
+        // Before anything goes wrong.
+        (&rollback[..], "Redis did not go back"),
+    ] {
+        let dir = directory();
+        let mut demo = start(&dir, args);
+        eventually(LIMIT, "a first line", async || demo.log().contains("backlog"))
+            .await
+            .expect("it runs");
+        demo.signal(Signal::SIGINT);
+        let status = demo.wait(LIMIT).await.expect("its end");
+        let log = demo.log();
+        assert!(status.success(), "{log}");
+        assert!(log.contains(expected), "{log}");
+        assert!(log.ends_with("lost 0, doubled 0, out of order 0\n"), "{log}");
+        assert_nothing_left(&dir, &log);
+    }
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@
 mod addresses;
 mod admin;
 mod ages;
+mod another_postgres;
 mod api;
 mod busy;
 mod causes;

@@ -6,7 +6,7 @@ use std::io::Write;
 use hdrhistogram::Histogram;
 use tokio::time::Instant;
 
-use super::ledger::Tally;
+use super::tally::Tally;
 
 /// Writes a line to stdout. A closed pipe (`demo | head`) is no reason to stop in disorder.
 pub(super) fn say(line: impl Display) {
@@ -34,6 +34,19 @@ pub(super) fn lag(lags: &Histogram<u64>) -> String {
     format!("lag p50 {:>7} ms   p99 {:>7} ms", at(0.50), at(0.99))
 }
 
+/// `1,234,567`
+pub(super) fn grouped(count: u64) -> String {
+    let digits = count.to_string();
+    let mut text = String::with_capacity(digits.len() * 4 / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 fn milliseconds(micros: u64) -> String {
     format!("{}.{:02}", micros / 1_000, micros % 1_000 / 10)
 }
@@ -41,6 +54,12 @@ fn milliseconds(micros: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn large_numbers_are_grouped() {
+        let counts = [0, 999, 1_000, 12_345_678];
+        assert_eq!(counts.map(grouped), ["0", "999", "1,000", "12,345,678"]);
+    }
 
     #[test]
     fn lags_are_shown_in_milliseconds() {

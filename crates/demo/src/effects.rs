@@ -22,6 +22,9 @@ const BACKLOG_MAX: i64 = 100_000;
 
 const HANDLED: &str = include_str!("sql/handled.sql");
 const BACKLOG: &str = "select count(*) from (select from public.outbox limit $1) as rows";
+const KEPT: &str = "select count(*) from public.outbox";
+/// Whether the relay has noted all of its position since then.
+const NOTED: &str = "select count(*) > 0 and min(copied_at) >= $1 from outflow.position";
 const UNSETTLED: &str = include_str!("sql/unsettled.sql");
 const UNBALANCED: &str = include_str!("sql/unbalanced.sql");
 const INVENTORY: &str = "select sku, reserved from orders.inventory where reserved <> 0";
@@ -29,6 +32,8 @@ const INVENTORY: &str = "select sku, reserved from orders.inventory where reserv
 /// A reader of the consumer's tables, which connects anew after an outage.
 pub(super) struct Effects {
     url: String,
+    /// Whether rows stay in the outbox.
+    kept: bool,
     session: Option<Session>,
     since: Timestamp,
 }
@@ -39,26 +44,29 @@ struct Session {
 }
 
 impl Effects {
-    pub(super) fn new(url: String) -> Self {
-        Self { url, session: None, since: Timestamp::UNIX_EPOCH }
+    pub(super) fn new(url: String, kept: bool) -> Self {
+        Self { url, kept, session: None, since: Timestamp::UNIX_EPOCH }
     }
 
-    /// Reports what was handled since the last call, and returns how many rows are in the outbox
-    /// (at most 100,000).
+    /// Reports what was handled since the last call, and returns how many events are still to be
+    /// relayed: rows in the outbox (at most 100,000), or if rows stay, those that the streams do
+    /// not have.
     ///
     /// # Errors
     /// The server's words; the next call connects again.
     pub(super) async fn refresh(&mut self, ledger: &Arc<Mutex<Ledger>>) -> Result<i64, String> {
-        let since = self.since;
+        let (since, kept) = (self.since, self.kept);
         let client = self.client().await?;
         let handled = client
             .query(HANDLED, &[&GROUP, &since])
             .await
             .map_err(|error| postgres::describe(&error))?;
-        let backlog = client
-            .query_one(BACKLOG, &[&BACKLOG_MAX])
-            .await
-            .map_err(|error| postgres::describe(&error))?;
+        let backlog = if kept {
+            client.query_one(KEPT, &[]).await
+        } else {
+            client.query_one(BACKLOG, &[&BACKLOG_MAX]).await
+        };
+        let rows: i64 = backlog.map_err(|error| postgres::describe(&error))?.get(0);
         if let Some(last) = handled.last() {
             let last: Timestamp = last.get(1);
             self.since = last.checked_sub(OVERLAP).unwrap_or(last);
@@ -67,7 +75,17 @@ impl Effects {
         for row in &handled {
             ledger.consume(row.get(0));
         }
-        Ok(backlog.get(0))
+        let relayed = if kept { i64::try_from(ledger.events()).unwrap_or(i64::MAX) } else { 0 };
+        Ok(rows.saturating_sub(relayed).max(0))
+    }
+
+    /// Whether the relay's note of its position in Postgres is at least from then.
+    ///
+    /// # Errors
+    /// The server's words.
+    pub(super) async fn is_noted(&mut self, since: Timestamp) -> Result<bool, String> {
+        let noted = self.client().await?.query_one(NOTED, &[&since]).await;
+        Ok(noted.map_err(|error| postgres::describe(&error))?.get(0))
     }
 
     /// What is reserved by SKU, without the zeros.

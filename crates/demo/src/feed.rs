@@ -1,5 +1,5 @@
-//! Reads the stream as a consumer would, on a connection of its own, and reports every entry to the
-//! ledger.
+//! Reads the streams as a consumer would, on a connection of its own, and reports every entry to
+//! the ledger.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,9 +8,10 @@ use jiff::Timestamp;
 use parking_lot::Mutex;
 use secrecy::SecretString;
 use serde::Deserialize;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::STREAM;
+use super::STREAMS;
 use super::ledger::{Entry, Kind, Ledger};
 use outflow_connect::redis::{Args, Failure, Redis, Reply};
 
@@ -19,11 +20,11 @@ const READ_COUNT: i64 = 1_000;
 const BLOCK: Duration = Duration::from_millis(200);
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
-/// A reader of the stream from its beginning.
+/// A reader of the streams from their beginning.
 pub(super) struct Feed {
     redis: Redis,
     ledger: Arc<Mutex<Ledger>>,
-    last: String,
+    last: [String; STREAMS.len()],
 }
 
 /// The part of an event's payload that the ledger needs.
@@ -40,15 +41,15 @@ struct Item {
 }
 
 impl Feed {
-    pub(super) fn open(url: &str, ledger: Arc<Mutex<Ledger>>) -> Self {
+    fn open(url: &str, ledger: Arc<Mutex<Ledger>>) -> Self {
         let url = SecretString::from(url.to_owned());
         let redis = Redis::open(&url, "demo").expect("a private server's address is valid");
-        Self { redis, ledger, last: "0".to_owned() }
+        Self { redis, ledger, last: STREAMS.map(|_| "0".to_owned()) }
     }
 
     /// Reads until `stop`. An outage of Redis is waited out: reading on from the last id repeats
     /// nothing.
-    pub(super) async fn follow(mut self, stop: CancellationToken) -> Self {
+    async fn follow(mut self, stop: CancellationToken) -> Self {
         while !stop.is_cancelled() {
             if self.read(Some(BLOCK)).await.is_err() {
                 tokio::time::sleep(RETRY_PAUSE).await;
@@ -57,7 +58,7 @@ impl Feed {
         self
     }
 
-    /// Reads what is there and returns at the stream's end.
+    /// Reads what is there and returns at the end of the streams.
     pub(super) async fn drain(&mut self) -> Result<(), Failure> {
         while self.read(None).await? > 0 {}
         Ok(())
@@ -70,32 +71,70 @@ impl Feed {
         if let Some(block) = block {
             args.word("BLOCK").int(i64::try_from(block.as_millis()).unwrap_or(i64::MAX));
         }
-        args.word("STREAMS").word(STREAM).text(self.last.as_str());
+        args.word("STREAMS");
+        for stream in STREAMS {
+            args.word(stream);
+        }
+        for last in &self.last {
+            args.text(last.as_str());
+        }
         let reply = match block {
             Some(block) => self.redis.call_blocking("XREAD", args, block).await?,
             None => self.redis.call("XREAD", args).await?,
         };
         let now = Timestamp::now();
-        let entries = reply
-            .items()
-            .first()
-            .and_then(|stream| stream.items().get(1))
-            .map_or(&[][..], Reply::items);
+        let mut count = 0;
         let mut ledger = self.ledger.lock();
-        for entry in entries {
-            if let Some(entry) = parse(entry, now) {
-                ledger.relay(entry);
+        for of_stream in reply.items() {
+            let [name, entries] = of_stream.items() else { continue };
+            let Some(at) = STREAMS.iter().position(|stream| text(name) == Some(*stream)) else {
+                continue;
+            };
+            for entry in entries.items() {
+                if let Some(entry) = parse(STREAMS[at], entry, now) {
+                    ledger.relay(entry);
+                }
+                if let Some(id) = entry.items().first().and_then(text) {
+                    id.clone_into(&mut self.last[at]);
+                }
             }
+            count += entries.items().len();
         }
-        if let Some(id) = entries.last().and_then(|entry| text(entry.items().first()?)) {
-            id.clone_into(&mut self.last);
-        }
-        Ok(entries.len())
+        Ok(count)
     }
 }
 
-/// An entry of one of the kinds; others are nobody's order.
-fn parse(entry: &Reply, now: Timestamp) -> Option<Entry> {
+/// A feed at work.
+pub(super) struct Following {
+    url: String,
+    ledger: Arc<Mutex<Ledger>>,
+    stop: CancellationToken,
+    reading: JoinSet<Feed>,
+}
+
+impl Following {
+    /// Of that server; nothing is read yet.
+    pub(super) fn new(url: String, ledger: Arc<Mutex<Ledger>>) -> Self {
+        Self { url, ledger, stop: CancellationToken::new(), reading: JoinSet::new() }
+    }
+
+    /// Reads the streams from their beginning.
+    pub(super) fn start(&mut self) {
+        self.stop = CancellationToken::new();
+        let feed = Feed::open(&self.url, Arc::clone(&self.ledger));
+        self.reading.spawn(feed.follow(self.stop.clone()));
+    }
+
+    /// Reads no further. Returns the reader, who knows how far it has come.
+    pub(super) async fn stop(&mut self) -> Option<Feed> {
+        self.stop.cancel();
+        self.reading.join_next().await?.ok()
+    }
+}
+
+/// An entry about an order; others are left out.
+fn parse(stream: &str, entry: &Reply, now: Timestamp) -> Option<Entry> {
+    let id = text(entry.items().first()?)?;
     let fields = entry.items().get(1)?.items();
     let field = |name| {
         fields
@@ -108,11 +147,12 @@ fn parse(entry: &Reply, now: Timestamp) -> Option<Entry> {
         "OrderConfirmed" => Kind::Confirmed,
         "OrderRejected" => Kind::Rejected,
         "OrderCancelled" => Kind::Cancelled,
-        _ => return None,
+        _ => Kind::Step,
     };
     let written: Timestamp = field("time")?.parse().ok()?;
     let payload: Payload = serde_json::from_str(field("payload")?).ok()?;
     Some(Entry {
+        id: format!("{stream} {id}"),
         event_id: field("id")?.to_owned(),
         kind,
         key: field("key")?.to_owned(),
@@ -142,19 +182,19 @@ mod tests {
         let fields = list(&[&fields[..], &["payload", payload]].concat());
         let entry = Reply::List(vec![Reply::Text("1-0".into()), fields]);
         let now = "2026-01-02T03:04:06Z".parse().expect("a time");
-        let entry = parse(&entry, now).expect("an entry");
+        let entry = parse("events.order", &entry, now).expect("an entry");
         assert_eq!(
-            (entry.event_id.as_str(), entry.kind, entry.key.as_str()),
-            ("e-1", Kind::Created, "A")
+            (entry.id.as_str(), entry.event_id.as_str(), entry.kind, entry.key.as_str()),
+            ("events.order 1-0", "e-1", Kind::Created, "A")
         );
         assert_eq!(entry.items, [("sku-1".to_owned(), 3)]);
         assert_eq!(entry.lag, Duration::from_millis(500));
     }
 
     #[test]
-    fn other_types_are_left_alone() {
+    fn what_is_about_no_order_is_left_alone() {
         let entry =
             Reply::List(vec![Reply::Text("1-0".into()), list(&["id", "e-1", "type", "Restocked"])]);
-        assert!(parse(&entry, Timestamp::now()).is_none());
+        assert!(parse("events.stock", &entry, Timestamp::now()).is_none());
     }
 }

@@ -2,10 +2,12 @@
 //! read and report.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fmt;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
+
+use super::again::{Again, Fate};
+use super::tally::Tally;
 
 /// Microseconds; a longer lag counts as this one.
 const LAG_MAX: u64 = 600_000_000;
@@ -22,11 +24,15 @@ pub(super) enum Kind {
     Rejected,
     /// It gives them back.
     Cancelled,
+    /// What a step has done about it, for the other steps.
+    Step,
 }
 
 /// One entry of the stream.
 #[derive(Debug)]
 pub(super) struct Entry {
+    /// Its stream and its id in there.
+    pub(super) id: String,
     pub(super) event_id: String,
     pub(super) kind: Kind,
     /// The order's id.
@@ -37,56 +43,29 @@ pub(super) struct Entry {
     pub(super) lag: Duration,
 }
 
-/// Counts of orders. Its text is the demo's last line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Tally {
-    /// Orders that the API has acknowledged, with the cancellation if there is one.
-    pub placed: u64,
-    /// Placed orders of which every event is in the stream.
-    pub relayed: u64,
-    /// Relayed orders of which every event is in the consumer's inbox.
-    pub consumed: u64,
-    /// Orders with an event that is in the stream more than once, or that were decided about twice.
-    pub doubled: u64,
-    /// Orders with anything in the stream before their creation, or confirmed after they were
-    /// cancelled.
-    pub out_of_order: u64,
-}
-
-impl Tally {
-    /// Placed orders that have not arrived.
-    pub fn lost(&self) -> u64 {
-        self.placed - self.consumed
-    }
-
-    /// Whether every order arrived, once and in order.
-    pub fn is_clean(&self) -> bool {
-        self.lost() == 0 && self.doubled == 0 && self.out_of_order == 0
-    }
-}
-
-impl fmt::Display for Tally {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { placed, relayed, consumed, doubled, out_of_order } = self;
-        let lost = self.lost();
-        write!(f, "placed {placed}, relayed {relayed}, consumed {consumed}, ")?;
-        write!(f, "lost {lost}, doubled {doubled}, out of order {out_of_order}")
-    }
-}
-
 /// Every order that was seen anywhere. Grows with their number: it must recognise a double however
 /// late it comes.
 #[derive(Debug)]
 pub(super) struct Ledger {
     orders: HashMap<String, Order>,
-    /// Which order an event in the stream belongs to.
-    events: HashMap<String, String>,
+    /// The events in the streams.
+    events: HashMap<String, Seen>,
     /// In the inbox before we have read them from the stream ourselves.
     handled_early: HashSet<String>,
     handled: HashSet<String>,
+    again: Again,
     tally: Tally,
     lags: Histogram<u64>,
     lags_recent: Histogram<u64>,
+}
+
+/// An event in a stream.
+#[derive(Debug)]
+struct Seen {
+    order: String,
+    entry: String,
+    /// Whether the order is waiting for its effect.
+    counts: bool,
 }
 
 #[derive(Debug, Default)]
@@ -134,6 +113,7 @@ impl Ledger {
             events: HashMap::new(),
             handled_early: HashSet::new(),
             handled: HashSet::new(),
+            again: Again::default(),
             tally: Tally::default(),
             lags_recent: lags.clone(),
             lags,
@@ -145,16 +125,21 @@ impl Ledger {
         self.change(order_id, |order| order.placed = Some(cancelled));
     }
 
-    /// An entry was read from the stream, in the stream's order.
+    /// An entry was read from a stream, in the stream's order.
     pub(super) fn relay(&mut self, entry: Entry) {
-        let micros = u64::try_from(entry.lag.as_micros()).unwrap_or(LAG_MAX);
-        self.lags.saturating_record(micros.max(1));
-        self.lags_recent.saturating_record(micros.max(1));
-        if self.events.insert(entry.event_id.clone(), entry.key.clone()).is_some() {
+        let counts = entry.kind != Kind::Step;
+        let seen = Seen { order: entry.key.clone(), entry: entry.id.clone(), counts };
+        if self.events.insert(entry.event_id.clone(), seen).is_some() {
             self.change(&entry.key, |order| order.repeated = true);
             return;
         }
-        let handled = u32::from(self.handled_early.remove(&entry.event_id));
+        let is_still = self.again.is_still(&entry.event_id, &entry.id);
+        if counts && !is_still {
+            let micros = u64::try_from(entry.lag.as_micros()).unwrap_or(LAG_MAX);
+            self.lags.saturating_record(micros.max(1));
+            self.lags_recent.saturating_record(micros.max(1));
+        }
+        let handled = u32::from(self.handled_early.remove(&entry.event_id) && counts);
         self.change(&entry.key, |order| {
             order.handled += handled;
             match entry.kind {
@@ -174,8 +159,39 @@ impl Ledger {
                     order.disordered |= order.created == 0;
                     order.cancelled += 1;
                 }
+                Kind::Step => {}
             }
         });
+    }
+
+    /// Redis came back in an older state: the streams are read anew, from their beginning. What was
+    /// placed, what the consumer did and what was wrong before still counts.
+    pub(super) fn read_anew(&mut self) {
+        let events = std::mem::take(&mut self.events);
+        self.again =
+            Again::new(events.into_iter().map(|(event, seen)| (event, seen.entry)).collect());
+        self.handled_early.clone_from(&self.handled);
+        let keys: Vec<String> = self.orders.keys().cloned().collect();
+        for key in keys {
+            self.change(&key, |order| {
+                *order = Order {
+                    placed: order.placed,
+                    repeated: order.repeated,
+                    disordered: order.disordered,
+                    ..Order::default()
+                };
+            });
+        }
+    }
+
+    /// How many different events the streams hold.
+    pub(super) fn events(&self) -> usize {
+        self.events.len()
+    }
+
+    /// What became of what was read before Redis went back.
+    pub(super) fn fate(&self) -> Fate {
+        self.again.fate()
     }
 
     /// An event was found in the consumer's inbox; finding it again is no news.
@@ -183,8 +199,12 @@ impl Ledger {
         if !self.handled.insert(event_id.clone()) {
             return;
         }
-        match self.events.get(&event_id).cloned() {
-            Some(order_id) => self.change(&order_id, |order| order.handled += 1),
+        match self.events.get(&event_id) {
+            Some(Seen { counts: false, .. }) => {}
+            Some(Seen { order, .. }) => {
+                let order = order.clone();
+                self.change(&order, |order| order.handled += 1);
+            }
             None => drop(self.handled_early.insert(event_id)),
         }
     }
@@ -260,6 +280,7 @@ mod tests {
     fn entry(kind: Kind, event_id: &str, key: &str) -> Entry {
         let items = vec![("sku-1".to_owned(), 2)];
         Entry {
+            id: format!("1-{event_id}"),
             event_id: event_id.to_owned(),
             kind,
             key: key.to_owned(),
@@ -301,6 +322,26 @@ mod tests {
             ledger.tally().to_string(),
             "placed 2, relayed 0, consumed 0, lost 2, doubled 0, out of order 0"
         );
+    }
+
+    #[test]
+    fn streams_that_went_back_are_read_anew_and_effects_stay() {
+        let mut ledger = Ledger::new();
+        for key in ["A", "B"] {
+            ledger.place(key, false);
+            ledger.relay(entry(Kind::Created, &format!("c-{key}"), key));
+            ledger.relay(entry(Kind::Step, &format!("s-{key}"), key));
+            ledger.consume(format!("c-{key}"));
+            ledger.consume(format!("s-{key}"));
+        }
+        assert!(ledger.tally().is_clean());
+        ledger.read_anew();
+        ledger.relay(entry(Kind::Created, "c-A", "A"));
+        let text = "placed 2, relayed 1, consumed 1, lost 1, doubled 0, out of order 0";
+        assert_eq!(ledger.tally().to_string(), text);
+        ledger.relay(Entry { id: "2-0".to_owned(), ..entry(Kind::Created, "c-B", "B") });
+        assert!(ledger.tally().is_clean());
+        assert_eq!((ledger.events(), ledger.fate()), (2, Fate { gone: 3, anew: 1 }));
     }
 
     #[test]

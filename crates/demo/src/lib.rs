@@ -12,6 +12,7 @@
 //! The ledger compares what the API promised with what the stream and the consumer's tables hold;
 //! it trusts nothing that the relay says about itself.
 
+mod again;
 mod board;
 mod effects;
 mod feed;
@@ -19,16 +20,19 @@ mod http;
 mod interrupt;
 mod ledger;
 mod plan;
+mod rollback;
 mod session;
 mod shop;
 mod stack;
+mod tally;
 
 pub use interrupt::Interrupts;
-pub use ledger::Tally;
-pub use plan::Plan;
+pub use plan::{Chaos, Plan};
 pub use session::{Outcome, run};
+pub use tally::Tally;
 
-/// The stream that the relay's template `events.{aggregate_type}` makes for orders.
-const STREAM: &str = "events.order";
+/// The streams that the relay's template `events.{aggregate_type}` makes: first the one of the
+/// orders, then what the steps tell each other.
+const STREAMS: [&str; 3] = ["events.order", "events.stock", "events.payment"];
 /// The consumer group, which is also the name under which the inbox remembers what was handled.
 const GROUP: &str = "inventory";

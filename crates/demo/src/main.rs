@@ -3,8 +3,9 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::Parser;
-use outflow_demo::{Interrupts, Outcome, Plan, run};
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
+use outflow_demo::{Chaos, Interrupts, Outcome, Plan, run};
 
 /// What a shell reports for a process that Ctrl-C ended.
 const EXIT_INTERRUPTED: u8 = 130;
@@ -37,19 +38,29 @@ struct Cli {
         value_parser = clap::value_parser!(u32).range(1..=1000)
     )]
     clients: u32,
-    /// Kill and restart one of the programs every second while orders are placed
-    #[arg(long)]
-    chaos: bool,
+    /// Let something go wrong while orders are placed; without KIND, the programs
+    #[arg(
+        long,
+        value_name = "KIND",
+        value_enum,
+        num_args = 0..=1,
+        default_missing_value = "programs"
+    )]
+    chaos: Option<Chaos>,
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let Cli { orders, rate, clients, chaos } = Cli::parse();
+    let plan = Plan { orders, rate, clients, chaos };
+    if let Some(problem) = plan.problem() {
+        Cli::command().error(ErrorKind::ValueValidation, problem).exit();
+    }
     let interrupts = match Interrupts::install() {
         Ok(interrupts) => interrupts,
         Err(error) => return fail(&format!("installing the signal handlers: {error}")),
     };
-    match run(Plan { orders, rate, clients, chaos }, &interrupts).await {
+    match run(plan, &interrupts).await {
         Ok(outcome) => report(&outcome),
         Err(error) => fail(&error.to_string()),
     }

@@ -11,12 +11,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::board::{lag, say, show};
 use super::effects::Effects;
-use super::feed::Feed;
+use super::feed::Following;
 use super::interrupt::Interrupts;
-use super::ledger::{Ledger, Tally};
-use super::plan::Plan;
+use super::ledger::Ledger;
+use super::plan::{Chaos, Plan};
+use super::rollback::{Clients, Rollback};
 use super::shop::Shop;
 use super::stack::Stack;
+use super::tally::Tally;
 use outflow_local::Error;
 
 const LINE_INTERVAL: Duration = Duration::from_secs(1);
@@ -24,6 +26,8 @@ const LINE_INTERVAL: Duration = Duration::from_secs(1);
 const WAIT_INTERVAL: Duration = Duration::from_millis(100);
 /// How often a program is killed, if they are.
 const KILL_INTERVAL: Duration = Duration::from_secs(1);
+/// How often the next step of a rollback may be due.
+const STEP_INTERVAL: Duration = Duration::from_millis(50);
 /// How long nothing may move before the rest counts as lost.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -69,7 +73,7 @@ pub async fn run(plan: Plan, interrupts: &Interrupts) -> Result<Outcome, Error> 
 
 async fn in_directory(dir: &Path, plan: Plan, stop: &CancellationToken) -> Result<Outcome, Error> {
     let mut stack = tokio::select! {
-        stack = Stack::start(dir, plan.orders) => stack?,
+        stack = Stack::start(dir, &plan) => stack?,
         () = stop.cancelled() => return Ok(Outcome::interrupted()),
     };
     say(stack.hints());
@@ -92,33 +96,37 @@ struct Session {
     ledger: Arc<Mutex<Ledger>>,
     shop: Arc<Shop>,
     clients: JoinSet<()>,
-    feed: JoinSet<Feed>,
-    feed_stop: CancellationToken,
+    /// Nobody places orders any more.
+    closing: CancellationToken,
+    feed: Following,
     effects: Effects,
     started: Instant,
     /// The counts of the last line.
     shown: Tally,
-    chaos: bool,
+    /// Whether programs are killed.
+    kills: bool,
+    rollback: Option<Rollback>,
 }
 
 impl Session {
     fn open(stack: &Stack, plan: Plan, closing: CancellationToken) -> Self {
         let ledger = Arc::new(Mutex::new(Ledger::new()));
-        let feed_stop = CancellationToken::new();
-        let mut feed = JoinSet::new();
-        feed.spawn(Feed::open(&stack.redis_url(), Arc::clone(&ledger)).follow(feed_stop.clone()));
-        let effects = Effects::new(stack.postgres_url());
-        let (shop, clients) = Shop::open(&stack.api, plan, Arc::clone(&ledger), closing);
+        let mut feed = Following::new(stack.redis_url(), Arc::clone(&ledger));
+        feed.start();
+        let effects = Effects::new(stack.postgres_url(), plan.keeps());
+        let (shop, clients) = Shop::open(&stack.api, plan, Arc::clone(&ledger), closing.clone());
+        let goes_back = plan.chaos == Some(Chaos::RedisRollback);
         Self {
             ledger,
             shop,
             clients,
+            closing,
             feed,
-            feed_stop,
             effects,
             started: Instant::now(),
             shown: Tally::default(),
-            chaos: plan.chaos,
+            kills: plan.chaos == Some(Chaos::Programs),
+            rollback: goes_back.then(|| Rollback::new(plan.rollback())),
         }
     }
 
@@ -128,6 +136,7 @@ impl Session {
         let mut waits = ticks(WAIT_INTERVAL);
         let mut settled = false;
         let mut kills = ticks(KILL_INTERVAL);
+        let mut steps = ticks(STEP_INTERVAL);
         kills.tick().await;
         lines.tick().await;
         let (mut before, mut moved) = (Tally::default(), Instant::now());
@@ -136,13 +145,15 @@ impl Session {
             tokio::select! {
                 _ = lines.tick() => self.line().await,
                 _ended = self.clients.join_next(), if placing => continue,
-                _ = kills.tick(), if placing && self.chaos => {
+                _ = kills.tick(), if placing && self.kills => {
                     let killed = stack.kill_one()?;
                     say(format_args!("        killed {killed}"));
                 }
+                _ = steps.tick(), if !self.is_calm() => self.go_back(stack, placing).await?,
                 _ = waits.tick(), if !placing => {
-                    let backlog = self.effects.refresh(&self.ledger).await;
+                    // In this order: the last events are written when orders come to agree.
                     let disagreements = self.effects.disagreements().await;
+                    let backlog = self.effects.refresh(&self.ledger).await;
                     settled = backlog == Ok(0) && disagreements.is_ok_and(|lines| lines.is_empty());
                 }
             }
@@ -155,13 +166,30 @@ impl Session {
             if in_vain {
                 say(format_args!("nothing has moved for {PATIENCE:?}: no longer waiting"));
             }
-            if in_vain || !placing && settled && now.lost() == 0 {
+            if in_vain || !placing && settled && now.lost() == 0 && self.is_calm() {
                 if now != self.shown {
                     self.line().await;
                 }
                 return Ok(());
             }
         }
+    }
+
+    /// Whether no rollback is still to come.
+    fn is_calm(&self) -> bool {
+        self.rollback.as_ref().is_none_or(Rollback::is_over)
+    }
+
+    async fn go_back(&mut self, stack: &mut Stack, placing: bool) -> Result<(), Error> {
+        let Some(rollback) = &mut self.rollback else { return Ok(()) };
+        let clients = if placing {
+            Clients::AtWork
+        } else if self.closing.is_cancelled() {
+            Clients::Stopped
+        } else {
+            Clients::Done
+        };
+        rollback.advance(stack, &mut self.effects, &mut self.feed, &self.ledger, clients).await
     }
 
     async fn line(&mut self) {
@@ -185,17 +213,23 @@ impl Session {
     async fn check(&mut self, stack: &mut Stack) -> Outcome {
         self.clients.abort_all();
         let mut complaints = Vec::new();
+        if let Some(rollback) = &mut self.rollback {
+            rollback.count(stack).await;
+        }
         complaints.extend(stack.stop_programs().await.err().map(|error| error.to_string()));
-        self.feed_stop.cancel();
-        if let Some(Ok(mut feed)) = self.feed.join_next().await {
+        if let Some(mut feed) = self.feed.stop().await {
             complaints.extend(
                 feed.drain()
                     .await
                     .err()
-                    .map(|error| format!("reading the stream to its end: {error}")),
+                    .map(|error| format!("reading the streams to their end: {error}")),
             );
         }
-        complaints.extend(self.effects.refresh(&self.ledger).await.err());
+        match self.effects.refresh(&self.ledger).await {
+            Ok(0) => {}
+            Ok(left) => complaints.push(format!("{left} events were not relayed")),
+            Err(error) => complaints.push(format!("reading the tables: {error}")),
+        }
         match self.effects.inventory().await {
             Ok(inventory) => complaints.extend(self.ledger().audit(&inventory)),
             Err(error) => complaints.push(format!("reading the inventory: {error}")),
@@ -216,6 +250,9 @@ impl Session {
         say(format_args!("saga            stock, reservations, payments and orders {agree}"));
         if stack.killed > 0 {
             say(format_args!("chaos           {} programs killed", stack.killed));
+        }
+        if let Some(rollback) = &self.rollback {
+            complaints.extend(rollback.report(&self.ledger()));
         }
         say(format_args!("all events      {}", lag(self.ledger().lags())));
         Outcome { tally, complaints, interrupted: false }

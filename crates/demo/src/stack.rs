@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::board::say;
 use super::http::http;
-use super::{GROUP, STREAM};
+use super::plan::Plan;
+use super::{GROUP, STREAMS};
 use outflow_local::{Error, Outflow, Postgres, Program, Redis, binary, free_port};
 
 const MIGRATE_LIMIT: Duration = Duration::from_mins(1);
@@ -33,31 +34,39 @@ pub(super) struct Stack {
 struct Running {
     program: Program,
     args: Vec<String>,
+    /// Where it says how it is.
+    listen: String,
 }
 
 impl Running {
-    fn start(name: &str, args: &[&str], dir: &Path) -> Result<Self, Error> {
+    fn start(name: &str, args: &[&str], listen: &str, dir: &Path) -> Result<Self, Error> {
         let program = Program::start(name, &binary(program_of(name))?, args, &[], dir)?;
-        Ok(Self { program, args: args.iter().map(ToString::to_string).collect() })
+        let args = args.iter().map(ToString::to_string).collect();
+        Ok(Self { program, args, listen: listen.to_owned() })
     }
 }
 
 impl Stack {
     /// Starts all of it in `dir`, and says what is where.
-    pub(super) async fn start(dir: &Path, orders: Option<u64>) -> Result<Self, Error> {
+    pub(super) async fn start(dir: &Path, plan: &Plan) -> Result<Self, Error> {
         say(format_args!("directory       {}", dir.display()));
-        let (postgres, redis) = tokio::try_join!(Postgres::start(dir), Redis::start(dir, &[]))?;
+        let redis_args: &[&str] = if plan.keeps() { &["--appendonly", "no"] } else { &[] };
+        let (postgres, redis) =
+            tokio::try_join!(Postgres::start(dir), Redis::start(dir, redis_args))?;
         say(format_args!("Postgres        {}", postgres.url()));
         say(format_args!("Redis           {}", redis.url()));
         let admin = address()?;
         let outflow = Outflow::new(binary("outflow")?, dir);
-        outflow.configure(&postgres.url(), &redis.url(), &sections(&admin))?;
+        outflow.configure(&postgres.url(), &redis.url(), &sections(&admin, plan.keeps()))?;
         outflow.succeed("outflow-migrate", &["migrate"], MIGRATE_LIMIT).await?;
         say("migrated        public.outbox and the schema outflow");
+        if plan.keeps() {
+            say("settings        settle = \"keep\" (rows stay), Redis without persistence");
+        }
         let (programs, api) = (Vec::new(), format!("http://{}", address()?));
         let mut stack = Self { programs, dir: dir.to_owned(), killed: 0, redis, postgres, api };
         let config = outflow.config().display().to_string();
-        stack.start_programs(dir, &config, &admin, orders).await?;
+        stack.start_programs(dir, &config, &admin, plan.orders).await?;
         Ok(stack)
     }
 
@@ -95,9 +104,42 @@ impl Stack {
         let running = &mut self.programs[victim];
         running.program.kill();
         let args: Vec<&str> = running.args.iter().map(String::as_str).collect();
-        *running = Running::start(running.program.name(), &args, &self.dir)?;
+        *running = Running::start(running.program.name(), &args, &running.listen, &self.dir)?;
         self.killed += 1;
         Ok(running.program.name().to_owned())
+    }
+
+    /// Copies what Redis holds now: an RDB file.
+    pub(super) async fn copy_redis(&self) -> Result<(), Error> {
+        self.redis.save().await?;
+        self.redis.copy_files(&self.copy())
+    }
+
+    /// Ends Redis at once, as in a crash.
+    pub(super) async fn kill_redis(&mut self) -> Result<(), Error> {
+        self.redis.kill().await
+    }
+
+    /// Starts the killed Redis with the copy.
+    pub(super) async fn put_copy_back(&mut self) -> Result<(), Error> {
+        self.redis.put_back(&self.copy())?;
+        self.redis.start_again().await
+    }
+
+    fn copy(&self) -> PathBuf {
+        self.dir.join("redis-copy")
+    }
+
+    /// A counter of the programs, over all that have it and all its labels. `None`: a program does
+    /// not say.
+    pub(super) async fn sum(&self, series: &str) -> Option<u64> {
+        let http = http();
+        let mut sum = 0;
+        for Running { listen, .. } in &self.programs {
+            let answer = http.get(format!("http://{listen}/metrics")).send().await.ok()?;
+            sum += total(&answer.text().await.ok()?, series);
+        }
+        Some(sum)
     }
 
     /// Starts one program and waits until its `/readyz` says 200.
@@ -108,7 +150,7 @@ impl Stack {
         args: &[&str],
         listen: &str,
     ) -> Result<(), Error> {
-        let mut running = Running::start(name, args, dir)?;
+        let mut running = Running::start(name, args, listen, dir)?;
         let (http, url) = (http(), format!("http://{listen}/readyz"));
         let mut said = String::from("nothing");
         let is_ready = async || match http.get(&url).send().await {
@@ -141,9 +183,10 @@ impl Stack {
         format!(
             "try             psql {} -c 'select status, count(*) from orders.orders group by 1'\n\
 \x20               \
-             redis-cli -p {} xrevrange {STREAM} + - count 1",
+             redis-cli -p {} xrevrange {} + - count 1",
             self.postgres.url(),
-            self.redis.port()
+            self.redis.port(),
+            STREAMS[0]
         )
     }
 
@@ -206,9 +249,31 @@ fn address() -> Result<String, Error> {
     Ok(format!("127.0.0.1:{}", free_port()?))
 }
 
-fn sections(admin: &str) -> String {
+fn sections(admin: &str, keeps: bool) -> String {
+    let settle = if keeps { "settle = \"keep\"\n" } else { "" };
     format!(
         "[admin]\nlisten = \"{admin}\"\n[log]\nformat = \"text\"\n[[outbox]]\nname = \"orders\"\n\
-         table = \"public.outbox\"\nstream = \"events.{{aggregate_type}}\"\n"
+         table = \"public.outbox\"\nstream = \"events.{{aggregate_type}}\"\n{settle}"
     )
+}
+
+/// The sum of a counter over its labels, in Prometheus's text format.
+fn total(text: &str, series: &str) -> u64 {
+    let value = |line: &str| {
+        let rest = line.strip_prefix(series)?;
+        rest.starts_with(['{', ' ']).then_some(())?;
+        rest.rsplit(' ').next()?.parse::<u64>().ok()
+    };
+    text.lines().filter_map(value).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_counter_is_summed_over_its_labels() {
+        let text = "# HELP a_total so many\na_total{b=\"x y\"} 3\na_total{b=\"z\"} 4\na_totals 9\n";
+        assert_eq!([total(text, "a_total"), total(text, "b_total")], [7, 0]);
+    }
 }

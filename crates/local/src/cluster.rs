@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use nix::unistd::User;
 
+use super::files::copy_tree;
 use super::find::is_deps;
 use super::program::Program;
 use super::user::give;
@@ -80,23 +81,4 @@ async fn copy(from: PathBuf, to: PathBuf, user: Option<User>) -> Result<(), Erro
     copying
         .await
         .map_err(|panic| Error::User(format!("copying a Postgres data directory: {panic}")))?
-}
-
-/// A fresh data directory has only files and directories: no links, no tablespaces.
-fn copy_tree(from: &Path, to: &Path, user: Option<&User>) -> Result<(), Error> {
-    fs::create_dir(to).map_err(Error::io("creating", to))?;
-    let mode = fs::metadata(from).map_err(Error::io("looking at", from))?.permissions();
-    fs::set_permissions(to, mode).map_err(Error::io("changing the mode of", to))?;
-    give(to, user)?;
-    for entry in fs::read_dir(from).map_err(Error::io("reading", from))? {
-        let entry = entry.map_err(Error::io("reading", from))?;
-        let target = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy_tree(&entry.path(), &target, user)?;
-        } else {
-            fs::copy(entry.path(), &target).map_err(Error::io("copying to", &target))?;
-            give(&target, user)?;
-        }
-    }
-    Ok(())
 }

@@ -11,7 +11,7 @@ const DEBIAN_POSTGRES: &str = "/usr/lib/postgresql";
 /// Variables that name a directory with a server of another version, and the programs that are
 /// taken from there and from nowhere else (`make matrix`).
 const CHOSEN: [(&str, &[&str]); 2] = [
-    ("OUTFLOW_TEST_POSTGRES_BIN", &["initdb", "postgres"]),
+    ("OUTFLOW_TEST_POSTGRES_BIN", &["initdb", "postgres", "pg_basebackup"]),
     ("OUTFLOW_TEST_REDIS_BIN", &["redis-server"]),
 ];
 

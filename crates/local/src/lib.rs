@@ -5,6 +5,7 @@
 
 mod cluster;
 mod error;
+mod files;
 mod find;
 mod outflow;
 mod port;

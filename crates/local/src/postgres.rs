@@ -1,5 +1,7 @@
 //! A private Postgres server.
 
+use std::fs;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -8,13 +10,15 @@ use nix::sys::signal::Signal;
 use nix::unistd::User;
 use tokio_postgres::NoTls;
 
+use super::files::copy_over;
 use super::program::Program;
-use super::user::{open_the_way, unprivileged};
+use super::user::{give, open_the_way, unprivileged};
 use super::{Error, cluster, find, free_port};
 
 /// Covers crash recovery on a loaded machine.
 const START_LIMIT: Duration = Duration::from_mins(1);
 const STOP_LIMIT: Duration = Duration::from_secs(30);
+const BACKUP_LIMIT: Duration = Duration::from_mins(1);
 /// How long a dropped server may take before it is killed.
 const DROP_LIMIT: Duration = Duration::from_secs(5);
 const CONNECT_LIMIT: Duration = Duration::from_secs(2);
@@ -120,6 +124,70 @@ impl Postgres {
     pub async fn start_again(&mut self) -> Result<(), Error> {
         self.server = launch(&self.dir, self.port, &self.options, self.user.as_ref()).await?;
         Ok(())
+    }
+
+    /// Copies the files of a stopped server to the directory `to`, in place of what is there.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn copy_files(&self, to: &Path) -> Result<(), Error> {
+        copy_over(&data(&self.dir), to, self.user.as_ref())
+    }
+
+    /// Gives a stopped server the files of [`Postgres::copy_files`] in place of its own: it starts
+    /// in an older state.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn put_back(&self, from: &Path) -> Result<(), Error> {
+        copy_over(from, &data(&self.dir), self.user.as_ref())
+    }
+
+    /// Makes a base backup of the running server in the directory `to` (`pg_basebackup`), in place
+    /// of what is there.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] with what `pg_basebackup` says.
+    pub async fn base_backup(&self, to: &Path) -> Result<(), Error> {
+        if to.exists() {
+            fs::remove_dir_all(to).map_err(Error::io("removing", to))?;
+        }
+        // As a server wants its data directory.
+        fs::DirBuilder::new().mode(0o700).create(to).map_err(Error::io("creating", to))?;
+        give(to, self.user.as_ref())?;
+        let mut command = Command::new(find("pg_basebackup")?);
+        command.args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-U", "postgres", "-D"]);
+        command.arg(to).args(["--checkpoint=fast", "--wal-method=stream", "--no-sync"]);
+        let mut backup = Program::spawn("pg_basebackup", command, self.user.as_ref(), &self.dir)?;
+        let status = backup.wait(BACKUP_LIMIT).await?;
+        if status.success() { Ok(()) } else { Err(backup.failure(&format!("{status}"))) }
+    }
+
+    /// Starts a stopped server in the state of a restore point (`pg_create_restore_point`), on a
+    /// new timeline: from the base backup `from`, and the log of the server itself.
+    ///
+    /// # Errors
+    /// As [`Postgres::start`], and [`Error::Io`].
+    pub async fn recover_to(&mut self, from: &Path, restore_point: &str) -> Result<(), Error> {
+        let (data, log) = (data(&self.dir), self.dir.join("postgres-wal"));
+        if log.exists() {
+            fs::remove_dir_all(&log).map_err(Error::io("removing", &log))?;
+        }
+        fs::rename(data.join("pg_wal"), &log).map_err(Error::io("moving the log to", &log))?;
+        self.put_back(from)?;
+        let config = data.join("postgresql.auto.conf");
+        let before = fs::read_to_string(&config).map_err(Error::io("reading", &config))?;
+        // Nobody is let in before it has become a primary.
+        let settings = format!(
+            "{before}hot_standby = off\nrestore_command = 'cp \"{}/%f\" \"%p\"'\n\
+             recovery_target_name = '{restore_point}'\nrecovery_target_action = promote\n",
+            log.display()
+        );
+        fs::write(&config, settings).map_err(Error::io("writing", &config))?;
+        let signal = data.join("recovery.signal");
+        fs::write(&signal, "").map_err(Error::io("writing", &signal))?;
+        give(&signal, self.user.as_ref())?;
+        self.start_again().await
     }
 
     async fn stop(&mut self, signal: Signal) -> Result<(), Error> {

@@ -8,6 +8,10 @@ use nix::sys::signal::Signal;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use outflow_connect::redis;
+use secrecy::SecretString;
+
+use super::files::copy_over;
 use super::program::Program;
 use super::{Error, find, free_port};
 
@@ -96,6 +100,61 @@ impl Redis {
     /// As [`Redis::start`].
     pub async fn start_again(&mut self) -> Result<(), Error> {
         self.server = launch(&self.dir, self.port, &self.extra_args).await?;
+        Ok(())
+    }
+
+    /// Writes everything to its RDB file, now (SAVE).
+    ///
+    /// # Errors
+    /// [`Error::Failed`] with what it answered.
+    pub async fn save(&self) -> Result<(), Error> {
+        let failed = |why: String| self.server.failure(&format!("SAVE: {why}"));
+        let url = SecretString::from(self.url());
+        let client =
+            redis::Redis::open(&url, "local save").map_err(|error| failed(error.to_string()))?;
+        let saved = match client.ready(START_LIMIT).await {
+            Ok(()) => client.call("SAVE", redis::Args::default()).await,
+            Err(failure) => Err(failure),
+        };
+        client.close().await;
+        saved.map(drop).map_err(|failure| failed(failure.to_string()))
+    }
+
+    /// Copies its files as they are to the directory `to`, in place of what is there.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn copy_files(&self, to: &Path) -> Result<(), Error> {
+        copy_over(&data(&self.dir), to, None)
+    }
+
+    /// Gives a stopped server the files of [`Redis::copy_files`] in place of its own: it starts in
+    /// an older state.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn put_back(&self, from: &Path) -> Result<(), Error> {
+        copy_over(from, &data(&self.dir), None)
+    }
+
+    /// The RDB file that [`Redis::save`] writes.
+    pub fn rdb(&self) -> PathBuf {
+        data(&self.dir).join("dump.rdb")
+    }
+
+    /// Gives a stopped server an RDB file in place of its own files, also as the beginning of its
+    /// append-only file: a server that has one reads nothing else.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn put_back_rdb(&self, from: &Path) -> Result<(), Error> {
+        let data = data(&self.dir);
+        std::fs::remove_dir_all(&data).map_err(Error::io("removing", &data))?;
+        std::fs::create_dir(&data).map_err(Error::io("creating", &data))?;
+        for name in ["dump.rdb", "appendonly.aof"] {
+            let target = data.join(name);
+            std::fs::copy(from, &target).map_err(Error::io("copying to", &target))?;
+        }
         Ok(())
     }
 }

@@ -107,6 +107,10 @@ impl Observer for OutboxMetrics {
         self.all.redis_rollbacks.with_label_values(&[&self.outbox]).inc();
     }
 
+    fn postgres_went_back(&self) {
+        self.all.postgres_rollbacks.with_label_values(&[&self.outbox]).inc();
+    }
+
     fn seated(&self, seat: i32) {
         self.progress.seated(seat);
     }

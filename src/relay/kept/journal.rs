@@ -100,7 +100,7 @@ impl Journal {
     /// Why it could not; repeating it is safe.
     pub async fn raise(&self, known: i64) -> Result<Raised, String> {
         // Rows are not named: those of a kept outbox are not settled one by one.
-        self.raise.run(&self.redis, &self.key, known, "").await
+        self.raise.run(&self.redis, &self.key, known, "", "").await
     }
 
     /// Writes what each member of this generation starts from, and opens the journal. The pieces of

@@ -151,9 +151,8 @@ impl Pieces {
         owners.into_iter().map(share).collect()
     }
 
-    /// Of two states of the same outbox, for each slot and each stream what both have passed.
-    /// A slot
-    /// that one of them does not have is left out.
+    /// Of two states of the same outbox, for each slot and each stream what both have passed. A
+    /// slot that one of them does not have is left out.
     ///
     /// It is not one of the two, but for what they have in common: one may have read on in a
     /// Postgres that is gone, from behind the other.

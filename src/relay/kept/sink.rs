@@ -88,7 +88,8 @@ impl Sink for KeptSink {
         ask::answers(self.journal.redis(), self.journal.key()).await
     }
 
-    async fn raise(&self, known: i64) -> Result<Raised, String> {
+    /// Which Postgres it is becomes known when the pieces are installed.
+    async fn raise(&self, known: i64, _: &str) -> Result<Raised, String> {
         self.journal.raise(known).await
     }
 

@@ -16,12 +16,14 @@ use super::lease::{Lease, abandon};
 use super::naming::Settling;
 use super::pg_outbox::PgOutbox;
 use super::refusal::{failed, within};
+use super::server::Server;
 use super::slots::{ShareOut, share_out};
 use super::state::{State, locked, noted};
 use super::unsettled::{self, LeftOut, Unsettled};
 use super::witness::Witness;
 use super::{Assignment, OutboxError, Recovery, lock};
 use crate::relay::event::{Acknowledged, Raised};
+use crate::relay::kept::healing;
 use crate::relay::options::OutboxOptions;
 
 /// How long open claims may take to end by themselves. A member that is frozen in its own recovery
@@ -43,6 +45,7 @@ const FENCE_ATTEMPTS: usize = 5;
 /// An open recovery.
 pub struct PgRecovery {
     pub(super) client: Option<Object>,
+    server: String,
     pub(super) seat: i32,
     generation: i64,
     pub(super) slots: ShareOut,
@@ -80,6 +83,11 @@ impl PgOutbox {
         let seat = self.seat().await?;
         for _ in 0..FENCE_ATTEMPTS {
             let client = Lease::new(self.connection().await?);
+            // Before the transaction, so that a refusal ends nothing: it is then not known.
+            let server = Server::of(&client).await.map_or_else(
+                |_refused| String::new(),
+                |Server { system, timeline }| healing::server(&system, &timeline),
+            );
             match fence(&client, keys, self.table.oid, &self.table.sql.is_as_it_was).await {
                 Ok(None) => return Err(is_unregistered(&self.config.table)),
                 Ok(Some(found)) if !found.is_as_it_was => {
@@ -87,7 +95,7 @@ impl PgOutbox {
                 }
                 Ok(Some(found)) if found.live.iter().any(|(number, _)| *number == seat) => {
                     let unsettled = unsettled::of_text(&found.unsettled)?;
-                    return Ok(self.plan(client.release(), seat, found, unsettled));
+                    return Ok(self.plan((client.release(), server), seat, found, unsettled));
                 }
                 Ok(_) => {
                     self.lose_control().await;
@@ -126,7 +134,7 @@ impl PgOutbox {
 
     fn plan(
         &self,
-        client: Object,
+        (client, server): (Object, String),
         seat: i32,
         found: Found,
         unsettled: Vec<Unsettled>,
@@ -148,6 +156,7 @@ impl PgOutbox {
         };
         PgRecovery {
             client: Some(client),
+            server,
             oid: self.table.oid,
             seat,
             generation: found.generation,
@@ -201,6 +210,10 @@ impl PgRecovery {
 impl Recovery for PgRecovery {
     fn generation(&self) -> i64 {
         self.generation
+    }
+
+    fn server(&self) -> &str {
+        &self.server
     }
 
     fn assignment(&self) -> Assignment {

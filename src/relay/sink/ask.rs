@@ -17,7 +17,8 @@ impl Default for Raise {
 
 impl Raise {
     /// Raises the journal above `known` and its own generation. `names`: by which columns the rows
-    /// of the new generation are named. The answer has what is known of a kept outbox, too.
+    /// of the new generation are named. `server`: which Postgres this is, to be known from now on;
+    /// empty: as it was. The answer has what is known of a kept outbox, too.
     ///
     /// # Errors
     /// Why it could not; repeating it is safe.
@@ -27,9 +28,10 @@ impl Raise {
         key: &str,
         known: i64,
         names: &str,
+        server: &str,
     ) -> Result<Raised, String> {
-        let mut args = Args::with_capacity(2);
-        args.int(known).text(names);
+        let mut args = Args::with_capacity(3);
+        args.int(known).text(names).text(server);
         let reply = redis.script(&self.0, &[key], args).await.map_err(|f| f.to_string())?;
         let [generation, previous, batches, last, members, copied, server] = reply.items() else {
             return Err(unexpected(&reply));
@@ -46,10 +48,11 @@ impl Raise {
         let kept = KeptRaised {
             members: members.items().chunks_exact(2).filter_map(pieces).collect(),
             copied: numbers(copied, "copied:"),
-            server: server.string().filter(|server| !server.is_empty()),
         };
+        let server = server.string().filter(|server| !server.is_empty());
         let last = numbers(last, "last:");
-        Ok(Raised { generation, previous: previous.int(), appended, last, kept: Some(kept) })
+        let previous = previous.int();
+        Ok(Raised { generation, previous, appended, last, server, kept: Some(kept) })
     }
 }
 

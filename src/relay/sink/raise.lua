@@ -4,10 +4,11 @@
 --
 -- KEYS  1  the journal
 -- ARGV  1  the generation that Postgres knows  2  by which columns the rows of the new generation are named
+--       3  which Postgres that is; '': not known, or written later (keep_install.lua)
 -- Returns the new generation, the one before ('' when there is no journal), of each batch by which columns its rows are
 -- named ('': not known) and the packed rows, and what it knows of the last batch of each member: field and number, one after
 -- the other; and, empty unless the outbox is or was a kept one: the pieces of each member, the last batch of each whose copy
--- is confirmed (both as field and value, one after the other) and the Postgres that they belong to.
+-- is confirmed (both as field and value, one after the other); and the Postgres that the journal belonged to ('': not known).
 --
 -- In doubt it may be run again: it then raises once more and returns the same rows. It writes once, behind all else that
 -- may be refused, so that then nothing was done.
@@ -43,7 +44,11 @@ end
 local generation = math.max(tonumber(ARGV[1]), tonumber(before) or 0) + 1
 -- %d, not tostring: Lua prints a large number as 1e+15.
 local text = string.format('%d', generation)
-redis.call('HSET', journal, 'generation', text, 'names:' .. text .. ':', ARGV[2], 'open', '0')
+local raised = {'generation', text, 'names:' .. text .. ':', ARGV[2], 'open', '0'}
+if ARGV[3] ~= '' then
+  raised[7], raised[8] = 'server', ARGV[3]
+end
+redis.call('HSET', journal, unpack(raised))
 -- Generations that appended nothing, of recoveries that did not come to their end.
 for field in pairs(names) do
   if not used[field] then

@@ -99,8 +99,8 @@ impl Sink for RedisSink {
         ask::answers(&self.redis, &self.journal).await
     }
 
-    async fn raise(&self, known: i64) -> Result<Raised, String> {
-        let raised = self.raise.run(&self.redis, &self.journal, known, &self.names).await?;
+    async fn raise(&self, known: i64, server: &str) -> Result<Raised, String> {
+        let raised = self.raise.run(&self.redis, &self.journal, known, &self.names, server).await?;
         Ok(Raised { kept: None, ..raised })
     }
 

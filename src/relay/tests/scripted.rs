@@ -226,7 +226,7 @@ impl Sink for Full {
         Err("no answer".to_owned())
     }
 
-    async fn raise(&self, _: i64) -> Result<Raised, String> {
+    async fn raise(&self, _: i64, _: &str) -> Result<Raised, String> {
         Err("OOM".to_owned())
     }
 
@@ -242,6 +242,10 @@ impl Sink for Full {
 impl Recovery for NoRecovery {
     fn generation(&self) -> i64 {
         1
+    }
+
+    fn server(&self) -> &'static str {
+        ""
     }
 
     fn assignment(&self) -> Assignment {
@@ -294,12 +298,13 @@ impl Sink for Counting {
         Ok(())
     }
 
-    async fn raise(&self, known: i64) -> Result<Raised, String> {
+    async fn raise(&self, known: i64, _: &str) -> Result<Raised, String> {
         Ok(Raised {
             generation: known + 1,
             previous: Some(known),
             appended: Vec::new(),
             last: Vec::new(),
+            server: None,
             kept: None,
         })
     }

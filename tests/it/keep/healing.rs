@@ -6,24 +6,11 @@ use super::delivery::{check, counters, write};
 use super::kept_with;
 use crate::support::{LIMIT, Numbered, Stage};
 
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).expect("a directory");
-    for entry in std::fs::read_dir(from).expect("a directory") {
-        let entry = entry.expect("an entry");
-        let target = to.join(entry.file_name());
-        if entry.file_type().expect("a type").is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), &target).expect("a copy");
-        }
-    }
-}
-
 /// What Redis has on its disk now.
 pub(super) async fn snapshot(stage: &mut Stage, name: &str) -> PathBuf {
     let kept = stage.path().join(name);
     stage.redis.kill().await.expect("its end");
-    copy(&stage.path().join("redis"), &kept);
+    stage.redis.copy_files(&kept).expect("a copy");
     stage.redis.start_again().await.expect("a start");
     kept
 }
@@ -31,9 +18,7 @@ pub(super) async fn snapshot(stage: &mut Stage, name: &str) -> PathBuf {
 /// Redis comes back with what it had then.
 pub(super) async fn put_back(stage: &mut Stage, kept: &Path) {
     stage.redis.kill().await.expect("its end");
-    let data = stage.path().join("redis");
-    std::fs::remove_dir_all(&data).expect("a directory");
-    copy(kept, &data);
+    stage.redis.put_back(kept).expect("a copy");
     stage.redis.start_again().await.expect("a start");
 }
 

@@ -1,8 +1,6 @@
 //! A Postgres that crashes, or that comes back in an older state: no row that is there is missing.
 
 use std::collections::HashMap;
-use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -92,12 +90,6 @@ async fn a_crash_under_writers_that_wait_for_no_disk() {
     }
 }
 
-/// The data directory as it is, with its owner.
-fn copy(from: &Path, to: &Path) {
-    let copied = Command::new("cp").arg("-a").arg(from).arg(to).status().expect("cp");
-    assert!(copied.success(), "{}", from.display());
-}
-
 /// As after a restore of a base backup: the system and the timeline are the same, the numbers of
 /// transactions and the ids come again.
 #[tokio::test]
@@ -108,16 +100,15 @@ async fn an_older_postgres_is_noticed_and_all_its_rows_come() {
         let mut relay = stage.relay();
         write(&stage, 4, 40).await;
         check(&stage).await;
-        let (data, old) = (stage.path().join("postgres"), stage.path().join("old"));
+        let old = stage.path().join("old");
         stage.postgres.stop_fast().await.expect("a stop");
-        copy(&data, &old);
+        stage.postgres.copy_files(&old).expect("a copy");
         stage.postgres.start_again().await.expect("a start");
         write(&stage, 4, 40).await;
         check(&stage).await;
 
         stage.postgres.stop_fast().await.expect("a stop");
-        std::fs::remove_dir_all(&data).expect("a directory");
-        copy(&old, &data);
+        stage.postgres.put_back(&old).expect("a copy");
         stage.postgres.start_again().await.expect("a start");
         write(&stage, 4, 60).await;
         all_come(&stage).await;
@@ -141,9 +132,9 @@ async fn an_older_postgres_is_noticed_by_relays_that_start_later() {
     counters(&stage).await;
     write(&stage, 4, 40).await;
     stage.once().await;
-    let (data, old) = (stage.path().join("postgres"), stage.path().join("old"));
+    let old = stage.path().join("old");
     stage.postgres.stop_fast().await.expect("a stop");
-    copy(&data, &old);
+    stage.postgres.copy_files(&old).expect("a copy");
     stage.postgres.start_again().await.expect("a start");
     let mut relay = stage.relay();
     write(&stage, 4, 40).await;
@@ -151,8 +142,7 @@ async fn an_older_postgres_is_noticed_by_relays_that_start_later() {
     relay.terminate();
     relay.wait(LIMIT).await.expect("an end");
     stage.postgres.stop_fast().await.expect("a stop");
-    std::fs::remove_dir_all(&data).expect("a directory");
-    copy(&old, &data);
+    stage.postgres.put_back(&old).expect("a copy");
     stage.postgres.start_again().await.expect("a start");
     write(&stage, 4, 40).await;
     let members = [stage.member("one"), stage.member("two")];

@@ -8,6 +8,7 @@ use tokio_postgres::types::{ToSql, Type};
 
 use super::super::recovery::PgRecovery;
 use super::super::refusal::{failed, within};
+use super::super::server::Server;
 use super::KeptOutbox;
 use super::known::Known;
 use super::letters::Grave;
@@ -27,10 +28,6 @@ const COPY: &str = "insert into outflow.position \
     (relation, generation, member, batch, pieces, history) values ($1::oid, $2, $3, 0, $4, $5)";
 const HISTORY: &str = "select history from outflow.position \
     where relation = $1::oid and history is not null order by generation desc limit 1";
-/// Which Postgres this is.
-const HERE: &str = "select \
-    (select system_identifier from pg_catalog.pg_control_system())::text, \
-    left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()), 8)";
 const NOW: &str = "select pg_catalog.pg_current_snapshot()::text";
 /// Whether dead letters stand for rows that may be still to come.
 const BURIED: &str = "select exists (select from outflow.dead_letter \
@@ -55,8 +52,7 @@ pub struct KeptRecovery {
 /// What this Postgres is.
 #[derive(Debug, Clone)]
 struct Here {
-    system: String,
-    timeline: String,
+    server: Server,
     sequence: Option<u32>,
 }
 
@@ -104,13 +100,11 @@ impl KeptOutbox {
     }
 
     async fn here(&self, client: &Object) -> Result<Here, OutboxError> {
-        let rows = client.query_typed(HERE, &[]).await.map_err(|error| failed(&error))?;
-        let row = rows.first().ok_or_else(closed)?;
-        let text = |at: usize| row.get::<_, Option<String>>(at).unwrap_or_default();
+        let server = Server::of(client).await.map_err(|error| failed(&error))?;
         let sequence = client.query_typed(&self.sql.sequence, &[]).await;
         let sequence = sequence.map_err(|error| failed(&error))?;
         let sequence = sequence.first().map(|row| row.get(0));
-        Ok(Here { system: text(0), timeline: text(1), sequence })
+        Ok(Here { server, sequence })
     }
 }
 
@@ -138,7 +132,7 @@ impl KeptRecovery {
         let params = [(&self.name as &(dyn ToSql + Sync), Type::TEXT), (&first, Type::TEXT)];
         let buried = client.query_typed(BURIED, &params).await.map_err(|error| failed(&error))?;
         let buried = buried.first().is_some_and(|row| row.get(0));
-        self.known.enter(&self.here.timeline, buried, self.here.sequence);
+        self.known.enter(&self.here.server.timeline, buried, self.here.sequence);
         self.shared.reading(|reading| reading.enter(pieces));
         Ok(())
     }
@@ -156,7 +150,7 @@ impl KeptRecovery {
             copies: &told.copies,
             confirmed: &confirmed,
             history: told.history.as_ref(),
-            server: kept.and_then(|kept| kept.server.as_deref()),
+            server: raised.server.as_deref(),
             here: &here,
             now: &told.now,
         };
@@ -191,7 +185,7 @@ impl KeptRecovery {
     }
 
     fn server(&self) -> String {
-        server(&self.here.system, &self.here.timeline)
+        server(&self.here.server.system, &self.here.server.timeline)
     }
 
     /// How many events are sent again, and says what has happened.
@@ -255,6 +249,10 @@ impl KeptRecovery {
 impl Recovery for KeptRecovery {
     fn generation(&self) -> i64 {
         self.base.generation()
+    }
+
+    fn server(&self) -> &str {
+        self.base.server()
     }
 
     fn assignment(&self) -> Assignment {

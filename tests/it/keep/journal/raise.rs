@@ -53,8 +53,8 @@ async fn an_installation_needs_its_raise_and_a_member_its_installation() {
 
     let raised = journal.raise(0).await.expect("a generation");
     assert_eq!((raised.generation, raised.previous), (6, Some(5)), "above the journal's");
+    assert_eq!(raised.server.as_deref(), Some("7:1"));
     let kept = raised.kept.expect("the pieces");
-    assert_eq!(kept.server.as_deref(), Some("7:1"));
     let mut members = kept.members;
     members.sort_unstable();
     assert_eq!(members, pieces(&[(1, "A"), (2, "B\nC")]));
@@ -98,9 +98,11 @@ async fn an_installation_replaces_all_pieces() {
         let state = member.state().await;
         assert_eq!(state.members, pieces(&[(2, "B")]), "may remove: {may_remove}");
         assert_eq!((state.copied.len(), state.open), (0, true), "may remove: {may_remove}");
-        let kept = member.journal.raise(0).await.expect("a generation").kept.expect("kept");
+        let raised = member.journal.raise(0).await.expect("a generation");
+        assert_eq!(raised.server.as_deref(), Some("8:1"));
+        let kept = raised.kept.expect("kept");
         assert_eq!(kept.members, pieces(&[(2, "B")]), "may remove: {may_remove}");
-        assert_eq!((kept.copied.len(), kept.server.as_deref()), (0, Some("8:1")));
+        assert_eq!(kept.copied.len(), 0);
         scene.redis.close().await;
     }
 }
@@ -130,7 +132,7 @@ async fn the_records_of_deleted_rows_are_returned_and_then_dropped() {
     let scene = Scene::new().await;
     let deleting = RedisSink::new(scene.redis.clone(), "test", None, Arc::default());
     let deleting = deleting.naming_by("names");
-    deleting.raise(0).await.expect("a generation");
+    deleting.raise(0, "6:1").await.expect("a generation");
     let (batch, entries) = batch(&passage(""), &[(1, "a")]);
     let batch = Batch { passage: None, ..batch };
     assert_eq!(deleting.append(at(1, 1), &batch, &entries).await, Ok(Vec::new()));
@@ -141,6 +143,7 @@ async fn the_records_of_deleted_rows_are_returned_and_then_dropped() {
         AppendedRow { row: Bytes::new(), event_id: Bytes::from("1"), names: Bytes::from("names") };
     assert_eq!(raised.appended, [row]);
     assert_eq!(raised.kept, Some(KeptRaised::default()));
+    assert_eq!(raised.server.as_deref(), Some("6:1"));
     member.journal.install(2, "7:1", &pieces(&[(1, "A")])).await.expect("installed");
     let raised = member.journal.raise(0).await.expect("a generation");
     assert_eq!(raised.appended, []);
