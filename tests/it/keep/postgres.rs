@@ -161,15 +161,14 @@ async fn an_older_redis_of_the_postgres_before_is_given_what_it_lacks() {
     stage.once().await;
     let (data, old) = (stage.path().join("postgres"), stage.path().join("old"));
     stage.postgres.stop_fast().await.expect("a stop");
-    copy(&data, &old);
+    stage.postgres.copy_files(&old).expect("a copy");
     stage.postgres.start_again().await.expect("a start");
     write(&stage, 4, 40).await;
     stage.once().await;
     let redis = snapshot(&mut stage, "redis-before").await;
 
     stage.postgres.stop_fast().await.expect("a stop");
-    std::fs::remove_dir_all(&data).expect("a directory");
-    copy(&old, &data);
+    stage.postgres.put_back(&old).expect("a copy");
     let auto = data.join("postgresql.auto.conf");
     let mut settings = std::fs::read_to_string(&auto).expect("settings");
     settings.push_str("restore_command = 'false'\n");
