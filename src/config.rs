@@ -1,6 +1,7 @@
 //! The configuration, parsed and validated. A [`Config`] cannot fail later because of a bad value.
 
 mod addresses;
+mod console;
 mod endpoint;
 mod environment;
 mod file;
@@ -22,6 +23,7 @@ use outflow_connect::{postgres, redis};
 use outflow_service::telemetry::LogFormat;
 
 pub use addresses::{Server, without_address};
+pub use console::{Certificate, Console, ProxyHeader, Role, Token};
 pub(crate) use endpoint::check_endpoint;
 pub use load::load;
 pub use problem::Problem;
@@ -48,6 +50,8 @@ pub struct Config {
     pub notices: Vec<Notice>,
     /// Where the probes and metrics are served.
     pub admin_listen: SocketAddr,
+    /// The console in the browser.
+    pub console: Console,
     /// Log level or filter directives.
     pub log_level: String,
     /// How log lines are written.

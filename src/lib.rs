@@ -44,7 +44,8 @@
 //! | floor | what it does |
 //! |---|---|
 //! | [`cli`] | parses a command line, calls a floor below, prints what it answers |
-//! | [`operate`] | what operators ask for: check, status, dead letters, migrations |
+//! | [`console`] | the same in the browser: pages and actions over `operate` |
+| [`operate`] | what operators ask for: check, status, dead letters, migrations |
 //! | [`daemon`] | wires everything together: supervision, reload, systemd, the admin endpoint |
 //! | [`observe`] | what a running relay shows: metrics, health, backlog, spans |
 //! | [`config`] | reads a file and the environment, returns validated options |
@@ -55,6 +56,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod console;
 pub mod daemon;
 pub mod observe;
 pub mod operate;

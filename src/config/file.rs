@@ -7,6 +7,7 @@ use bytesize::ByteSize;
 use secrecy::SecretString;
 use serde::Deserialize;
 
+use super::console::Typed as Console;
 use super::percent::Percent;
 use crate::relay::encode::Format;
 use crate::relay::options::{KeepLayout, OnLoss, TrimWhen};
@@ -23,6 +24,7 @@ pub(super) struct File {
     pub(super) postgres: Postgres,
     pub(super) redis: Redis,
     pub(super) admin: Admin,
+    pub(super) console: Console,
     pub(super) log: Log,
     pub(super) tracing: Tracing,
     pub(super) outbox: Vec<Outbox>,

@@ -1,0 +1,94 @@
+//! What the overview says, in words and with what mends it, and how it is kept up to date.
+
+use futures_util::StreamExt as _;
+use outflow_local::free_port;
+use reqwest::StatusCode;
+
+use super::{Browser, OPERATE, READ, Served, configuration, console, write_token};
+use crate::support::{LIMIT, Numbered, Stage, outbox};
+
+#[tokio::test]
+async fn what_is_wrong_comes_first_with_what_mends_it() {
+    let stage = Stage::new(&outbox("event_bytes_max = \"300B\"")).await;
+    let served = console(&stage, "").await;
+    let more = configuration(&stage, "").replace("name = \"orders\"", "name = \"orders\"\nevent_bytes_max = \"300B\"");
+    stage.configure(&more);
+    let browser = Browser::with(served.port, OPERATE).await;
+    stage.command("SET", &["events.bad", "no stream"]).await;
+    Numbered { rows: 3, keys: 1 }.insert(&stage).await;
+    stage
+        .sql(
+            "insert into outbox (aggregate_type, aggregate_id, event_type, payload) values \
+             ('bad', 'k', 'T', '{}'), ('order', 'k', 'T', to_jsonb(repeat('x', 400)))",
+        )
+        .await;
+    browser.sees("/", &["What is wrong", "no relay is at work", "Backlog"]).await;
+    let _relay = stage.relay();
+    let page = browser
+        .sees("/", &["refuses its events", "WRONGTYPE", "Retry now…", "1 dead letters, too_large"])
+        .await;
+    page.has(&[
+        "/actions/retry?outbox=orders&amp;stream=events.bad",
+        "/dead-letters?outbox=orders&amp;reason=too_large",
+        "64 of 64",
+    ]);
+    let (wrong, first) = (page.text.find("What is wrong"), page.text.find("class=\"outbox\""));
+    assert!(wrong < first, "{wrong:?} {first:?}");
+    stage.asked(&["pause", "--outbox", "orders", "--why", "an audit"]).await.data();
+    browser.sees("/", &["paused", "an audit", "/actions/resume?outbox=orders"]).await;
+    // Who may not act has no buttons for it.
+    let ben = Browser::with(served.port, READ).await;
+    let page = ben.sees("/", &["an audit"]).await;
+    for act in ["/actions/resume", "/actions/retry", "/actions/pause"] {
+        assert!(!page.text.contains(act), "{act}");
+    }
+}
+
+#[tokio::test]
+async fn a_relay_serves_it_with_its_own_figures() {
+    let stage = Stage::new(&outbox("")).await;
+    let port = free_port().expect("a port");
+    stage.configure(&configuration(&stage, &format!("listen = \"127.0.0.1:{port}\"")));
+    let mut served = Served { program: stage.relay(), port };
+    served.listens().await;
+    let browser = Browser::with(port, READ).await;
+    let page = browser.sees("/", &["asleep", "Nothing is wrong", "64 of 64"]).await;
+    page.has(&["of this relay, since", "Events per second"]);
+    Numbered { rows: 500, keys: 5 }.insert(&stage).await;
+    stage.drained().await;
+    // A sample each few seconds, from the relay's memory.
+    browser.sees("/", &["out 100.0/s"]).await;
+    served.program.terminate();
+    let ended = served.program.wait(LIMIT).await.expect("its end");
+    assert_eq!(ended.code(), Some(0), "{}", served.program.log());
+}
+
+#[tokio::test]
+async fn whoever_looks_is_kept_up_to_date_until_the_session_ends() {
+    let stage = Stage::new(&outbox("")).await;
+    let served = console(&stage, "").await;
+    let browser = Browser::with(served.port, READ).await;
+    let cookie = browser.cookie.lock().clone().expect("a cookie");
+    let answer = browser.ask("/live").header("cookie", cookie).send().await.expect("an answer");
+    assert_eq!(answer.headers()["content-type"], "text/event-stream");
+    let mut events = answer.bytes_stream();
+    let mut text = String::new();
+    let mut until = async |word: &str| {
+        let seen = async {
+            while !text.contains(word) {
+                let bytes = events.next().await.expect("more").expect("bytes");
+                text.push_str(&String::from_utf8_lossy(&bytes));
+            }
+        };
+        let seen = tokio::time::timeout(LIMIT, seen).await;
+        assert!(seen.is_ok(), "no {word:?} in {text}");
+        text.clear();
+    };
+    until("event: content").await;
+    stage.asked(&["pause", "--outbox", "orders", "--why", "a reason"]).await.data();
+    until("a reason").await;
+    write_token(&stage, "ben", "another-another-another");
+    until("event: ended").await;
+    let answer = browser.get("/live").await;
+    assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+}
