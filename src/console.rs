@@ -10,6 +10,7 @@ mod answer;
 mod assets;
 mod form;
 mod history;
+mod in_force;
 mod layout;
 mod live;
 mod pages;

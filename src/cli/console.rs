@@ -74,7 +74,7 @@ pub(super) async fn beside_the_relay(
     in_force: &watch::Sender<Arc<Config>>,
     outboxes: &Outboxes,
     stop: CancellationToken,
-) -> Result<Option<impl Future<Output = ()> + use<>>, Fault> {
+) -> Result<Option<impl Future<Output = ()> + Send + use<>>, Fault> {
     let listen = in_force.borrow().console.listen;
     let Some(listen) = listen else { return Ok(None) };
     let bound = console::bind(in_force.subscribe(), listen, Some(outboxes.clone())).await?;

@@ -58,10 +58,7 @@ impl Page<'_> {
         let empty = Dict::new();
         for key in &keys {
             let (own, fallback) = (given.get(*key), default.get(*key));
-            let Some(value) = own
-                .or(fallback)
-                .filter(|value| !is_table(value))
-            else {
+            let Some(value) = own.or(fallback).filter(|value| !is_table(value)) else {
                 continue;
             };
             self.line(&below(path, key), key, value, own.is_some());

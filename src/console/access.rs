@@ -94,12 +94,7 @@ impl Access {
         Some(viewer(ANYONE.to_owned(), role, self.own_csrf("anyone", ANYONE), By::Anyone))
     }
 
-    fn session(
-        &self,
-        config: &Console,
-        tag: &Tag,
-        touch: bool,
-    ) -> Option<(Role, String, String)> {
+    fn session(&self, config: &Console, tag: &Tag, touch: bool) -> Option<(Role, String, String)> {
         let session = self.sessions.find(tag, lifetime(config), touch)?;
         let Some(role) = self.tokens.role(config, &session.name, &session.token) else {
             self.sessions.end(tag);

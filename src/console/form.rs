@@ -23,7 +23,12 @@ pub(super) fn hidden(fields: &[(&str, &str)]) -> Markup {
 }
 
 /// A button that posts to `action`, or nothing for who may not act.
-pub(super) fn button(viewer: &Viewer, label: &str, action: &str, fields: &[(&str, &str)]) -> Markup {
+pub(super) fn button(
+    viewer: &Viewer,
+    label: &str,
+    action: &str,
+    fields: &[(&str, &str)],
+) -> Markup {
     html! {
         @if viewer.may_operate() {
             form.inline method="post" action=(action) {

@@ -74,13 +74,13 @@ impl History {
     /// Samples the relay's own memory, if it is one.
     pub(super) fn sample_own(&self) {
         let Some(own) = &self.own else { return };
-        let (states, deliveries) = (own.state(), own.deliveries());
+        let figures = own.figures();
         let mut state = self.state.lock();
         // Outboxes that a reload has removed are forgotten.
-        state.rings.retain(|name, _| states.iter().any(|one| one.outbox == *name));
-        for (outbox, deliveries) in states.iter().zip(deliveries) {
+        state.rings.retain(|name, _| figures.iter().any(|(one, _)| one.outbox == *name));
+        for (outbox, deliveries) in figures {
             let ring = state.rings.entry(outbox.outbox.clone()).or_default();
-            ring.add_own(outbox, deliveries);
+            ring.add_own(&outbox, deliveries);
         }
     }
 

@@ -105,11 +105,22 @@ mod tests {
 
     #[test]
     fn numbers_are_readable() {
-        let table = [(0, "0"), (999, "999"), (1_000, "1\u{202f}000"), (-12_345_678, "-12\u{202f}345\u{202f}678")];
+        let table = [
+            (0, "0"),
+            (999, "999"),
+            (1_000, "1\u{202f}000"),
+            (-12_345_678, "-12\u{202f}345\u{202f}678"),
+        ];
         for (value, expected) in table {
             assert_eq!(number(value), expected);
         }
-        let table = [(0.0, "0 ms"), (0.0123, "12 ms"), (3.21, "3.2 s"), (600.0, "10 min"), (9_000.0, "2.5 h")];
+        let table = [
+            (0.0, "0 ms"),
+            (0.0123, "12 ms"),
+            (3.21, "3.2 s"),
+            (600.0, "10 min"),
+            (9_000.0, "2.5 h"),
+        ];
         for (value, expected) in table {
             assert_eq!(seconds(value), expected);
         }

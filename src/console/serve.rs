@@ -17,8 +17,8 @@ use super::routes;
 use super::state::Console;
 use crate::config::{Certificate, Config};
 use crate::observe::outboxes::Outboxes;
-use outflow_connect::tls::{self, Names};
 use outflow_connect::secret_file;
+use outflow_connect::tls::{self, Names};
 use outflow_core::fault::Fault;
 use outflow_service::http::{self, Purpose, Wire};
 
@@ -143,8 +143,6 @@ impl Shown {
 }
 
 fn changed(files: &Certificate) -> Vec<Option<SystemTime>> {
-    let of = |file: &PathBuf| {
-        std::fs::metadata(secret_file::resolve(file)).ok()?.modified().ok()
-    };
+    let of = |file: &PathBuf| std::fs::metadata(secret_file::resolve(file)).ok()?.modified().ok();
     vec![of(&files.chain), of(&files.key)]
 }

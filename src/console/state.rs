@@ -9,6 +9,7 @@ use tokio_util::task::TaskTracker;
 
 use super::access::{Access, Viewer};
 use super::history::History;
+use super::in_force::InForce;
 use super::live::{Live, Seen};
 use super::said::{Board, Said};
 use super::servers::{Lent, Servers};
@@ -25,7 +26,7 @@ const LIVE_MAX: usize = 32;
 pub(super) struct Console(Arc<Inner>);
 
 struct Inner {
-    config: watch::Receiver<Arc<Config>>,
+    in_force: InForce,
     port: u16,
     access: Access,
     servers: Arc<Servers>,
@@ -48,11 +49,12 @@ impl Console {
         own: Option<Outboxes>,
         port: u16,
     ) -> Result<Self, Fault> {
-        let access = Access::new(&config.borrow().console)?;
+        let in_force = InForce::new(config)?;
+        let access = Access::new(&in_force.now().console)?;
         let (servers, history) = (Arc::new(Servers::new()), Arc::new(History::new(own)));
         let live = Arc::new(Live::new(Arc::clone(&servers), Arc::clone(&history)));
         Ok(Self(Arc::new(Inner {
-            config,
+            in_force,
             port,
             access,
             servers,
@@ -67,7 +69,7 @@ impl Console {
 
     /// The configuration in force; a reload changes it.
     pub(super) fn config(&self) -> Arc<Config> {
-        Arc::clone(&self.0.config.borrow())
+        self.0.in_force.now()
     }
 
     /// A session with Postgres; one of few, so give it back by [`Lent::done`]. It has no settings of

@@ -13,10 +13,8 @@ const SEC_FETCH_SITE: &str = "sec-fetch-site";
 pub(super) fn is_ours(authority: &str, hosts: &[String]) -> bool {
     let name = host_of(authority).to_ascii_lowercase();
     let ip = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-    let is_address = ip.map_or_else(
-        || name.parse::<IpAddr>().is_ok(),
-        |ip| ip.parse::<Ipv6Addr>().is_ok(),
-    );
+    let is_address =
+        ip.map_or_else(|| name.parse::<IpAddr>().is_ok(), |ip| ip.parse::<Ipv6Addr>().is_ok());
     is_address || name == "localhost" || hosts.contains(&name)
 }
 

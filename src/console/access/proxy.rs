@@ -40,7 +40,8 @@ pub(super) fn user(
 
 /// The address of whoever asks: the last one that a listed proxy has added, or the peer's own.
 pub(super) fn client(config: &Console, headers: &HeaderMap, peer: SocketAddr) -> IpAddr {
-    let told = headers.get_all(FORWARDED_FOR).iter().next_back().filter(|_| is_listed(config, peer));
+    let told =
+        headers.get_all(FORWARDED_FOR).iter().next_back().filter(|_| is_listed(config, peer));
     let last = told.and_then(|told| told.to_str().ok()?.rsplit(',').next()?.trim().parse().ok());
     last.unwrap_or_else(|| peer.ip().to_canonical())
 }

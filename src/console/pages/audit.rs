@@ -102,7 +102,9 @@ fn row(deed: &Deed) -> Vec<Markup> {
 
 /// What was asked for: names and values.
 fn filter(filter: &Value) -> Markup {
-    let Some(fields) = filter.as_object() else { return html! { (parts::shown(&filter.to_string())) } };
+    let Some(fields) = filter.as_object() else {
+        return html! { (parts::shown(&filter.to_string())) };
+    };
     html! {
         @for (name, value) in fields {
             span.field {

@@ -199,10 +199,7 @@ async fn members(
 ) -> Result<(), String> {
     let names = [outbox.table.schema(), outbox.table.table()];
     let rows = client
-        .query(
-            include_str!("sql/outbox.sql"),
-            &[&names[0], &names[1], &lock::SEAT, &lock::WAKE],
-        )
+        .query(include_str!("sql/outbox.sql"), &[&names[0], &names[1], &lock::SEAT, &lock::WAKE])
         .await;
     let rows = rows.map_err(|error| described(&error))?;
     let one = rows

@@ -60,7 +60,8 @@ async fn a_name_that_points_here_is_not_answered() {
     ];
     for (host, expected) in table {
         for path in ["/audit", "/login", "/live"] {
-            let expected = if path == "/live" && expected.is_success() { continue } else { expected };
+            let expected =
+                if path == "/live" && expected.is_success() { continue } else { expected };
             let answer = browser.send(browser.ask(path).header("host", host)).await;
             assert_eq!(answer.status, expected, "{host} {path}");
             assert!(expected.is_success() || answer.text.contains("console.hosts"));
@@ -96,9 +97,14 @@ async fn every_answer_forbids_what_no_page_needs() {
     for path in &paths {
         let answer = browser.get(path).await;
         let policy = answer.header("content-security-policy");
-        for rule in ["default-src 'none'", "script-src 'self'", "style-src 'self'",
-            "frame-ancestors 'none'", "form-action 'self'", "base-uri 'none'"]
-        {
+        for rule in [
+            "default-src 'none'",
+            "script-src 'self'",
+            "style-src 'self'",
+            "frame-ancestors 'none'",
+            "form-action 'self'",
+            "base-uri 'none'",
+        ] {
             assert!(policy.contains(rule), "{path}: {policy}");
         }
         assert!(!policy.contains("unsafe"), "{path}: {policy}");
@@ -107,11 +113,10 @@ async fn every_answer_forbids_what_no_page_needs() {
             ("x-content-type-options", "nosniff"),
             ("referrer-policy", "same-origin"),
             ("x-frame-options", "DENY"),
-            ("cache-control", if is_asset {
-                "public, max-age=31536000, immutable"
-            } else {
-                "no-store"
-            }),
+            (
+                "cache-control",
+                if is_asset { "public, max-age=31536000, immutable" } else { "no-store" },
+            ),
         ];
         for (name, value) in expected {
             assert_eq!(answer.header(name), value, "{path}: {name}");
@@ -123,6 +128,9 @@ async fn every_answer_forbids_what_no_page_needs() {
         for inline in ["<style", " style=", " onclick=", "javascript:", "http://", "https://"] {
             assert!(!answer.text.contains(inline), "{path} has {inline}");
         }
-        assert_eq!(answer.text.matches("<script").count(), answer.text.matches("<script src=\"/assets/").count());
+        assert_eq!(
+            answer.text.matches("<script").count(),
+            answer.text.matches("<script src=\"/assets/").count()
+        );
     }
 }

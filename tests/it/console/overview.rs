@@ -1,6 +1,5 @@
 //! What the overview says, in words and with what mends it, and how it is kept up to date.
 
-use futures_util::StreamExt as _;
 use outflow_local::free_port;
 use reqwest::StatusCode;
 
@@ -11,7 +10,8 @@ use crate::support::{LIMIT, Numbered, Stage, outbox};
 async fn what_is_wrong_comes_first_with_what_mends_it() {
     let stage = Stage::new(&outbox("event_bytes_max = \"300B\"")).await;
     let served = console(&stage, "").await;
-    let more = configuration(&stage, "").replace("name = \"orders\"", "name = \"orders\"\nevent_bytes_max = \"300B\"");
+    let more = configuration(&stage, "")
+        .replace("name = \"orders\"", "name = \"orders\"\nevent_bytes_max = \"300B\"");
     stage.configure(&more);
     let browser = Browser::with(served.port, OPERATE).await;
     stage.command("SET", &["events.bad", "no stream"]).await;
@@ -69,14 +69,13 @@ async fn whoever_looks_is_kept_up_to_date_until_the_session_ends() {
     let served = console(&stage, "").await;
     let browser = Browser::with(served.port, READ).await;
     let cookie = browser.cookie.lock().clone().expect("a cookie");
-    let answer = browser.ask("/live").header("cookie", cookie).send().await.expect("an answer");
-    assert_eq!(answer.headers()["content-type"], "text/event-stream");
-    let mut events = answer.bytes_stream();
+    let mut events = browser.ask("/live").header("cookie", cookie).send().await.expect("an answer");
+    assert_eq!(events.headers()["content-type"], "text/event-stream");
     let mut text = String::new();
     let mut until = async |word: &str| {
         let seen = async {
             while !text.contains(word) {
-                let bytes = events.next().await.expect("more").expect("bytes");
+                let bytes = events.chunk().await.expect("bytes").expect("more");
                 text.push_str(&String::from_utf8_lossy(&bytes));
             }
         };

@@ -24,11 +24,9 @@ async fn nothing_is_asked_while_nobody_looks() {
     browser.sees("/", &["no relay"]).await;
     let (sessions, clients) = connections(&stage).await;
     assert!(sessions == 1 && clients >= 1, "{sessions} {clients}");
-    eventually(LIMIT, "the connections to be closed", async || {
-        connections(&stage).await == (0, 0)
-    })
-    .await
-    .expect("their end");
+    eventually(LIMIT, "the connections to be closed", async || connections(&stage).await == (0, 0))
+        .await
+        .expect("their end");
     browser.sees("/", &["no relay"]).await;
 }
 

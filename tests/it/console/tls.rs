@@ -42,7 +42,8 @@ async fn with_a_certificate_it_speaks_tls_only() {
             application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     );
-    let answer = eventually(LIMIT, "the console", async || asked(port, &authority.file, &login).await);
+    let answer =
+        eventually(LIMIT, "the console", async || asked(port, &authority.file, &login).await);
     let answer = answer.await.expect("an answer");
     assert!(answer.starts_with("HTTP/1.1 303"), "{answer}");
     assert!(answer.contains("__Host-outflow-console-"), "{answer}");

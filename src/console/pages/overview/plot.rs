@@ -58,11 +58,8 @@ fn figure(plot: &Plot, samples: &[Sample], outbox: &str) -> Markup {
         .collect();
     let label = format!("{} of {outbox}: {}", plot.title, now.join(", "));
     let times: Vec<i64> = samples.iter().map(|sample| sample.at).collect();
-    let lines: Vec<_> = plot
-        .lines
-        .iter()
-        .map(|(name, values)| json!({ "name": name, "values": values }))
-        .collect();
+    let lines: Vec<_> =
+        plot.lines.iter().map(|(name, values)| json!({ "name": name, "values": values })).collect();
     let data = json!({ "unit": plot.unit, "times": times, "lines": lines }).to_string();
     html! {
         figure.plot {

@@ -51,7 +51,9 @@ impl Watch {
                 return Some((Ok(Event::default().event("ended").data("")), self));
             }
             let seen = self.console.now().await;
-            let now = content(&self.console, &self.viewer, seen.as_deref()).into_string().replace('\r', " ");
+            let now = content(&self.console, &self.viewer, seen.as_deref())
+                .into_string()
+                .replace('\r', " ");
             if now != self.sent {
                 let event = Event::default().event("content").data(&now);
                 self.sent = now;

@@ -97,7 +97,8 @@ fn of(outbox: &OutboxStatus) -> Vec<Wrong> {
     }
     for parked in &outbox.parked {
         let (stream, reason) = (&parked.stream.stream, &parked.stream.reason);
-        let events = parked.events.map_or_else(String::new, |events| format!(", {events} events wait"));
+        let events =
+            parked.events.map_or_else(String::new, |events| format!(", {events} events wait"));
         let what = format!("the stream {stream} refuses its events{events}: {reason}");
         let mend = mend("Retry now…", "/actions/retry", name, &[("stream", stream)]);
         all.push(wrong(Weight::Warning, what, Some(mend)));
@@ -130,7 +131,7 @@ fn mend(label: &'static str, path: &str, outbox: &str, more: &[(&str, &str)]) ->
 }
 
 fn query(outbox: &str, more: &[(&str, &str)]) -> String {
-    let pairs = more.iter().filter(|(_, value)| !value.is_empty());
-    let pairs: Vec<_> = std::iter::once(&("outbox", outbox)).chain(pairs).collect();
+    let mut pairs = vec![("outbox", outbox)];
+    pairs.extend(more.iter().filter(|(_, value)| !value.is_empty()));
     serde_urlencoded::to_string(pairs).unwrap_or_default()
 }
