@@ -45,7 +45,7 @@
 //! |---|---|
 //! | [`cli`] | parses a command line, calls a floor below, prints what it answers |
 //! | [`console`] | the same in the browser: pages and actions over `operate` |
-| [`operate`] | what operators ask for: check, status, dead letters, migrations |
+//! | [`operate`] | what operators ask for: check, status, dead letters, migrations |
 //! | [`daemon`] | wires everything together: supervision, reload, systemd, the admin endpoint |
 //! | [`observe`] | what a running relay shows: metrics, health, backlog, spans |
 //! | [`config`] | reads a file and the environment, returns validated options |

@@ -146,7 +146,7 @@ impl Ring {
         };
         // What others deliver of this outbox is not known here, so what was written is not either.
         let backlog = outbox.backlog_events;
-        let into = if outbox.slots_owned == SLOTS { self.into(out, backlog, now) } else { None };
+        let into = if outbox.slots_owned == SLOTS { self.written(out, backlog, now) } else { None };
         self.push(Sample { at: Timestamp::now().as_second(), into, out, latency, backlog });
         let delivered = outbox.delivered;
         self.before = Some(Before { at: now, delivered, deliveries, backlog });
@@ -154,14 +154,14 @@ impl Ring {
 
     fn add(&mut self, out: Option<f64>, latency: Option<f64>, backlog: Option<f64>) {
         let now = Instant::now();
-        let into = self.into(out, backlog, now);
+        let into = self.written(out, backlog, now);
         self.push(Sample { at: Timestamp::now().as_second(), into, out, latency, backlog });
         self.before =
             Some(Before { at: now, delivered: 0, deliveries: Deliveries::default(), backlog });
     }
 
     /// What was delivered, and what has piled up.
-    fn into(&self, out: Option<f64>, backlog: Option<f64>, now: Instant) -> Option<f64> {
+    fn written(&self, out: Option<f64>, backlog: Option<f64>, now: Instant) -> Option<f64> {
         let before = self.before.as_ref()?;
         let grown = backlog? - before.backlog?;
         Some((out? + grown / now.duration_since(before.at).as_secs_f64().max(0.001)).max(0.0))

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::Value;
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Error, Row};
 
 use outflow_connect::postgres::{SESSION, scoped};
@@ -56,10 +56,8 @@ pub async fn page(client: &Client, before: Option<i64>) -> Result<Page, Error> {
     let limit = format!("set statement_timeout = '{}s';", LIMIT.as_secs());
     let begin = scoped::begin("read only", &[SESSION, &limit].concat());
     let rows = i64::try_from(ROWS_MAX + 1).unwrap_or(i64::MAX);
-    let asked = client.query_typed(
-        include_str!("audit_log/page.sql"),
-        &[(&before, Type::INT8), (&rows, Type::INT8)],
-    );
+    let params: [(&(dyn ToSql + Sync), Type); 2] = [(&before, Type::INT8), (&rows, Type::INT8)];
+    let asked = client.query_typed(include_str!("audit_log/page.sql"), &params);
     let found = scoped::looking(client, &begin, asked).await??;
     let deeds = found.iter().take(ROWS_MAX).map(deed).collect();
     Ok(Page { deeds, has_more: found.len() > ROWS_MAX })
