@@ -4,6 +4,7 @@ mod addresses;
 mod console;
 mod endpoint;
 mod environment;
+mod example;
 mod file;
 mod keep;
 mod layers;
@@ -25,12 +26,10 @@ use outflow_service::telemetry::LogFormat;
 pub use addresses::{Server, without_address};
 pub use console::{Certificate, Console, ProxyHeader, Role, Token};
 pub(crate) use endpoint::check_endpoint;
+pub use example::EXAMPLE;
 pub use load::load;
 pub use problem::Problem;
 pub use show::show;
-
-/// The documented defaults: the example file itself.
-pub const EXAMPLE: &str = include_str!("../config.toml.example");
 
 /// The effective configuration.
 #[derive(Debug, Clone)]

@@ -49,8 +49,7 @@ pub async fn run(
         Mode::Once => None,
     };
     let exporter = Exporter::start(&start.config).map_err(Fault::configuration)?;
-    let mut supervisor =
-        Supervisor::new(start, metrics.clone(), exporter.clone(), stop.clone());
+    let mut supervisor = Supervisor::new(start, metrics.clone(), exporter.clone(), stop.clone());
     if let Some(listener) = listener {
         tracing::info!(address = %listen, "the admin endpoint is listening");
         background.spawn(systemd::keep(outboxes.clone(), stop.clone()));

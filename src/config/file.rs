@@ -13,9 +13,6 @@ use crate::relay::encode::Format;
 use crate::relay::options::{KeepLayout, OnLoss, TrimWhen};
 use outflow_service::telemetry::LogFormat;
 
-/// Sections that name a server.
-pub(super) const SERVERS: [&str; 2] = ["postgres", "redis"];
-
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct File {

@@ -10,8 +10,7 @@ use figment::value::{Dict, Value};
 
 use outflow_core::fault::Fault;
 
-use super::EXAMPLE;
-use super::file::SERVERS;
+use super::example::{EXAMPLE, SERVERS};
 
 /// One thing to mend in the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,11 +8,11 @@ use figment::providers::{Format as _, Toml};
 use figment::value::{Dict, Value};
 
 use super::addresses::superseded;
-use super::file::SERVERS;
+use super::example::{EXAMPLE, SERVERS};
 use super::layers::given;
 use super::load::load;
 use super::problem::origin;
-use super::{EXAMPLE, Problem, Source};
+use super::{Problem, Source};
 use outflow_connect::address;
 
 /// Writes what [`load`] would read. `origins`: with a comment behind each key.

@@ -6,6 +6,7 @@ mod cookie;
 pub(super) mod guard;
 pub(super) mod login;
 mod origin;
+pub(super) mod paths;
 mod proxy;
 pub(super) mod secret;
 mod sessions;

@@ -61,8 +61,8 @@ pub(super) fn refused(viewer: &Viewer, status: StatusCode, text: &str) -> Respon
     (status, layout::page(viewer, "Refused", Section::None, &body)).into_response()
 }
 
-/// Asks the browser to ask again by itself: it keeps the cookie of a session back when another site's
-/// link leads here.
+/// Asks the browser to ask again by itself: it keeps the cookie of a session back when another
+/// site's link leads here.
 pub(super) fn again() -> Response {
     let page = html! {
         (DOCTYPE)

@@ -4,13 +4,13 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::access::guard::LOG_OUT;
+use super::access::paths::LOG_OUT;
 use super::access::{By, Viewer};
 use super::assets::ASSETS;
 use super::form;
 
 /// htmx without what the policy forbids: it would add a style and evaluate texts.
-const HTMX: &str = r#"{"includeIndicatorStyles":false,"allowEval":false,"selfRequestsOnly":true,"historyCacheSize":0}"#;
+const HTMX: &str = r#"{"includeIndicatorStyles":false,"allowEval":false,"historyCacheSize":0}"#;
 
 /// The pages of the navigation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

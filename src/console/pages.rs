@@ -1,5 +1,5 @@
-//! The pages, one file each, and their addresses. A page that acts is posted to its own address; who
-//! may, the guard decides.
+//! The pages, one file each, and their addresses. A page that acts is posted to its own address;
+//! who may, the guard decides.
 //!
 //! Pages link to each other by these addresses, all with `GET`:
 //!

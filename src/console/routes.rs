@@ -6,7 +6,8 @@ use axum::middleware::from_fn_with_state;
 use axum::response::Response;
 use axum::routing::{get, post};
 
-use super::access::guard::{LOG_OUT, door, guard};
+use super::access::guard::{door, guard};
+use super::access::paths::{LOG_IN, LOG_OUT};
 use super::access::{Viewer, login};
 use super::answer;
 use super::assets;
@@ -20,7 +21,7 @@ pub(super) fn all(console: Console) -> Router {
         .fallback(unknown)
         .layer(from_fn_with_state(console.clone(), guard));
     Router::new()
-        .route(login::LOG_IN, get(login::page).post(login::submit))
+        .route(LOG_IN, get(login::page).post(login::submit))
         .route(assets::ROUTE, get(assets::serve))
         .merge(guarded)
         .layer(from_fn_with_state(console.clone(), door))

@@ -1,5 +1,5 @@
-//! The result of an action, shown on the page that the browser is sent to next. Kept here and not in
-//! the address, so that nobody can make a link that puts words into the console's mouth.
+//! The result of an action, shown on the page that the browser is sent to next. Kept here and not
+//! in the address, so that nobody can make a link that puts words into the console's mouth.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};

@@ -118,7 +118,8 @@ impl Shown {
         Arc::clone(&self.state.lock().config)
     }
 
-    /// Takes a renewed certificate. One that cannot be used changes nothing: it may be half written.
+    /// Takes a renewed certificate. One that cannot be used changes nothing: it may be half
+    /// written.
     fn renew(&self) {
         let mut state = self.state.lock();
         if state.looked.elapsed() < RENEWAL {

@@ -72,8 +72,9 @@ impl Console {
         self.0.in_force.now()
     }
 
-    /// A session with Postgres; one of few, so give it back by [`Lent::done`]. It has no settings of
-    /// its own: run what looks through `outflow_connect::postgres::scoped`, with a limit on its time.
+    /// A session with Postgres; one of few, so give it back by [`Lent::done`]. It has no settings
+    /// of its own: run what looks through `outflow_connect::postgres::scoped`, with a limit on its
+    /// time.
     ///
     /// # Errors
     /// Postgres cannot be reached, or all are busy.

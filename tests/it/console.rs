@@ -121,12 +121,14 @@ impl Browser {
     /// Waits until a page has these words.
     async fn sees(&self, path: &str, words: &[&str]) -> Answer {
         let what = format!("{path} to have {words:?}");
-        eventually(LIMIT, &what, async || {
+        let seen = eventually(LIMIT, &what, async || {
             let answer = self.get(path).await;
             words.iter().all(|word| answer.text.contains(word)).then_some(answer)
-        })
-        .await
-        .expect("the words")
+        });
+        match seen.await {
+            Ok(answer) => answer,
+            Err(error) => panic!("{error}: {}", self.get(path).await.text),
+        }
     }
 }
 

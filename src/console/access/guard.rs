@@ -1,8 +1,6 @@
 //! Every request passes here before any page sees it: the door, where it comes from, and the guard,
 //! who sends it and what they may do. A page cannot forget to ask.
 
-use std::net::SocketAddr;
-
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::{Method, StatusCode, header};
@@ -10,16 +8,13 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
-use super::{Viewer, login, origin, proxy};
+use super::paths::{LIVE, LOG_OUT, log_in};
+use super::proxy::peer;
+use super::{Viewer, origin};
 use crate::console::answer;
 use crate::console::state::Console;
 use outflow_core::escape::printable;
-use outflow_service::http::Peer;
 
-/// Leaves the console, which everybody may.
-pub(in crate::console) const LOG_OUT: &str = "/logout";
-/// Ends the path of what a page asks for by itself: it keeps no session alive.
-pub(in crate::console) const LIVE: &str = "/live";
 /// Of a form: a filter, some ids, a few words.
 const BODY_BYTES_MAX: usize = 64 * 1024;
 
@@ -45,14 +40,12 @@ pub(in crate::console) async fn door(
     let (headers, hosts) = (request.headers(), &config.console.hosts);
     let host = origin::host(headers);
     let answered = if !origin::is_ours(host, hosts) {
-        let host = printable(host, 80);
-        answer::plain(
-            StatusCode::MISDIRECTED_REQUEST,
-            &format!(
-                "The console does not answer to the name {host:?}. If it is one of its names, add it \
-                    to console.hosts in Outflow's configuration."
-            ),
-        )
+        let text = format!(
+            "The console does not answer to the name {:?}. If it is one of its names, add it to \
+                console.hosts in Outflow's configuration.",
+            printable(host, 80)
+        );
+        answer::plain(StatusCode::MISDIRECTED_REQUEST, &text)
     } else if !request.method().is_safe() && !origin::is_own_page(headers, hosts) {
         answer::plain(
             StatusCode::FORBIDDEN,
@@ -90,8 +83,8 @@ pub(in crate::console) async fn guard(
         return StatusCode::METHOD_NOT_ALLOWED.into_response();
     }
     if !viewer.may_operate() && path != LOG_OUT {
-        let text = "Your role is read: you may look, and not act. Log in with a token whose role is \
-            operate.";
+        let text = "Your role is read: you may look, and not act. Log in with a token whose role \
+            is operate.";
         return answer::refused(&viewer, StatusCode::FORBIDDEN, text);
     }
     let (parts, body) = request.into_parts();
@@ -128,7 +121,7 @@ fn stranger(request: &Request) -> Response {
         return answer::again();
     }
     let next = request.uri().path_and_query().map_or("/", |path| path.as_str());
-    let answer = Redirect::to(&login::address(next)).into_response();
+    let answer = Redirect::to(&log_in(next)).into_response();
     ([(header::CACHE_CONTROL, "no-store")], answer).into_response()
 }
 
@@ -139,15 +132,4 @@ fn said(
 ) -> Option<crate::console::said::Said> {
     let query = serde_urlencoded::from_str::<Query>(request.uri().query()?).ok()?;
     console.said(viewer, &query.said?)
-}
-
-/// Set by the listener.
-pub(super) fn peer(request: &Request) -> Option<SocketAddr> {
-    request.extensions().get::<Peer>().map(|peer| peer.0)
-}
-
-/// Whether the browser's own connection has TLS.
-pub(super) fn is_secure(console: &Console, request: &Request, peer: SocketAddr) -> bool {
-    let config = &console.config().console;
-    config.certificate.is_some() || proxy::is_secure(config, request.headers(), peer)
 }

@@ -9,13 +9,11 @@ use axum::response::{IntoResponse, Redirect, Response};
 use maud::html;
 use serde::Deserialize;
 
-use super::guard::{is_secure, peer};
+use super::paths::{LOG_IN, inside};
+use super::proxy::peer;
 use super::{Refused, Viewer, cookie, proxy};
 use crate::console::layout;
 use crate::console::state::Console;
-
-/// Where it is done.
-pub(in crate::console) const LOG_IN: &str = "/login";
 
 /// What the page is asked with, and what its form has.
 #[derive(Deserialize)]
@@ -25,12 +23,6 @@ pub(in crate::console) struct Asked {
     next: String,
     #[serde(default)]
     token: String,
-}
-
-/// The address of the page, which leads back here.
-pub(super) fn address(next: &str) -> String {
-    let query = serde_urlencoded::to_string([("next", inside(next))]).unwrap_or_default();
-    format!("{LOG_IN}?{query}")
 }
 
 /// The page.
@@ -48,7 +40,7 @@ pub(in crate::console) async fn submit(
     };
     let config = console.config();
     let from = proxy::client(&config.console, request.headers(), peer);
-    let is_secure = is_secure(&console, &request, peer);
+    let is_secure = proxy::is_secure(&config.console, request.headers(), peer);
     let Ok(Form(asked)) = Form::<Asked>::from_request(request, &()).await else {
         return form(StatusCode::BAD_REQUEST, "", Some("The form cannot be read. Try again."));
     };
@@ -85,7 +77,9 @@ pub(in crate::console) async fn leave(
     request: Request,
 ) -> Response {
     console.access().log_out(&viewer);
-    let is_secure = peer(&request).is_some_and(|peer| is_secure(&console, &request, peer));
+    let config = console.config();
+    let is_secure = peer(&request)
+        .is_some_and(|peer| proxy::is_secure(&config.console, request.headers(), peer));
     let cookie = cookie::end(console.port(), is_secure);
     ([(header::SET_COOKIE, cookie)], Redirect::to(LOG_IN)).into_response()
 }
@@ -110,37 +104,4 @@ fn form(status: StatusCode, next: &str, problem: Option<&str>) -> Response {
         }
     };
     (status, layout::bare("Log in", &body)).into_response()
-}
-
-/// A path of ours, and never another site.
-fn inside(next: &str) -> &str {
-    let is_path = next.starts_with('/')
-        && !next.starts_with("//")
-        && !next.starts_with(LOG_IN)
-        && !next.contains(['\\', '\r', '\n', '\t']);
-    if is_path { next } else { "/" }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nobody_is_sent_to_another_site() {
-        let table = [
-            ("/streams?name=a", "/streams?name=a"),
-            ("/", "/"),
-            ("", "/"),
-            ("//evil.example", "/"),
-            ("/\\evil.example", "/"),
-            ("/\t/evil.example", "/"),
-            ("https://evil.example", "/"),
-            ("javascript:alert(1)", "/"),
-            ("/login?next=/", "/"),
-        ];
-        for (next, expected) in table {
-            assert_eq!(inside(next), expected, "{next:?}");
-        }
-        assert_eq!(address("/a?b=c&d"), "/login?next=%2Fa%3Fb%3Dc%26d");
-    }
 }

@@ -2,13 +2,20 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use axum::extract::Request;
 use axum::http::HeaderMap;
 
 use crate::config::{Console, Role};
+use outflow_service::http::Peer;
 
 const FORWARDED_FOR: &str = "x-forwarded-for";
 const FORWARDED_PROTO: &str = "x-forwarded-proto";
 const NAME_CHARS_MAX: usize = 100;
+
+/// The other end of the connection, which the listener has told.
+pub(super) fn peer(request: &Request) -> Option<SocketAddr> {
+    request.extensions().get::<Peer>().map(|peer| peer.0)
+}
 
 /// Whether this peer's headers are believed.
 fn is_listed(config: &Console, peer: SocketAddr) -> bool {
@@ -46,9 +53,10 @@ pub(super) fn client(config: &Console, headers: &HeaderMap, peer: SocketAddr) ->
     last.unwrap_or_else(|| peer.ip().to_canonical())
 }
 
-/// Whether the browser speaks TLS with a listed proxy.
+/// Whether the browser's own connection has TLS: with us, or with a listed proxy.
 pub(super) fn is_secure(config: &Console, headers: &HeaderMap, peer: SocketAddr) -> bool {
-    is_listed(config, peer) && headers.get(FORWARDED_PROTO).is_some_and(|proto| proto == "https")
+    let said = || headers.get(FORWARDED_PROTO).is_some_and(|proto| proto == "https");
+    config.certificate.is_some() || is_listed(config, peer) && said()
 }
 
 #[cfg(test)]

@@ -102,16 +102,13 @@ fn row(deed: &Deed) -> Vec<Markup> {
 
 /// What was asked for: names and values.
 fn filter(filter: &Value) -> Markup {
-    let Some(fields) = filter.as_object() else {
-        return html! { (parts::shown(&filter.to_string())) };
+    let text = |value: &Value| {
+        parts::shown(&value.as_str().map_or_else(|| value.to_string(), str::to_owned))
     };
+    let Some(fields) = filter.as_object() else { return html! { (text(filter)) } };
     html! {
         @for (name, value) in fields {
-            span.field {
-                (parts::shown(name)) ": "
-                (parts::shown(value.as_str().map_or_else(|| value.to_string(), str::to_owned).as_str()))
-            }
-            " "
+            span.field { (parts::shown(name)) ": " (text(value)) } " "
         }
     }
 }

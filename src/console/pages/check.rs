@@ -51,7 +51,7 @@ fn page(findings: &[Finding]) -> Markup {
     html! {
         h1 { "Check" }
         p.hint {
-            "The same as " code { "outflow check" } ", asked just now. Reload the page to ask again."
+            "As " code { "outflow check" } " finds them, just now. Reload the page to ask again."
         }
         @if wrong.is_empty() {
             p.notice.good { "Nothing needs to be done." }

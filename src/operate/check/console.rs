@@ -34,8 +34,8 @@ pub(super) fn check(config: &Config, findings: &mut Findings) {
     if console.certificate.is_none() && !listen.ip().to_canonical().is_loopback() {
         let what =
             format!("console.listen: {listen} has no TLS: tokens cross the network in plain text");
-        let remedy = "set console.sslcert and console.sslkey, or listen on 127.0.0.1 behind a proxy \
-            with TLS";
+        let remedy = "set console.sslcert and console.sslkey, or listen on 127.0.0.1 behind a \
+            proxy with TLS";
         findings.warning(ABOUT, what, advice(remedy));
     }
 }

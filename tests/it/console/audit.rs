@@ -12,8 +12,8 @@ async fn every_action_is_listed_once_the_newest_first() {
     let browser = Browser::with(served.port, READ).await;
     browser.get("/audit").await.has(&["Nothing was done yet.", "Pauses, retries"]);
     let insert = "insert into outflow.audit (action, outbox, letters, filter, os_user, host) \
-        select 'deed-' || n || '.', 'orders', 12345, '{\"reason\": \"too_large\"}', 'carla', 'here' \
-        from generate_series(1, 120) n";
+        select 'deed-' || n || '.', 'orders', 12345, '{\"reason\": \"too_large\"}', 'carla', \
+        'here' from generate_series(1, 120) n";
     stage.sql(insert).await;
     let (mut path, mut seen) = ("/audit".to_owned(), Vec::new());
     let deeds = |text: &str| -> Vec<u32> {

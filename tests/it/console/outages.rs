@@ -18,7 +18,7 @@ async fn either_database_may_be_down_or_both() {
     browser.sees("/", &["no relay", "No relay is at work."]).await;
     stage.redis.kill().await.expect("its end");
     browser.sees("/", &["Redis", "cannot be reached"]).await;
-    stage.postgres.kill().await.expect("its end");
+    stage.postgres.stop_immediate().await.expect("its end");
     let both = browser.sees("/", &["Postgres", "Redis", "unknown"]).await;
     assert_eq!(both.text.matches("cannot be reached").count(), 2, "{}", both.text);
     for path in ["/", "/audit", "/streams", "/find", "/dead-letters", "/actions"] {

@@ -51,7 +51,7 @@ impl Watch {
                 return Some((Ok(Event::default().event("ended").data("")), self));
             }
             let seen = self.console.now().await;
-            let now = content(&self.console, &self.viewer, seen.as_deref())
+            let now = content::of(&self.console, &self.viewer, seen.as_deref())
                 .into_string()
                 .replace('\r', " ");
             if now != self.sent {
