@@ -89,20 +89,33 @@ impl Live {
     }
 }
 
+/// Between a server's own limit for a statement and what somebody would wait for.
+const SILENCE_MAX: Duration = Duration::from_secs(12);
+
 /// Both servers at once: one that is silent does not hide the other.
 async fn status_now(servers: &Servers, config: &Arc<Config>) -> Status {
-    let postgres = async {
-        let client = servers.postgres(config).await.map_err(|fault| fault.to_string());
-        let session = client.as_deref().map_err(String::clone);
-        let status = status::of_postgres(config, session).await;
-        if status.postgres_problem.is_none()
-            && let Ok(client) = client
-        {
-            client.done();
+    let postgres = timeout(SILENCE_MAX, of_postgres(servers, config));
+    let (status, redis) = tokio::join!(postgres, servers.redis(config));
+    let mut status = match status {
+        Ok(status) => status,
+        // A server that is frozen, with the session that it was asked in.
+        Err(_elapsed) => {
+            let silent = format!("no answer for {} s", SILENCE_MAX.as_secs());
+            status::of_postgres(config, Err(silent)).await
         }
-        status
     };
-    let (mut status, redis) = tokio::join!(postgres, servers.redis(config));
     status.redis_problem = redis.err().map(|fault| fault.to_string());
+    status
+}
+
+async fn of_postgres(servers: &Servers, config: &Arc<Config>) -> Status {
+    let client = servers.postgres(config).await.map_err(|fault| fault.to_string());
+    let session = client.as_deref().map_err(String::clone);
+    let status = status::of_postgres(config, session).await;
+    if status.postgres_problem.is_none()
+        && let Ok(client) = client
+    {
+        client.done();
+    }
     status
 }

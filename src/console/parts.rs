@@ -87,6 +87,12 @@ pub(super) fn number(value: i64) -> String {
     text
 }
 
+/// So many of something whose plural has an s.
+pub(super) fn count(number_of: i64, what: &str) -> String {
+    let plural = if number_of == 1 { "" } else { "s" };
+    format!("{} {what}{plural}", number(number_of))
+}
+
 /// A time that something took or takes.
 pub(super) fn seconds(seconds: f64) -> String {
     match seconds {

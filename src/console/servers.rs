@@ -11,7 +11,7 @@ use tokio_postgres::Client;
 
 use crate::config::Config;
 use outflow_connect::postgres::connect;
-use outflow_connect::redis::Redis;
+use outflow_connect::redis::{Args, Failure, Redis};
 use outflow_core::fault::Fault;
 
 /// Sessions in Postgres, however many look.
@@ -93,8 +93,19 @@ impl Servers {
                 }
             }
         };
-        redis.ready(PATIENCE).await.map_err(|failure| Fault::unreachable(failure.to_string()))?;
-        Ok(redis)
+        let away = |failure: Failure| Fault::unreachable(failure.to_string());
+        redis.ready(PATIENCE).await.map_err(away)?;
+        // A frozen server keeps its connections.
+        match timeout(PATIENCE, redis.call("PING", Args::default())).await {
+            Ok(Ok(_)) => Ok(redis),
+            // Whoever may not ask this has an answer, too.
+            Ok(Err(failure)) if failure.code() == Some("NOPERM") => Ok(redis),
+            Ok(Err(failure)) => Err(away(failure)),
+            Err(_elapsed) => {
+                let seconds = PATIENCE.as_secs();
+                Err(Fault::unreachable(format!("Redis has not answered for {seconds} s")))
+            }
+        }
     }
 
     /// Closes what nobody has used for a while.

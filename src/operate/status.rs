@@ -18,6 +18,7 @@ use outflow_connect::postgres::connect;
 use outflow_connect::redis::{Failure, Redis};
 use report::empty;
 
+pub use causes::is_said_apart;
 pub use report::{
     DeadLetters, Group, Kept, KeptPosition, Member, OutboxStatus, Parked, Paused, Status, Stream,
 };

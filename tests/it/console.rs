@@ -8,6 +8,7 @@ mod overview;
 mod proxies;
 mod quiet;
 mod refused;
+mod settings;
 mod tls;
 
 use std::os::unix::fs::PermissionsExt as _;
@@ -129,6 +130,15 @@ impl Browser {
             Ok(answer) => answer,
             Err(error) => panic!("{error}: {}", self.get(path).await.text),
         }
+    }
+
+    /// Waits until a page has these words no more.
+    async fn gone(&self, path: &str, words: &str) -> Answer {
+        let what = format!("{path} without {words:?}");
+        let gone = eventually(LIMIT, &what, async || {
+            Some(self.get(path).await).filter(|answer| !answer.text.contains(words))
+        });
+        gone.await.expect("an answer without them")
     }
 }
 

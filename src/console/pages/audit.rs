@@ -1,5 +1,7 @@
 //! Audit: who did what, from console and command line alike, the newest first.
 
+use std::time::Duration;
+
 use axum::Router;
 use axum::extract::{Query, State};
 use axum::response::Response;
@@ -7,6 +9,7 @@ use axum::routing::get;
 use maud::{Markup, html};
 use serde::Deserialize;
 use serde_json::Value;
+use tokio::time::timeout;
 
 use crate::console::access::Viewer;
 use crate::console::layout::{self, Section};
@@ -15,6 +18,9 @@ use crate::console::state::Console;
 use crate::operate::audit_log::{self, Deed, Page};
 use outflow_connect::postgres::describe;
 use outflow_core::fault::Fault;
+
+/// More than Postgres gives the statement.
+const PATIENCE: Duration = Duration::from_secs(7);
 
 #[derive(Deserialize)]
 struct Asked {
@@ -54,13 +60,17 @@ async fn show(
 /// The page, or why Postgres does not give it.
 async fn ask(console: &Console, before: Option<i64>) -> Result<Result<Page, String>, Fault> {
     let session = console.postgres().await?;
-    match audit_log::page(&session, before).await {
-        Ok(page) => {
+    match timeout(PATIENCE, audit_log::page(&session, before)).await {
+        Ok(Ok(page)) => {
             session.done();
             Ok(Ok(page))
         }
-        Err(error) if error.code().is_some() => Ok(Err(describe(&error))),
-        Err(error) => Err(Fault::unreachable(describe(&error))),
+        Ok(Err(error)) if error.code().is_some() => Ok(Err(describe(&error))),
+        Ok(Err(error)) => Err(Fault::unreachable(describe(&error))),
+        Err(_elapsed) => {
+            let seconds = PATIENCE.as_secs();
+            Err(Fault::unreachable(format!("no answer for {seconds} s")))
+        }
     }
 }
 

@@ -46,3 +46,17 @@ async fn without_a_migration_it_says_what_to_run() {
     browser.get("/audit").await.has(&["The audit cannot be read", "outflow migrate"]);
     browser.get("/check").await.has(&["outflow migrate", "To do"]);
 }
+
+/// A server that is frozen keeps its connections, and is told of all the same.
+#[tokio::test]
+async fn a_server_that_is_silent_is_noticed() {
+    let stage = Stage::new(&outbox("")).await;
+    let served = console(&stage, "").await;
+    let browser = Browser::with(served.port, READ).await;
+    let page = browser.sees("/", &["no relay"]).await;
+    assert!(!page.text.contains("cannot be reached"), "{}", page.text);
+    stage.command("CLIENT", &["PAUSE", "9000", "ALL"]).await;
+    browser.sees("/", &["Redis", "cannot be reached", "has not answered"]).await;
+    let back = browser.gone("/", "cannot be reached").await;
+    back.has(&["no relay"]);
+}

@@ -8,30 +8,31 @@ use crate::support::{LIMIT, Numbered, Stage, outbox};
 
 #[tokio::test]
 async fn what_is_wrong_comes_first_with_what_mends_it() {
-    let stage = Stage::new(&outbox("event_bytes_max = \"300B\"")).await;
+    let stage = Stage::new(&outbox("")).await;
     let served = console(&stage, "").await;
-    let more = configuration(&stage, "")
-        .replace("name = \"orders\"", "name = \"orders\"\nevent_bytes_max = \"300B\"");
-    stage.configure(&more);
+    let small = "name = \"orders\"\nevent_bytes_max = \"2KB\"";
+    stage.configure(&configuration(&stage, "").replace("name = \"orders\"", small));
     let browser = Browser::with(served.port, OPERATE).await;
     stage.command("SET", &["events.bad", "no stream"]).await;
     Numbered { rows: 3, keys: 1 }.insert(&stage).await;
     stage
         .sql(
             "insert into outbox (aggregate_type, aggregate_id, event_type, payload) values \
-             ('bad', 'k', 'T', '{}'), ('order', 'k', 'T', to_jsonb(repeat('x', 400)))",
+             ('bad', 'k', 'T', '{}'), ('order', 'k', 'T', to_jsonb(repeat('x', 4000)))",
         )
         .await;
     browser.sees("/", &["What is wrong", "no relay is at work", "Backlog"]).await;
     let _relay = stage.relay();
     let page = browser
-        .sees("/", &["refuses its events", "WRONGTYPE", "Retry now…", "1 dead letters, too_large"])
+        .sees("/", &["refuses its events", "WRONGTYPE", "Retry now…", "1 dead letter, too_large"])
         .await;
     page.has(&[
         "/actions/retry?outbox=orders&amp;stream=events.bad",
         "/dead-letters?outbox=orders&amp;reason=too_large",
         "64 of 64",
     ]);
+    page.has(&["refuses its events, 1 event waits: WRONGTYPE"]);
+    assert!(!page.text.contains("see the parked streams"), "they are on the page");
     let (wrong, first) = (page.text.find("What is wrong"), page.text.find("class=\"outbox\""));
     assert!(wrong < first, "{wrong:?} {first:?}");
     stage.asked(&["pause", "--outbox", "orders", "--why", "an audit"]).await.data();

@@ -9,7 +9,8 @@ use crate::support::{LIMIT, Stage, outbox};
 async fn connections(stage: &Stage) -> (i64, usize) {
     let sessions = "select count(*) from pg_stat_activity where application_name like 'outflow%'";
     let clients = stage.command("CLIENT", &["LIST"]).await.string().expect("a list");
-    (stage.number(sessions).await, clients.matches("name=outflow").count())
+    // One of them asks this.
+    (stage.number(sessions).await, clients.lines().count() - 1)
 }
 
 #[tokio::test]

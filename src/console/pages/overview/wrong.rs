@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use crate::console::access::Viewer;
 use crate::console::layout::Section;
 use crate::console::parts;
-use crate::operate::status::{OutboxStatus, Status};
+use crate::operate::status::{OutboxStatus, Status, is_said_apart};
 
 /// How grave it is; the gravest is first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -90,15 +90,18 @@ fn of(outbox: &OutboxStatus) -> Vec<Wrong> {
         let mend = mend("Resume…", "/actions/resume", name, &[("stream", &stream)]);
         all.push(wrong(Weight::Note, what, Some(mend)));
     }
-    // Pauses have just been said.
-    for cause in outbox.causes.iter().filter(|cause| !cause.starts_with("paused ")) {
+    // Pauses and parked streams are said by themselves.
+    for cause in outbox.causes.iter().filter(|cause| !is_said_apart(cause)) {
         let check = Mend { label: "Check", href: Section::Check.path().to_owned(), acts: false };
         all.push(wrong(Weight::Bad, cause.clone(), Some(check)));
     }
     for parked in &outbox.parked {
         let (stream, reason) = (&parked.stream.stream, &parked.stream.reason);
-        let events =
-            parked.events.map_or_else(String::new, |events| format!(", {events} events wait"));
+        let events = match parked.events {
+            None => String::new(),
+            Some(1) => ", 1 event waits".to_owned(),
+            Some(events) => format!(", {} wait", parts::count(events, "event")),
+        };
         let what = format!("the stream {stream} refuses its events{events}: {reason}");
         let mend = mend("Retry now…", "/actions/retry", name, &[("stream", stream)]);
         all.push(wrong(Weight::Warning, what, Some(mend)));
@@ -109,8 +112,8 @@ fn of(outbox: &OutboxStatus) -> Vec<Wrong> {
     }
     for dead in &outbox.dead_letters {
         let what = format!(
-            "{} dead letters, {}, the last at {:.0}",
-            parts::number(dead.letters),
+            "{}, {}, the last at {:.0}",
+            parts::count(dead.letters, "dead letter"),
             dead.reason,
             dead.last_died_at
         );
