@@ -39,9 +39,14 @@ pub(super) fn list(viewer: &Viewer, status: &Status) -> Markup {
     let mut all = servers(status);
     all.extend(status.outboxes.iter().flat_map(of));
     all.sort_by_key(|one| one.weight);
+    let heading = match all.first().map(|gravest| gravest.weight) {
+        None => "Nothing is wrong",
+        Some(Weight::Note) => "Nothing is wrong, but something is paused",
+        Some(Weight::Bad | Weight::Warning) => "What is wrong",
+    };
     html! {
         section aria-labelledby="wrong" {
-            h2 #wrong { @if all.is_empty() { "Nothing is wrong" } @else { "What is wrong" } }
+            h2 #wrong { (heading) }
             @if all.is_empty() {
                 p.notice.good { "Both databases answer, and every outbox delivers." }
             } @else {
@@ -82,10 +87,13 @@ fn of(outbox: &OutboxStatus) -> Vec<Wrong> {
     let name = &outbox.name;
     let wrong = |weight, what: String, mend| Wrong { weight, about: name.clone(), what, mend };
     let mut all = Vec::new();
-    for paused in outbox.paused.iter().map(|paused| &paused.pause) {
-        let (what, stream) = match &paused.stream {
-            None => (format!("paused {paused}"), String::new()),
-            Some(stream) => (format!("the stream {stream} is paused {paused}"), stream.clone()),
+    for paused in &outbox.paused {
+        let (pause, waiting) = (&paused.pause, waiting(paused.events));
+        let (what, stream) = match &pause.stream {
+            None => (format!("paused {pause}"), String::new()),
+            Some(stream) => {
+                (format!("the stream {stream} is paused{waiting}: {pause}"), stream.clone())
+            }
         };
         let mend = mend("Resume…", "/actions/resume", name, &[("stream", &stream)]);
         all.push(wrong(Weight::Note, what, Some(mend)));
@@ -97,11 +105,7 @@ fn of(outbox: &OutboxStatus) -> Vec<Wrong> {
     }
     for parked in &outbox.parked {
         let (stream, reason) = (&parked.stream.stream, &parked.stream.reason);
-        let events = match parked.events {
-            None => String::new(),
-            Some(1) => ", 1 event waits".to_owned(),
-            Some(events) => format!(", {} wait", parts::count(events, "event")),
-        };
+        let events = waiting(parked.events);
         let what = format!("the stream {stream} refuses its events{events}: {reason}");
         let mend = mend("Retry now…", "/actions/retry", name, &[("stream", stream)]);
         all.push(wrong(Weight::Warning, what, Some(mend)));
@@ -127,6 +131,15 @@ fn of(outbox: &OutboxStatus) -> Vec<Wrong> {
     let unknown = outbox.problems.iter().map(|problem| format!("not known: {problem}"));
     all.extend(unknown.map(|what| wrong(Weight::Warning, what, None)));
     all
+}
+
+/// How many events wait for a stream.
+fn waiting(events: Option<i64>) -> String {
+    match events {
+        None => String::new(),
+        Some(1) => ", 1 event waits".to_owned(),
+        Some(events) => format!(", {} wait", parts::count(events, "event")),
+    }
 }
 
 fn mend(label: &'static str, path: &str, outbox: &str, more: &[(&str, &str)]) -> Mend {
