@@ -26,7 +26,8 @@ impl Console {
         let Self { address, token } = self;
         format!(
             "[console]\nlisten = \"{address}\"\n[[console.tokens]]\nname = \"demo\"\n\
-             role = \"operate\"\nfile = {token:?}\n"
+             role = \"operate\"\nfile = \"{}\"\n",
+            token.display()
         )
     }
 
@@ -39,6 +40,6 @@ impl Console {
 fn write_token(file: &Path) -> io::Result<()> {
     let mut bytes = [0; 16];
     File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    let mut file = OpenOptions::new().write(true).create(true).mode(0o600).open(file)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?;
     writeln!(file, "{:032x}", u128::from_ne_bytes(bytes))
 }

@@ -5,6 +5,7 @@ use maud::{Markup, html};
 use crate::console::access::Viewer;
 use crate::console::layout::Section;
 use crate::console::parts;
+use crate::observe::metrics::StreamNote;
 use crate::operate::status::{OutboxStatus, Status, is_said_apart};
 
 /// How grave it is; the gravest is first.
@@ -126,7 +127,7 @@ fn of(outbox: &OutboxStatus) -> Vec<Wrong> {
         let mend = Mend { label: "Look at them", href, acts: false };
         all.push(wrong(Weight::Warning, what, Some(mend)));
     }
-    let more = outbox.notes.iter().map(|note| note.told()).chain(outbox.retention.iter().cloned());
+    let more = outbox.notes.iter().map(StreamNote::told).chain(outbox.retention.iter().cloned());
     all.extend(more.map(|what| wrong(Weight::Warning, what, None)));
     let unknown = outbox.problems.iter().map(|problem| format!("not known: {problem}"));
     all.extend(unknown.map(|what| wrong(Weight::Warning, what, None)));
