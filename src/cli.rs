@@ -4,6 +4,7 @@ mod about;
 mod check;
 mod config;
 mod connect;
+mod console;
 mod dead;
 mod exit;
 mod find;
@@ -104,6 +105,11 @@ enum Command {
     /// Events come in order, and each arrives once, however often the command is killed and run
     /// again. Only events that were delivered and are still in the table are sent.
     Replay(replay::ReplayArgs),
+    /// Serve the console in the browser, as a process of its own
+    ///
+    /// It needs only the two databases, so it works while every relay is down, and while one of the
+    /// databases is. On SIGHUP, it reads the configuration again.
+    Console(console::ConsoleArgs),
     /// Print the effective configuration, without secrets
     Config(config::ConfigArgs),
     /// Check the health of the relay running with this configuration
@@ -176,6 +182,7 @@ fn needed_servers(command: &Command) -> &'static [Server] {
         | Command::Check(_)
         | Command::Find(_)
         | Command::Position(_)
+        | Command::Console(_)
         | Command::Replay(_) => &[Server::Postgres, Server::Redis],
         Command::Migrate(_) | Command::Dead(_) | Command::Pause(_) | Command::Resume(_) => {
             &[Server::Postgres]
@@ -223,6 +230,7 @@ fn in_runtime(
             Command::Resume(args) => pause::resume(args, config).await,
             Command::Position(command) => Box::pin(position::run(command, config)).await,
             Command::Replay(args) => Box::pin(replay::run(args, config)).await,
+            Command::Console(args) => Box::pin(console::run(args, config, source, log)).await,
             Command::Healthcheck(args) => healthcheck::run(args, config).await,
             // Done before there was a configuration.
             Command::Completions(_)

@@ -1,8 +1,10 @@
 //! The configuration, parsed and validated. A [`Config`] cannot fail later because of a bad value.
 
 mod addresses;
+mod console;
 mod endpoint;
 mod environment;
+mod example;
 mod file;
 mod keep;
 mod layers;
@@ -22,13 +24,12 @@ use outflow_connect::{postgres, redis};
 use outflow_service::telemetry::LogFormat;
 
 pub use addresses::{Server, without_address};
+pub use console::{Certificate, Console, ProxyHeader, Role, Token};
 pub(crate) use endpoint::check_endpoint;
+pub use example::EXAMPLE;
 pub use load::load;
 pub use problem::Problem;
 pub use show::show;
-
-/// The documented defaults: the example file itself.
-pub const EXAMPLE: &str = include_str!("../config.toml.example");
 
 /// The effective configuration.
 #[derive(Debug, Clone)]
@@ -48,6 +49,8 @@ pub struct Config {
     pub notices: Vec<Notice>,
     /// Where the probes and metrics are served.
     pub admin_listen: SocketAddr,
+    /// The console in the browser.
+    pub console: Console,
     /// Log level or filter directives.
     pub log_level: String,
     /// How log lines are written.

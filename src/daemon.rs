@@ -19,7 +19,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::daemon::admin::Admin;
 use crate::observe::metrics::Metrics;
-use crate::observe::outboxes::Outboxes;
 use crate::observe::summary;
 use crate::observe::traces::Exporter;
 use crate::relay::Mode;
@@ -41,7 +40,7 @@ pub async fn run(
     let metrics = Metrics::new().map_err(|error| Fault::failed(error.to_string()))?;
     let counted = start.log.count_dropped("outflow_log_lines_dropped_total", metrics.registry());
     counted.map_err(|error| Fault::failed(error.to_string()))?;
-    let outboxes = Outboxes::default();
+    let outboxes = start.outboxes.clone();
     let closed = CancellationToken::new();
     let mut background = JoinSet::new();
     let listen = start.config.admin_listen;
@@ -50,8 +49,7 @@ pub async fn run(
         Mode::Once => None,
     };
     let exporter = Exporter::start(&start.config).map_err(Fault::configuration)?;
-    let mut supervisor =
-        Supervisor::new(start, metrics.clone(), exporter.clone(), outboxes.clone(), stop.clone());
+    let mut supervisor = Supervisor::new(start, metrics.clone(), exporter.clone(), stop.clone());
     if let Some(listener) = listener {
         tracing::info!(address = %listen, "the admin endpoint is listening");
         background.spawn(systemd::keep(outboxes.clone(), stop.clone()));

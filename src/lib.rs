@@ -44,6 +44,7 @@
 //! | floor | what it does |
 //! |---|---|
 //! | [`cli`] | parses a command line, calls a floor below, prints what it answers |
+//! | [`console`] | the same in the browser: pages and actions over `operate` |
 //! | [`operate`] | what operators ask for: check, status, dead letters, migrations |
 //! | [`daemon`] | wires everything together: supervision, reload, systemd, the admin endpoint |
 //! | [`observe`] | what a running relay shows: metrics, health, backlog, spans |
@@ -55,6 +56,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod console;
 pub mod daemon;
 pub mod observe;
 pub mod operate;

@@ -1,6 +1,7 @@
 //! What an operator asks for: check, status, where an event is, dead letters, migrations, pauses,
 //! positions. The commands call it; each answers with data and prints nothing.
 
+pub mod audit_log;
 pub mod check;
 pub mod dead_letters;
 pub mod find;

@@ -1,11 +1,18 @@
 //! `outflow run`.
 
-use clap::Args;
+use std::sync::Arc;
 
+use clap::Args;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::console;
 use crate::config::{Config, Source};
 use crate::daemon::{self, Start};
+use crate::observe::outboxes::Outboxes;
 use crate::relay::Mode;
 use outflow_core::fault::Fault;
+use outflow_core::task;
 use outflow_service::signals;
 use outflow_service::telemetry::Log;
 
@@ -34,5 +41,21 @@ pub(super) async fn run(
     for notice in &config.notices {
         tracing::warn!(remedy = notice.remedy, "{}", notice.what);
     }
-    daemon::run(Start { config, source, mode, log }, stop, hangups).await
+    let (in_force, outboxes) = (watch::Sender::new(Arc::new(config.clone())), Outboxes::default());
+    let closed = CancellationToken::new();
+    let console = match mode {
+        Mode::Daemon => {
+            console::beside_the_relay(&in_force, &outboxes, closed.child_token()).await?
+        }
+        Mode::Once => None,
+    };
+    let console = console.map(task::owned);
+    let start = Start { config, source, mode, log, outboxes, in_force };
+    let outcome = Box::pin(daemon::run(start, stop, hangups)).await;
+    closed.cancel();
+    if let Some(console) = console {
+        // Its own limits end it.
+        let _ended = console.await;
+    }
+    outcome
 }

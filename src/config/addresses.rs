@@ -8,7 +8,8 @@ use figment::providers::{Format as _, Toml};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::environment::PREFIX;
-use super::file::{File, SERVERS};
+use super::example::SERVERS;
+use super::file::File;
 use super::layers::given;
 use super::{Notice, Problem, Source};
 use outflow_connect::{address, postgres, redis, secret_file};

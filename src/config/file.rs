@@ -7,13 +7,11 @@ use bytesize::ByteSize;
 use secrecy::SecretString;
 use serde::Deserialize;
 
+use super::console::Typed as Console;
 use super::percent::Percent;
 use crate::relay::encode::Format;
 use crate::relay::options::{KeepLayout, OnLoss, TrimWhen};
 use outflow_service::telemetry::LogFormat;
-
-/// Sections that name a server.
-pub(super) const SERVERS: [&str; 2] = ["postgres", "redis"];
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -23,6 +21,7 @@ pub(super) struct File {
     pub(super) postgres: Postgres,
     pub(super) redis: Redis,
     pub(super) admin: Admin,
+    pub(super) console: Console,
     pub(super) log: Log,
     pub(super) tracing: Tracing,
     pub(super) outbox: Vec<Outbox>,

@@ -4,9 +4,10 @@
 use figment::Figment;
 use figment::providers::{Format as _, Toml};
 
+use super::example::EXAMPLE;
 use super::file::File;
 use super::layers::given;
-use super::{Config, EXAMPLE, Problem, Source, addresses, environment, validate};
+use super::{Config, Problem, Source, addresses, environment, validate};
 
 /// Reads and validates the configuration.
 ///

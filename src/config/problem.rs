@@ -10,8 +10,7 @@ use figment::value::{Dict, Value};
 
 use outflow_core::fault::Fault;
 
-use super::EXAMPLE;
-use super::file::SERVERS;
+use super::example::{EXAMPLE, SERVERS};
 
 /// One thing to mend in the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,6 +77,12 @@ impl Problem {
         Self { key: join(path, &self.key), ..self }
     }
 
+    /// The same, of a console whose address was given elsewhere.
+    #[must_use]
+    pub fn in_console(self) -> Self {
+        self.below("console")
+    }
+
     /// figment's own text repeats the value that was found, a mistyped password among them.
     pub(super) fn from_figment(error: &figment::Error) -> Self {
         let mut key = error.path.join(".");
@@ -135,8 +140,9 @@ fn variable(key: &str) -> String {
 }
 
 /// An address, or the section that it belongs into: it may have been given in the section's place.
+/// A token may have been given in the place of its file.
 fn is_secret(key: &str) -> bool {
-    key.ends_with("url") || SERVERS.contains(&key)
+    key.ends_with("url") || SERVERS.contains(&key) || key.starts_with("console.tokens")
 }
 
 /// serde names our types.

@@ -8,11 +8,11 @@ use figment::providers::{Format as _, Toml};
 use figment::value::{Dict, Value};
 
 use super::addresses::superseded;
-use super::file::SERVERS;
+use super::example::{EXAMPLE, SERVERS};
 use super::layers::given;
 use super::load::load;
 use super::problem::origin;
-use super::{EXAMPLE, Problem, Source};
+use super::{Problem, Source};
 use outflow_connect::address;
 
 /// Writes what [`load`] would read. `origins`: with a comment behind each key.
@@ -58,10 +58,7 @@ impl Page<'_> {
         let empty = Dict::new();
         for key in &keys {
             let (own, fallback) = (given.get(*key), default.get(*key));
-            let Some(value) = own
-                .or(fallback)
-                .filter(|value| !matches!(value, Value::Dict(..) | Value::Array(..)))
-            else {
+            let Some(value) = own.or(fallback).filter(|value| !is_table(value)) else {
                 continue;
             };
             self.line(&below(path, key), key, value, own.is_some());
@@ -80,7 +77,7 @@ impl Page<'_> {
                         fallback.and_then(Value::as_dict).unwrap_or(&empty),
                     );
                 }
-                Some(Value::Array(_, items)) => {
+                Some(value @ Value::Array(_, items)) if is_table(value) => {
                     self.array(&path, &header, items, given.contains_key(key), fallback);
                 }
                 _ => {}
@@ -119,9 +116,7 @@ impl Page<'_> {
     fn line(&mut self, path: &str, key: &str, value: &Value, is_given: bool) {
         let text = match value {
             Value::String(_, text) if key == "url" => quoted(&address::redacted(text)),
-            Value::String(_, text) => quoted(text),
-            Value::Bool(_, value) => value.to_string(),
-            number => number.to_i128().map_or_else(|| "0".to_owned(), |number| number.to_string()),
+            value => scalar(value),
         };
         let _ = write!(self.text, "{key} = {text}");
         if self.origins {
@@ -130,6 +125,26 @@ impl Page<'_> {
             let _ = write!(self.text, "  # {}", origin.as_deref().unwrap_or("default"));
         }
         self.text.push('\n');
+    }
+}
+
+/// Whether a value has a headline of its own: a section, or a list of sections.
+fn is_table(value: &Value) -> bool {
+    match value {
+        Value::Dict(..) => true,
+        Value::Array(_, items) => items.iter().any(|item| item.as_dict().is_some()),
+        _ => false,
+    }
+}
+
+fn scalar(value: &Value) -> String {
+    match value {
+        Value::String(_, text) => quoted(text),
+        Value::Bool(_, value) => value.to_string(),
+        Value::Array(_, items) => {
+            format!("[{}]", items.iter().map(scalar).collect::<Vec<_>>().join(", "))
+        }
+        number => number.to_i128().map_or_else(|| "0".to_owned(), |number| number.to_string()),
     }
 }
 

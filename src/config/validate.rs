@@ -68,6 +68,7 @@ pub(super) fn validate(file: File, defaults: File) -> Result<Config, Problem> {
         secret_files: Vec::new(),
         notices: Vec::new(),
         admin_listen,
+        console: file.console.validate().map_err(|problem| problem.below("console"))?,
         log_level: file.log.level,
         log_format: file.log.format,
         tracing_endpoint,

@@ -44,6 +44,8 @@ impl Exchange {
 pub(super) fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     let changed = [
         ("admin.listen", old.admin_listen != new.admin_listen),
+        ("console.listen", old.console.listen != new.console.listen),
+        ("console.sslcert", old.console.certificate != new.console.certificate),
         ("log.format", old.log_format != new.log_format),
         ("tracing.endpoint", old.tracing_endpoint != new.tracing_endpoint),
     ];

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -31,6 +31,10 @@ pub struct Start {
     pub mode: Mode,
     /// The log, whose level a reload may change.
     pub log: Log,
+    /// Where the outboxes at work are shown.
+    pub outboxes: Outboxes,
+    /// Where the configuration in force is shown, which a reload changes.
+    pub in_force: watch::Sender<Arc<Config>>,
 }
 
 pub(super) struct Supervisor {
@@ -38,6 +42,7 @@ pub(super) struct Supervisor {
     source: Source,
     mode: Mode,
     log: Log,
+    in_force: watch::Sender<Arc<Config>>,
     metrics: Metrics,
     exporter: Option<Exporter>,
     outboxes: Outboxes,
@@ -62,16 +67,16 @@ impl Supervisor {
         start: Start,
         metrics: Metrics,
         exporter: Option<Exporter>,
-        outboxes: Outboxes,
         stop: CancellationToken,
     ) -> Self {
-        let Start { config, source, mode, log } = start;
+        let Start { config, source, mode, log, outboxes, in_force } = start;
         let pressure = Pressure::of(&config).watch(metrics.holds());
         let mut supervisor = Self {
             config: Arc::new(config),
             source,
             mode,
             log,
+            in_force,
             metrics,
             exporter,
             outboxes,
@@ -204,6 +209,7 @@ impl Supervisor {
                 and starting the outboxes whose configuration changed");
         let mut known = self.put_down(&stopped).await;
         self.config = Arc::new(config);
+        self.in_force.send_replace(Arc::clone(&self.config));
         // The old one ends first: what it has found may not hold any more.
         drop(self.pressure.take());
         self.pressure = Pressure::of(&self.config).watch(self.metrics.holds());

@@ -16,7 +16,7 @@ use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
 use crate::observe::backlog::{BEGINNING, Backlog, CAP, Look, Place, Unordered};
-use crate::observe::metrics::{OutboxMetrics, Report};
+use crate::observe::metrics::{Deliveries, OutboxMetrics, Report};
 use crate::relay::options::{OutboxOptions, Settle};
 use line::First;
 use outflow_connect::postgres::connect;
@@ -51,7 +51,7 @@ const SESSION: &str =
 pub async fn keep(server: postgres::Server, outbox: OutboxOptions, metrics: OutboxMetrics) {
     let server = server.named("outflow gauge");
     let mut gauge = Gauge {
-        pace: Pace { at: Instant::now(), delivered: metrics.delivered() },
+        pace: Pace::now(&metrics),
         metrics,
         position: BEGINNING,
         full: Instant::now(),
@@ -91,6 +91,14 @@ struct Gauge {
 struct Pace {
     at: Instant,
     delivered: u64,
+    deliveries: Deliveries,
+}
+
+impl Pace {
+    fn now(metrics: &OutboxMetrics) -> Self {
+        let (delivered, deliveries) = (metrics.delivered(), metrics.deliveries());
+        Self { at: Instant::now(), delivered, deliveries }
+    }
 }
 
 impl Gauge {
@@ -169,11 +177,13 @@ impl Gauge {
     /// Says how fast this member is, what keeps it from delivering and what it has parked, if that
     /// has changed.
     async fn report(&mut self, client: &Client) -> Result<(), String> {
-        let (delivered, now) = (self.metrics.delivered(), Instant::now());
+        let now = Pace::now(&self.metrics);
         #[expect(clippy::cast_precision_loss, reason = "for people to read")]
-        let since = delivered.saturating_sub(self.pace.delivered) as f64;
-        self.metrics.paced(since / now.duration_since(self.pace.at).as_secs_f64().max(0.001));
-        self.pace = Pace { at: now, delivered };
+        let since = now.delivered.saturating_sub(self.pace.delivered) as f64;
+        let seconds = now.at.duration_since(self.pace.at).as_secs_f64().max(0.001);
+        let took = now.deliveries.mean_since(self.pace.deliveries);
+        self.metrics.paced(since / seconds, took);
+        self.pace = now;
         let Some(seat) = self.metrics.seat() else { return Ok(()) };
         let report = self.metrics.report();
         let is_known = self.reported.as_ref().is_some_and(|(at, known_seat, known)| {
@@ -188,7 +198,7 @@ impl Gauge {
             .execute_typed(REPORT, &[(&seat, Type::INT4), (&json, Type::JSONB)])
             .await
             .map_err(|error| describe(&error))?;
-        self.reported = Some((now, seat, report));
+        self.reported = Some((self.pace.at, seat, report));
         Ok(())
     }
 

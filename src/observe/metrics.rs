@@ -3,6 +3,7 @@
 
 mod deaths;
 mod declare;
+mod deliveries;
 mod facts;
 mod observer;
 mod outbox;
@@ -33,6 +34,7 @@ use declare::Declare;
 use report::Progress;
 use stream_series::{Looking, StreamSeries};
 
+pub use deliveries::Deliveries;
 pub use outbox_state::OutboxState;
 pub use reloads::Reloads;
 pub use report::{FirstInLine, NoteKind, ParkedStream, Problem, Report, StreamNote};

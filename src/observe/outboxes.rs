@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::observe::metrics::{OutboxMetrics, OutboxState};
+use crate::observe::metrics::{Deliveries, OutboxMetrics, OutboxState};
 
 /// Who is at work, in the order of the configuration. Clones share it.
 #[derive(Debug, Clone, Default)]
@@ -14,6 +14,11 @@ impl Outboxes {
     /// The state of each outbox.
     pub fn state(&self) -> Vec<OutboxState> {
         self.outboxes().iter().map(OutboxMetrics::state).collect()
+    }
+
+    /// The same, with how long its deliveries took.
+    pub(crate) fn figures(&self) -> Vec<(OutboxState, Deliveries)> {
+        self.outboxes().iter().map(|outbox| (outbox.state(), outbox.deliveries())).collect()
     }
 
     /// Brings series up to date that nobody counts.

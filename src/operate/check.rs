@@ -3,6 +3,7 @@
 
 mod acl;
 mod connections;
+mod console;
 mod database;
 mod durability;
 mod event_table;
@@ -32,6 +33,7 @@ pub use finding::{Finding, Findings, Level, Remedy};
 
 /// Looks at both servers.
 pub async fn servers(config: &Config, findings: &mut Findings) {
+    console::check(config, findings);
     let known = database::check(config, findings).await;
     store::check(config, &known, findings).await;
     listen::check(config, findings).await;

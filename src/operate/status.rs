@@ -10,14 +10,16 @@ mod streams;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio_postgres::Client;
 
 use crate::config::Config;
 use crate::relay::options::OutboxOptions;
 use crate::relay::route::Template;
+use outflow_connect::postgres::connect;
 use outflow_connect::redis::{Failure, Redis};
 use report::empty;
 
-pub use causes::of_some_streams;
+pub use causes::{is_said_apart, of_some_streams};
 pub use report::{
     DeadLetters, Group, Kept, KeptPosition, Member, OutboxStatus, Parked, Paused, Status, Stream,
 };
@@ -27,12 +29,24 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
 /// Queries both databases. What could not be found out is reported in the result.
 pub async fn ask(config: &Config) -> Status {
+    let server = config.postgres.named_by_default("outflow status");
+    let client = connect(&server).await.map_err(|fault| fault.to_string());
+    let mut status = of_postgres(config, client.as_ref().map_err(String::clone)).await;
+    status.redis_problem = ask_redis(config, &mut status.outboxes).await.err();
+    status
+}
+
+/// What Postgres alone tells, which is everything but the streams. `client` is a session, or why
+/// there is none.
+pub async fn of_postgres(config: &Config, client: Result<&Client, String>) -> Status {
     let outboxes = config.outboxes.iter().map(empty).collect();
     let mut status =
         Status { at: Timestamp::now(), postgres_problem: None, redis_problem: None, outboxes };
-    let postgres = database::ask(config, &mut status.outboxes).await;
-    status.postgres_problem = postgres.err();
-    status.redis_problem = ask_redis(config, &mut status.outboxes).await.err();
+    let asked = match client {
+        Ok(client) => database::ask(config, client, &mut status.outboxes).await,
+        Err(problem) => Err(problem),
+    };
+    status.postgres_problem = asked.err();
     status
 }
 

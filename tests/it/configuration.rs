@@ -8,6 +8,8 @@ const SECRET: &str = "hunter2";
 #[expect(clippy::too_many_lines, reason = "a table")]
 fn wrong() -> Vec<(String, Vec<&'static str>)> {
     let outbox = |line: &str| format!("[[outbox]]\n{line}\n");
+    let console = |lines: &str| format!("[console]\n{lines}\n");
+    let token = |lines: &str| format!("[[console.tokens]]\n{lines}\n");
     let columns = |line: &str| format!("[[outbox]]\n[outbox.columns]\n{line}\n");
     let keep = |line: &str| format!("[[outbox]]\n[outbox.keep]\n{line}\n");
     let trim = |lines: &str| format!("[[outbox]]\n[outbox.trim]\n{lines}\n");
@@ -125,6 +127,44 @@ fn wrong() -> Vec<(String, Vec<&'static str>)> {
             vec!["postgres.url_file", "/nowhere", "No such file"],
         ),
         ("[admin]\nlisten = \"9464\"".into(), vec!["admin.listen", "\"9464\"", "127.0.0.1:9464"]),
+        (console("listen = \"9465\""), vec!["console.listen", "\"9465\"", "127.0.0.1:9465"]),
+        (
+            console("listen = \"127.0.0.1:9465\""),
+            vec!["console.tokens", "nobody could log in", "openssl rand", "console.anonymous"],
+        ),
+        (console("listen = \"0.0.0.0:1\""), vec!["console.tokens", "open to other machines"]),
+        (
+            console("listen = \"0.0.0.0:1\"\nanonymous = \"read\""),
+            vec!["console.anonymous", "loopback addresses only", "give tokens"],
+        ),
+        (console("anonymous = \"admin\""), vec!["console.anonymous", "\"admin\"", "read, operate"]),
+        (console("payloads = \"nobody\""), vec!["console.payloads", "nobody", "operate"]),
+        (console("tokens = [\"hunter2\"]"), vec!["console.tokens"]),
+        (token("name = \"a\"\nrole = \"admin\"\nfile = \"/f\""), vec!["console.tokens.0.role"]),
+        (token("name = \"a b\"\nrole = \"read\"\nfile = \"/f\""), vec!["console.tokens.0.name"]),
+        (
+            token("name = \"a\"\nrole = \"read\"\nfile = \"\""),
+            vec!["console.tokens.0.file", "empty"],
+        ),
+        (
+            token("name = \"a\"\nrole = \"read\"\ntoken = \"hunter2\""),
+            vec!["console.tokens.0", "unknown key"],
+        ),
+        (
+            token("name = \"a\"\nrole = \"read\"\nfile = \"/f\"").repeat(2),
+            vec!["console.tokens.1.name", "names must differ"],
+        ),
+        (console("session_idle = \"0s\""), vec!["console.session_idle", "1s to 7days"]),
+        (console("session_max = \"8d\""), vec!["console.session_max", "1s to 7days"]),
+        (console("hosts = [\"https://h\"]"), vec!["console.hosts", "console.example.com"]),
+        (console("sslcert = \"/c\""), vec!["console.sslcert", "needs sslkey"]),
+        (console("sslkey = \"/k\""), vec!["console.sslkey", "needs sslcert"]),
+        (console("proxy_from = [\"h\"]"), vec!["console.proxy_from", "10.0.0.0/8"]),
+        (console("proxy_header = \"X-User\""), vec!["console.proxy_header", "console.proxy_from"]),
+        (
+            console("proxy_from = [\"::1\"]\nproxy_header = \"Host\""),
+            vec!["console.proxy_header", "only the proxy sets"],
+        ),
         ("[log]\nlevel = \"loud=very\"".into(), vec!["log.level", "loud", "expected error, warn"]),
         ("[log]\nformat = \"xml\"".into(), vec!["log.format", "xml", "auto"]),
         ("[tracing]\nendpoint = \"https://h:4318\"".into(), vec!["tracing.endpoint", "not https"]),

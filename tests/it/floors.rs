@@ -11,7 +11,8 @@ use std::path::Path;
 use syn::visit::{self, Visit};
 
 /// The rooms of the daemon, from the top floor down.
-const FLOORS: [&str; 7] = ["main", "cli", "operate", "daemon", "observe", "config", "relay"];
+const FLOORS: [&str; 8] =
+    ["main", "cli", "console", "operate", "daemon", "observe", "config", "relay"];
 
 /// One file.
 #[derive(Default)]

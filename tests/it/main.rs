@@ -13,6 +13,7 @@ mod check;
 mod cluster;
 mod commands;
 mod configuration;
+mod console;
 mod consumer;
 mod crash;
 mod ddl;

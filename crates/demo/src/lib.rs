@@ -14,6 +14,7 @@
 
 mod again;
 mod board;
+mod console;
 mod effects;
 mod feed;
 mod http;

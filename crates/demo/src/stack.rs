@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::board::say;
+use super::console::Console;
 use super::http::http;
 use super::plan::Plan;
 use super::{GROUP, STREAMS};
@@ -57,7 +58,9 @@ impl Stack {
         say(format_args!("Redis           {}", redis.url()));
         let admin = address()?;
         let outflow = Outflow::new(binary("outflow")?, dir);
-        outflow.configure(&postgres.url(), &redis.url(), &sections(&admin, plan.keeps()))?;
+        let console = Console::prepare(dir)?;
+        let sections = sections(&admin, plan.keeps()) + &console.section();
+        outflow.configure(&postgres.url(), &redis.url(), &sections)?;
         outflow.succeed("outflow-migrate", &["migrate"], MIGRATE_LIMIT).await?;
         say("migrated        public.outbox and the schema outflow");
         if plan.keeps() {
@@ -67,6 +70,7 @@ impl Stack {
         let mut stack = Self { programs, dir: dir.to_owned(), killed: 0, redis, postgres, api };
         let config = outflow.config().display().to_string();
         stack.start_programs(dir, &config, &admin, plan.orders).await?;
+        say(format_args!("console         {}", console.told()));
         Ok(stack)
     }
 

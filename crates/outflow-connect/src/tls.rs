@@ -6,6 +6,8 @@
 //! second provider in one program would be a panic at the first connection; so each configuration
 //! here names its provider.
 
+mod server;
+
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,6 +22,8 @@ use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme
 
 use crate::secret_file;
 use outflow_core::fault::{Fault, FaultKind};
+
+pub use server::server;
 
 /// In place of a file: the authorities that the system trusts.
 pub const SYSTEM: &str = "system";

@@ -6,6 +6,7 @@
 
 mod connection;
 mod connections;
+mod wire;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -16,6 +17,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 use connections::Connections;
+
+pub use wire::{Peer, Wire};
 
 /// How long requests in hand may take once a stop was asked for.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(15);
@@ -42,6 +45,8 @@ pub enum Purpose {
     Requests,
     /// Probes and metrics, which must be answered whatever else is going on.
     Probes,
+    /// People with browsers.
+    Console,
 }
 
 impl Purpose {
@@ -53,6 +58,7 @@ impl Purpose {
         let (most, share) = match self {
             Self::Requests => (1024, descriptors / 2),
             Self::Probes => (64, descriptors / 4),
+            Self::Console => (128, descriptors / 4),
         };
         share.clamp(CONNECTIONS_MIN, most)
     }
@@ -85,18 +91,33 @@ pub async fn serve(
     router: Router,
     stop: CancellationToken,
 ) -> Result<(), ServeError> {
-    let mut connections = Connections::new(purpose.connections_max(), router, stop.clone());
+    serve_over(listener, Wire::Plain, purpose, router, stop).await
+}
+
+/// As [`serve`], perhaps with TLS. Each request has its [`Peer`] among its extensions.
+///
+/// # Errors
+/// As [`serve`].
+pub async fn serve_over(
+    listener: TcpListener,
+    wire: Wire,
+    purpose: Purpose,
+    router: Router,
+    stop: CancellationToken,
+) -> Result<(), ServeError> {
+    let most = purpose.connections_max();
+    let mut connections = Connections::new(most, wire, router, stop.clone());
     loop {
-        let stream = tokio::select! {
+        let (stream, peer) = tokio::select! {
             biased;
             () = stop.cancelled() => break,
-            stream = accept(&listener) => stream,
+            accepted = accept(&listener) => accepted,
         };
         // Only now: nobody is dropped for the sake of nobody.
         tokio::select! {
             biased;
             () = stop.cancelled() => break,
-            () = connections.room() => connections.take(stream),
+            () = connections.room() => connections.take(stream, peer),
         }
     }
     // Nobody new gets in from here on.
@@ -106,10 +127,10 @@ pub async fn serve(
         .map_err(|_elapsed| ServeError::Drain)
 }
 
-async fn accept(listener: &TcpListener) -> TcpStream {
+async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
-            Ok((stream, _peer)) => return stream,
+            Ok(accepted) => return accepted,
             // Of this connection only, such as ECONNABORTED; or EMFILE, which passes.
             Err(error) => {
                 tracing::debug!(%error, "could not accept a connection: retrying");

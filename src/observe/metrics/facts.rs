@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use jiff::Timestamp;
 
-use super::{FirstInLine, OutboxMetrics, Report};
+use super::{Deliveries, FirstInLine, OutboxMetrics, Report};
 use crate::relay::event::DeadReason;
 use outflow_core::age::Age;
 
@@ -53,8 +53,14 @@ impl OutboxMetrics {
         self.progress.seat()
     }
 
-    pub(crate) fn paced(&self, events_per_second: f64) {
-        self.progress.paced(events_per_second);
+    pub(crate) fn paced(&self, events_per_second: f64, delivery_seconds: Option<f64>) {
+        self.progress.paced(events_per_second, delivery_seconds);
+    }
+
+    /// How long events have taken since the start: the sum in seconds, and of how many.
+    pub(crate) fn deliveries(&self) -> Deliveries {
+        let all = self.all.delivery_seconds.with_label_values(&[&self.outbox]);
+        Deliveries { seconds: all.get_sample_sum(), events: all.get_sample_count() }
     }
 
     /// The first event in line, once it has been so for long.

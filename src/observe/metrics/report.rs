@@ -29,6 +29,10 @@ const PROBLEM_CHARS_MAX: usize = 500;
 pub struct Report {
     /// Events appended per second, over the last seconds.
     pub events_per_second: f64,
+    /// Mean seconds from an event's time to its append, over the last seconds; unknown if none was
+    /// delivered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delivery_seconds: Option<f64>,
     /// Streams that refuse their events, at most 100.
     pub parked: Vec<ParkedStream>,
     /// How many more there are.
@@ -178,6 +182,7 @@ pub(super) struct Progress(Arc<Mutex<State>>);
 struct State {
     seat: Option<i32>,
     events_per_second: f64,
+    delivery_seconds: Option<f64>,
     parked: BTreeMap<String, ParkedStream>,
     /// For who asks this process; others read it where it is written.
     paused: Vec<Pause>,
@@ -197,9 +202,11 @@ impl Progress {
         self.state().seat
     }
 
-    pub(super) fn paced(&self, events_per_second: f64) {
+    pub(super) fn paced(&self, events_per_second: f64, delivery_seconds: Option<f64>) {
         // Finer differences would be a write each for nothing that anybody sees.
-        self.state().events_per_second = (events_per_second * 10.0).round() / 10.0;
+        let mut state = self.state();
+        state.events_per_second = (events_per_second * 10.0).round() / 10.0;
+        state.delivery_seconds = delivery_seconds.map(|seconds| (seconds * 1e3).round() / 1e3);
     }
 
     pub(super) fn refused(&self, refusal: &Refusal, pause: Duration) {
@@ -261,6 +268,7 @@ impl Progress {
         let parked = state.parked.values().take(PARKED_MAX).cloned().collect();
         Report {
             events_per_second: state.events_per_second,
+            delivery_seconds: state.delivery_seconds,
             parked,
             parked_unnamed: state.parked.len().saturating_sub(PARKED_MAX),
             problem: None,

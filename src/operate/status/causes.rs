@@ -2,6 +2,16 @@
 
 use super::report::{Member, OutboxStatus};
 
+/// Ends of causes, and the beginning of one, that point to what is reported by itself.
+const SEE_PAUSED: &str = "; see the paused streams";
+const SEE_PARKED: &str = "; see the parked streams";
+const PAUSED: &str = "paused ";
+
+/// Whether a cause only sums up pauses or parked streams, which the report names one by one.
+pub fn is_said_apart(cause: &str) -> bool {
+    cause.starts_with(PAUSED) || cause.ends_with(SEE_PAUSED) || cause.ends_with(SEE_PARKED)
+}
+
 /// Everything that keeps events of this outbox waiting; none if nothing does that is known.
 pub(super) fn of(outbox: &OutboxStatus) -> Vec<String> {
     let mut causes = Vec::new();
@@ -36,7 +46,7 @@ pub(super) fn of(outbox: &OutboxStatus) -> Vec<String> {
     }
     for paused in outbox.paused.iter().map(|paused| &paused.pause) {
         if paused.stream.is_none() {
-            causes.push(format!("paused {paused}"));
+            causes.push(format!("{PAUSED}{paused}"));
         }
     }
     causes.extend(of_some_streams(outbox));
@@ -48,7 +58,7 @@ pub fn of_some_streams(outbox: &OutboxStatus) -> Vec<String> {
     let mut causes = Vec::new();
     let paused: i64 = outbox.paused.iter().filter_map(|paused| paused.events).sum();
     if paused > 0 {
-        causes.push(format!("{paused} events wait for paused streams; see the paused streams"));
+        causes.push(format!("{paused} events wait for paused streams{SEE_PAUSED}"));
     }
     match outbox.parked_events {
         Some(parked) if parked > 0 => {
@@ -60,8 +70,7 @@ pub fn of_some_streams(outbox: &OutboxStatus) -> Vec<String> {
                 ("", "the others are not held up")
             };
             causes.push(format!(
-                "{least}{parked} events wait for streams that refuse them ({all}); see the parked \
-                    streams"
+                "{least}{parked} events wait for streams that refuse them ({all}){SEE_PARKED}"
             ));
         }
         _ => {}

@@ -14,7 +14,6 @@ use crate::observe::metrics::{FirstInLine, ParkedStream, Problem, Report};
 use crate::operate::pause;
 use crate::relay::options::OutboxOptions;
 use crate::relay::outbox::lock;
-use outflow_connect::postgres::connect;
 use outflow_connect::postgres::{self, describe, scoped};
 use outflow_core::age::Age;
 use outflow_core::table_name::quote_identifier;
@@ -26,30 +25,32 @@ const SESSION: &str = "set statement_timeout = '10s'; set lock_timeout = '1s';";
 const PACE_AGE_MAX: SignedDuration = SignedDuration::from_secs(20);
 
 /// Fills in what is known; an error means that nothing is.
-pub(super) async fn ask(config: &Config, outboxes: &mut [OutboxStatus]) -> Result<(), String> {
-    let server = config.postgres.named_by_default("outflow status");
-    let client = connect(&server).await.map_err(|fault| fault.to_string())?;
+pub(super) async fn ask(
+    config: &Config,
+    client: &Client,
+    outboxes: &mut [OutboxStatus],
+) -> Result<(), String> {
     // Each part in a transaction of its own: one that fails ends no other, and nothing is left in
     // the session.
     let begin = scoped::begin(
         "read only",
         &[postgres::SESSION, crate::relay::outbox::SESSION, SESSION].concat(),
     );
-    let grantee = format!(" to {}", quote_identifier(&server.user()));
+    let grantee = format!(" to {}", quote_identifier(&config.postgres.user()));
     let lost = |error: tokio_postgres::Error| describe(&error);
     for (outbox, status) in config.outboxes.iter().zip(outboxes) {
         let (mut first, mut stuck) = (Vec::new(), Vec::new());
         let members =
-            scoped::looking(&client, &begin, members(&client, outbox, status, &mut first)).await;
+            scoped::looking(client, &begin, members(client, outbox, status, &mut first)).await;
         let members = members.map_err(lost)?;
-        let paused = scoped::looking(&client, &begin, paused(&client, outbox, status)).await;
+        let paused = scoped::looking(client, &begin, paused(client, outbox, status)).await;
         let paused = paused.map_err(lost)?;
-        let backlog = backlog(&client, outbox, status, &first, &mut stuck);
-        let backlog = scoped::looking(&client, &begin, backlog).await.map_err(lost)?;
-        let dead = scoped::looking(&client, &begin, dead_letters(&client, outbox, status))
+        let backlog = backlog(client, outbox, status, &first, &mut stuck);
+        let backlog = scoped::looking(client, &begin, backlog).await.map_err(lost)?;
+        let dead = scoped::looking(client, &begin, dead_letters(client, outbox, status))
             .await
             .map_err(lost)?;
-        let kept = scoped::looking(&client, &begin, kept::ask(&client, outbox, status)).await;
+        let kept = scoped::looking(client, &begin, kept::ask(client, outbox, status)).await;
         let kept = kept.map_err(lost)?;
         let parts = [
             kept.map_err(|error| format!("what is kept: {}", described(&error))),
@@ -67,7 +68,7 @@ pub(super) async fn ask(config: &Config, outboxes: &mut [OutboxStatus]) -> Resul
         status.causes = causes::of(status);
         if status.causes.is_empty() {
             // For a role that may not look there is no such cause.
-            let holder = scoped::looking(&client, &begin, holder(&client, outbox, status))
+            let holder = scoped::looking(client, &begin, holder(client, outbox, status))
                 .await
                 .map_err(lost)?;
             status.causes.extend(holder.ok().flatten());
@@ -197,13 +198,16 @@ async fn members(
     first: &mut Vec<FirstInLine>,
 ) -> Result<(), String> {
     let names = [outbox.table.schema(), outbox.table.table()];
-    let rows =
-        client.query(include_str!("sql/outbox.sql"), &[&names[0], &names[1], &lock::SEAT]).await;
+    let rows = client
+        .query(include_str!("sql/outbox.sql"), &[&names[0], &names[1], &lock::SEAT, &lock::WAKE])
+        .await;
     let rows = rows.map_err(|error| described(&error))?;
     let one = rows
         .first()
         .ok_or_else(|| format!("{} is not registered; run `outflow migrate`", outbox.table))?;
     status.generation = one.get("generation");
+    status.asleep = one.get("asleep");
+    let mut took = Took::default();
     for row in &rows {
         let Some(number) = row.get("number") else { continue };
         let said = row.get::<_, Option<Value>>("report").and_then(said);
@@ -211,6 +215,7 @@ async fn members(
         let sum = events_per_second.map(|pace| status.events_per_second.unwrap_or(0.0) + pace);
         status.events_per_second = sum.or(status.events_per_second);
         let report = said.map(|said| said.report).unwrap_or_default();
+        took.add(events_per_second, report.delivery_seconds);
         status.parked_unnamed = status.parked_unnamed.max(report.parked_unnamed);
         report.parked.into_iter().for_each(|parked| merge(&mut status.parked, parked));
         first.extend(report.first_in_line);
@@ -235,7 +240,27 @@ async fn members(
             holds: report.holds,
         });
     }
+    status.delivery_seconds = took.mean();
     Ok(())
+}
+
+/// How long deliveries take, over several members.
+#[derive(Default)]
+struct Took {
+    seconds: f64,
+    events: f64,
+}
+
+impl Took {
+    fn add(&mut self, events_per_second: Option<f64>, seconds: Option<f64>) {
+        let Some((events, seconds)) = events_per_second.zip(seconds) else { return };
+        self.seconds += events * seconds;
+        self.events += events;
+    }
+
+    fn mean(&self) -> Option<f64> {
+        (self.events > 0.0).then(|| self.seconds / self.events)
+    }
 }
 
 /// A member's report, and when it was written.

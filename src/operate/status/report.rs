@@ -44,9 +44,14 @@ pub struct OutboxStatus {
     pub oldest_event_age_seconds: Option<f64>,
     /// The current generation of the slot assignment.
     pub generation: Option<i64>,
+    /// Whether its relays sleep until a writer notifies them.
+    pub asleep: bool,
     /// Events appended per second, by all members together; unknown without a member that has said
     /// so lately.
     pub events_per_second: Option<f64>,
+    /// Mean seconds from an event's time to its append, by the members that have said so lately,
+    /// each weighed by its events.
+    pub delivery_seconds: Option<f64>,
     /// The relays that work on it.
     pub members: Vec<Member>,
     /// Why events wait: a server that is down or refuses, no relay, parked streams, somebody's
@@ -190,7 +195,9 @@ pub(super) fn empty(outbox: &OutboxOptions) -> OutboxStatus {
         parked_unnamed: 0,
         oldest_event_age_seconds: None,
         generation: None,
+        asleep: false,
         events_per_second: None,
+        delivery_seconds: None,
         members: Vec::new(),
         causes: Vec::new(),
         parked: Vec::new(),

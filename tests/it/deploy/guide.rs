@@ -19,7 +19,7 @@ struct Block {
 }
 
 /// Blocks that no test runs, by their first line, and why.
-const NOT_RUN: [(&str, &str); 16] = [
+const NOT_RUN: [(&str, &str); 18] = [
     (
         "redis/users.sh redis/users.acl -h REDIS_HOST",
         "is run by users.rs, with passwords in the \
@@ -62,6 +62,8 @@ const NOT_RUN: [(&str, &str); 16] = [
             100 --dry-run",
         "needs the address of an administrator",
     ),
+    ("outflow console --listen 127.0.0.1:9465", "ends with Ctrl-C"),
+    ("location / {", "is a part of nginx.conf"),
     ("[Service]", "is a drop-in of systemd"),
     ("global:", "is a part of prometheus.yml"),
 ];
@@ -75,6 +77,7 @@ fn parts() -> Vec<String> {
         "configuration",
         "tls",
         "redis-topologies",
+        "console",
         "operating",
         "upgrading",
     ];

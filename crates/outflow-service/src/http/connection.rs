@@ -11,11 +11,14 @@ use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
+
+use super::wire::{Handshake, Peer, Wire};
 
 /// How long the head of a request may take, the time between two requests included.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -57,24 +60,55 @@ impl State {
     }
 }
 
+/// Whoever has connected.
+pub(super) struct Client {
+    pub(super) stream: TcpStream,
+    pub(super) peer: Peer,
+    pub(super) wire: Wire,
+}
+
 /// Serves a client until it leaves or is too slow. Once `leave` is cancelled, it gets the answer to
 /// its request, if one is in hand, and no other. At a stop that holds for a request of which only a
 /// part has come, too; otherwise somebody else waits for the room, perhaps for as long as the
 /// client likes.
 pub(super) async fn serve(
-    stream: TcpStream,
+    client: Client,
     router: Router,
     state: watch::Sender<State>,
     leave: CancellationToken,
     stop: CancellationToken,
 ) {
+    let Client { stream, peer, wire } = client;
     // Answers are written whole.
     let _ = stream.set_nodelay(true);
+    match wire.handshake(stream) {
+        Handshake::None(stream) => speak(stream, peer, router, state, leave, stop).await,
+        Handshake::Tls(handshake) => {
+            let secured = tokio::select! {
+                secured = tokio::time::timeout(HEAD_TIMEOUT, handshake) => secured,
+                () = leave.cancelled() => return,
+            };
+            // Whoever speaks no TLS, or another version, is its own fault.
+            let Ok(Ok(stream)) = secured else { return };
+            speak(stream, peer, router, state, leave, stop).await;
+        }
+    }
+}
+
+async fn speak(
+    stream: impl AsyncRead + AsyncWrite + Send + 'static,
+    peer: Peer,
+    router: Router,
+    state: watch::Sender<State>,
+    leave: CancellationToken,
+    stop: CancellationToken,
+) {
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(WRITE_TIMEOUT));
     let mut seen = state.subscribe();
     let router = TowerToHyperService::new(router);
-    let service = service_fn(|request: hyper::Request<Incoming>| {
+    let service = service_fn(|mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(peer);
         let in_hand = InHand::new(state.clone(), request.body().is_end_stream());
         let answer = router.call(request.map(|body| Arriving { body, state: state.clone() }));
         async move {

@@ -1,5 +1,6 @@
 //! The connections of one listener: as many as there is room for.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
@@ -9,7 +10,8 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::connection::{self, State};
+use super::connection::{self, Client, State};
+use super::wire::{Peer, Wire};
 
 /// How long no connection is dropped after it was opened, has begun a request or got an answer:
 /// what its client sent next may be here already, without its task having seen it.
@@ -18,6 +20,7 @@ const MOMENT: Duration = Duration::from_millis(100);
 /// Ends with its tasks: dropping it drops every connection.
 pub(super) struct Connections {
     most: usize,
+    wire: Wire,
     router: Router,
     stop: CancellationToken,
     tasks: JoinSet<()>,
@@ -42,8 +45,8 @@ impl Known {
 }
 
 impl Connections {
-    pub(super) fn new(most: usize, router: Router, stop: CancellationToken) -> Self {
-        Self { most, router, stop, tasks: JoinSet::new(), known: Vec::with_capacity(most) }
+    pub(super) fn new(most: usize, wire: Wire, router: Router, stop: CancellationToken) -> Self {
+        Self { most, wire, router, stop, tasks: JoinSet::new(), known: Vec::with_capacity(most) }
     }
 
     /// Waits until there is room for one more. If there is none, whichever has been idle or
@@ -75,10 +78,10 @@ impl Connections {
         known.filter_map(|(at, known)| Some((known.state.borrow().since()?, at))).min()
     }
 
-    pub(super) fn take(&mut self, stream: TcpStream) {
+    pub(super) fn take(&mut self, stream: TcpStream, peer: SocketAddr) {
         let ((sender, state), leave) = (watch::channel(State::fresh()), self.stop.child_token());
         let task = self.tasks.spawn(connection::serve(
-            stream,
+            Client { stream, peer: Peer(peer), wire: self.wire.clone() },
             self.router.clone(),
             sender,
             leave.clone(),

@@ -1,0 +1,23 @@
+//! Streams: streams, who reads them, and how far behind they are.
+
+use axum::Router;
+use axum::response::Response;
+use axum::routing::get;
+use maud::html;
+
+use crate::console::access::Viewer;
+use crate::console::layout::{self, Section};
+use crate::console::parts;
+use crate::console::state::Console;
+
+pub(super) fn routes() -> Router<Console> {
+    Router::new().route(Section::Streams.path(), get(show))
+}
+
+async fn show(viewer: Viewer) -> Response {
+    let body = html! {
+        h1 { "Streams" }
+        (parts::empty("This page is not built yet.", "The command line has what it will show."))
+    };
+    layout::page(&viewer, "Streams", Section::Streams, &body)
+}

@@ -1,0 +1,146 @@
+//! What every page can use: the configuration in force, connections, who may come in.
+
+use std::sync::Arc;
+
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use tokio::sync::{Semaphore, watch};
+use tokio_util::task::TaskTracker;
+
+use super::access::{Access, Viewer};
+use super::history::History;
+use super::in_force::InForce;
+use super::live::{Live, Seen};
+use super::said::{Board, Said};
+use super::servers::{Lent, Servers};
+use crate::config::Config;
+use crate::observe::outboxes::Outboxes;
+use outflow_connect::redis::Redis;
+use outflow_core::fault::Fault;
+
+/// Pages that are kept up to date at once.
+const LIVE_MAX: usize = 32;
+
+/// The console. Clones share it.
+#[derive(Clone)]
+pub(super) struct Console(Arc<Inner>);
+
+struct Inner {
+    in_force: InForce,
+    port: u16,
+    access: Access,
+    servers: Arc<Servers>,
+    history: Arc<History>,
+    live: Arc<Live>,
+    watching: Arc<Semaphore>,
+    /// One check at a time: it asks much of both servers.
+    checking: tokio::sync::Mutex<()>,
+    board: Board,
+    acting: TaskTracker,
+}
+
+impl Console {
+    /// `own`: the figures of the relay that it is a part of.
+    ///
+    /// # Errors
+    /// A token cannot be read.
+    pub(super) fn new(
+        config: watch::Receiver<Arc<Config>>,
+        own: Option<Outboxes>,
+        port: u16,
+    ) -> Result<Self, Fault> {
+        let in_force = InForce::new(config)?;
+        let access = Access::new(&in_force.now().console)?;
+        let (servers, history) = (Arc::new(Servers::new()), Arc::new(History::new(own)));
+        let live = Arc::new(Live::new(Arc::clone(&servers), Arc::clone(&history)));
+        Ok(Self(Arc::new(Inner {
+            in_force,
+            port,
+            access,
+            servers,
+            history,
+            live,
+            watching: Arc::new(Semaphore::new(LIVE_MAX)),
+            checking: tokio::sync::Mutex::default(),
+            board: Board::default(),
+            acting: TaskTracker::new(),
+        })))
+    }
+
+    /// The configuration in force; a reload changes it.
+    pub(super) fn config(&self) -> Arc<Config> {
+        self.0.in_force.now()
+    }
+
+    /// A session with Postgres; one of few, so give it back by [`Lent::done`]. It has no settings
+    /// of its own: run what looks through `outflow_connect::postgres::scoped`, with a limit on its
+    /// time.
+    ///
+    /// # Errors
+    /// Postgres cannot be reached, or all are busy.
+    pub(super) async fn postgres(&self) -> Result<Lent, Fault> {
+        self.0.servers.postgres(&self.config()).await
+    }
+
+    /// The connection to Redis, which all pages share: no blocking command, nothing long.
+    ///
+    /// # Errors
+    /// Redis cannot be reached.
+    pub(super) async fn redis(&self) -> Result<Redis, Fault> {
+        self.0.servers.redis(&self.config()).await
+    }
+
+    pub(super) fn access(&self) -> &Access {
+        &self.0.access
+    }
+
+    pub(super) fn port(&self) -> u16 {
+        self.0.port
+    }
+
+    pub(super) fn history(&self) -> &History {
+        &self.0.history
+    }
+
+    pub(super) async fn now(&self) -> Option<Arc<Seen>> {
+        self.0.live.now(&self.config()).await
+    }
+
+    pub(super) fn watching(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.0.watching)
+    }
+
+    /// Held by whoever checks.
+    pub(super) async fn checking(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.0.checking.lock().await
+    }
+
+    pub(super) fn say(&self, viewer: &Viewer, said: Said) -> Option<String> {
+        self.0.board.put(&viewer.name, said)
+    }
+
+    pub(super) fn said(&self, viewer: &Viewer, id: &str) -> Option<Said> {
+        self.0.board.get(&viewer.name, id)
+    }
+
+    /// Runs an action to its end, also if the browser leaves.
+    pub(super) async fn finish(
+        &self,
+        action: impl Future<Output = Response> + Send + 'static,
+    ) -> Response {
+        let done = self.0.acting.spawn(action).await;
+        done.unwrap_or_else(|_panic| StatusCode::INTERNAL_SERVER_ERROR.into_response())
+    }
+
+    /// Waits for the actions under way.
+    pub(super) async fn finished(&self) {
+        self.0.acting.close();
+        self.0.acting.wait().await;
+    }
+
+    /// What is to be done every few seconds; none of it asks a server.
+    pub(super) async fn keep_house(&self) {
+        self.0.history.sample_own();
+        self.0.servers.close_idle().await;
+    }
+}

@@ -1,0 +1,181 @@
+//! The console in the browser, asked as a browser asks: who gets in, what is shown, what it costs.
+
+mod access;
+mod audit;
+mod doors;
+mod outages;
+mod overview;
+mod proxies;
+mod quiet;
+mod refused;
+mod settings;
+mod tls;
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use outflow_local::{Program, eventually, free_port};
+use parking_lot::Mutex;
+use reqwest::header::{COOKIE, HeaderMap, LOCATION, SET_COOKIE};
+use reqwest::{RequestBuilder, StatusCode};
+
+use crate::support::{LIMIT, Stage, outbox};
+
+/// The tokens of `anna`, who may act, and of `ben`, who may look.
+const OPERATE: &str = "operate-operate-operate";
+const READ: &str = "read-read-read-read-read";
+
+/// A console of its own, or of a relay.
+struct Served {
+    program: Program,
+    port: u16,
+}
+
+/// An answer.
+#[derive(Debug)]
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    text: String,
+}
+
+impl Answer {
+    fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().expect("a text"))
+    }
+
+    /// Where the browser is sent.
+    fn location(&self) -> &str {
+        self.header(LOCATION.as_str())
+    }
+
+    /// The token of the forms on a page.
+    fn csrf(&self) -> String {
+        let (_, rest) = self.text.split_once("name=\"csrf\" value=\"").expect("a form");
+        rest.split('"').next().expect("a value").to_owned()
+    }
+
+    fn has(&self, words: &[&str]) {
+        for word in words {
+            assert!(self.text.contains(word), "no {word:?} in {}", self.text);
+        }
+    }
+}
+
+/// Somebody with a browser, which keeps one cookie and follows nothing by itself.
+struct Browser {
+    http: reqwest::Client,
+    base: String,
+    cookie: Mutex<Option<String>>,
+}
+
+impl Browser {
+    fn of(port: u16) -> Self {
+        let http = reqwest::Client::builder().no_proxy().timeout(LIMIT);
+        let http = http.redirect(reqwest::redirect::Policy::none()).build().expect("a client");
+        Self { http, base: format!("http://127.0.0.1:{port}"), cookie: Mutex::default() }
+    }
+
+    fn ask(&self, path: &str) -> RequestBuilder {
+        self.http.get(format!("{}{path}", self.base))
+    }
+
+    fn form(&self, path: &str, fields: &[(&str, &str)]) -> RequestBuilder {
+        let body = serde_urlencoded::to_string(fields).expect("a form");
+        let request = self.http.post(format!("{}{path}", self.base)).body(body);
+        request.header("content-type", "application/x-www-form-urlencoded")
+    }
+
+    async fn send(&self, mut request: RequestBuilder) -> Answer {
+        if let Some(cookie) = self.cookie.lock().as_ref() {
+            request = request.header(COOKIE, cookie);
+        }
+        let answer = request.send().await.expect("an answer");
+        let (status, headers) = (answer.status(), answer.headers().clone());
+        if let Some(cookie) = headers.get(SET_COOKIE) {
+            let cookie = cookie.to_str().expect("a text");
+            let pair = cookie.split(';').next().expect("a pair").to_owned();
+            *self.cookie.lock() = Some(pair).filter(|pair| !pair.ends_with('='));
+        }
+        Answer { status, headers, text: answer.text().await.expect("a text") }
+    }
+
+    async fn get(&self, path: &str) -> Answer {
+        self.send(self.ask(path)).await
+    }
+
+    async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
+        self.send(self.form(path, fields)).await
+    }
+
+    async fn log_in(&self, token: &str) -> Answer {
+        self.post("/login", &[("token", token), ("next", "/")]).await
+    }
+
+    /// Somebody who has logged in.
+    async fn with(port: u16, token: &str) -> Self {
+        let browser = Self::of(port);
+        let answer = browser.log_in(token).await;
+        assert_eq!(answer.status, StatusCode::SEE_OTHER, "{answer:?}");
+        browser
+    }
+
+    /// Waits until a page has these words.
+    async fn sees(&self, path: &str, words: &[&str]) -> Answer {
+        let what = format!("{path} to have {words:?}");
+        let seen = eventually(LIMIT, &what, async || {
+            let answer = self.get(path).await;
+            words.iter().all(|word| answer.text.contains(word)).then_some(answer)
+        });
+        match seen.await {
+            Ok(answer) => answer,
+            Err(error) => panic!("{error}: {}", self.get(path).await.text),
+        }
+    }
+
+    /// Waits until a page has these words no more.
+    async fn gone(&self, path: &str, words: &str) -> Answer {
+        let what = format!("{path} without {words:?}");
+        let gone = eventually(LIMIT, &what, async || {
+            Some(self.get(path).await).filter(|answer| !answer.text.contains(words))
+        });
+        gone.await.expect("an answer without them")
+    }
+}
+
+/// Writes a token for its owner only.
+fn write_token(stage: &Stage, name: &str, token: &str) -> String {
+    let file = stage.path().join(name);
+    std::fs::write(&file, format!("{token}\n")).expect("a file");
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).expect("a mode");
+    file.display().to_string()
+}
+
+/// The section of the configuration, with both tokens, and the usual outbox.
+fn configuration(stage: &Stage, more: &str) -> String {
+    let token = |name: &str, role: &str, token: &str| {
+        let file = write_token(stage, name, token);
+        format!("[[console.tokens]]\nname = {name:?}\nrole = {role:?}\nfile = {file:?}\n")
+    };
+    let tokens = [token("anna", "operate", OPERATE), token("ben", "read", READ)].concat();
+    format!("[console]\n{more}\n{tokens}{}", outbox(""))
+}
+
+/// Starts a process of its own and waits for it.
+async fn console(stage: &Stage, more: &str) -> Served {
+    stage.configure(&configuration(stage, more));
+    let port = free_port().expect("a port");
+    let listen = format!("127.0.0.1:{port}");
+    let program = stage.outflow("console", &["console", "--listen", &listen]);
+    let served = Served { program, port };
+    served.listens().await;
+    served
+}
+
+impl Served {
+    async fn listens(&self) {
+        let browser = Browser::of(self.port);
+        let answers = async || browser.ask("/login").send().await.is_ok();
+        let waited = eventually(LIMIT, "the console", answers).await;
+        assert!(waited.is_ok(), "{}", self.program.log());
+    }
+}
