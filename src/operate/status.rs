@@ -17,11 +17,13 @@ use crate::relay::route::Template;
 use outflow_connect::postgres::connect;
 use outflow_connect::redis::{Failure, Redis};
 use report::empty;
+use streams::REACH;
 
 pub use causes::is_said_apart;
 pub use report::{
     DeadLetters, Group, Kept, KeptPosition, Member, OutboxStatus, Parked, Paused, Status, Stream,
 };
+pub use streams::{Reach, find};
 
 /// How long to wait for Redis.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
@@ -54,7 +56,7 @@ pub async fn of_postgres(config: &Config, client: Result<&Client, String>) -> St
 /// # Errors
 /// `SCAN` has no answer or is forbidden.
 pub async fn streams_of(redis: &Redis, template: &Template) -> Result<Vec<String>, Failure> {
-    streams::find(redis, template).await.map(|(names, _complete)| names)
+    find(redis, template, REACH).await.map(|(names, _complete)| names)
 }
 
 async fn ask_redis(config: &Config, outboxes: &mut [OutboxStatus]) -> Result<(), String> {
