@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio_util::task::TaskTracker;
 
 use super::access::{Access, Viewer};
@@ -18,6 +18,8 @@ use crate::observe::outboxes::Outboxes;
 use outflow_connect::redis::Redis;
 use outflow_core::fault::Fault;
 
+/// Pages at once that ask Redis about every stream: together they leave room on the connection.
+const MANY_MAX: usize = 2;
 /// Pages that are kept up to date at once.
 const LIVE_MAX: usize = 32;
 
@@ -35,6 +37,7 @@ struct Inner {
     watching: Arc<Semaphore>,
     /// One check at a time: it asks much of both servers.
     checking: tokio::sync::Mutex<()>,
+    many: Semaphore,
     board: Board,
     acting: TaskTracker,
 }
@@ -62,6 +65,7 @@ impl Console {
             live,
             watching: Arc::new(Semaphore::new(LIVE_MAX)),
             checking: tokio::sync::Mutex::default(),
+            many: Semaphore::new(MANY_MAX),
             board: Board::default(),
             acting: TaskTracker::new(),
         })))
@@ -88,6 +92,11 @@ impl Console {
     /// Redis cannot be reached.
     pub(super) async fn redis(&self) -> Result<Redis, Fault> {
         self.0.servers.redis(&self.config()).await
+    }
+
+    /// Held by a page while it asks Redis about every stream.
+    pub(super) async fn asks_many(&self) -> Option<SemaphorePermit<'_>> {
+        self.0.many.acquire().await.ok()
     }
 
     pub(super) fn access(&self) -> &Access {

@@ -195,8 +195,7 @@ impl DeadLetters {
     /// # Errors
     /// See [`Failure`].
     pub async fn discard(&self, letter: &DeadLetter) -> Result<bool, Failure> {
-        let ids = std::iter::once(letter.id.as_str());
-        self.delete(ids).await.map(|deleted| deleted == 1)
+        self.delete(&[letter.id.as_str()]).await.map(|deleted| deleted == 1)
     }
 
     /// As [`DeadLetters::discard`], of some that are known by their ids, in one step. Returns how
@@ -204,8 +203,8 @@ impl DeadLetters {
     ///
     /// # Errors
     /// See [`Failure`].
-    pub async fn delete(&self, ids: impl Iterator<Item = &str>) -> Result<u64, Failure> {
-        let args: Args = std::iter::once(self.stream.as_str()).chain(ids).collect();
+    pub async fn delete(&self, ids: &[&str]) -> Result<u64, Failure> {
+        let args: Args = std::iter::once(self.stream.as_str()).chain(ids.iter().copied()).collect();
         let reply = self.redis.call("XDEL", args).await?;
         Ok(reply.int().unwrap_or(0).unsigned_abs())
     }

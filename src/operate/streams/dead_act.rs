@@ -117,7 +117,7 @@ async fn settle(
 ) -> Result<(), Failure> {
     if act == Act::Discard && !letters.is_empty() {
         let ids: Vec<&str> = letters.iter().map(|(id, _)| id.as_str()).collect();
-        let done = dead.delete(ids.into_iter()).await?;
+        let done = dead.delete(&ids).await?;
         progress.done += done;
         progress.not_done += (letters.len() as u64).saturating_sub(done);
         told(*progress);
