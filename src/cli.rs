@@ -7,6 +7,7 @@ mod connect;
 mod console;
 mod dead;
 mod exit;
+mod find;
 mod healthcheck;
 mod migrate;
 mod output;
@@ -73,6 +74,14 @@ enum Command {
     ///
     /// Reads only the databases, so it works while the relay is down.
     Status(status::StatusArgs),
+    /// Find an event: waiting, sent or dead, and what the consumer groups have done with it
+    ///
+    /// Looks in the tables, among the dead letters and in the streams, and changes nothing. A
+    /// stream has no index by event, so its newest entries are read; the answer says how many, and
+    /// `--since` looks further back. If one of the two databases is down, the answer is what the
+    /// other one knows.
+    #[command(after_help = find::EXIT_STATUS)]
+    Find(find::FindArgs),
     /// List, inspect, retry or discard events that could not be appended
     #[command(subcommand)]
     Dead(dead::DeadCommand),
@@ -171,6 +180,7 @@ fn needed_servers(command: &Command) -> &'static [Server] {
         Command::Run(_)
         | Command::Status(_)
         | Command::Check(_)
+        | Command::Find(_)
         | Command::Position(_)
         | Command::Console(_)
         | Command::Replay(_) => &[Server::Postgres, Server::Redis],
@@ -213,6 +223,7 @@ fn in_runtime(
             Command::Migrate(args) => migrate::run(args, config).await,
             Command::Check(args) => return check::run(args, config).await,
             Command::Status(args) => status::run(args, config).await,
+            Command::Find(args) => Box::pin(find::run(args, config)).await,
             Command::Dead(command) => dead::run(command, config).await,
             Command::Stream(command) => stream::run(command, config).await,
             Command::Pause(args) => pause::pause(args, config).await,

@@ -20,6 +20,8 @@ use outflow_core::fault::Fault;
 
 /// Pages at once that ask Redis about every stream: together they leave room on the connection.
 const MANY_MAX: usize = 2;
+/// Searches for an event at once.
+const SEARCHES_MAX: usize = 2;
 /// Pages that are kept up to date at once.
 const LIVE_MAX: usize = 32;
 
@@ -38,6 +40,7 @@ struct Inner {
     /// One check at a time: it asks much of both servers.
     checking: tokio::sync::Mutex<()>,
     many: Semaphore,
+    searching: Semaphore,
     board: Board,
     acting: TaskTracker,
 }
@@ -66,6 +69,7 @@ impl Console {
             watching: Arc::new(Semaphore::new(LIVE_MAX)),
             checking: tokio::sync::Mutex::default(),
             many: Semaphore::new(MANY_MAX),
+            searching: Semaphore::new(SEARCHES_MAX),
             board: Board::default(),
             acting: TaskTracker::new(),
         })))
@@ -97,6 +101,11 @@ impl Console {
     /// Held by a page while it asks Redis about every stream.
     pub(super) async fn asks_many(&self) -> Option<SemaphorePermit<'_>> {
         self.0.many.acquire().await.ok()
+    }
+
+    /// Held by a page while it searches for an event, over connections of its own.
+    pub(super) async fn searches(&self) -> Option<SemaphorePermit<'_>> {
+        self.0.searching.acquire().await.ok()
     }
 
     pub(super) fn access(&self) -> &Access {

@@ -4,6 +4,6 @@ mod of;
 mod set;
 mod show;
 
-pub use of::{Journaled, Part, Registered, registered};
+pub use of::{Journaled, Part, Registered, as_copies, registered};
 pub use set::{Moved, Refused, Request, To, set};
 pub use show::{Copy, JournalOf, MemberOf, Shown, show};

@@ -13,13 +13,14 @@ use jiff::Timestamp;
 use tokio_postgres::Client;
 
 use crate::config::Config;
+use crate::relay::options::OutboxOptions;
 use crate::relay::route::Template;
 use outflow_connect::postgres::connect;
 use outflow_connect::redis::{Failure, Redis};
 use report::empty;
 use streams::REACH;
 
-pub use causes::is_said_apart;
+pub use causes::{is_said_apart, of_some_streams};
 pub use report::{
     DeadLetters, Group, Kept, KeptPosition, Member, OutboxStatus, Parked, Paused, Status, Stream,
 };
@@ -57,6 +58,34 @@ pub async fn of_postgres(config: &Config, client: Result<&Client, String>) -> St
 /// `SCAN` has no answer or is forbidden.
 pub async fn streams_of(redis: &Redis, template: &Template) -> Result<Vec<String>, Failure> {
     find(redis, template, REACH).await.map(|(names, _complete)| names)
+}
+
+/// The same, at most `max`, and whether these are all.
+///
+/// # Errors
+/// `SCAN` has no answer or is forbidden.
+pub async fn streams_within(
+    redis: &Redis,
+    template: &Template,
+    max: usize,
+) -> Result<(Vec<String>, bool), Failure> {
+    find(redis, template, Reach { streams_max: max, ..REACH }).await
+}
+
+/// What Postgres knows of these outboxes, and nothing of Redis.
+///
+/// # Errors
+/// Why Postgres cannot be asked.
+pub async fn in_postgres(
+    config: &Config,
+    outboxes: &[&OutboxOptions],
+) -> Result<Vec<OutboxStatus>, String> {
+    let outboxes: Vec<OutboxOptions> = outboxes.iter().copied().cloned().collect();
+    let mut found: Vec<OutboxStatus> = outboxes.iter().map(empty).collect();
+    let server = config.postgres.named_by_default("outflow find");
+    let client = connect(&server).await.map_err(|fault| fault.to_string())?;
+    database::ask(&Config { outboxes, ..config.clone() }, &client, &mut found).await?;
+    Ok(found)
 }
 
 async fn ask_redis(config: &Config, outboxes: &mut [OutboxStatus]) -> Result<(), String> {

@@ -17,6 +17,7 @@ mod lease;
 pub mod left;
 mod letter;
 pub mod lock;
+pub mod lookup;
 mod named;
 mod naming;
 mod one;

@@ -6,6 +6,7 @@ mod audit;
 mod consumers;
 mod dead;
 mod doors;
+mod find;
 mod hostile;
 mod outages;
 mod overview;

@@ -22,6 +22,7 @@ mod deploy;
 mod encodings;
 mod entries;
 mod examples;
+mod find;
 mod floors;
 mod green;
 mod hosts;

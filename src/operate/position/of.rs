@@ -79,7 +79,7 @@ pub(super) fn parts(all: &[Pieces]) -> Vec<Part> {
 }
 
 /// For conditions that are made from copies.
-pub(super) fn as_copies(all: &[Pieces]) -> Vec<Copied> {
+pub fn as_copies(all: &[Pieces]) -> Vec<Copied> {
     let at = Acknowledged { generation: 0, member: 0, batch: 0 };
     all.iter().map(|pieces| Copied { at, pieces: pieces.clone() }).collect()
 }

@@ -49,6 +49,13 @@ pub(super) fn of(outbox: &OutboxStatus) -> Vec<String> {
             causes.push(format!("{PAUSED}{paused}"));
         }
     }
+    causes.extend(of_some_streams(outbox));
+    causes
+}
+
+/// Those of them that are about the events of some streams only.
+pub fn of_some_streams(outbox: &OutboxStatus) -> Vec<String> {
+    let mut causes = Vec::new();
     let paused: i64 = outbox.paused.iter().filter_map(|paused| paused.events).sum();
     if paused > 0 {
         causes.push(format!("{paused} events wait for paused streams{SEE_PAUSED}"));
