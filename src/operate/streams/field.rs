@@ -124,13 +124,11 @@ fn shown(value: &[u8], bytes_max: usize) -> (String, bool, bool) {
         }
         Err(_) => None,
     };
-    match text {
-        Some(text) => (text.to_owned(), false, is_cut),
-        None => {
-            let part = &part[..part.len().min(bytes_max / 2)];
-            (hex(part), true, part.len() < value.len())
-        }
+    if let Some(text) = text {
+        return (text.to_owned(), false, is_cut);
     }
+    let part = &part[..part.len().min(bytes_max / 2)];
+    (hex(part), true, part.len() < value.len())
 }
 
 #[cfg(test)]

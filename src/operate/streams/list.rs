@@ -168,12 +168,12 @@ impl Streams {
 
     /// `None`: there is no such stream.
     async fn glance(&self, name: &str) -> Result<Option<Listed>, Fault> {
-        let (entries, groups, memory) = join3(
+        let all = join3(
             self.redis.call("XLEN", Args::from([name])),
             self.redis.call("XINFO", Args::from(["GROUPS", name])),
             self.redis.call("MEMORY", Args::from(["USAGE", name, "SAMPLES", SAMPLES])),
-        )
-        .await;
+        );
+        let (entries, groups, memory) = Box::pin(all).await;
         let mut listed = Listed { stream: name.to_owned(), ..Listed::default() };
         match groups {
             Ok(groups) => listed.groups = groups.items().iter().map(glanced).collect(),

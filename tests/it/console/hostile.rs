@@ -13,6 +13,7 @@ fn encoded(text: &str) -> String {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a page a line")]
 async fn nothing_that_others_wrote_acts_on_any_page() {
     let stage = Stage::new(&outbox("")).await;
     let (stream, dead) = (format!("events.{EVIL}"), format!("events.{EVIL}.dead"));

@@ -98,8 +98,8 @@ pub(super) async fn ask_pause(
 async fn waiting(console: &Console, asked: &Asked) -> Markup {
     let seen = console.now().await;
     let outboxes = seen.iter().flat_map(|seen| &seen.status.outboxes);
-    let events = outboxes.filter(|outbox| outbox.name == asked.outbox);
-    let events = events.filter_map(|outbox| outbox.backlog_events).next();
+    let mut of_outbox = outboxes.filter(|outbox| outbox.name == asked.outbox);
+    let events = of_outbox.find_map(|outbox| outbox.backlog_events);
     html! {
         @if let Some(events) = events {
             p { (number(events)) " events of the outbox wait now, and more will." }

@@ -93,14 +93,16 @@ fn of_relays(viewer: &Viewer, asked: &Narrowed, found: &Result<Groups, Fault>) -
 
 fn row(viewer: &Viewer, group: &Group) -> Vec<Markup> {
     let asked = Asked::of_group(group);
-    let text = |text: &Option<String>, none: &str| match text {
-        Some(text) => html! { (shown(text)) },
-        None => html! { span.hint { (none) } },
+    let text = |text: &Option<String>, none: &str| {
+        html! {
+            @if let Some(text) = text { (shown(text)) } @else { span.hint { (none) } }
+        }
     };
     vec![
-        match &asked {
-            Some(asked) => html! { a href=(asked.at(LETTERS, &[])) { (shown(&group.reason)) } },
-            None => html! { (shown(&group.reason)) },
+        html! {
+            @if let Some(asked) = &asked {
+                a href=(asked.at(LETTERS, &[])) { (shown(&group.reason)) }
+            } @else { (shown(&group.reason)) }
         },
         html! { (number(group.letters)) },
         html! { (shown(&group.outbox)) },

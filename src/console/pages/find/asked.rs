@@ -80,8 +80,8 @@ impl Asked {
                 button type="submit" { "Find" }
             }
             p.hint {
-                "Times: a duration ago such as 2d, or 2026-01-31T12:00:00Z. Without one, the newest \
-                 100,000 entries of each stream are looked at."
+                "Times: a duration ago such as 2d, or 2026-01-31T12:00:00Z. Without one, the \
+                 newest 100,000 entries of each stream are looked at."
             }
         }
     }

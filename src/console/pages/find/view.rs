@@ -80,7 +80,9 @@ fn row(row: &FoundRow) -> Markup {
             "Row " (shown(&row.row)) " of " (shown(&row.table))
             @if row.waits { " waits to be sent" } @else { ", which was sent" }
             @match &row.stream {
-                Some(stream) => { " to " a href=(addresses::stream(stream)) { (shown(stream)) } "." }
+                Some(stream) => {
+                    " to " a href=(addresses::stream(stream)) { (shown(stream)) } "."
+                }
                 None => { "; it names no stream." }
             }
         }

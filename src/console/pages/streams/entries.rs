@@ -48,7 +48,8 @@ pub(super) fn how_far(asked: &Asked, page: &Page) -> Markup {
     };
     let has_older = !older.is_empty() && (towards_newer || page.seen != Seen::All);
     let is_newest = asked.before.is_empty() && asked.after.is_empty();
-    let has_newer = !newer.is_empty() && !is_newest && !(towards_newer && page.seen == Seen::All);
+    let is_at_end = is_newest || towards_newer && page.seen == Seen::All;
+    let has_newer = !newer.is_empty() && !is_at_end;
     let end = if towards_newer { "newer" } else { "older" };
     html! {
         @if asked.is_search() {
