@@ -78,6 +78,7 @@ impl Problem {
     }
 
     /// The same, of a console whose address was given elsewhere.
+    #[must_use]
     pub fn in_console(self) -> Self {
         self.below("console")
     }

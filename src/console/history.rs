@@ -19,6 +19,8 @@ pub(super) const STEP: Duration = Duration::from_secs(5);
 const SAMPLES_MAX: usize = 720;
 /// More than a plot has pixels for would only be sent.
 const POINTS_MAX: usize = 240;
+/// Seconds without a sample.
+const GAP: i64 = 20;
 /// All slots of an outbox.
 const SLOTS: i64 = 64;
 
@@ -168,10 +170,21 @@ impl Ring {
     }
 
     fn push(&mut self, sample: Sample) {
-        if self.samples.len() >= SAMPLES_MAX {
-            self.samples.pop_front();
+        let last = self.samples.back().map(|last| last.at);
+        // Nobody has looked for a while: a line over that time would be a guess.
+        let gap = last.filter(|last| sample.at - last > GAP).map(|last| Sample {
+            at: last + 1,
+            into: None,
+            out: None,
+            latency: None,
+            backlog: None,
+        });
+        for sample in gap.into_iter().chain([sample]) {
+            if self.samples.len() >= SAMPLES_MAX {
+                self.samples.pop_front();
+            }
+            self.samples.push_back(sample);
         }
-        self.samples.push_back(sample);
     }
 }
 

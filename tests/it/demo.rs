@@ -107,7 +107,7 @@ fn assert_nothing_left(dir: &TempDir, log: &str) {
         .take_while(|line| !line.starts_with("try"))
         .filter_map(|line| line.split("127.0.0.1:").nth(1)?.split('/').next()?.parse().ok())
         .collect();
-    assert_eq!(ports.len(), 7, "{log}");
+    assert_eq!(ports.len(), 8, "{log}");
     for port in ports {
         assert!(
             std::net::TcpStream::connect(("127.0.0.1", port)).is_err(),

@@ -13,6 +13,7 @@
 //! it trusts nothing that the relay says about itself.
 
 mod board;
+mod console;
 mod effects;
 mod feed;
 mod http;

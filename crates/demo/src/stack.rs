@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::board::say;
+use super::console::Console;
 use super::http::http;
 use super::{GROUP, STREAM};
 use outflow_local::{Error, Outflow, Postgres, Program, Redis, binary, free_port};
@@ -51,13 +52,16 @@ impl Stack {
         say(format_args!("Redis           {}", redis.url()));
         let admin = address()?;
         let outflow = Outflow::new(binary("outflow")?, dir);
-        outflow.configure(&postgres.url(), &redis.url(), &sections(&admin))?;
+        let console = Console::prepare(dir)?;
+        let sections = sections(&admin) + &console.section();
+        outflow.configure(&postgres.url(), &redis.url(), &sections)?;
         outflow.succeed("outflow-migrate", &["migrate"], MIGRATE_LIMIT).await?;
         say("migrated        public.outbox and the schema outflow");
         let (programs, api) = (Vec::new(), format!("http://{}", address()?));
         let mut stack = Self { programs, dir: dir.to_owned(), killed: 0, redis, postgres, api };
         let config = outflow.config().display().to_string();
         stack.start_programs(dir, &config, &admin, orders).await?;
+        say(format_args!("console         {}", console.told()));
         Ok(stack)
     }
 

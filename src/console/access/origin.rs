@@ -3,8 +3,8 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use axum::http::HeaderMap;
 use axum::http::header::{HOST, ORIGIN};
+use axum::http::{HeaderMap, HeaderValue};
 
 const SEC_FETCH_SITE: &str = "sec-fetch-site";
 
@@ -30,7 +30,7 @@ pub(super) fn host(headers: &HeaderMap) -> &str {
 /// Whether a request that changes something comes from a page of ours. One without a word about
 /// that is no browser's; the token of its form decides then.
 pub(super) fn is_own_page(headers: &HeaderMap, hosts: &[String]) -> bool {
-    let site = headers.get(SEC_FETCH_SITE).map(|site| site.as_bytes());
+    let site = headers.get(SEC_FETCH_SITE).map(HeaderValue::as_bytes);
     if !matches!(site, None | Some(b"same-origin" | b"none")) {
         return false;
     }

@@ -1,6 +1,6 @@
 //! What the overview says, in words and with what mends it, and how it is kept up to date.
 
-use outflow_local::free_port;
+use outflow_local::{eventually, free_port};
 use reqwest::StatusCode;
 
 use super::{Browser, OPERATE, READ, Served, configuration, console, write_token};
@@ -55,10 +55,17 @@ async fn a_relay_serves_it_with_its_own_figures() {
     let browser = Browser::with(port, READ).await;
     let page = browser.sees("/", &["asleep", "Nothing is wrong", "64 of 64"]).await;
     page.has(&["of this relay, since", "Events per second"]);
-    Numbered { rows: 500, keys: 5 }.insert(&stage).await;
-    stage.drained().await;
     // A sample each few seconds, from the relay's memory.
-    browser.sees("/", &["out 100.0/s"]).await;
+    let figures = eventually(LIMIT, "a rate and a latency", async || {
+        Numbered { rows: 100, keys: 5 }.insert(&stage).await;
+        let page = browser.get("/").await.text;
+        let said = |name: &str| {
+            let figure = page.split_once(&format!("{name} "))?.1.split('<').next()?;
+            Some(figure.starts_with(|first: char| ('1'..='9').contains(&first)))
+        };
+        said("out") == Some(true) && said(">latency") == Some(true)
+    });
+    figures.await.expect("figures");
     served.program.terminate();
     let ended = served.program.wait(LIMIT).await.expect("its end");
     assert_eq!(ended.code(), Some(0), "{}", served.program.log());

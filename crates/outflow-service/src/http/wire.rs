@@ -27,14 +27,16 @@ pub enum Wire {
 /// What comes before the first request.
 pub(super) enum Handshake {
     None(TcpStream),
-    Tls(Accept<TcpStream>),
+    Tls(Box<Accept<TcpStream>>),
 }
 
 impl Wire {
     pub(super) fn handshake(&self, stream: TcpStream) -> Handshake {
         match self {
             Self::Plain => Handshake::None(stream),
-            Self::Tls(current) => Handshake::Tls(TlsAcceptor::from(current()).accept(stream)),
+            Self::Tls(current) => {
+                Handshake::Tls(Box::new(TlsAcceptor::from(current()).accept(stream)))
+            }
         }
     }
 }

@@ -5,6 +5,7 @@ use maud::{Markup, html};
 use crate::console::access::Viewer;
 use crate::console::layout::Section;
 use crate::console::parts;
+use crate::observe::metrics::StreamNote;
 use crate::operate::status::{OutboxStatus, Status, is_said_apart};
 
 /// How grave it is; the gravest is first.
@@ -39,9 +40,14 @@ pub(super) fn list(viewer: &Viewer, status: &Status) -> Markup {
     let mut all = servers(status);
     all.extend(status.outboxes.iter().flat_map(of));
     all.sort_by_key(|one| one.weight);
+    let heading = match all.first().map(|gravest| gravest.weight) {
+        None => "Nothing is wrong",
+        Some(Weight::Note) => "Nothing is wrong, but something is paused",
+        Some(Weight::Bad | Weight::Warning) => "What is wrong",
+    };
     html! {
         section aria-labelledby="wrong" {
-            h2 #wrong { @if all.is_empty() { "Nothing is wrong" } @else { "What is wrong" } }
+            h2 #wrong { (heading) }
             @if all.is_empty() {
                 p.notice.good { "Both databases answer, and every outbox delivers." }
             } @else {
@@ -82,10 +88,13 @@ fn of(outbox: &OutboxStatus) -> Vec<Wrong> {
     let name = &outbox.name;
     let wrong = |weight, what: String, mend| Wrong { weight, about: name.clone(), what, mend };
     let mut all = Vec::new();
-    for paused in outbox.paused.iter().map(|paused| &paused.pause) {
-        let (what, stream) = match &paused.stream {
-            None => (format!("paused {paused}"), String::new()),
-            Some(stream) => (format!("the stream {stream} is paused {paused}"), stream.clone()),
+    for paused in &outbox.paused {
+        let (pause, waiting) = (&paused.pause, waiting(paused.events));
+        let (what, stream) = match &pause.stream {
+            None => (format!("paused {pause}"), String::new()),
+            Some(stream) => {
+                (format!("the stream {stream} is paused{waiting}: {pause}"), stream.clone())
+            }
         };
         let mend = mend("Resume…", "/actions/resume", name, &[("stream", &stream)]);
         all.push(wrong(Weight::Note, what, Some(mend)));
@@ -97,11 +106,7 @@ fn of(outbox: &OutboxStatus) -> Vec<Wrong> {
     }
     for parked in &outbox.parked {
         let (stream, reason) = (&parked.stream.stream, &parked.stream.reason);
-        let events = match parked.events {
-            None => String::new(),
-            Some(1) => ", 1 event waits".to_owned(),
-            Some(events) => format!(", {} wait", parts::count(events, "event")),
-        };
+        let events = waiting(parked.events);
         let what = format!("the stream {stream} refuses its events{events}: {reason}");
         let mend = mend("Retry now…", "/actions/retry", name, &[("stream", stream)]);
         all.push(wrong(Weight::Warning, what, Some(mend)));
@@ -122,11 +127,20 @@ fn of(outbox: &OutboxStatus) -> Vec<Wrong> {
         let mend = Mend { label: "Look at them", href, acts: false };
         all.push(wrong(Weight::Warning, what, Some(mend)));
     }
-    let more = outbox.notes.iter().map(|note| note.told()).chain(outbox.retention.iter().cloned());
+    let more = outbox.notes.iter().map(StreamNote::told).chain(outbox.retention.iter().cloned());
     all.extend(more.map(|what| wrong(Weight::Warning, what, None)));
     let unknown = outbox.problems.iter().map(|problem| format!("not known: {problem}"));
     all.extend(unknown.map(|what| wrong(Weight::Warning, what, None)));
     all
+}
+
+/// How many events wait for a stream.
+fn waiting(events: Option<i64>) -> String {
+    match events {
+        None => String::new(),
+        Some(1) => ", 1 event waits".to_owned(),
+        Some(events) => format!(", {} wait", parts::count(events, "event")),
+    }
 }
 
 fn mend(label: &'static str, path: &str, outbox: &str, more: &[(&str, &str)]) -> Mend {
