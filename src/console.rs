@@ -6,13 +6,18 @@
 //! it answers in the frame of `layout.rs`, and escapes everything: what events carry is hostile.
 
 mod access;
+mod addresses;
 mod answer;
+mod asking;
 mod assets;
 mod confirm;
+mod contents;
 mod form;
 mod history;
 mod in_force;
+mod jobs;
 mod layout;
+mod link;
 mod live;
 mod pages;
 mod parts;
@@ -21,5 +26,6 @@ mod said;
 mod serve;
 mod servers;
 mod state;
+mod typed;
 
 pub use serve::{Bound, bind};

@@ -5,14 +5,14 @@ mod args;
 mod look;
 mod show;
 
-use act::{Act, act};
+use act::act;
 use look::{known_reason, looking, missing};
 use show::{listed, shown};
 
 use super::connect::to_postgres;
 use super::output;
 use crate::config::Config;
-use crate::operate::dead_letters::{self, Filter};
+use crate::operate::dead_letters::{self, Act, Filter};
 use outflow_core::fault::Fault;
 use outflow_service::terminal;
 

@@ -3,29 +3,23 @@
 use std::time::Duration;
 
 use clap::Args;
-use tokio_postgres::Client;
-use tokio_postgres::error::SqlState;
 
-use super::connect::{failed, to_postgres};
+use super::connect::to_postgres;
 use super::output;
 use crate::config::Config;
-use crate::operate::pause::{
-    self, Outcome, PAUSES_MAX, PauseOf, Request, STREAM_BYTES_MAX, Target, WHY_CHARS_MAX,
-};
+use crate::operate::audit::Who;
+use crate::operate::pause::{self, Outcome, PAUSES_MAX, PauseOf, Request, given};
 use crate::operate::status::streams_of;
 use crate::relay::options::OutboxOptions;
-use outflow_connect::postgres::describe;
 use outflow_connect::redis::{Args as Words, Redis};
 use outflow_core::escape::printable;
-use outflow_core::fault::{Fault, FaultKind};
+use outflow_core::fault::Fault;
 use outflow_service::terminal;
 
 /// Columns of a line.
 const LINE: usize = 1_000;
 /// How long Redis is asked for names that help.
 const REDIS_LIMIT: Duration = Duration::from_secs(2);
-/// Longest pause that ends by itself.
-const LENGTH_MAX: Duration = Duration::from_hours(24 * 366 * 10);
 
 #[derive(Debug, Args)]
 struct Which {
@@ -49,12 +43,12 @@ pub(super) struct PauseArgs {
     #[command(flatten)]
     which: Which,
     /// Reason, which status, logs and probes show
-    #[arg(long, value_name = "TEXT", value_parser = reason)]
+    #[arg(long, value_name = "TEXT", value_parser = given::reason)]
     why: String,
     /// Resume by itself after this time, by the clock of Postgres
     ///
     /// Default: pause until somebody runs `outflow resume`.
-    #[arg(long = "for", value_name = "DURATION", value_parser = length)]
+    #[arg(long = "for", value_name = "DURATION", value_parser = given::length)]
     length: Option<Duration>,
 }
 
@@ -64,50 +58,20 @@ pub(super) struct ResumeArgs {
     which: Which,
 }
 
-fn reason(text: &str) -> Result<String, String> {
-    let text = text.trim();
-    match text.chars().count() {
-        0 => Err("it is empty; say why, for whoever finds the outbox paused".to_owned()),
-        chars if chars > WHY_CHARS_MAX => {
-            Err(format!("{chars} characters are too many; at most {WHY_CHARS_MAX}"))
-        }
-        _ => Ok(text.to_owned()),
-    }
-}
-
-fn length(text: &str) -> Result<Duration, String> {
-    let length = humantime::parse_duration(text).map_err(|error| error.to_string())?;
-    if length < Duration::from_secs(1) {
-        return Err("expected 1s or more".to_owned());
-    }
-    if length > LENGTH_MAX {
-        return Err("expected 10 years or less; leave it out to pause until resumed".to_owned());
-    }
-    Ok(length)
-}
-
 pub(super) async fn pause(args: PauseArgs, config: Config) -> Result<(), Fault> {
     let PauseArgs { which, why, length } = args;
     let mut outboxes = pause::chosen(&config.outboxes, which.outbox.as_deref())?;
     if let Some(stream) = &which.stream {
-        let writers = pause::writers(&outboxes, stream);
-        if writers.is_empty() {
-            let known = known_streams(&config, &outboxes).await;
-            return Err(pause::unknown_stream(&outboxes, stream, &known));
-        }
-        if stream.len() > STREAM_BYTES_MAX {
-            let bytes = stream.len();
-            return Err(Fault::failed(format!(
-                "a stream whose name has {bytes} bytes cannot be paused; at most \
-                    {STREAM_BYTES_MAX}"
-            )));
-        }
-        outboxes = writers;
+        let is_unknown = pause::writers(&outboxes, stream).is_empty();
+        let known = if is_unknown { known_streams(&config, &outboxes).await } else { Vec::new() };
+        outboxes = given::stream(&outboxes, stream, &known)?;
     }
     let client = to_postgres(&config, "outflow pause").await?;
-    let targets = registered(&client, &outboxes).await?;
+    let targets = pause::registered(&client, &outboxes).await?;
     let request = Request { stream: which.stream, why, length };
-    let outcomes = pause::pause(&client, &targets, &request).await.map_err(refused)?;
+    let outcomes = pause::pause(&client, &targets, &request, &Who::command_line())
+        .await
+        .map_err(pause::refused)?;
     if let Some(stream) = &request.stream {
         tell_unseen(&config, &outboxes, stream).await;
     }
@@ -145,8 +109,10 @@ pub(super) async fn resume(args: ResumeArgs, config: Config) -> Result<(), Fault
     let Which { outbox, stream, json } = args.which;
     let outboxes = pause::chosen(&config.outboxes, outbox.as_deref())?;
     let client = to_postgres(&config, "outflow resume").await?;
-    let targets = registered(&client, &outboxes).await?;
-    let gone = pause::resume(&client, &targets, stream.as_deref()).await.map_err(refused)?;
+    let targets = pause::registered(&client, &outboxes).await?;
+    let who = Who::command_line();
+    let gone =
+        pause::resume(&client, &targets, stream.as_deref(), &who).await.map_err(pause::refused)?;
     let (over, resumed): (Vec<_>, Vec<_>) = gone.into_iter().partition(|(_, is_over)| *is_over);
     for (resumed, _) in &resumed {
         if json {
@@ -156,7 +122,7 @@ pub(super) async fn resume(args: ResumeArgs, config: Config) -> Result<(), Fault
             output::line(printable(&text, LINE))?;
         }
     }
-    let current = pause::current(&client, &targets).await.map_err(refused)?;
+    let current = pause::current(&client, &targets).await.map_err(pause::refused)?;
     if !resumed.is_empty() {
         let is_of_one = |left: &&PauseOf| resumed.iter().any(|(one, _)| one.outbox == left.outbox);
         for left in current.iter().filter(is_of_one) {
@@ -201,26 +167,6 @@ fn name(of: &PauseOf) -> String {
         Some(stream) => format!("{}: stream {stream}", of.outbox),
         None => of.outbox.clone(),
     }
-}
-
-async fn registered(client: &Client, outboxes: &[&OutboxOptions]) -> Result<Vec<Target>, Fault> {
-    pause::targets(client, outboxes).await.map_err(refused)?.map_err(|table| {
-        Fault::new(FaultKind::Unfit, format!("{table} is not registered"))
-            .remedy("run `outflow migrate` with this configuration")
-    })
-}
-
-fn refused(error: tokio_postgres::Error) -> Fault {
-    if error.code() != Some(&SqlState::INSUFFICIENT_PRIVILEGE) {
-        return failed(error);
-    }
-    Fault::failed(format!("nothing was done: {}", describe(&error)))
-        .remedy(
-            "run grants.sql again, or: grant usage on schema outflow to ROLE; grant select on \
-                outflow.outbox to ROLE; grant select, insert, update, delete on outflow.pause to \
-                ROLE; grant insert on outflow.audit to ROLE;",
-        )
-        .because(error)
 }
 
 /// A name that no stream has yet may be a slip.

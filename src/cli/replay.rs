@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::connect::to_postgres;
 use super::output;
 use crate::config::Config;
+use crate::operate::audit::Who;
 use crate::operate::pause::chosen;
 use crate::operate::replay::{Replay, Request};
 use crate::relay::outbox::kept::replay::What;
@@ -122,7 +123,7 @@ pub(super) async fn run(args: ReplayArgs, config: Config) -> Result<(), Fault> {
         let (started, mut last) = (Instant::now(), Instant::now());
         let events = extract.events;
         told.sent = replay
-            .run(|sent| {
+            .run(&Who::command_line(), |sent| {
                 if last.elapsed() >= TELL_PAUSE {
                     last = Instant::now();
                     #[expect(clippy::cast_precision_loss, reason = "a rate for people")]

@@ -7,7 +7,9 @@
 //! |---|---|
 //! | `/streams`, `/streams/show?name=…` | all streams; one stream |
 //! | `/find?text=…` | where an event id, a key or a trace id is |
+//! | `/streams/entry?name=…&id=…`, `/streams/group?name=…&group=…` | one entry; one group |
 //! | `/dead-letters?outbox=…&reason=…` | dead letters of the relay |
+//! | `/dead-letters/stream?name=…` | dead letters of a stream's consumers |
 //! | `/actions/pause?outbox=…&stream=…` | asks whether to pause an outbox, or one stream of it |
 //! | `/actions/resume?outbox=…&stream=…` | asks whether to resume it |
 //! | `/actions/retry?outbox=…&stream=…` | asks whether to retry a parked stream now |
@@ -17,11 +19,15 @@ mod audit;
 mod check;
 mod dead;
 mod find;
+mod jobs;
 mod overview;
 mod streams;
 
-use axum::Router;
+use std::sync::Arc;
 
+use axum::{Extension, Router};
+
+use super::jobs::Jobs;
 use super::state::Console;
 
 /// All of them.
@@ -34,4 +40,6 @@ pub(super) fn routes() -> Router<Console> {
         .merge(actions::routes())
         .merge(check::routes())
         .merge(audit::routes())
+        .merge(jobs::routes())
+        .layer(Extension(Arc::new(Jobs::default())))
 }

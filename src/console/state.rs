@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio_util::task::TaskTracker;
 
 use super::access::{Access, Viewer};
@@ -18,6 +18,10 @@ use crate::observe::outboxes::Outboxes;
 use outflow_connect::redis::Redis;
 use outflow_core::fault::Fault;
 
+/// Pages at once that ask Redis about every stream: together they leave room on the connection.
+const MANY_MAX: usize = 2;
+/// Searches for an event at once.
+const SEARCHES_MAX: usize = 2;
 /// Pages that are kept up to date at once.
 const LIVE_MAX: usize = 32;
 
@@ -35,6 +39,8 @@ struct Inner {
     watching: Arc<Semaphore>,
     /// One check at a time: it asks much of both servers.
     checking: tokio::sync::Mutex<()>,
+    many: Semaphore,
+    searching: Semaphore,
     board: Board,
     acting: TaskTracker,
 }
@@ -62,6 +68,8 @@ impl Console {
             live,
             watching: Arc::new(Semaphore::new(LIVE_MAX)),
             checking: tokio::sync::Mutex::default(),
+            many: Semaphore::new(MANY_MAX),
+            searching: Semaphore::new(SEARCHES_MAX),
             board: Board::default(),
             acting: TaskTracker::new(),
         })))
@@ -88,6 +96,16 @@ impl Console {
     /// Redis cannot be reached.
     pub(super) async fn redis(&self) -> Result<Redis, Fault> {
         self.0.servers.redis(&self.config()).await
+    }
+
+    /// Held by a page while it asks Redis about every stream.
+    pub(super) async fn asks_many(&self) -> Option<SemaphorePermit<'_>> {
+        self.0.many.acquire().await.ok()
+    }
+
+    /// Held by a page while it searches for an event, over connections of its own.
+    pub(super) async fn searches(&self) -> Option<SemaphorePermit<'_>> {
+        self.0.searching.acquire().await.ok()
     }
 
     pub(super) fn access(&self) -> &Access {

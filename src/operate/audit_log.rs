@@ -29,7 +29,11 @@ pub struct Deed {
     pub letters: i64,
     /// What was asked for.
     pub filter: Value,
-    /// Who, as the program says.
+    /// From where: `command line` or `console`.
+    pub via: String,
+    /// Who was logged in there; `None` from the command line.
+    pub operator: Option<String>,
+    /// The user of the operating system that the program ran as.
     pub os_user: String,
     /// On which host.
     pub host: String,
@@ -71,6 +75,8 @@ fn deed(row: &Row) -> Deed {
         outbox: row.get("outbox"),
         letters: row.get("letters"),
         filter: row.get("filter"),
+        via: row.get("via"),
+        operator: row.get("operator"),
         os_user: row.get("os_user"),
         host: row.get("host"),
         role: row.get("role"),

@@ -3,15 +3,24 @@
 //! Everything works on `outflow.dead_letter` alone, save [`put_back`], which writes into the event
 //! tables.
 
+mod act;
 mod audit;
 mod documents;
+mod groups;
 mod letter;
+mod many;
+mod page;
 mod put_back;
 
+use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row, Transaction};
 
-pub use audit::{note, record};
+pub use act::{Act, SETTINGS, act};
+pub use audit::{note, shown};
+pub use groups::{Group, Groups, groups};
 pub use letter::{Chosen, Filter, Letter};
+pub use many::{Count, count, many};
+pub use page::{one, page};
 pub use put_back::put_back;
 
 const CHOOSE: &str = include_str!("dead_letters/sql/choose.sql");
@@ -39,7 +48,7 @@ pub async fn list(
         select(client, &columns, filter).await?.iter().map(letter).collect();
     if payloads {
         for letter in &mut letters {
-            documents::fill(client, letter).await?;
+            documents::fill(client, letter, documents::TEXT_MAX).await?;
         }
     }
     Ok(letters)
@@ -63,7 +72,7 @@ pub async fn choose(
 impl Filter {
     /// Whether the filter selects every dead letter. A limit alone counts as no filter.
     pub fn is_empty(&self) -> bool {
-        Self { limit: None, ..self.clone() } == Self::default()
+        Self { limit: None, first: None, last: None, ..self.clone() } == Self::default()
     }
 }
 
@@ -100,13 +109,14 @@ async fn select(
     columns: &str,
     filter: &Filter,
 ) -> Result<Vec<Row>, tokio_postgres::Error> {
-    let Filter { ids, outbox, reason, stream, kind, key, since, until, limit } = filter;
-    client
-        .query(
-            &CHOOSE.replace("{columns}", columns),
-            &[ids, outbox, reason, stream, since, limit, kind, key, until],
-        )
-        .await
+    client.query(&CHOOSE.replace("{columns}", columns), &params(filter)).await
+}
+
+/// The parameters of [`CHOOSE`].
+fn params(filter: &Filter) -> [&(dyn ToSql + Sync); 11] {
+    let Filter { ids, outbox, reason, stream, kind, key, since, until, first, last, limit } =
+        filter;
+    [ids, outbox, reason, stream, since, limit, kind, key, until, last, first]
 }
 
 fn letter(row: &Row) -> Letter {

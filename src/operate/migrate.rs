@@ -26,7 +26,7 @@ pub use turns::Sessions;
 const DEFAULT_TABLE: (&str, &str) = ("public", "outbox");
 const DISABLED: &str = include_str!("migrate/disabled.sql");
 /// Version of [`schema.sql`](self): what `outflow.migration` says when it is up to date.
-pub const VERSION: i32 = 6;
+pub const VERSION: i32 = 7;
 
 /// What to create beyond the schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +73,7 @@ pub fn script(outboxes: &[OutboxOptions], triggers: Triggers) -> String {
     sql.push_str(&include_str!("migrate/register.sql").replace("{wanted}", &wanted.join(", ")));
     sql.push_str(include_str!("migrate/pause.sql"));
     sql.push_str(include_str!("migrate/keep.sql"));
+    sql.push_str(include_str!("migrate/audit.sql"));
     for outbox in outboxes {
         if is_default(outbox) || triggers == Triggers::AllTables {
             let relation = outbox.table.quoted();

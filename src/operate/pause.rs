@@ -1,19 +1,24 @@
 //! Pausing outboxes and streams, and resuming them. The pauses are rows of `outflow.pause`, which
 //! every relay reads.
 
+pub mod given;
 mod which;
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Error, Row};
 
+use crate::operate::audit::Who;
+use crate::operate::connect::failed;
 use crate::relay::options::OutboxOptions;
 use crate::relay::outbox::pauses;
 use crate::relay::pause::{Pause, Pauses};
-use outflow_core::who::{host, os_user};
+use outflow_connect::postgres::describe;
+use outflow_core::fault::{Fault, FaultKind};
 
 pub use which::{chosen, unknown_stream, writers};
 
@@ -94,9 +99,11 @@ pub async fn pause(
     client: &Client,
     targets: &[Target],
     request: &Request,
+    who: &Who,
 ) -> Result<Vec<Outcome>, Error> {
     let (oids, names) = split(targets);
-    let (user, host) = (os_user(), host());
+    let Who { via, operator, os_user, host } = who;
+    let user = who.name();
     let stream = request.stream.clone().unwrap_or_default();
     let seconds = request.length.map(|length| length.as_secs_f64());
     let rows = client
@@ -109,8 +116,11 @@ pub async fn pause(
                 (&request.why, Type::TEXT),
                 (&seconds, Type::FLOAT8),
                 (&user, Type::TEXT),
-                (&host, Type::TEXT),
+                (host, Type::TEXT),
                 (&PAUSES_MAX, Type::INT8),
+                (os_user, Type::TEXT),
+                (via, Type::TEXT),
+                (operator, Type::TEXT),
             ],
         )
         .await?;
@@ -155,9 +165,10 @@ pub async fn resume(
     client: &Client,
     targets: &[Target],
     stream: Option<&str>,
+    who: &Who,
 ) -> Result<Vec<(PauseOf, bool)>, Error> {
     let (oids, names) = split(targets);
-    let (user, host) = (os_user(), host());
+    let Who { via, operator, os_user, host } = who;
     let rows = client
         .query_typed(
             include_str!("pause/sql/resume.sql"),
@@ -165,8 +176,10 @@ pub async fn resume(
                 (&oids, Type::OID_ARRAY),
                 (&names, Type::TEXT_ARRAY),
                 (&stream.unwrap_or_default(), Type::TEXT),
-                (&user, Type::TEXT),
-                (&host, Type::TEXT),
+                (os_user, Type::TEXT),
+                (host, Type::TEXT),
+                (via, Type::TEXT),
+                (operator, Type::TEXT),
             ],
         )
         .await?;
@@ -191,6 +204,34 @@ pub async fn current(client: &Client, targets: &[Target]) -> Result<Vec<PauseOf>
     Ok(found)
 }
 
-fn split(targets: &[Target]) -> (Vec<u32>, Vec<&str>) {
+pub(super) fn split(targets: &[Target]) -> (Vec<u32>, Vec<&str>) {
     targets.iter().map(|target| (target.oid, target.outbox.as_str())).unzip()
+}
+
+/// As [`targets`], and it is a fault if one is not registered.
+///
+/// # Errors
+/// One is not registered, or Postgres refused or is gone.
+pub async fn registered(
+    client: &Client,
+    outboxes: &[&OutboxOptions],
+) -> Result<Vec<Target>, Fault> {
+    targets(client, outboxes).await.map_err(refused)?.map_err(|table| {
+        Fault::new(FaultKind::Unfit, format!("{table} is not registered"))
+            .remedy("run `outflow migrate` with this configuration")
+    })
+}
+
+/// A statement that failed, with the privileges that it needs.
+pub fn refused(error: Error) -> Fault {
+    if error.code() != Some(&SqlState::INSUFFICIENT_PRIVILEGE) {
+        return failed(error);
+    }
+    Fault::failed(format!("nothing was done: {}", describe(&error)))
+        .remedy(
+            "run grants.sql again, or: grant usage on schema outflow to ROLE; grant select on \
+                outflow.outbox to ROLE; grant select, insert, update, delete on outflow.pause to \
+                ROLE; grant insert on outflow.audit to ROLE;",
+        )
+        .because(error)
 }

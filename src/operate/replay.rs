@@ -7,8 +7,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use serde_json::{Value, json};
 use tokio_postgres::Client;
 
+use crate::operate::audit::{Who, record};
+use crate::operate::connect::untraced;
 use crate::relay::encode::Encoder;
 use crate::relay::event::Passage;
 use crate::relay::kept::journal::Journal;
@@ -53,6 +56,9 @@ pub struct Replay {
     generation: i64,
     batch: u64,
     rate: Option<u32>,
+    outbox: String,
+    /// As the audit has it.
+    noted: Value,
     /// Whether it goes on with one that was begun before.
     pub is_resumed: bool,
     /// What is left to send.
@@ -80,6 +86,7 @@ impl Replay {
             let what = format!("outbox {:?} has no columns.time", outbox.name);
             return Err(Fault::configuration(what).remedy("use --from-id"));
         }
+        let noted = noted(&request);
         let table = Table::inspect(&client, outbox).await?;
         let template = match &request.to {
             Some(stream) => {
@@ -110,6 +117,7 @@ impl Replay {
             source: Bytes::from(format!("/{}", outbox.name)),
         };
         let (generation, batch, rate) = (0, 0, request.rate);
+        let name = outbox.name.clone();
         Ok(Self {
             client,
             redis,
@@ -121,17 +129,24 @@ impl Replay {
             generation,
             batch,
             rate,
+            outbox: name,
+            noted,
             is_resumed,
             extract,
         })
     }
 
-    /// Sends all of it. `told` is called behind each batch with how many events have been sent.
+    /// Sends all of it. `told` is called behind each batch with how many events have been sent. The
+    /// audit says before it begins what is to be sent, and for whom.
     ///
     /// # Errors
-    /// A stream refuses, a server refuses or is gone, or another run of this replay has taken over.
+    /// The audit takes no row, a stream refuses, a server refuses or is gone, or another run of
+    /// this replay has taken over.
     /// The next run goes on from here.
-    pub async fn run(mut self, mut told: impl FnMut(u64)) -> Result<u64, Fault> {
+    pub async fn run(mut self, who: &Who, mut told: impl FnMut(u64)) -> Result<u64, Fault> {
+        let events = self.extract.events.unsigned_abs();
+        let written = record(&self.client, who, "replay", &self.outbox, events, &self.noted).await;
+        written.map_err(untraced)?;
         // From here on an earlier run of this replay, if one is still at work, is fenced off. What
         // it has sent until then is in the answer.
         let raised = self.journal.raise(0).await.map_err(in_redis)?;
@@ -211,6 +226,20 @@ async fn is_stream(redis: &Redis, stream: &str) -> Result<(), Fault> {
 fn literal(stream: &str) -> Result<Template, Fault> {
     let escaped = stream.replace('{', "{{").replace('}', "}}");
     escaped.parse().map_err(|bad| Fault::configuration(format!("--to {stream:?}: {bad}")))
+}
+
+/// As the audit has it.
+fn noted(request: &Request) -> Value {
+    let Request { what, to, rate, restart } = request;
+    let What { since, until, from_id, stream, kind, key } = what;
+    let mut noted = json!({
+        "since": since, "until": until, "from_id": from_id, "stream": stream, "type": kind,
+        "key": key, "to": to, "rate": rate, "restart": restart.then_some(true),
+    });
+    if let Value::Object(fields) = &mut noted {
+        fields.retain(|_, value| !value.is_null());
+    }
+    noted
 }
 
 /// Tells replays apart by what they send and where to (FNV-1a).

@@ -18,11 +18,13 @@ use crate::relay::route::Template;
 use outflow_connect::postgres::connect;
 use outflow_connect::redis::{Failure, Redis};
 use report::empty;
+use streams::REACH;
 
 pub use causes::{is_said_apart, of_some_streams};
 pub use report::{
     DeadLetters, Group, Kept, KeptPosition, Member, OutboxStatus, Parked, Paused, Status, Stream,
 };
+pub use streams::{Reach, find};
 
 /// How long to wait for Redis.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
@@ -55,7 +57,7 @@ pub async fn of_postgres(config: &Config, client: Result<&Client, String>) -> St
 /// # Errors
 /// `SCAN` has no answer or is forbidden.
 pub async fn streams_of(redis: &Redis, template: &Template) -> Result<Vec<String>, Failure> {
-    streams_within(redis, template, streams::STREAMS_MAX).await.map(|(names, _complete)| names)
+    find(redis, template, REACH).await.map(|(names, _complete)| names)
 }
 
 /// The same, at most `max`, and whether these are all.
@@ -67,7 +69,7 @@ pub async fn streams_within(
     template: &Template,
     max: usize,
 ) -> Result<(Vec<String>, bool), Failure> {
-    streams::find(redis, template, max).await
+    find(redis, template, Reach { streams_max: max, ..REACH }).await
 }
 
 /// What Postgres knows of these outboxes, and nothing of Redis.
@@ -80,7 +82,9 @@ pub async fn in_postgres(
 ) -> Result<Vec<OutboxStatus>, String> {
     let outboxes: Vec<OutboxOptions> = outboxes.iter().copied().cloned().collect();
     let mut found: Vec<OutboxStatus> = outboxes.iter().map(empty).collect();
-    database::ask(&Config { outboxes, ..config.clone() }, &mut found).await?;
+    let server = config.postgres.named_by_default("outflow find");
+    let client = connect(&server).await.map_err(|fault| fault.to_string())?;
+    database::ask(&Config { outboxes, ..config.clone() }, &client, &mut found).await?;
     Ok(found)
 }
 

@@ -1,18 +1,38 @@
 //! `outflow stream list` and `show`: what Redis knows of streams, their groups and the consumers of
 //! these. Who is behind, and by how much.
 
+mod dead;
+mod dead_act;
+mod drop_group;
+mod entries;
+mod field;
+mod list;
+mod pending;
+
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
 use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::config::Config;
+use crate::operate::connect::redis_failed as failed;
 use crate::operate::status::streams_of;
 use outflow_connect::redis::{Args, Failure, Redis, Reply, Server};
 use outflow_core::fault::{Fault, FaultKind};
 
+pub use dead::{Counted, DeadGroup, DeadGroups, Progress, Selection, reason_of};
+pub use dead_act::act;
+pub use drop_group::{ACTIVE, Dropped, Group, drop_group, group_of, in_use, not_dropped, writer};
+pub use entries::{Look, Page, Seen, Wanted};
+pub use field::{Entry, Field};
+pub use list::{List, Listed, ListedGroup, Order, Which};
+pub use pending::Pending;
+
 /// How long to wait for the connection.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+/// Groups that are asked about at a time.
+const TOGETHER: usize = 8;
 /// Nodes of a stream that `MEMORY USAGE` looks at.
 const SAMPLES: &str = "20";
 
@@ -81,6 +101,11 @@ impl Streams {
         Ok(Self { redis, user: server.user().to_owned() })
     }
 
+    /// Over a connection that stands already. `user`: who is logged in there.
+    pub fn over(redis: Redis, user: impl Into<String>) -> Self {
+        Self { redis, user: user.into() }
+    }
+
     /// The streams whose names fit a template of the configuration, sorted.
     ///
     /// # Errors
@@ -107,8 +132,7 @@ impl Streams {
         };
         let mut problems = Vec::new();
         let now = self.now_ms(&mut problems).await;
-        let age = |id: &str| Some(seconds(now - id.split_once('-')?.0.parse::<i64>().ok()?));
-        let of_entry = |name| age(&field(&info, name)?.items().first()?.string()?);
+        let of_entry = |name| age(&field(&info, name)?.items().first()?.string()?, now);
         let memory = self.redis.call("MEMORY", Args::from(["USAGE", stream, "SAMPLES", SAMPLES]));
         let memory_bytes = match memory.await {
             Ok(reply) => reply.int(),
@@ -119,26 +143,11 @@ impl Streams {
         };
         let groups = self.redis.call("XINFO", Args::from(["GROUPS", stream])).await;
         let groups = groups.map_err(|failure| self.forbidden(failure, "xinfo|groups"))?;
-        let mut all = Vec::new();
-        for group in groups.items() {
-            let name = field(group, "name").and_then(Reply::string).unwrap_or_default();
-            let number = |name| field(group, name).and_then(Reply::int);
-            let pending = number("pending").unwrap_or(0);
-            let oldest = match pending {
-                0 => None,
-                _ => self.oldest_pending(stream, &name, &mut problems).await,
-            };
-            all.push(GroupReport {
-                lag: number("lag"),
-                pending,
-                oldest_pending_age_seconds: oldest.as_deref().and_then(age),
-                last_delivered_id: field(group, "last-delivered-id")
-                    .and_then(Reply::string)
-                    .unwrap_or_default(),
-                consumers: self.consumers(stream, &name, &mut problems).await,
-                group: name,
-            });
-        }
+        let all: Vec<_> =
+            groups.items().iter().map(|group| self.group(stream, group, now)).collect();
+        let all: Vec<_> = futures_util::stream::iter(all).buffered(TOGETHER).collect().await;
+        let (all, of_groups): (Vec<_>, Vec<_>) = all.into_iter().unzip();
+        problems.extend(of_groups.into_iter().flatten());
         problems.dedup();
         Ok(Some(StreamReport {
             stream: stream.to_owned(),
@@ -149,6 +158,29 @@ impl Streams {
             groups: all,
             problems,
         }))
+    }
+
+    /// One of them, and what could not be found out.
+    async fn group(&self, stream: &str, group: &Reply, now: i64) -> (GroupReport, Vec<String>) {
+        let mut problems = Vec::new();
+        let name = field(group, "name").and_then(Reply::string).unwrap_or_default();
+        let number = |name| field(group, name).and_then(Reply::int);
+        let pending = number("pending").unwrap_or(0);
+        let oldest = match pending {
+            0 => None,
+            _ => self.oldest_pending(stream, &name, &mut problems).await,
+        };
+        let report = GroupReport {
+            lag: number("lag"),
+            pending,
+            oldest_pending_age_seconds: oldest.and_then(|id| age(&id, now)),
+            last_delivered_id: field(group, "last-delivered-id")
+                .and_then(Reply::string)
+                .unwrap_or_default(),
+            consumers: self.consumers(stream, &name, &mut problems).await,
+            group: name,
+        };
+        (report, problems)
     }
 
     /// Closes the connection.
@@ -229,6 +261,11 @@ fn field<'a>(reply: &'a Reply, name: &str) -> Option<&'a Reply> {
     Some(&pair[1])
 }
 
+/// Since an entry was appended, by its id.
+fn age(id: &str, now: i64) -> Option<f64> {
+    Some(seconds(now - id.split_once('-')?.0.parse::<i64>().ok()?))
+}
+
 fn seconds(ms: i64) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "milliseconds of some years")]
     let seconds = ms.max(0) as f64 / 1_000.0;
@@ -238,17 +275,4 @@ fn seconds(ms: i64) -> f64 {
 /// There is no such key.
 fn is_absent(failure: &Failure) -> bool {
     failure.code() == Some("ERR") && failure.to_string().contains("no such key")
-}
-
-/// What Redis or the connection to it said.
-fn failed(failure: Failure) -> Fault {
-    let is_command = matches!(failure, Failure::Refused(_)) && !failure.is_login_refused();
-    let fault = Fault::from(failure);
-    if is_command {
-        fault.of_kind(FaultKind::Failed)
-    } else if fault.kind().may_pass() {
-        fault.at("cannot reach Redis")
-    } else {
-        fault
-    }
 }

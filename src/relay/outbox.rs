@@ -54,6 +54,7 @@ use crate::relay::encode::Entries;
 use crate::relay::event::{Acknowledged, Batch, DeadReason, Raised};
 use crate::relay::pause::Pauses;
 
+pub use control::TRY;
 pub(crate) use pg_outbox::SESSION;
 pub use pg_outbox::{CONNECTIONS_BEYOND, PgOutbox};
 pub use trial::Trial;
@@ -162,6 +163,12 @@ pub trait Outbox: Send + Sync {
     /// somebody waits in [`changed`](Outbox::changed). Claims heed it only by what they are told
     /// to leave out.
     fn pauses(&self) -> watch::Receiver<Arc<Pauses>>;
+
+    /// Takes the streams that somebody wants tried now, should they be parked. Whoever waits for a
+    /// change of [`pauses`](Outbox::pauses) is woken for them.
+    fn wanted(&self) -> Vec<String> {
+        Vec::new()
+    }
 
     /// Gives the seat up and tells the others, who then share the slots out anew. Nothing may be in
     /// flight.

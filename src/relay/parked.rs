@@ -128,6 +128,12 @@ impl Parked {
         released
     }
 
+    /// Somebody wants a parked stream tried now. Returns whether it is parked, and not being tried.
+    pub(super) fn try_now(&mut self, stream: &str) -> bool {
+        let parked = self.streams.get_mut(stream).filter(|parked| parked.until.is_some());
+        parked.map(|parked| parked.until = None).is_some()
+    }
+
     /// Streams that took their events are as any other again. Returns those that had been parked.
     pub(super) fn took<'a>(&mut self, streams: impl Iterator<Item = &'a str>) -> Vec<String> {
         if self.streams.is_empty() {
@@ -284,6 +290,20 @@ mod tests {
         assert_eq!(parked.names(), ["a"], "nothing more is given up");
         parked.pause(&pauses(&[]), at(67));
         assert_eq!((parked.due(), parked.given_up()), (vec!["a".to_owned()], vec![]));
+    }
+
+    #[test]
+    fn a_parked_stream_is_tried_at_once_if_somebody_asks_and_it_is_not_paused() {
+        let (mut parked, now) = (Parked::default(), Instant::now());
+        assert!(!parked.try_now("a"), "it is not parked");
+        parked.park("a", now);
+        parked.pause(&pauses(&["a"]), now);
+        assert!(parked.try_now("a"));
+        assert_eq!(parked.due(), [""; 0], "paused");
+        parked.pause(&pauses(&[]), now);
+        assert_eq!((parked.due(), parked.names()), (vec!["a".to_owned()], vec!["a".to_owned()]));
+        assert!(!parked.try_now("a"), "it is being tried");
+        assert_eq!(parked.park("a", now), (PAUSE_MIN * 2, false), "refused again");
     }
 
     #[test]

@@ -31,6 +31,15 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
             change.began.iter().for_each(|pause| self.tell_paused(pause));
             change.ended.iter().for_each(|pause| self.tell_resumed(pause));
         }
+        for stream in self.outbox.wanted() {
+            if parked.try_now(&stream) {
+                tracing::info!(
+                    outbox = self.name,
+                    stream,
+                    "somebody asked for it: probing the parked stream now"
+                );
+            }
+        }
         parked
     }
 

@@ -1,14 +1,20 @@
 //! The console in the browser, asked as a browser asks: who gets in, what is shown, what it costs.
 
 mod access;
+mod acts;
 mod audit;
+mod consumers;
+mod dead;
 mod doors;
+mod find;
+mod hostile;
 mod outages;
 mod overview;
 mod proxies;
 mod quiet;
 mod refused;
 mod settings;
+mod streams;
 mod tls;
 
 use std::os::unix::fs::PermissionsExt as _;
@@ -54,11 +60,50 @@ impl Answer {
         rest.split('"').next().expect("a value").to_owned()
     }
 
+    /// Where the page's own form is posted to, and its hidden fields.
+    fn form(&self) -> (String, Vec<(String, String)>) {
+        let (_, form) = self.text.split_once("<form class=\"confirm\"").expect("a form");
+        let form = form.split("</form>").next().expect("an end");
+        let of = |text: &str, name: &str| {
+            let (_, rest) = text.split_once(&format!("{name}=\"")).expect("an attribute");
+            unescaped(rest.split('"').next().expect("a value"))
+        };
+        let fields = form.split("type=\"hidden\"").skip(1);
+        let fields = fields.map(|field| (of(field, "name"), of(field, "value"))).collect();
+        (of(form, "action"), fields)
+    }
+
+    /// Nothing of what others wrote acts in the page.
+    fn is_inert(&self) {
+        for acts in ["<script>", "<img src=x", "\" onload=", "<svg"] {
+            assert!(!self.text.contains(acts), "{acts:?} in {}", self.text);
+        }
+        // A field of a form has what it is to be posted with.
+        let values = self.text.split(" value=\"").skip(1);
+        let outside = values.filter_map(|rest| rest.split_once('"').map(|(_, outside)| outside));
+        let first = self.text.split(" value=\"").next().unwrap_or_default();
+        for text in outside.chain([first]) {
+            assert!(!text.contains(['\u{202e}', '\u{1b}']), "{text:?}");
+        }
+    }
+
+    fn lacks(&self, words: &[&str]) {
+        for word in words {
+            assert!(!self.text.contains(word), "{word:?} in {}", self.text);
+        }
+    }
+
     fn has(&self, words: &[&str]) {
         for word in words {
             assert!(self.text.contains(word), "no {word:?} in {}", self.text);
         }
     }
+}
+
+/// The text of an attribute.
+fn unescaped(text: &str) -> String {
+    let pairs = [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&#39;", "'"), ("&amp;", "&")];
+    pairs.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
 }
 
 /// Somebody with a browser, which keeps one cookie and follows nothing by itself.
@@ -105,6 +150,20 @@ impl Browser {
 
     async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
         self.send(self.form(path, fields)).await
+    }
+
+    /// Posts what a page asks about: its form, with these fields filled in. Returns the page that
+    /// the browser is sent to, which says what came of it.
+    async fn confirms(&self, path: &str, filled: &[(&str, &str)]) -> Answer {
+        let asked = self.get(path).await;
+        assert_eq!(asked.status, StatusCode::OK, "{asked:?}");
+        let (action, mut fields) = asked.form();
+        fields.extend(filled.iter().map(|(name, value)| ((*name).into(), (*value).into())));
+        let fields: Vec<(&str, &str)> =
+            fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let answer = self.post(&action, &fields).await;
+        assert_eq!(answer.status, StatusCode::SEE_OTHER, "{answer:?}");
+        self.get(answer.location()).await
     }
 
     async fn log_in(&self, token: &str) -> Answer {

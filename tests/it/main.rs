@@ -61,6 +61,7 @@ mod settings;
 mod shown;
 mod sleep;
 mod status;
+mod stream_acts;
 mod streams;
 mod support;
 mod tidy;

@@ -195,3 +195,27 @@ async fn what_is_no_table_is_refused_by_its_kind() {
     }
     stage.migrate().await;
 }
+
+/// From version 6: what was written in the audit before was done from the command line, and an
+/// older program may still write there.
+#[tokio::test]
+async fn version_six_is_brought_to_version_seven() {
+    let stage = Stage::new(&outbox("")).await;
+    let insert = "insert into outflow.audit (action, outbox, letters, filter, os_user, host) \
+        values ('pause', 'orders', 0, '{}', 'ada', 'here');";
+    stage
+        .sql(&format!(
+            "alter table outflow.audit drop column via, drop column operator; delete from \
+             outflow.migration where version = 7; {insert}"
+        ))
+        .await;
+    let old = stage.asked(&["pause", "--why", "x"]).await;
+    assert!(old.code == Some(78) && old.stderr.contains("outflow migrate"), "{old:?}");
+    assert_eq!(stage.number("select count(*) from outflow.pause").await, 0, "nothing was done");
+    stage.migrate().await;
+    stage.sql(insert).await;
+    stage.asked(&["pause", "--why", "x"]).await.data();
+    let from = "select count(*) from outflow.audit where via = 'command line' and operator is null";
+    assert_eq!(stage.number(from).await, 3);
+    assert_eq!(stage.number("select max(version) from outflow.migration").await, 7);
+}

@@ -173,8 +173,16 @@ impl DeadLetters {
                 letter.id
             )));
         }
-        let keys = [self.stream.as_str(), &letter.stream];
-        let reply = self.redis.script(&self.retry, &keys, [letter.id.as_str()].into()).await?;
+        self.put_back(&letter.id, &letter.stream).await
+    }
+
+    /// As [`DeadLetters::retry`], of one that is known by its id, and by where it came from.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub async fn put_back(&self, id: &str, stream: &str) -> Result<Retried, Failure> {
+        let keys = [self.stream.as_str(), stream];
+        let reply = self.redis.script(&self.retry, &keys, [id].into()).await?;
         Ok(match reply.string() {
             None => Retried::Gone,
             Some(id) if id.is_empty() => Retried::NotWhole,
@@ -187,8 +195,18 @@ impl DeadLetters {
     /// # Errors
     /// See [`Failure`].
     pub async fn discard(&self, letter: &DeadLetter) -> Result<bool, Failure> {
-        let reply = self.redis.call("XDEL", [self.stream.as_str(), &letter.id].into()).await?;
-        Ok(reply.int() == Some(1))
+        self.delete(&[letter.id.as_str()]).await.map(|deleted| deleted == 1)
+    }
+
+    /// As [`DeadLetters::discard`], of some that are known by their ids, in one step. Returns how
+    /// many were there.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub async fn delete(&self, ids: &[&str]) -> Result<u64, Failure> {
+        let args: Args = std::iter::once(self.stream.as_str()).chain(ids.iter().copied()).collect();
+        let reply = self.redis.call("XDEL", args).await?;
+        Ok(reply.int().unwrap_or(0).unsigned_abs())
     }
 }
 

@@ -31,7 +31,7 @@ pub(in crate::cli) struct FilterArgs {
     /// `null_column`
     #[arg(long)]
     pub(super) reason: Option<String>,
-    /// Only events for this stream
+    /// Only events for this stream; `--stream ''` selects those without one
     #[arg(long)]
     pub(super) stream: Option<String>,
     /// Only events of this type, such as `OrderCreated`
@@ -101,7 +101,7 @@ pub(in crate::cli) struct ActArgs {
 impl From<FilterArgs> for Filter {
     fn from(args: FilterArgs) -> Self {
         let FilterArgs { outbox, reason, stream, kind, key, since, until, limit } = args;
-        Self { ids: None, outbox, reason, stream, kind, key, since, until, limit }
+        Self { outbox, reason, stream, kind, key, since, until, limit, ..Self::default() }
     }
 }
 

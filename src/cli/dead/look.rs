@@ -1,13 +1,10 @@
 //! Looking for dead letters, and what was asked for in vain.
 
 use crate::cli::connect::failed;
-use crate::operate::dead_letters;
+use crate::operate::dead_letters::{self, SETTINGS};
 use crate::relay::event::DeadReason;
 use outflow_connect::postgres::{self, scoped};
 use outflow_core::fault::Fault;
-
-/// For a transaction, never for the session: behind a pooler that is somebody else's next.
-pub(super) const SETTINGS: &str = "set statement_timeout = '5min'; set lock_timeout = '10s';";
 
 /// What only looks, in a transaction of its own.
 pub(super) async fn looking<T>(

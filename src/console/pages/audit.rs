@@ -97,16 +97,16 @@ fn listing(page: &Page, before: Option<i64>) -> Markup {
 
 fn row(deed: &Deed) -> Vec<Markup> {
     let text = |text: &str| html! { (parts::shown(text)) };
-    let Deed { os_user, host, role, client_address, .. } = deed;
+    let Deed { via, operator, os_user, host, role, client_address, .. } = deed;
     let from = client_address.as_ref().map(|address| format!(" ({address})")).unwrap_or_default();
     vec![
         parts::time(deed.at),
-        text(os_user),
+        text(operator.as_ref().unwrap_or(os_user)),
         text(&deed.action),
         text(&deed.outbox),
         html! { (parts::number(deed.letters)) },
         filter(&deed.filter),
-        text(&format!("{host}, role {role}{from}")),
+        text(&format!("{via}, {os_user} on {host}, role {role}{from}")),
     ]
 }
 

@@ -1,23 +1,23 @@
-//! Streams: streams, who reads them, and how far behind they are.
+//! Streams: all of them at a glance, one with its newest entries and its groups, one entry, one
+//! group with what it has pending.
+
+mod asked;
+mod entries;
+mod entry;
+mod group;
+mod list;
+mod stream;
 
 use axum::Router;
-use axum::response::Response;
 use axum::routing::get;
-use maud::html;
 
-use crate::console::access::Viewer;
-use crate::console::layout::{self, Section};
-use crate::console::parts;
+use crate::console::addresses::{ENTRY, GROUP, STREAM, STREAMS};
 use crate::console::state::Console;
 
 pub(super) fn routes() -> Router<Console> {
-    Router::new().route(Section::Streams.path(), get(show))
-}
-
-async fn show(viewer: Viewer) -> Response {
-    let body = html! {
-        h1 { "Streams" }
-        (parts::empty("This page is not built yet.", "The command line has what it will show."))
-    };
-    layout::page(&viewer, "Streams", Section::Streams, &body)
+    Router::new()
+        .route(STREAMS, get(list::page))
+        .route(STREAM, get(stream::page))
+        .route(ENTRY, get(entry::page))
+        .route(GROUP, get(group::page))
 }

@@ -12,7 +12,7 @@ pub struct Filter {
     pub outbox: Option<String>,
     /// Only letters with this reason.
     pub reason: Option<String>,
-    /// Only letters for this stream.
+    /// Only letters for this stream; empty: those that have none.
     pub stream: Option<String>,
     /// Only letters of this event type.
     pub kind: Option<String>,
@@ -22,6 +22,10 @@ pub struct Filter {
     pub since: Option<Timestamp>,
     /// Only letters dead-lettered before this time.
     pub until: Option<Timestamp>,
+    /// Only letters from this number on.
+    pub first: Option<i64>,
+    /// Only letters up to this number: those that were there when somebody counted.
+    pub last: Option<i64>,
     /// Maximum number of letters, oldest first.
     pub limit: Option<i64>,
 }

@@ -1,4 +1,4 @@
--- Outflow's own schema, version 6. Everything is created only where it is missing, so that it can be run again and by
+-- Outflow's own schema, version 7. Everything is created only where it is missing, so that it can be run again and by
 -- several replicas at once; nothing is ever dropped or rewritten.
 create schema if not exists outflow;
 

@@ -13,7 +13,7 @@ use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Transaction};
 
 use super::of::{Journaled, Part, Registered, as_copies, parts};
-use crate::operate::dead_letters::record;
+use crate::operate::audit::{Who, record};
 use crate::relay::kept::history::History;
 use crate::relay::kept::pieces::Pieces;
 use crate::relay::kept::position::{BELOW_ALL, Position, Target};
@@ -176,7 +176,8 @@ pub async fn set(
     ];
     transaction.execute_typed(COPY, &copy).await?;
     transaction.execute_typed(RAISE, &[oid, (&generation, Type::INT8)]).await?;
-    record(&transaction, "set position", &outbox.name, 0, &noted(&moved, &request.to)).await?;
+    let (client, noted) = (transaction.client(), noted(&moved, &request.to));
+    record(client, &Who::command_line(), "set position", &outbox.name, 0, &noted).await?;
     transaction.commit().await?;
     let installed = journaled.journal.install(generation, server, &[(NOBODY, text)]).await;
     installed.map_err(|why| {

@@ -8,15 +8,27 @@ use crate::relay::route::Template;
 use outflow_connect::redis::{Args, Failure, Redis, Reply};
 
 /// Streams that are shown.
-pub(super) const STREAMS_MAX: usize = 100;
+const STREAMS_MAX: usize = 100;
 /// How long to look for streams: a Redis may have a hundred million other keys.
 const SCAN_LIMIT: Duration = Duration::from_secs(2);
 /// Keys that one step looks at: less than a millisecond of Redis's time.
 const SCAN_STEP: &str = "1000";
 
+/// How far to look for streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reach {
+    /// Streams that are enough.
+    pub streams_max: usize,
+    /// How long to look for them.
+    pub limit: Duration,
+}
+
+/// Of a status.
+pub(super) const REACH: Reach = Reach { streams_max: STREAMS_MAX, limit: SCAN_LIMIT };
+
 /// Fills in the streams of one outbox.
 pub(super) async fn ask(redis: &Redis, template: &Template, status: &mut OutboxStatus) {
-    let names = match find(redis, template, STREAMS_MAX).await {
+    let names = match find(redis, template, REACH).await {
         Ok((names, complete)) => {
             status.streams_are_incomplete = !complete;
             names
@@ -35,12 +47,13 @@ pub(super) async fn ask(redis: &Redis, template: &Template, status: &mut OutboxS
     }
 }
 
-/// The names that fit, sorted and at most `max`, and whether these are all.
-pub(super) async fn find(
+/// The names that fit, sorted, and whether these are all.
+pub async fn find(
     redis: &Redis,
     template: &Template,
-    max: usize,
+    reach: Reach,
 ) -> Result<(Vec<String>, bool), Failure> {
+    let Reach { streams_max, limit } = reach;
     if template.columns().next().is_none() {
         return Ok((template.render(&[]).into_iter().collect(), true));
     }
@@ -53,12 +66,12 @@ pub(super) async fn find(
         let [next, keys] = reply.items() else { break };
         names.extend(keys.items().iter().filter_map(Reply::string));
         cursor = next.string().unwrap_or_else(|| "0".to_owned());
-        if cursor == "0" || names.len() > max || started.elapsed() > SCAN_LIMIT {
+        if cursor == "0" || names.len() > streams_max || started.elapsed() > limit {
             break;
         }
     }
-    let complete = cursor == "0" && names.len() <= max;
-    Ok((names.into_iter().take(max).collect(), complete))
+    let complete = cursor == "0" && names.len() <= streams_max;
+    Ok((names.into_iter().take(streams_max).collect(), complete))
 }
 
 /// A stream; `None` if it is not there.

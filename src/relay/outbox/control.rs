@@ -3,6 +3,7 @@
 //! A direct session, not one of a transaction pooler: session locks and LISTEN live and die with
 //! it. It is driven here because deadpool's sessions throw notifications away.
 
+use std::collections::BTreeSet;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{Either, select, try_join3};
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{AsyncMessage, Client, Row};
@@ -34,6 +36,10 @@ const IN_FORCE: &str = "select generation from outflow.outbox where relation = $
 /// somebody is awake.
 const ASLEEP: &str = "asleep";
 const AWAKE: &str = "awake";
+/// What a member is told of a parked stream that is to be tried now: this, and its name.
+pub const TRY: &str = "try ";
+/// Streams that are remembered until they are tried.
+const WANTED_MAX: usize = 1_000;
 /// Of [`Waiter::sleeper`]: the rest counts what was heard.
 const ASLEEP_BIT: u64 = 1;
 const IS_HELD: &str = include_str!("sql/is_held.sql");
@@ -59,6 +65,8 @@ pub(super) struct Waiter {
     members: Arc<Notify>,
     /// Whether the owner of slot 0 sleeps, as far as is known, and how often something was heard.
     sleeper: Arc<AtomicU64>,
+    /// Parked streams that somebody wants tried now.
+    wanted: Arc<Mutex<BTreeSet<String>>>,
     closed: CancellationToken,
 }
 
@@ -87,6 +95,7 @@ impl Control {
             inserted: Arc::new(Notify::new()),
             members: Arc::new(Notify::new()),
             sleeper: Arc::new(AtomicU64::new(0)),
+            wanted: Arc::default(),
             closed: CancellationToken::new(),
         };
         let members = members_channel(oid);
@@ -298,6 +307,25 @@ impl Waiter {
         !self.closed.is_cancelled()
     }
 
+    /// What was said on the channel of the members. Whoever floods it is not remembered for ever.
+    fn want(&self, payload: &str) {
+        let Some(stream) = payload.strip_prefix(TRY) else { return };
+        let mut wanted = self.wanted.lock();
+        if wanted.len() < WANTED_MAX {
+            wanted.insert(stream.to_owned());
+        }
+    }
+
+    /// Whether somebody wants streams tried.
+    pub(super) fn is_asked(&self) -> bool {
+        !self.wanted.lock().is_empty()
+    }
+
+    /// Takes these streams.
+    pub(super) fn take_wanted(&self) -> Vec<String> {
+        std::mem::take(&mut *self.wanted.lock()).into_iter().collect()
+    }
+
     fn hear(&self, asleep: bool) {
         let heard = |known: u64| Some((known & !ASLEEP_BIT).wrapping_add(2) | u64::from(asleep));
         let _ = self.sleeper.fetch_update(Ordering::AcqRel, Ordering::Acquire, heard);
@@ -314,6 +342,7 @@ async fn drive(mut connection: Connection, waiter: Waiter, members: String) {
     loop {
         match poll_fn(|cx| connection.poll_message(cx)).await {
             Some(Ok(AsyncMessage::Notification(heard))) if heard.channel() == members => {
+                waiter.want(heard.payload());
                 waiter.members.notify_one();
             }
             Some(Ok(AsyncMessage::Notification(heard))) => {

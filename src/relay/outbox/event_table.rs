@@ -72,6 +72,10 @@ impl Outbox for PgOutbox {
                 Woken::Disconnected => return,
                 Woken::Notified | Woken::Elapsed => {}
             }
+            if waiter.is_asked() {
+                // Nothing is paused that was not before; who waits for it looks at what is asked.
+                self.pauses.send_modify(|_| {});
+            }
             let Ok(seen) = self.with_control(Control::look).await else { return };
             let is_in_force = self.is_in_force(&seen);
             self.heard(seen.pauses);
@@ -83,6 +87,10 @@ impl Outbox for PgOutbox {
 
     fn pauses(&self) -> watch::Receiver<Arc<Pauses>> {
         self.pauses.subscribe()
+    }
+
+    fn wanted(&self) -> Vec<String> {
+        self.waiter().map(|waiter| waiter.take_wanted()).unwrap_or_default()
     }
 
     async fn leave(&self) {

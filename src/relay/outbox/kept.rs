@@ -54,6 +54,10 @@ impl Outbox for KeptOutbox {
         self.base.pauses()
     }
 
+    fn wanted(&self) -> Vec<String> {
+        self.base.wanted()
+    }
+
     async fn leave(&self) {
         self.base.leave().await;
     }

@@ -25,6 +25,9 @@ async fn a_new_stream_is_given_every_event_once_however_often_the_replay_is_kill
     numbered.check(&stage, "events.order").await;
     let told = stage.asked(&[&args[..], &["--json"]].concat()).await.json();
     assert_eq!((told[0]["sent"].as_u64(), told[0]["resumed"].as_bool()), (Some(0), Some(true)));
+    let noted = "select count(*) from outflow.audit where action = 'replay' and outbox = 'orders' \
+        and filter @> '{\"to\": \"again.{x}\"}'";
+    assert_eq!(stage.number(noted).await, 5, "each run that was to send");
 }
 
 #[tokio::test]

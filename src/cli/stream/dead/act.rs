@@ -4,10 +4,11 @@
 use std::time::Duration;
 
 use super::args::ActArgs;
-use super::look::{chosen, failed, open};
+use super::look::{chosen, open};
 use super::show::listed;
 use crate::cli::output;
 use crate::config::Config;
+use crate::operate::connect::redis_failed as failed;
 use outflow_connect::redis::Failure;
 use outflow_consumer::{DeadFilter, DeadLetter, DeadLetters, Retried};
 use outflow_core::fault::Fault;

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use super::args::WhichArgs;
 use crate::config::Config;
-use outflow_connect::redis::{self, Failure, Redis, Server};
+use crate::operate::connect::redis_failed as failed;
+use outflow_connect::redis::{self, Redis, Server};
 use outflow_connect::secret_file;
 use outflow_consumer::{DeadFilter, DeadLetter, DeadLetters};
-use outflow_core::fault::{Fault, FaultKind};
+use outflow_core::fault::Fault;
 use outflow_service::terminal;
 
 /// How long to wait for the connection.
@@ -52,18 +53,4 @@ pub(super) async fn chosen(
         terminal::say(format_args!("outflow: no dead letters in {}{of_filter}", dead.stream()));
     }
     Ok(letters)
-}
-
-/// What Redis or the connection to it said. A command that Redis refuses has failed; only a login
-/// that it refuses is a matter of the configuration.
-pub(super) fn failed(failure: Failure) -> Fault {
-    let is_command = matches!(failure, Failure::Refused(_)) && !failure.is_login_refused();
-    let fault = Fault::from(failure);
-    if is_command {
-        fault.of_kind(FaultKind::Failed)
-    } else if fault.kind().may_pass() {
-        fault.at("cannot reach Redis")
-    } else {
-        fault
-    }
 }

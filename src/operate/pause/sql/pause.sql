@@ -1,6 +1,7 @@
 -- Pauses outboxes, or one stream of each, leaves a trace and tells every member. One statement: all or nothing, also through
 -- a transaction pooler, and whoever is cut off leaves no lock behind. $1 tables, $2 their outboxes, $3 the stream or '', $4 the
--- reason, $5 for how many seconds or null, $6 and $7 who, $8 how many pauses an outbox may have.
+-- reason, $5 for how many seconds or null, $6 and $7 who,
+-- $8 how many pauses an outbox may have, $9 the user of the operating system, $10 from where, $11 who is logged in there.
 with wanted as materialized (
   select * from unnest($1::oid[], $2::text[]) with ordinality as w (relation, name, n)
 ), moment as materialized (
@@ -22,9 +23,9 @@ with wanted as materialized (
     role = excluded.role, client_address = excluded.client_address
   returning p.relation::oid as relation, since, until, role
 ), noted as (
-  insert into outflow.audit (action, outbox, letters, filter, os_user, host)
+  insert into outflow.audit (action, outbox, letters, filter, os_user, host, via, operator)
   select 'pause', w.name, 0,
-    jsonb_strip_nulls(jsonb_build_object('stream', nullif($3, ''), 'why', $4, 'until', p.until)), $6, $7
+    jsonb_strip_nulls(jsonb_build_object('stream', nullif($3, ''), 'why', $4, 'until', p.until)), $9, $7, $10, $11
   from paused p join wanted w on w.relation = p.relation
 )
 select w.name as outbox, p.since, p.until, p.role,

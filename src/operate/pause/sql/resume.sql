@@ -1,5 +1,5 @@
 -- Ends the pause of outboxes, or of one stream of each, leaves a trace and tells every member. $1 tables, $2 their outboxes,
--- $3 the stream or '', $4 and $5 who. A pause that was over by itself is removed, too.
+-- $3 the stream or '', $4 and $5 who, $6 from where, $7 who is logged in there. A pause that was over by itself is removed, too.
 with wanted as materialized (
   select * from unnest($1::oid[], $2::text[]) with ordinality as w (relation, name, n)
 ), moment as materialized (
@@ -9,9 +9,9 @@ with wanted as materialized (
   where p.relation::oid = any ($1) and p.stream = $3
   returning p.*, coalesce(p.until <= moment.at, false) as is_over
 ), noted as (
-  insert into outflow.audit (action, outbox, letters, filter, os_user, host)
+  insert into outflow.audit (action, outbox, letters, filter, os_user, host, via, operator)
   select 'resume', w.name, 0,
-    jsonb_strip_nulls(jsonb_build_object('stream', nullif($3, ''), 'why', g.why, 'since', g.since)), $4, $5
+    jsonb_strip_nulls(jsonb_build_object('stream', nullif($3, ''), 'why', g.why, 'since', g.since)), $4, $5, $6, $7
   from gone g join wanted w on w.relation = g.relation::oid
   where not g.is_over
 )
