@@ -144,11 +144,18 @@ impl Postgres {
     }
 
     /// Makes a base backup of the running server in the directory `to` (`pg_basebackup`), in place
-    /// of what is there.
+    /// of what is there. From here on the server keeps its log for [`Postgres::recover_to`], up to
+    /// 1 GB.
     ///
     /// # Errors
-    /// [`Error::Failed`] with what `pg_basebackup` says.
+    /// [`Error::Failed`] with what the server or `pg_basebackup` says.
     pub async fn base_backup(&self, to: &Path) -> Result<(), Error> {
+        for statement in ["alter system set wal_keep_size = '1GB'", "select pg_reload_conf()"] {
+            if !does(self.port, statement).await {
+                let what = format!("postgres refused: {statement}");
+                return Err(Error::Failed { what, log: self.log() });
+            }
+        }
         if to.exists() {
             fs::remove_dir_all(to).map_err(Error::io("removing", to))?;
         }
@@ -230,12 +237,13 @@ async fn launch(
         command.arg("-c").arg(format!("{name}={value}"));
     }
     let mut server = Program::spawn("postgres", command, user, dir)?;
-    server.until_ready(START_LIMIT, async || answers(port).await).await?;
+    server.until_ready(START_LIMIT, async || does(port, "select 1").await).await?;
     Ok(server)
 }
 
-/// Whether the server answers a query, and not only "the database system is starting up".
-async fn answers(port: u16) -> bool {
+/// Whether the server carries a statement out, and says not only "the database system is starting
+/// up".
+async fn does(port: u16, statement: &str) -> bool {
     let mut config = tokio_postgres::Config::new();
     config
         .host("127.0.0.1")
@@ -245,7 +253,7 @@ async fn answers(port: u16) -> bool {
         .connect_timeout(CONNECT_LIMIT);
     let Ok((client, connection)) = config.connect(NoTls).await else { return false };
     let asking = async {
-        let answered = client.simple_query("select 1").await.is_ok();
+        let answered = client.simple_query(statement).await.is_ok();
         // Ends the connection, and with it the other future.
         drop(client);
         answered
