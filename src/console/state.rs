@@ -1,6 +1,7 @@
 //! What every page can use: the configuration in force, connections, who may come in.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -15,6 +16,7 @@ use super::said::{Board, Said};
 use super::servers::{Lent, Servers};
 use crate::config::Config;
 use crate::observe::outboxes::Outboxes;
+use crate::operate::check::Findings;
 use outflow_connect::redis::Redis;
 use outflow_core::fault::Fault;
 
@@ -24,6 +26,16 @@ const MANY_MAX: usize = 2;
 const SEARCHES_MAX: usize = 2;
 /// Pages that are kept up to date at once.
 const LIVE_MAX: usize = 32;
+/// A stop waits so long for actions under way.
+const FINISH_LIMIT: Duration = Duration::from_secs(10);
+
+/// What a check has found.
+#[derive(Clone)]
+pub(super) struct Checked {
+    pub(super) at: Instant,
+    pub(super) config: Arc<Config>,
+    pub(super) findings: Arc<Findings>,
+}
 
 /// The console. Clones share it.
 #[derive(Clone)]
@@ -38,7 +50,7 @@ struct Inner {
     live: Arc<Live>,
     watching: Arc<Semaphore>,
     /// One check at a time: it asks much of both servers.
-    checking: tokio::sync::Mutex<()>,
+    checking: tokio::sync::Mutex<Option<Checked>>,
     many: Semaphore,
     searching: Semaphore,
     board: Board,
@@ -128,8 +140,8 @@ impl Console {
         Arc::clone(&self.0.watching)
     }
 
-    /// Held by whoever checks.
-    pub(super) async fn checking(&self) -> tokio::sync::MutexGuard<'_, ()> {
+    /// Held by whoever checks; what was found the last time.
+    pub(super) async fn checking(&self) -> tokio::sync::MutexGuard<'_, Option<Checked>> {
         self.0.checking.lock().await
     }
 
@@ -150,10 +162,15 @@ impl Console {
         done.unwrap_or_else(|_panic| StatusCode::INTERNAL_SERVER_ERROR.into_response())
     }
 
-    /// Waits for the actions under way.
+    /// Waits for the actions under way, but not for a server that is silent.
     pub(super) async fn finished(&self) {
         self.0.acting.close();
-        self.0.acting.wait().await;
+        if tokio::time::timeout(FINISH_LIMIT, self.0.acting.wait()).await.is_err() {
+            tracing::warn!(
+                actions = self.0.acting.len(),
+                "actions of the console were cut off: a server did not answer"
+            );
+        }
     }
 
     /// What is to be done every few seconds; none of it asks a server.

@@ -23,7 +23,9 @@ use outflow_core::fault::{Fault, FaultKind};
 
 pub use dead::{Counted, DeadGroup, DeadGroups, Progress, Selection, reason_of};
 pub use dead_act::act;
-pub use drop_group::{ACTIVE, Dropped, Group, drop_group, group_of, in_use, not_dropped, writer};
+pub use drop_group::{
+    ACTIVE, Dropped, Group, drop_group, group_of, in_use, is_ours, not_dropped, writer,
+};
 pub use entries::{Look, Page, Seen, Wanted};
 pub use field::{Entry, Field};
 pub use list::{List, Listed, ListedGroup, Order, Which};

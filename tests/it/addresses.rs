@@ -178,7 +178,7 @@ fn the_environment_wins_in_whichever_form_an_address_is_given() {
         text.contains("url = \"postgres://mine@h/d?sslmode=disable\"  # OUTFLOW_POSTGRES__URL"),
         "{text}"
     );
-    assert!(!text.contains("url_file"), "what does not count is not shown: {text}");
+    assert!(!text.contains("\nurl_file"), "what does not count is not shown: {text}");
     let (code, text) =
         config(&[("OUTFLOW_REDIS__URL_FILE", "other"), ("OUTFLOW_POSTGRES__URL_FILE", "other")]);
     // An address of Postgres is none of Redis.

@@ -53,6 +53,9 @@ pub(in crate::console) async fn door(
                 is behind a proxy, let the proxy pass on the Host header, or add the name that \
                 browsers use to console.hosts.",
         )
+    } else if request.method().is_safe() && origin::is_part_of_another(headers) {
+        let text = "This page is not shown within pages of other sites.";
+        answer::plain(StatusCode::FORBIDDEN, text)
     } else {
         next.run(request).await
     };

@@ -7,6 +7,7 @@ use axum::http::header::{HOST, ORIGIN};
 use axum::http::{HeaderMap, HeaderValue};
 
 const SEC_FETCH_SITE: &str = "sec-fetch-site";
+const SEC_FETCH_DEST: &str = "sec-fetch-dest";
 
 /// Whether the console may be called by this name. A page whose own name was pointed to this
 /// address (DNS rebinding) gives itself away by it; an address cannot be pointed anywhere.
@@ -46,6 +47,13 @@ pub(super) fn is_own_page(headers: &HeaderMap, hosts: &[String]) -> bool {
 /// Whether another site's link or form leads here: browsers keep a strict cookie back then.
 pub(super) fn is_from_elsewhere(headers: &HeaderMap) -> bool {
     headers.get(SEC_FETCH_SITE).is_some_and(|site| site == "cross-site" || site == "same-site")
+}
+
+/// Whether a page of another site asks for this as a part of itself, such as an image: it would have
+/// the servers asked, although it cannot see the answer.
+pub(super) fn is_part_of_another(headers: &HeaderMap) -> bool {
+    is_from_elsewhere(headers)
+        && headers.get(SEC_FETCH_DEST).is_none_or(|destination| destination != "document")
 }
 
 /// Without the port.

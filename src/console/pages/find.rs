@@ -36,6 +36,12 @@ async fn show(
     viewer: Viewer,
     Query(asked): Query<Asked>,
 ) -> Response {
+    // A search goes on in the servers when the browser has left, and so does its permit.
+    let searching = console.clone();
+    console.finish(async move { page(viewer, searching, asked).await }).await
+}
+
+async fn page(viewer: Viewer, console: Console, asked: Asked) -> Response {
     let found = match asked.text.trim() {
         "" => html! {},
         _ => search(&console, &asked).await,

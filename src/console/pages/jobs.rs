@@ -93,7 +93,12 @@ fn view(viewer: &Viewer, job: &Job, outcome: Option<&Said>) -> Markup {
             }
             Some(said) => {
                 p.notice.(if said.is_done { "good" } else { "bad" }) role="status" {
-                    (shown(&said.text))
+                    @if said.is_done || viewer.may_operate() {
+                        (shown(&said.text))
+                    } @else {
+                        // The words of a server may quote what it refused.
+                        "It failed. The role operate sees why."
+                    }
                 }
             }
         }

@@ -59,7 +59,8 @@ pub async fn act(
             Ok(some) => some,
             Err(fault) => break Err(fault),
         };
-        let outcome = settle(&dead, act, &some.letters, &mut progress, stop, &mut told).await;
+        let outcome =
+            settle((&dead, source), act, &some.letters, &mut progress, stop, &mut told).await;
         if let Err(failure) = outcome {
             break Err(failed(failure));
         }
@@ -108,7 +109,7 @@ async fn chosen(
 }
 
 async fn settle(
-    dead: &DeadLetters,
+    (dead, source): (&DeadLetters, &str),
     act: Act,
     letters: &[(String, String)],
     progress: &mut Progress,
@@ -128,9 +129,9 @@ async fn settle(
         if stop.is_cancelled() {
             break;
         }
-        // Not put there by a consumer: nobody knows where it belongs.
+        // Not put there by a consumer of this stream: nobody knows where it belongs.
         let is_done =
-            !stream.is_empty() && matches!(dead.put_back(id, stream).await?, Retried::As(_));
+            stream == source && matches!(dead.put_back(id, stream).await?, Retried::As(_));
         progress.done += u64::from(is_done);
         progress.not_done += u64::from(!is_done);
         told(*progress);

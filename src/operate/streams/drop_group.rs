@@ -154,6 +154,19 @@ pub fn writer<'a>(config: &'a Config, stream: &str) -> &'a str {
     outboxes.find(|outbox| outbox.stream.fits(stream)).map_or("", |outbox| outbox.name.as_str())
 }
 
+/// Whether an outbox writes this stream. What other applications keep in the same Redis is not the
+/// console's to change.
+///
+/// # Errors
+/// None does.
+pub fn is_ours(config: &Config, stream: &str) -> Result<(), Fault> {
+    if config.outboxes.iter().any(|outbox| outbox.stream.fits(stream)) {
+        return Ok(());
+    }
+    let what = format!("nothing was done: no outbox writes the stream {stream:?}");
+    Err(Fault::configuration(what).remedy("the command line acts on any stream"))
+}
+
 fn named<'a>(report: &'a StreamReport, group: &str) -> Option<&'a GroupReport> {
     report.groups.iter().find(|one| one.group == group)
 }

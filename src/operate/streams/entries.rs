@@ -24,7 +24,7 @@ const BYTES_MAX: usize = 16 * 1024 * 1024;
 const STEP_BYTES: usize = 1024 * 1024;
 /// Entries that the first command asks for, when their size is unknown, and a later one at most.
 const FIRST_STEP: usize = 5;
-const STEP_MAX: usize = 1_000;
+const STEP_MAX: usize = 100;
 /// Bytes of a value that a list shows, and an entry by itself.
 pub(super) const LIST_BYTES: usize = 4 * 1024;
 const ONE_BYTES: usize = 256 * 1024;
@@ -173,12 +173,13 @@ impl Streams {
             Look::After(id) => low = later(low, id),
         }
         let mut walked = Walked { looked: 0, last: None, seen: Seen::All };
-        let (mut bytes, mut step) = (0, FIRST_STEP);
+        let (mut bytes, mut largest, mut step) = (0, 1, FIRST_STEP);
         loop {
             let reply = self.range(stream, (&low, &high), step, towards_newer).await?;
             let items = reply.items();
             for item in items {
                 bytes += size(item);
+                largest = largest.max(size(item));
                 walked.looked += 1;
                 walked.last = item.items().first().and_then(Reply::string);
                 if !visit(item) {
@@ -196,8 +197,8 @@ impl Streams {
             }
             let Some(last) = &walked.last else { return Ok(walked) };
             *(if towards_newer { &mut low } else { &mut high }) = format!("({last}");
-            let each = (bytes / walked.looked.max(1)).max(1);
-            step = (STEP_BYTES / each).clamp(1, STEP_MAX);
+            // Behind small entries there may be large ones, which nobody knows before they are here.
+            step = (2 * step).min(STEP_BYTES / largest).clamp(1, STEP_MAX);
         }
     }
 

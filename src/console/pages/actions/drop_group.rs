@@ -111,6 +111,7 @@ pub(super) async fn act(
 /// The pending entries that went with it.
 async fn dropped(viewer: &Viewer, console: &Console, asked: &Asked) -> Result<i64, Fault> {
     let config = console.config();
+    acts::is_ours(&config, &asked.name)?;
     let streams = streams(console).await?;
     let mut group = acts::group_of(&streams, &asked.name, &asked.group, ACTIVE).await?;
     // What was confirmed counts: if it is another now, nothing is done.

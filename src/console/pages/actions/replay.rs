@@ -113,12 +113,24 @@ pub(super) async fn ask(
     State(console): State<Console>,
     Query(asked): Query<Asked>,
 ) -> Response {
+    // A count goes on in Postgres when the browser has left, and so does its permit.
+    let counting = console.clone();
+    console.finish(async move { question(viewer, counting, asked).await }).await
+}
+
+async fn question(viewer: Viewer, console: Console, asked: Asked) -> Response {
     if !asked.is_asked() {
         let body = html! { h1 { "Replay events of " (shown(&asked.outbox)) } (form(&asked)) };
         return layout::page(&viewer, "Replay", Section::Actions, &body);
     }
     let prepared = match asked.request() {
-        Ok(request) => prepare(&console.config(), &asked, &request).await.map(|it| (request, it)),
+        Ok(_) if !viewer.may_operate() => {
+            Err(Fault::failed("only the role operate may replay, and have events counted for it"))
+        }
+        Ok(request) => {
+            let _permit = console.searches().await;
+            prepare(&console.config(), &asked, &request).await.map(|it| (request, it))
+        }
         Err(fault) => Err(fault),
     };
     let (request, replay) = match prepared {
@@ -229,6 +241,11 @@ pub(super) async fn replay(
     let (config, who) = (console.config(), Who::console(&viewer.name));
     let job = jobs.start(order, |job: Arc<Job>| async move {
         let replay = prepare(&config, &asked, &request).await?;
+        let events = replay.extract.events.unsigned_abs();
+        if events > counted {
+            let what = format!("nothing was sent: there are {events} events now, not {counted}");
+            return Err(Fault::failed(what).remedy("count again, or say until when"));
+        }
         let run = Box::pin(replay.run(&who, |sent| job.is_at(sent)));
         // What was sent until then was sent; the same replay goes on from there.
         let sent = tokio::select! {

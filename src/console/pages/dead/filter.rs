@@ -33,15 +33,19 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    /// What a group has in common. `None`: its type is too long to be asked for.
+    /// What a group has in common. `None`: its type is too long to be asked for, or is empty, as its
+    /// stream may be: an empty field asks for all.
     pub(super) fn of_group(group: &Group) -> Option<Self> {
         let stream = group.stream.clone();
+        if stream.as_deref() == Some("") {
+            return None;
+        }
         Some(Self {
             outbox: group.outbox.clone(),
             reason: group.reason.clone(),
             no_stream: if stream.is_none() { "1".to_owned() } else { String::new() },
             stream: stream.unwrap_or_default(),
-            kind: group.kind.clone()?,
+            kind: group.kind.clone().filter(|kind| !kind.is_empty())?,
             ..Self::default()
         })
     }

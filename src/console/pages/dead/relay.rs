@@ -20,7 +20,7 @@ use crate::console::parts::{number, shown};
 use crate::console::said::Said;
 use crate::console::state::Console;
 use crate::operate::audit::Who;
-use crate::operate::connect::to_postgres;
+use crate::operate::connect::{failed, to_postgres};
 use crate::operate::dead_letters::{self, Act, Count, Filter};
 use outflow_core::fault::Fault;
 
@@ -137,6 +137,12 @@ async fn act(viewer: &Viewer, console: &Console, jobs: &Jobs, asked: &Asked, act
     let job = jobs.start(order, |job| async move {
         let mut client = to_postgres(&config, "outflow console").await?;
         let (stop, at) = (job.stop(), |done| job.is_at(done));
+        // Letters that were being written while the others were counted may be among them now.
+        let now = dead_letters::count(&client, &filter).await.map_err(failed)?.letters;
+        if now > counted {
+            let what = format!("nothing was done: there are {now} dead letters now, not {counted}");
+            return Err(Fault::failed(what).remedy("count again"));
+        }
         let done = dead_letters::many(&mut client, &config, act, &who, &filter, stop, at).await?;
         Ok(said(act, done, stop.is_cancelled()))
     });

@@ -25,6 +25,7 @@ use crate::operate::audit::Who;
 use crate::operate::connect::to_postgres;
 use crate::operate::dead_letters::Act;
 use crate::operate::streams::{self as acts, Counted, DeadGroup, Seen, Selection, Streams};
+use outflow_consumer::EntryId;
 use outflow_core::fault::Fault;
 
 /// Fields of an address, or of a form; empty ones do not filter.
@@ -180,8 +181,11 @@ fn consequences(act: Act, asked: &Asked, count: &Counted) -> Markup {
 async fn act(viewer: &Viewer, console: &Console, jobs: &Jobs, asked: &Asked, act: Act) -> Response {
     let back = dead_of(&asked.name);
     let failed = |fault: &Fault| redirect(console, viewer, &back, Said::failed(fault.to_string()));
-    if asked.last.is_empty() {
+    if asked.last.parse::<EntryId>().is_err() {
         return failed(&Fault::failed("nothing was done: there was no dead letter"));
+    }
+    if let Err(fault) = acts::is_ours(&console.config(), &asked.name) {
+        return failed(&fault);
     }
     let streams = match streams(console).await {
         Ok(streams) => streams,
