@@ -117,7 +117,7 @@ impl Sought {
     pub(super) fn is_said_by(&self, format: Format) -> bool {
         match (format, self.by) {
             (Format::Payload, _) | (Format::Debezium, By::EventId) => false,
-            (Format::Fields | Format::CloudEvents, _) | (Format::Debezium, _) => true,
+            (Format::Fields | Format::CloudEvents | Format::Debezium, _) => true,
         }
     }
 
