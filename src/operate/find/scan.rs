@@ -10,8 +10,9 @@ use outflow_connect::redis::{Args, Failure, Redis, Reply};
 use outflow_core::entry_field::{HEADERS, ID, KEY, TIME, TYPE};
 
 /// Entries of the first page, and of the largest.
-const PAGE: (u64, u64) = (16, 1_000);
-/// Bytes that a page is meant to have: entries may be large.
+const PAGE: (u64, u64) = (16, 100);
+/// Bytes that a page is meant to have, if no entry is larger than those before it. Behind small
+/// ones there may be large ones, which nobody knows before they are here: hence the limit above.
 const PAGE_BYTES: u64 = 2 << 20;
 /// As `CloudEvents` call the ordering key.
 const PARTITION_KEY: &str = "partitionkey";
@@ -152,7 +153,7 @@ pub(super) async fn scan(
     told: &mut impl FnMut(u64, Option<Timestamp>),
 ) -> Result<Scanned, Failure> {
     let mut scanned = Scanned::default();
-    let (mut to, mut page) = ("+".to_owned(), PAGE.0);
+    let (mut to, mut page, mut largest) = ("+".to_owned(), PAGE.0, 1);
     let from = bounds
         .since
         .map_or_else(|| "-".to_owned(), |since| since.as_millisecond().max(0).to_string());
@@ -187,8 +188,8 @@ pub(super) async fn scan(
             return Ok(scanned);
         }
         told(scanned.looked_at, scanned.back_to);
-        let each = (size(&reply) / got.max(1)).max(1);
-        page = (page * 2).min(PAGE_BYTES / each).clamp(1, PAGE.1);
+        largest = entries.iter().map(size).fold(largest, u64::max);
+        page = (page * 2).min(PAGE_BYTES / largest).clamp(1, PAGE.1);
     }
 }
 

@@ -7,8 +7,8 @@ use stateright::{Model, Property};
 
 use super::bounds::{Bounds, Fault, KEYS};
 use super::properties;
-use super::reading::Fate;
 use super::state::{Append, Phase, Reply, Script, State};
+use crate::batch::Fate;
 use crate::world::World;
 
 /// A step. Fields: a key, a member, or a place among the late scripts.
