@@ -162,6 +162,7 @@ impl Replay {
         installed.map_err(in_redis)?;
         let entered = self.journal.enter(self.generation, MEMBER).await;
         entered.map_err(|why| in_redis(why.to_string()))?;
+        self.reader.by_index(&self.client).await.map_err(in_postgres)?;
         let (started, mut sent) = (Instant::now(), 0);
         while let Some(piece) = piece(&self.pieces).cloned() {
             let next = self.reader.next(&self.client, &piece.position).await;

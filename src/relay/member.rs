@@ -275,7 +275,11 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
                     self.rest_while_paused(session, stop).await;
                     continue;
                 }
-                Mode::Once if self.is_paused() => return Ended::Finished,
+                Mode::Once if self.is_paused() => {
+                    // Or nobody could say why nothing was drained.
+                    drop(self.parked());
+                    return Ended::Finished;
+                }
                 Mode::Daemon | Mode::Once => {}
             }
             match self.wait_while_held(session, stop).await {

@@ -198,8 +198,12 @@ fn table(look: &TableLook, lines: &mut Lines) {
         (Some(false), false, None) => "the newest rows; --since looks further back".to_owned(),
     };
     lines.add("table", &format!("{table}: {how}"));
-    notes.iter().for_each(|note| lines.add("note", note));
-    problems.iter().for_each(|problem| lines.add("unknown", problem));
+    for note in notes {
+        lines.add("note", note);
+    }
+    for problem in problems {
+        lines.add("unknown", problem);
+    }
 }
 
 fn stream(look: &StreamLook) -> String {

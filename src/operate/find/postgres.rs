@@ -86,7 +86,7 @@ pub(super) async fn ask(
             let problem = "the table is not registered; run `outflow migrate`";
             found.look.problems.push(problem.to_owned());
         }
-        Err(error) => found.look.problems.push(words(error)?),
+        Err(error) => found.look.problems.push(words(&error)?),
     }
     let waits = match &outbox.settle {
         Settle::Delete => "true".to_owned(),
@@ -107,7 +107,7 @@ pub(super) async fn ask(
         Ok(()) => {}
         Err(NoLook::BadValue(what)) => found.bad_value = Some(what),
         Err(NoLook::Lacking(what)) => found.look.problems.push(what),
-        Err(NoLook::Failed(error)) => found.look.problems.push(words(error)?),
+        Err(NoLook::Failed(error)) => found.look.problems.push(words(&error)?),
     }
     Ok(found)
 }
@@ -165,17 +165,16 @@ async fn waits(
     redis: Option<&Redis>,
     look: &mut TableLook,
 ) -> Result<String, String> {
-    let unread = match by_journal(client, outbox, keep, redis).await {
-        Some(unread) => unread,
-        None => {
-            look.notes.push(
-                "whether a row was sent is told by the copy of the position in Postgres, which \
-                    can be a second or so old"
-                    .to_owned(),
-            );
-            let waiting = unread::waiting(client, outbox, keep, 'c').await;
-            waiting.map_err(|fault| fault.to_string())?
-        }
+    let unread = if let Some(unread) = by_journal(client, outbox, keep, redis).await {
+        unread
+    } else {
+        look.notes.push(
+            "whether a row was sent is told by the copy of the position in Postgres, which can be \
+                a second or so old"
+                .to_owned(),
+        );
+        let waiting = unread::waiting(client, outbox, keep, 'c').await;
+        waiting.map_err(|fault| fault.to_string())?
     };
     Ok(format!(
         "({unread} and not exists (select from outflow.dead_letter as d where d.outbox = {} \
@@ -254,8 +253,8 @@ async fn letters(
 ///
 /// # Errors
 /// The session is lost.
-fn words(error: Error) -> Result<String, String> {
-    let reason = describe(&error);
+fn words(error: &Error) -> Result<String, String> {
+    let reason = describe(error);
     match error.code().map(tokio_postgres::error::SqlState::code) {
         None => Err(reason),
         Some("42501") => Ok(format!(

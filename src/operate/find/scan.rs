@@ -11,7 +11,8 @@ use outflow_core::entry_field::{HEADERS, ID, KEY, TIME, TYPE};
 
 /// Entries of the first page, and of the largest.
 const PAGE: (u64, u64) = (16, 100);
-/// Bytes that a page is meant to have: entries may be large.
+/// Bytes that a page is meant to have, if no entry is larger than those before it. Behind small
+/// ones there may be large ones, which nobody knows before they are here: hence the limit above.
 const PAGE_BYTES: u64 = 2 << 20;
 /// As `CloudEvents` call the ordering key.
 const PARTITION_KEY: &str = "partitionkey";
@@ -117,7 +118,7 @@ impl Sought {
     pub(super) fn is_said_by(&self, format: Format) -> bool {
         match (format, self.by) {
             (Format::Payload, _) | (Format::Debezium, By::EventId) => false,
-            (Format::Fields | Format::CloudEvents, _) | (Format::Debezium, _) => true,
+            (Format::Fields | Format::CloudEvents | Format::Debezium, _) => true,
         }
     }
 

@@ -15,7 +15,7 @@ use tokio_postgres::{Client, Error};
 use super::columns::{self, Column};
 use super::key::{key, stream};
 use crate::relay::options::{OutboxOptions, Settle};
-use known::Mapped;
+use known::{Mapped, column};
 use matched::{found, list};
 
 pub use known::{NoLook, Wanted};
@@ -135,21 +135,19 @@ impl Lookup {
         since: Option<Timestamp>,
         limit: i64,
     ) -> Result<Looked, NoLook> {
-        let (column, condition, value) = self.mapped.condition(wanted)?;
-        let by_index = match column {
+        let (compared, condition, value) = self.mapped.condition(wanted)?;
+        let by_index = match compared {
             None => false,
-            Some(column) => {
+            Some(compared) => {
                 let (schema, table) =
                     (self.mapped.config.table.schema(), self.mapped.config.table.table());
                 let names: [(&(dyn ToSql + Sync), Type); 3] =
-                    [(&schema, Type::TEXT), (&table, Type::TEXT), (&column, Type::TEXT)];
+                    [(&schema, Type::TEXT), (&table, Type::TEXT), (&compared, Type::TEXT)];
                 client.query_typed(IS_INDEXED, &names).await?.iter().any(|row| row.get(0))
             }
         };
-        let (table, order) = (
-            self.mapped.config.table.quoted(),
-            self.mapped.column(&self.mapped.config.columns.order),
-        );
+        let (table, order) =
+            (self.mapped.config.table.quoted(), column(&self.mapped.config.columns.order));
         let newest = format!("order by {order} desc nulls first");
         // A table that is no longer than what is looked at anyway is looked at whole.
         let is_whole = by_index || {
@@ -193,18 +191,18 @@ impl Lookup {
     /// As [`Lookup::look`].
     pub async fn ahead(&self, client: &Client, of: &Match) -> Result<Option<Ahead>, Error> {
         let Some(order) = &of.order else { return Ok(None) };
-        let column = self.mapped.column(&self.mapped.config.columns.order);
+        let by = column(&self.mapped.config.columns.order);
         let kind =
             self.mapped.kind(&self.mapped.config.columns.order).map_or("bigint", Column::sql_type);
         // By the index that has the rows that wait at its end.
         let first = match &self.mapped.config.settle {
             Settle::Delete => String::new(),
-            Settle::Keep(keep) => format!("{}, ", self.mapped.column(&keep.xid)),
+            Settle::Keep(keep) => format!("{}, ", column(&keep.xid)),
         };
         let count = format!(
             "select count(*), count(*) filter (where a.k = $1), count(*) filter (where a.s = $2) \
-             from (select {} as k, {} as s from {} as c where {} and {column} < $3::text::{kind} \
-             order by {first}{column} limit {AHEAD_MAX}) as a",
+             from (select {} as k, {} as s from {} as c where {} and {by} < $3::text::{kind} \
+             order by {first}{by} limit {AHEAD_MAX}) as a",
             key(&self.mapped.config, 'c'),
             stream(&self.mapped.config, 'c'),
             self.mapped.config.table.quoted(),

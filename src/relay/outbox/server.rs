@@ -3,10 +3,10 @@
 use deadpool_postgres::Object;
 use tokio_postgres::Error;
 
-/// A server that is in recovery refuses it.
-const HERE: &str = "select \
-    (select system_identifier from pg_catalog.pg_control_system())::text, \
-    left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()), 8)";
+/// The timeline, as an expression. A server that is in recovery refuses it.
+pub(super) const TIMELINE: &str =
+    "left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()), 8)";
+const SYSTEM: &str = "(select system_identifier from pg_catalog.pg_control_system())::text";
 
 /// A server and its timeline.
 #[derive(Debug, Clone, Default)]
@@ -20,7 +20,8 @@ pub(super) struct Server {
 impl Server {
     /// Asks the server; everybody may.
     pub(super) async fn of(client: &Object) -> Result<Self, Error> {
-        let row = client.query_typed_one(HERE, &[]).await?;
+        let here = format!("select {SYSTEM}, {TIMELINE}");
+        let row = client.query_typed_one(&here, &[]).await?;
         let text = |at: usize| row.get::<_, Option<String>>(at).unwrap_or_default();
         Ok(Self { system: text(0), timeline: text(1) })
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 
@@ -123,4 +124,16 @@ async fn a_sleep_ends_when_a_stream_is_resumed() -> Result<(), Trouble> {
     assert_eq!(ended?, 1);
     assert!(outbox.calls().starts_with("0l l0zlR".replace(' ', "").as_str()), "{}", outbox.calls());
     Ok(())
+}
+
+/// Whoever says why nothing was drained asks what was heeded.
+#[tokio::test]
+async fn a_single_drain_heeds_the_pause_that_ends_it() {
+    let outbox = Scripted::new("R");
+    outbox.pauses.send_replace(pauses(&[None]));
+    let relay = relay(&outbox, Full::default(), 1);
+    relay.work(&Session::new(1, 1), Mode::Once, &outbox.stop).await;
+    let known = Arc::clone(&relay.pauses.borrow());
+    assert!(relay.parked.lock().pause(&known, Instant::now()).is_none(), "it is heeded already");
+    assert_eq!(outbox.calls(), "");
 }

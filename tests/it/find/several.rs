@@ -42,11 +42,14 @@ async fn each_outbox_is_asked_in_the_types_of_its_own_columns() {
         if sent {
             stage.once().await;
         }
-        let state = if sent { "sent" } else { "waiting" };
+        let where_it_is = if sent { "sent" } else { "waiting" };
         let of_number = found(&stage, &["--event-id", "017"]).await;
         let events = of_number["events"].as_array().expect("events");
         assert_eq!((events.len(), &events[0]["outboxes"]), (1, &json!(["bills"])), "{of_number}");
-        assert_eq!((&events[0]["event_id"], &events[0]["state"]), (&"17".into(), &state.into()));
+        assert_eq!(
+            (&events[0]["event_id"], &events[0]["state"]),
+            (&"17".into(), &where_it_is.into())
+        );
         let no_uuid = of_number["tables"][0]["notes"].to_string();
         assert!(no_uuid.contains("is no uuid"), "{of_number}");
         assert_eq!(of_number["tables"][1]["by_index"], true, "{of_number}");
@@ -59,7 +62,7 @@ async fn each_outbox_is_asked_in_the_types_of_its_own_columns() {
         outboxes.sort();
         assert_eq!(outboxes, ["[\"bills\"]", "[\"orders\"]"], "{of_key}");
         let only = ["--key", customer, "--outbox", "bills"];
-        assert_eq!(found(&stage, &only).await["events"][0]["state"], state);
+        assert_eq!(found(&stage, &only).await["events"][0]["state"], where_it_is);
     }
     let trace = asked(&stage, &["--trace", super::TRACE, "--outbox", "bills"]).await;
     assert_eq!(trace.code, Some(1), "{trace:?}");

@@ -66,8 +66,8 @@ async fn a_parked_stream_is_the_cause() {
 
 #[tokio::test]
 async fn a_sent_event_says_what_each_group_has_done_with_it() {
-    let stage = Stage::new(&outbox("")).await;
     const STREAM: &str = "events.order";
+    let stage = Stage::new(&outbox("")).await;
     for number in 1..=3 {
         insert(&stage, number, "order", "a", "{}").await;
     }

@@ -2,7 +2,7 @@
 //! index of the order column above the hint and by the one of the transactions below it. The plans
 //! are those that the relay's own sessions used, from the server's log.
 
-use super::{LAYOUTS, journal_key, kept_as};
+use super::{LAYOUTS, journal_key, kept_as, pieces};
 use crate::support::{LIMIT, Stage};
 use outflow_connect::redis::Reply;
 use outflow_local::Program;
@@ -122,5 +122,29 @@ async fn no_read_scans_the_table() {
         ends(relay).await;
         let (plans, _) = reads(&stage, start);
         are_good(&plans, "caught up");
+    }
+}
+
+/// One id that somebody made up has no effect. Many of them would be walked by each read.
+#[tokio::test]
+async fn the_hint_passes_ids_above_the_sequence_only_if_they_are_many() {
+    for (made_up, expected) in [(1, 1 + 1), (2_000, 1_000_000 + 2_000)] {
+        let stage = Stage::new(&kept_as("plain", "")).await;
+        let columns = "aggregate_type, aggregate_id, event_type, payload";
+        let row = format!("insert into outbox ({columns}) values ('order', 'k', 'T', '{{}}')");
+        stage.sql(&row).await;
+        stage
+            .sql(&format!(
+                "insert into outbox (id, {columns}) overriding system value \
+                 select 1000000 + i, 'order', 'k', 'T', '{{}}' from generate_series(1, {made_up}) i"
+            ))
+            .await;
+        stage.once().await;
+        stage.sql(&row).await;
+        stage.once().await;
+        assert_eq!(stage.length("events.order").await, made_up + 2);
+        let at = pieces(&stage).await;
+        let hint = at[0].split('|').nth(4).expect("a hint");
+        assert_eq!(hint, expected.to_string(), "{made_up}: {at:?}");
     }
 }

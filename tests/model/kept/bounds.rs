@@ -1,6 +1,7 @@
 //! How large a run is, what may go wrong in it, and what is left out on purpose.
 
 /// A configuration: everything that is finite, and at most one mutant.
+#[expect(clippy::struct_excessive_bools, reason = "each leaves out one thing by itself")]
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bounds {
     /// Events that the writer of each key commits, in order. A key has half of the slots.

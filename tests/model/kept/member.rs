@@ -90,7 +90,7 @@ impl State {
             // This session is over.
             let Member { number, parked, .. } = *member;
             let phase = member.phase.clone();
-            *member = Member { number, parked, phase, ..Member::default() };
+            *member = Member { phase, number, parked, ..Member::default() };
         }
     }
 

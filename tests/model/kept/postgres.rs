@@ -156,7 +156,7 @@ impl Postgres {
     /// Whether these pieces have passed a row.
     pub(crate) fn have_passed<'a>(
         mut all: impl Iterator<Item = &'a Pieces>,
-        row: &Row,
+        row: Row,
         bounds: &Bounds,
     ) -> bool {
         let stream = STREAMS[usize::from(bounds.stream(row.key))];

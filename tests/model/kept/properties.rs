@@ -23,7 +23,7 @@ pub(crate) fn all() -> Vec<Property<Bounds>> {
     vec![
         Property::always(NO_LOSS, |bounds: &Bounds, state: &State| {
             let Some(journal) = state.healthy_journal() else { return true };
-            state.missing(bounds).all(|row| !Postgres::have_passed(journal.pieces(), row, bounds))
+            state.missing(bounds).all(|row| !Postgres::have_passed(journal.pieces(), *row, bounds))
         }),
         Property::always(NO_DOUBLE, |_, state: &State| {
             state.redis.streams.iter().all(|stream| is_without_doubles(state, stream))

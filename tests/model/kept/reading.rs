@@ -10,16 +10,7 @@ use outflow::relay::kept::snapshot::Snapshot;
 use super::bounds::{Bounds, Fault, Mutant};
 use super::postgres::STREAMS;
 use super::state::{Append, At, Batch, Entry, Passage, Phase, Reply, State};
-
-/// What becomes of an append.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Fate {
-    Runs,
-    /// This stream refuses.
-    Refused(u8),
-    /// Redis as a whole refuses.
-    Outage,
-}
+use crate::batch::Fate;
 
 impl State {
     /// `KeptOutbox::take`: reads piece after piece until there are rows.

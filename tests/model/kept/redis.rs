@@ -28,9 +28,9 @@ impl Redis {
         for entry in passage.rows.iter().filter(taken) {
             self.streams[usize::from(entry.stream)].push(entry.number);
         }
-        let refused = passage.rows.iter().find(|entry| !taken(entry));
+        let left = passage.rows.iter().find(|entry| !taken(entry));
         if moves {
-            let pieces = Arc::new(pieces_behind(passage, refused, bounds));
+            let pieces = Arc::new(pieces_behind(passage, left, bounds));
             let At { generation, member, batch } = append.at;
             for kept in journal.kept.iter_mut().filter(|kept| kept.member == member) {
                 kept.pieces = Arc::clone(&pieces);
@@ -44,7 +44,7 @@ impl Redis {
                 journal.copied.sort_unstable_by_key(|at| (at.generation, at.member));
             }
         }
-        if refused.is_some() { Reply::Refused } else { Reply::Appended }
+        if left.is_some() { Reply::Refused } else { Reply::Appended }
     }
 
     /// The compare of the compare-and-set.

@@ -56,7 +56,7 @@ impl State {
         self.postgres = Postgres { timeline, ..Postgres::clone(&saved) };
         let copies = || self.postgres.copies.iter().map(|copy| &*copy.pieces);
         let rows = self.postgres.committed();
-        let unknown = rows.filter(|row| !Postgres::have_passed(copies(), row, bounds));
+        let unknown = rows.filter(|row| !Postgres::have_passed(copies(), **row, bounds));
         let again = unknown.fold(0, |rows, row| rows | 1 << row.number);
         self.past.again |= again;
         self.past.unhealed = Some(self.redis.journal.as_ref().map_or(0, |of| of.generation));

@@ -183,7 +183,7 @@ const EXPECTED: [&str; 47] = [
     "Install",
     "Finish",
     "Read",
-    "StepOver",
+    "PassBy",
     "Append",
     "Append 0 Refused",
     "Append 0 Outage",

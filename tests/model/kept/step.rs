@@ -7,8 +7,8 @@ use stateright::{Model, Property};
 
 use super::bounds::{Bounds, Fault, KEYS};
 use super::properties;
-use super::reading::Fate;
 use super::state::{Append, Phase, Reply, Script, State};
+use crate::batch::Fate;
 use crate::world::World;
 
 /// A step. Fields: a key, a member, or a place among the late scripts.
@@ -27,7 +27,7 @@ pub(crate) enum Step {
     Install(usize),
     Finish(usize),
     Read(usize),
-    StepOver(usize),
+    PassBy(usize),
     Append(usize, Fate),
     Copy(usize),
     Probe(usize),
@@ -78,7 +78,7 @@ impl Step {
             Self::Install(m) => to.install(m, bounds),
             Self::Finish(m) => to.finish(m),
             Self::Read(m) => to.read(m, bounds),
-            Self::StepOver(m) => to.step_over(m),
+            Self::PassBy(m) => to.step_over(m),
             Self::Append(m, fate) => to.append(m, fate, bounds),
             Self::Copy(m) => to.copy(m, bounds),
             Self::Probe(m) => to.probe(m, bounds),
@@ -121,7 +121,7 @@ fn member_steps(state: &State, m: usize, bounds: &Bounds, steps: &mut Vec<Step>)
         Phase::Installed(..) => steps.push(Step::Finish(m)),
         Phase::Working => {
             steps.extend([Step::Read(m), Step::Append(m, Fate::Runs), Step::Unpark(m)]);
-            steps.extend(bounds.steps_over.then_some(Step::StepOver(m)));
+            steps.extend(bounds.steps_over.then_some(Step::PassBy(m)));
             steps.extend(bounds.copies.then_some(Step::Copy(m)));
             steps.extend([Step::Probe(m), Step::NoticeChange(m), Step::NoticeLost(m)]);
             if state.may(Fault::Refusal) {

@@ -3,6 +3,7 @@
 
 use super::super::lease::Lease;
 use super::super::refusal::{failed, within};
+use super::super::server::TIMELINE;
 use super::KeptOutbox;
 use crate::relay::event::Acknowledged;
 use crate::relay::outbox::OutboxError;
@@ -13,8 +14,7 @@ use crate::relay::outbox::OutboxError;
 /// it has is what the next recovery goes on from.
 const COPY: &str = "update outflow.position set batch = $4, pieces = $5, \
     copied_at = pg_catalog.clock_timestamp() \
-    where relation = $1::oid and generation = $2 and member = $3 and batch <= $4 \
-    and left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()), 8) = $6";
+    where relation = $1::oid and generation = $2 and member = $3 and batch <= $4 and ";
 
 impl KeptOutbox {
     /// Copies what the journal is known to have.
@@ -25,7 +25,10 @@ impl KeptOutbox {
         }
         let write = async {
             let client = Lease::new(self.base.connection().await?);
-            let copy = client.prepare_cached(COPY).await.map_err(|error| failed(&error))?;
+            let copy = client
+                .prepare_cached(&format!("{COPY}{TIMELINE} = $6"))
+                .await
+                .map_err(|error| failed(&error))?;
             let batch = i64::try_from(seen.batch).unwrap_or(i64::MAX);
             let timeline = self.timeline();
             let params: [&(dyn tokio_postgres::types::ToSql + Sync); 6] =

@@ -117,7 +117,16 @@ impl KeptRecovery {
         let copies = copies.collect::<Result<_, _>>()?;
         let history = client.query_typed(HISTORY, &[(&oid, Type::OID)]).await;
         let history = history.map_err(|error| failed(&error))?;
-        let history = history.first().and_then(|row| History::parse(row.get(0)));
+        let history = history.first().map(|row| {
+            let text: &str = row.get(0);
+            History::parse(text).ok_or_else(|| {
+                OutboxError::Postgres(format!(
+                    "the history {text:?} in outflow.position cannot be read: stop all relays, and \
+                        write it anew by `outflow position set`"
+                ))
+            })
+        });
+        let history = history.transpose()?;
         let now = client.query_typed(NOW, &[]).await.map_err(|error| failed(&error))?;
         let now = Snapshot::parse(now.first().ok_or_else(closed)?.get(0));
         let now = now.map_err(|error| OutboxError::Postgres(error.to_string()))?;

@@ -10,6 +10,7 @@
 
 use super::super::key::{key, stream};
 use super::super::one::numbered;
+use super::super::server::TIMELINE;
 use crate::relay::options::{Keep, OutboxOptions};
 use outflow_core::table_name::{quote_identifier, quote_literal};
 
@@ -157,7 +158,7 @@ impl Parts {
              select {nulls}, pg_current_snapshot()::text as read, \
              pg_current_wal_insert_lsn() <= pg_current_wal_flush_lsn() as durable, \
              case when not pg_is_in_recovery() \
-             then left(pg_walfile_name(pg_current_wal_insert_lsn()), 8) end as timeline, \
+             then {TIMELINE} end as timeline, \
              {ours} as ours, \
              case when $12::oid is not null then (\
              select case when (select count(*) from (select from {table} as a \

@@ -56,11 +56,7 @@ impl Mapped {
         };
         let all = fixed.into_iter().chain(optional.map(String::as_str)).chain(xid);
         let all: BTreeSet<&str> = all.chain(self.config.stream.columns()).collect();
-        all.into_iter().map(|name| self.column(name)).collect::<Vec<_>>().join(", ")
-    }
-
-    pub(super) fn column(&self, name: &str) -> String {
-        format!("c.{}", quote_identifier(name))
+        all.into_iter().map(column).collect::<Vec<_>>().join(", ")
     }
 
     pub(super) fn kind(&self, name: &str) -> Option<&Column> {
@@ -84,12 +80,12 @@ impl Mapped {
             Wanted::EventId(id) => (&self.config.columns.event_id, id),
             Wanted::Key(key) => (self.of("columns.key")?, key),
             Wanted::Trace(id) => {
-                let headers = self.column(self.of("columns.headers")?);
+                let headers = column(self.of("columns.headers")?);
                 let pattern = format!("\"traceparent\"\\s*:\\s*\"[0-9a-f]{{2}}-{id}-");
                 return Ok((None, format!("{headers}::text ~ $1"), pattern));
             }
         };
-        let column = self.column(name);
+        let column = column(name);
         let Some(Column { kind, category, .. }) = self.kind(name) else {
             return Ok((None, format!("{column}::text = $1"), value.clone()));
         };
@@ -98,7 +94,8 @@ impl Mapped {
             ("bytea", _) => {
                 let digits = value.strip_prefix("\\x").map(str::to_owned);
                 let is_hex = |text: &String| {
-                    text.len() % 2 == 0 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+                    text.len().is_multiple_of(2)
+                        && text.bytes().all(|byte| byte.is_ascii_hexdigit())
                 };
                 let digits = digits.filter(is_hex);
                 let digits = digits.unwrap_or_else(|| outflow_core::escape::hex(value.as_bytes()));
@@ -116,7 +113,7 @@ impl Mapped {
     /// As a moment, if it is one.
     pub(super) fn time(&self) -> Option<String> {
         let name = self.config.columns.time.as_ref()?;
-        let column = self.column(name);
+        let column = column(name);
         Some(match self.kind(name)?.kind.as_str() {
             "timestamp with time zone" => column,
             // Without a zone it is taken as UTC.
@@ -124,4 +121,9 @@ impl Mapped {
             _ => format!("{column}::timestamptz"),
         })
     }
+}
+
+/// A column of the table, which is `c`.
+pub(super) fn column(name: &str) -> String {
+    format!("c.{}", quote_identifier(name))
 }

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use tokio_postgres::Row;
 
 use super::super::key::{key, stream};
-use super::known::Mapped;
+use super::known::{Mapped, column};
 
 /// Characters of a value that are shown.
 const SHOWN: u32 = 400;
@@ -41,18 +41,18 @@ pub struct Match {
 /// What a look returns of a row of the alias `c`.
 pub(super) fn list(mapped: &Mapped, waits: &str) -> String {
     let names = &mapped.config.columns;
-    let text = |name: &String| format!("left({}::text, {SHOWN})", mapped.column(name));
+    let text = |name: &String| format!("left({}::text, {SHOWN})", column(name));
     let none = || "null::text".to_owned();
     let trace = names.headers.as_ref().map(|name| {
         format!(
             "substring({}::text from \
              '\"traceparent\"\\s*:\\s*\"[0-9a-f]{{2}}-([0-9a-f]{{32}})-')",
-            mapped.column(name)
+            column(name)
         )
     });
-    let route = |name: &str| format!("{}::text", mapped.column(name));
+    let route = |name: &str| format!("{}::text", column(name));
     let route: Vec<String> = mapped.config.stream.columns().map(route).collect();
-    let order = format!("{}::text", mapped.column(&names.order));
+    let order = format!("{}::text", column(&names.order));
     let time = mapped.time().unwrap_or_else(|| "null::timestamptz".to_owned());
     let key = key(&mapped.config, 'c');
     [
