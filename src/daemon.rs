@@ -9,6 +9,7 @@ mod reload;
 mod supervisor;
 pub mod systemd;
 mod upkeep;
+mod valve;
 mod watch;
 
 use std::time::Instant;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio_util::task::AbortOnDropHandle;
 
+use super::valve::Valve;
 use crate::config::{Config, MemoryLimits};
 use crate::relay::hold::{HoldReason, Holds};
 use memory::{Memory, Verdict};
@@ -46,7 +47,16 @@ impl Pressure {
         Some(outflow_core::task::owned(async move {
             // An address that cannot be used was refused when it was read.
             let Ok(redis) = Redis::connect(&self.server, "outflow memory") else { return };
-            Watch { redis, tags: self.tags, limits, holds, said: String::new() }.keep().await;
+            Watch {
+                redis,
+                tags: self.tags,
+                limits,
+                holds,
+                valve: Valve::default(),
+                said: String::new(),
+            }
+            .keep()
+            .await;
         }))
     }
 }
@@ -56,6 +66,7 @@ struct Watch {
     tags: BTreeSet<String>,
     limits: MemoryLimits,
     holds: Holds,
+    valve: Valve,
     /// Why the limit is off, or cannot be looked after: it is told once.
     said: String,
 }
@@ -83,17 +94,24 @@ impl Watch {
     async fn ask(&mut self) -> Result<u64, Failure> {
         let is_held = self.holds.is_set(HoldReason::Memory, None);
         let (mut why, mut off, mut step) = (None, None, u64::MAX);
+        let mut is_above = false;
         for tag in self.tags.clone() {
             let server = self.redis.server_of(&tag).await?;
             let info = server.call("INFO", Args::from(["memory"])).await?;
             let memory = Memory::parse(&info.string().unwrap_or_default());
             step = step.min(memory.step(self.limits));
-            match memory.verdict(self.limits, is_held) {
+            match memory.verdict(self.limits) {
                 Verdict::Off(reason) => off = Some(reason),
-                Verdict::Go => {}
-                Verdict::Hold => why = why.or_else(|| Some(memory.told(self.limits))),
+                Verdict::Below => {}
+                Verdict::Between => why = why.or_else(|| Some(memory.told(self.limits))),
+                Verdict::Above => {
+                    is_above = true;
+                    why = Some(memory.told(self.limits));
+                }
             }
         }
+        let waits = self.valve.waits(is_held, is_above, why.is_none());
+        let why = why.filter(|_| waits);
         match off {
             Some(reason) if self.said != reason => {
                 tracing::info!("redis.memory_pause is off: {reason}");

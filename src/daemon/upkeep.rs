@@ -99,6 +99,7 @@ impl Upkeep {
     }
 
     async fn round(&mut self) -> Result<(), Failure> {
+        self.lag.start_round();
         self.tell_written().await?;
         if !self.metrics.leads() {
             self.notes = Notes::default();

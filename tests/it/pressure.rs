@@ -23,7 +23,10 @@ async fn held(stage: &Stage, reason: &str, is_held: bool) {
         let holds = status(stage).await["holds"].as_array().cloned().unwrap_or_default();
         holds.iter().any(|hold| hold["reason"] == reason) == is_held
     });
-    there.await.expect("the relay says so");
+    if there.await.is_err() {
+        let groups = stage.command("XINFO", &["GROUPS", STREAM]).await;
+        panic!("not {what}: {:#}; {groups:?}", status(stage).await);
+    }
     let line = format!("outflow_back_pressure{{outbox=\"orders\",reason=\"{reason}\"}} ");
     let metrics = stage.metrics().await;
     assert!(metrics.contains(&format!("{line}{}", i64::from(is_held))), "{metrics}");

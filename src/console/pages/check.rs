@@ -19,7 +19,7 @@ use crate::operate::check::{self, Finding, Findings, Level, Remedy};
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How long what was found is shown again. A check tries a claim out, for which the relays wait: who
 /// reloads the page must not be able to hold them up.
-const FRESH: Duration = Duration::from_secs(60);
+const FRESH: Duration = Duration::from_mins(1);
 
 pub(super) fn routes() -> Router<Console> {
     Router::new().route(Section::Check.path(), get(show))

@@ -18,13 +18,16 @@ pub(super) struct Memory {
     policy: String,
 }
 
-/// What to do.
+/// Where the memory that is used is between the limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// There is no limit: why.
     Off(&'static str),
-    Go,
-    Hold,
+    /// Less than the lower limit is used.
+    Below,
+    Between,
+    /// At the upper limit, or above it.
+    Above,
 }
 
 impl Memory {
@@ -43,17 +46,19 @@ impl Memory {
         }
     }
 
-    /// `is_held`: it waits already, and goes on only below the lower limit.
-    pub(super) fn verdict(&self, limits: MemoryLimits, is_held: bool) -> Verdict {
+    pub(super) fn verdict(&self, limits: MemoryLimits) -> Verdict {
         if self.max == 0 {
             return Verdict::Off("Redis has no maxmemory");
         }
         if !matches!(self.policy.as_str(), "noeviction" | "") {
             return Verdict::Off("Redis makes room by itself (maxmemory-policy evicts keys)");
         }
-        let limit = if is_held { limits.resume } else { limits.pause };
         let is_over = |percent: u8| self.used >= part(self.max, percent);
-        if is_over(limit) { Verdict::Hold } else { Verdict::Go }
+        match (is_over(limits.pause), is_over(limits.resume)) {
+            (true, _) => Verdict::Above,
+            (false, true) => Verdict::Between,
+            (false, false) => Verdict::Below,
+        }
     }
 
     /// How many bytes may be appended before it is asked again.
@@ -94,28 +99,26 @@ mod tests {
     }
 
     #[test]
-    fn it_waits_from_the_upper_limit_down_to_the_lower_one() {
-        use Verdict::{Go, Hold, Off};
+    fn it_is_above_the_upper_limit_below_the_lower_one_or_between() {
+        use Verdict::{Above, Below, Between, Off};
         let table = [
-            (84, 100, "noeviction", false, Go),
-            (85, 100, "noeviction", false, Hold),
-            (84, 100, "noeviction", true, Hold),
-            (75, 100, "noeviction", true, Hold),
-            (74, 100, "noeviction", true, Go),
-            (u64::MAX - 5, u64::MAX, "noeviction", false, Hold),
-            (500, 100, "noeviction", true, Hold),
-            (99, 0, "noeviction", true, Off("Redis has no maxmemory")),
+            (85, 100, "noeviction", Above),
+            (84, 100, "noeviction", Between),
+            (75, 100, "noeviction", Between),
+            (74, 100, "noeviction", Below),
+            (u64::MAX - 5, u64::MAX, "noeviction", Above),
+            (500, 100, "noeviction", Above),
+            (99, 0, "noeviction", Off("Redis has no maxmemory")),
             (
                 99,
                 100,
                 "volatile-lru",
-                true,
                 Off("Redis makes room by itself (maxmemory-policy evicts keys)"),
             ),
         ];
-        for (used, max, policy, is_held, expected) in table {
-            let verdict = memory(used, max, policy).verdict(LIMITS, is_held);
-            assert_eq!(verdict, expected, "{used} of {max}, {policy}, held: {is_held}");
+        for (used, max, policy, expected) in table {
+            let verdict = memory(used, max, policy).verdict(LIMITS);
+            assert_eq!(verdict, expected, "{used} of {max}, {policy}");
         }
     }
 

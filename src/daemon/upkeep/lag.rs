@@ -1,5 +1,6 @@
 //! `lag_max`: whether a group is too far behind. Pure but for the log.
 
+use crate::daemon::valve::Valve;
 use crate::relay::hold::{HoldReason, Holds};
 use crate::relay::options::OutboxOptions;
 use crate::relay::sink::upkeep::Look;
@@ -16,6 +17,7 @@ pub(super) struct Lag {
     groups: Vec<String>,
     /// In the round that is under way: the group that is farthest behind, and its stream.
     most: Option<(u64, String, String)>,
+    valve: Valve,
 }
 
 impl Lag {
@@ -25,7 +27,13 @@ impl Lag {
             max: outbox.lag_max,
             groups: outbox.trim.groups.clone(),
             most: None,
+            valve: Valve::default(),
         }
+    }
+
+    /// Nothing that an unfinished round has found counts.
+    pub(super) fn start_round(&mut self) {
+        self.most = None;
     }
 
     /// A lag that Redis does not know counts for nothing.
@@ -40,18 +48,18 @@ impl Lag {
 
     /// Every stream was looked at.
     pub(super) fn end_round(&mut self, holds: &Holds) {
-        let most = self.most.take();
+        let (lag, stream, group) = self.most.take().unwrap_or_default();
         let outbox = Some(self.outbox.as_str());
         let is_held = holds.is_set(HoldReason::Lag, outbox);
-        let why = self.max.zip(most).and_then(|(max, (lag, stream, group))| {
-            let limit = if is_held { resume(max) } else { max };
-            (lag > limit).then(|| {
-                format!(
-                    "the group {group:?} is {lag} entries behind in {stream}; events wait in \
-                        Postgres until it is at most {} behind (lag_max = {max})",
-                    resume(max)
-                )
-            })
+        // Without a limit none is above it.
+        let max = self.max.unwrap_or(u64::MAX);
+        let waits = self.valve.waits(is_held, lag > max, lag <= resume(max));
+        let why = waits.then(|| {
+            format!(
+                "the group {group:?} is {lag} entries behind in {stream}; events wait in \
+                    Postgres until it is at most {} behind (lag_max = {max})",
+                resume(max)
+            )
         });
         let told = why.clone();
         if holds.set(HoldReason::Lag, outbox, why) {
@@ -102,6 +110,7 @@ mod tests {
             max: Some(100),
             groups: vec!["a".to_owned()],
             most: None,
+            valve: Valve::default(),
         };
         let table = [
             ("a", Some(100), false),
@@ -111,6 +120,7 @@ mod tests {
             ("a", Some(76), true),
             ("a", Some(75), false),
             ("a", Some(99), false),
+            ("a", Some(101), true),
         ];
         for (name, entries, expected) in table {
             lag.looked("events.order", &look(name, entries));
@@ -119,5 +129,12 @@ mod tests {
             assert_eq!(holds.hold("orders"), expected, "{name}: {entries:?}");
             assert!(!holds.hold("another"));
         }
+        // Another relay has gone on, and keeps the group where it is.
+        let rounds = (0..100).position(|_| {
+            lag.looked("events.order", &look("a", Some(90)));
+            lag.end_round(&holds);
+            !holds.hold("orders")
+        });
+        assert!(rounds.is_some_and(|rounds| rounds > 0), "{rounds:?}");
     }
 }
