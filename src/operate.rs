@@ -7,6 +7,7 @@ pub mod check;
 pub mod connect;
 pub mod dead_letters;
 pub mod find;
+mod members;
 pub mod migrate;
 pub mod parked;
 pub mod pause;

@@ -425,7 +425,12 @@ proptest! {
             '\"\\\\$,;~\\[\\]{}|^`<>!*()._][a-z]{2}[0-9]{2}[a-z0-9]{1,4}){0,3}"
     ) {
         let dir = tempfile::tempdir().expect("a directory");
+        // Digits alone are the number of a database where one may stand.
+        let is_number = password.bytes().all(|byte| byte.is_ascii_digit());
         for (is_postgres, url) in places(&password) {
+            if is_number && url.contains(&format!("h/{password}")) {
+                continue;
+            }
             let shown = shown(is_postgres, &url, dir.path());
             for piece in pieces(&password) {
                 prop_assert!(!shown.contains(piece), "{:?} shows {:?}: {}", url, piece, shown);

@@ -49,8 +49,8 @@ pub(super) fn is_from_elsewhere(headers: &HeaderMap) -> bool {
     headers.get(SEC_FETCH_SITE).is_some_and(|site| site == "cross-site" || site == "same-site")
 }
 
-/// Whether a page of another site asks for this as a part of itself, such as an image: it would have
-/// the servers asked, although it cannot see the answer.
+/// Whether a page of another site asks for this as a part of itself, such as an image: it would
+/// have the servers asked, although it cannot see the answer.
 pub(super) fn is_part_of_another(headers: &HeaderMap) -> bool {
     is_from_elsewhere(headers)
         && headers.get(SEC_FETCH_DEST).is_none_or(|destination| destination != "document")

@@ -17,8 +17,8 @@ use crate::operate::check::{self, Finding, Findings, Level, Remedy};
 
 /// Several looks at two servers, each of which may be silent.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How long what was found is shown again. A check tries a claim out, for which the relays wait: who
-/// reloads the page must not be able to hold them up.
+/// How long what was found is shown again. A check tries a claim out, for which the relays wait:
+/// who reloads the page must not be able to hold them up.
 const FRESH: Duration = Duration::from_mins(1);
 
 pub(super) fn routes() -> Router<Console> {

@@ -8,17 +8,14 @@ use tokio_postgres::Client;
 use super::finding::{Findings, Known, about, advice};
 use super::session::looking;
 use crate::observe::metrics::{Report, StreamNote};
+use crate::operate::members;
 use crate::relay::options::{OutboxOptions, TrimWhen};
-use crate::relay::outbox::lock;
 use crate::relay::sink::written::Registry;
 use outflow_connect::redis::{Args, Redis, Reply};
 
 /// What the relays at work say. None if that cannot be asked: others say why.
 pub(super) async fn noted(client: &Client, outbox: &OutboxOptions) -> Vec<StreamNote> {
-    let names = [outbox.table.schema(), outbox.table.table()];
-    let members = include_str!("../status/sql/outbox.sql");
-    let question = async { client.query(members, &[&names[0], &names[1], &lock::SEAT]).await };
-    let members = looking(client, question).await.unwrap_or_default();
+    let members = looking(client, members::of(client, &outbox.table)).await.unwrap_or_default();
     let report = |row: &tokio_postgres::Row| {
         serde_json::from_value::<Report>(row.get::<_, Option<serde_json::Value>>("report")?).ok()
     };

@@ -14,6 +14,7 @@ use tokio_postgres::{Client, Transaction};
 
 use super::of::{Journaled, Part, Registered, as_copies, parts};
 use crate::operate::audit::{Who, record};
+use crate::operate::members;
 use crate::relay::kept::history::History;
 use crate::relay::kept::pieces::Pieces;
 use crate::relay::kept::position::{BELOW_ALL, Position, Target};
@@ -34,7 +35,6 @@ const SETTINGS: &str =
 const BEGIN_FENCE: &str = "begin isolation level read committed read write; \
     set local lock_timeout = '5s'; set local idle_in_transaction_session_timeout = 0";
 const FENCE: &str = "select pg_catalog.pg_advisory_xact_lock($1, $2)";
-const MEMBERS: &str = include_str!("../status/sql/outbox.sql");
 const GENERATION: &str =
     "select generation from outflow.outbox where relation = $1::oid for update";
 const FORGET: &str = "delete from outflow.position where relation = $1::oid";
@@ -205,12 +205,7 @@ async fn close_off(
             return Err(Fault::failed(what).remedy("stop every relay of it first").into());
         }
         Err(error) => return Err(error.into()),
-        Ok(_) => {
-            let (schema, table) = (outbox.table.schema(), outbox.table.table());
-            let params: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 3] =
-                [(&schema, Type::TEXT), (&table, Type::TEXT), (&lock::SEAT, Type::INT4)];
-            fence.query_typed(MEMBERS, &params).await?
-        }
+        Ok(_) => members::of(fence, &outbox.table).await?,
     };
     let live = rows.iter().filter_map(|row| {
         let number: i32 = row.get::<_, Option<i32>>("number")?;

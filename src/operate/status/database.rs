@@ -11,9 +11,8 @@ use super::report::{DeadLetters, Member, OutboxStatus, Parked, Paused};
 use crate::config::Config;
 use crate::observe::backlog::{BEGINNING, Backlog, CAP, Look, Unordered};
 use crate::observe::metrics::{FirstInLine, ParkedStream, Problem, Report};
-use crate::operate::pause;
+use crate::operate::{members, pause};
 use crate::relay::options::OutboxOptions;
-use crate::relay::outbox::lock;
 use outflow_connect::postgres::{self, describe, scoped};
 use outflow_core::age::Age;
 use outflow_core::table_name::quote_identifier;
@@ -197,11 +196,7 @@ async fn members(
     status: &mut OutboxStatus,
     first: &mut Vec<FirstInLine>,
 ) -> Result<(), String> {
-    let names = [outbox.table.schema(), outbox.table.table()];
-    let rows = client
-        .query(include_str!("sql/outbox.sql"), &[&names[0], &names[1], &lock::SEAT, &lock::WAKE])
-        .await;
-    let rows = rows.map_err(|error| described(&error))?;
+    let rows = members::of(client, &outbox.table).await.map_err(|error| described(&error))?;
     let one = rows
         .first()
         .ok_or_else(|| format!("{} is not registered; run `outflow migrate`", outbox.table))?;

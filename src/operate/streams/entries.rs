@@ -197,7 +197,7 @@ impl Streams {
             }
             let Some(last) = &walked.last else { return Ok(walked) };
             *(if towards_newer { &mut low } else { &mut high }) = format!("({last}");
-            // Behind small entries there may be large ones, which nobody knows before they are here.
+            // Behind small entries there may be large ones; nobody knows before they are here.
             step = (2 * step).min(STEP_BYTES / largest).clamp(1, STEP_MAX);
         }
     }

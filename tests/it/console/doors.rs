@@ -75,7 +75,8 @@ async fn a_link_elsewhere_leads_in() {
     let stage = Stage::new(&outbox("")).await;
     let served = console(&stage, "").await;
     let browser = Browser::of(served.port);
-    let answer = browser.send(browser.ask("/audit").header("sec-fetch-site", "cross-site")).await;
+    let link = browser.ask("/audit").header("sec-fetch-site", "cross-site");
+    let answer = browser.send(link.header("sec-fetch-dest", "document")).await;
     assert_eq!(answer.status, StatusCode::OK);
     answer.has(&["http-equiv=\"refresh\""]);
     let answer = browser.send(browser.ask("/audit").header("sec-fetch-site", "same-origin")).await;

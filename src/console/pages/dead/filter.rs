@@ -33,8 +33,8 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    /// What a group has in common. `None`: its type is too long to be asked for, or is empty, as its
-    /// stream may be: an empty field asks for all.
+    /// What a group has in common. `None`: its type is too long to be asked for, or is empty, as
+    /// its stream may be: an empty field asks for all.
     pub(super) fn of_group(group: &Group) -> Option<Self> {
         let stream = group.stream.clone();
         if stream.as_deref() == Some("") {
