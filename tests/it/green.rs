@@ -116,7 +116,11 @@ async fn once_does_not_end_well_while_rows_are_left() {
     stage.sql(ROW).await;
     stage.command("SET", &["events.order", "no stream"]).await;
     let asked = stage.asked(&["check", "--json"]).await;
-    let finding = found(&asked, "events wait for events.order, and that key is of type string");
+    let finding = found(
+        &asked,
+        "events wait for the stream events.order, but that key has the \
+        type string",
+    );
     assert_eq!((asked.code, &finding["level"]), (Some(78), &Value::from("error")), "{asked:?}");
     let parked = stage.asked(&["run", "--once"]).await;
     assert_eq!(parked.code, Some(1), "{parked:?}");
@@ -268,7 +272,7 @@ async fn who_has_the_admin_endpoints_port_is_told() {
     stage.ready(200).await;
     let asked = stage.asked(&["check", "--json"]).await;
     assert_eq!(asked.code, Some(0), "{asked:?}");
-    found(&asked, "a relay is at work");
+    found(&asked, "a relay listens on");
 }
 
 #[tokio::test]
@@ -351,7 +355,7 @@ async fn rows_that_no_claim_takes_are_told_while_all_is_well() {
     caused(&stage, "1 events (row 1 …) have no value in the order column \"seq\"").await;
     let asked = stage.asked(&["check", "--json"]).await;
     let finding =
-        found(&asked, "leaves 1 although nobody has locked them; without an order value: 1");
+        found(&asked, "leaves 1 rows that nobody has locked; rows without an order value: 1");
     assert_eq!((asked.code, &finding["level"]), (Some(78), &Value::from("error")), "{asked:?}");
     let once = stage.asked(&["run", "--once"]).await;
     assert!(
@@ -373,7 +377,7 @@ async fn rows_that_no_claim_takes_are_told_while_all_is_well() {
         told("an event is waiting but no claim takes it", at + 1).await;
         caused(&stage, "and no relay takes it: a trigger or a rule may keep it").await;
         let asked = stage.asked(&["check", "--json"]).await;
-        found(&asked, "leaves 1 although nobody has locked them");
+        found(&asked, "leaves 1 rows that nobody has locked");
         assert_eq!(asked.code, Some(78), "{asked:?}");
         assert_eq!(stage.asked(&["run", "--once"]).await.code, Some(1), "{change}");
         stage.sql(undo).await;

@@ -82,7 +82,7 @@ async fn a_wrong_redis_is_called_what_it_is() {
             format!("redis://{}/99", at(redis)),
             "refused",
             "DB index is out of range",
-            "let redis.url end with a database",
+            "end redis.url with a database",
         ),
         (
             format!("redis://{}", at(sentinel)),

@@ -8,8 +8,8 @@ use outflow_local::Redis;
 use crate::support::{LIMIT, Stage, held, outbox};
 
 const LOST: &str = "a restart with an append-only file loses";
-const KEPT: &str = "the user default may do what a replay";
-const UNKNOWN: &str = "whether a restart keeps streams and journal cannot be told";
+const KEPT: &str = "the user default has the rights that a replay";
+const UNKNOWN: &str = "cannot find out whether a restart keeps streams and journal";
 const EVENTS: i64 = 100;
 
 /// The rights of `default`, the harmless ones first.

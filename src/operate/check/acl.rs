@@ -36,7 +36,7 @@ pub(super) async fn check(
         let redis = match redis.server_of(tag.unwrap_or_default()).await {
             Ok(server) => server,
             Err(failure) => {
-                let what = format!("the node of {} cannot be found: {failure}", outbox.stream);
+                let what = format!("cannot find the node of {}: {failure}", outbox.stream);
                 let remedy = allow(&failure, user, "see CLUSTER SLOTS");
                 findings.wrong(Fault::from(failure).kind(), &about(outbox), what, remedy);
                 continue;
@@ -54,8 +54,8 @@ pub(super) async fn check(
                 let mut all = everything(&keys);
                 all.take(upkeep::everything(outbox));
                 let what = format!(
-                    "this version cannot be asked what user {user} may do; these permissions are \
-                        needed"
+                    "this version cannot say what user {user} may do; the relay needs these \
+                        permissions"
                 );
                 return all
                     .lines(user)
@@ -68,7 +68,7 @@ pub(super) async fn check(
                 of_upkeep.take(upkeep::everything(outbox));
             }
             Err(failure) => {
-                let what = format!("what user {user} may do cannot be asked: {failure}");
+                let what = format!("cannot find out what user {user} may do: {failure}");
                 let remedy = allow(&failure, user, "see the server's log");
                 return findings.wrong(Fault::from(failure).kind(), ABOUT, what, remedy);
             }
@@ -76,12 +76,12 @@ pub(super) async fn check(
     }
     let lines = missing.lines(user);
     if lines.is_empty() {
-        findings.ok(ABOUT, format!("user {user} has the permissions that are needed"));
+        findings.ok(ABOUT, format!("user {user} has the permissions that the relay needs"));
     }
     for line in lines {
         let what = format!(
-            "user {user} lacks permissions that the relay needs (if the relay has another user, \
-                check as that)"
+            "user {user} lacks permissions that the relay needs; if the relay uses another user, \
+                run `outflow check` as that user"
         );
         findings.refused(ABOUT, what, line);
     }
@@ -125,7 +125,7 @@ fn denied(
         }
         if key.kind == Kind::Probe && is_restricted {
             let what = format!(
-                "user {user} may write to some streams of {} only; others are parked",
+                "user {user} may write only to some streams of {}; the relay parks the others",
                 outbox.stream
             );
             of_key

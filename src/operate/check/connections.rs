@@ -44,10 +44,8 @@ pub(super) async fn check(
     }
     drop(sessions);
     let Some(short) = short else {
-        return findings.ok(
-            ABOUT,
-            format!("{needed} connections can be had, as many as a relay uses at once"),
-        );
+        return findings
+            .ok(ABOUT, format!("Postgres has room for the {needed} connections of a relay"));
     };
     let what = format!(
         "a relay needs {needed} connections (in_flight + {CONNECTIONS_BEYOND} for each outbox): \
@@ -61,7 +59,7 @@ pub(super) async fn check(
         // Those that are at work have theirs.
         findings.warning(
             ABOUT,
-            format!("{what}; beside the relays at work there is none for another one"),
+            format!("{what}; the running relays leave no room for another one"),
             remedy,
         );
     } else {

@@ -96,7 +96,7 @@ async fn server_itself(
         findings.error(
             ABOUT,
             format!("version {version}"),
-            advice("version 14 or later is needed"),
+            advice("Outflow needs version 14 or later"),
         );
     }
     if !row.get::<_, bool>("fsync") {
@@ -121,11 +121,14 @@ async fn server_itself(
     let difference =
         (row.get::<_, f64>("epoch") - Timestamp::now().as_millisecond() as f64 / 1_000.0).abs();
     if difference > CLOCK_DIFFERENCE_MAX {
-        let what = format!("its clock and this one differ by {difference:.1} s");
+        let what = format!(
+            "the clocks of this server and of this machine differ by \
+            {difference:.1} s"
+        );
         findings.warning(
             ABOUT,
             what,
-            advice("synchronise them: the age of events is measured across them"),
+            advice("synchronize them, because the age of events is measured with both"),
         );
     }
     Ok(())
@@ -140,7 +143,7 @@ async fn pooler(client: &Client, server: &postgres::Server, findings: &mut Findi
         Ok(true) => findings.error(ABOUT, postgres::POOLED, advice(postgres::UNPOOLED)),
         Err(reason) => findings.warning(
             ABOUT,
-            format!("whether a transaction pooler is in between cannot be told: {reason}"),
+            format!("cannot find out whether a transaction pooler is in between: {reason}"),
             advice("the relay needs several sessions at once: in_flight + 4 for each outbox"),
         ),
     }

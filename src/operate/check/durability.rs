@@ -16,15 +16,15 @@ pub(super) const ROOM: &str = "raise maxmemory (CONFIG SET maxmemory …, and CO
 
 pub(super) fn append_only_file<'a>(value: &impl Fn(&str) -> &'a str, findings: &mut Findings) {
     if value("aof_enabled") != "1" {
-        let what = "the append-only file is off: a crash loses entries that were acknowledged and \
-            that the outbox has no more";
+        let what = "the append-only file is off, so a crash loses entries that were acknowledged \
+            and whose rows are deleted";
         return findings.warning(ABOUT, what, redis_line("CONFIG SET appendonly yes"));
     }
     // A new one begins with a rewrite of what is there.
     let is_begun = value("aof_rewrite_in_progress") == "1" || value("aof_rewrite_scheduled") == "1";
     if value("aof_last_write_status") == "err" {
-        let what = "the append-only file cannot be written";
-        findings.wrong(FaultKind::Unavailable, ABOUT, what, advice("see to its disk"));
+        let what = "Redis cannot write the append-only file";
+        findings.wrong(FaultKind::Unavailable, ABOUT, what, advice("repair its disk"));
     } else if is_begun && value("aof_base_size") == "0" {
         let what =
             "the append-only file was switched on a moment ago and does not hold everything yet";
@@ -39,13 +39,13 @@ pub(super) async fn appendfsync(redis: &Redis, findings: &mut Findings) {
     match setting(redis, "appendfsync").await.as_deref() {
         None => findings.ok(
             ABOUT,
-            "whether appendfsync is everysec or always is for an administrator to see (CONFIG GET \
-                appendfsync)",
+            "this user may not read appendfsync; an administrator can (CONFIG GET appendfsync), \
+                and it should be everysec or always",
         ),
         Some("no") => findings.warning(
             ABOUT,
-            "appendfsync is no: a crash of the machine loses what the system has not written yet, \
-                half a minute or more",
+            "appendfsync is no, so a crash of the machine loses the entries of the last half \
+                minute or more",
             redis_line("CONFIG SET appendfsync everysec"),
         ),
         Some(other) => findings.ok(ABOUT, format!("appendfsync is {other}")),
@@ -89,11 +89,10 @@ pub(super) fn memory<'a>(
     let percent = used.saturating_mul(100) / limit;
     if percent >= FULL_SOON {
         let what = format!(
-            "{percent} % of maxmemory ({limit} bytes) are used: when it is full, Redis refuses \
-                events"
+            "Redis uses {percent}% of maxmemory ({limit} bytes); when it is full, it refuses events"
         );
         findings.warning(ABOUT, what, advice(ROOM));
     } else {
-        findings.ok(ABOUT, format!("{percent} % of maxmemory are used"));
+        findings.ok(ABOUT, format!("Redis uses {percent}% of maxmemory"));
     }
 }

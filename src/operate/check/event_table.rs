@@ -27,7 +27,7 @@ pub(super) async fn check(
     let examined = match examined {
         Ok(examined) => examined,
         Err(fault) => {
-            let fault = fault.at(format_args!("{} cannot be looked at", outbox.table));
+            let fault = fault.at(format_args!("cannot inspect {}", outbox.table));
             findings.fault(about, &fault, "see the server's log");
             return (known, None);
         }
@@ -44,21 +44,24 @@ pub(super) async fn check(
         order_column(client, outbox, findings, about).await;
     } else {
         let what = format!(
-            "the order column {:?} is no integer: every claim starts at the beginning",
+            "the order column {:?} is not an integer, so every claim starts at the first row",
             outbox.columns.order
         );
         findings.warning(
             about,
             what,
-            advice("let columns.order name an integer from a sequence, with an index"),
+            advice(
+                "set columns.order to an indexed integer column whose numbers come from a \
+                sequence",
+            ),
         );
     }
     known.journal = Some(table.journal.clone());
     match waiting(client, outbox).await {
         Ok(streams) => known.streams = streams,
         Err(error) => {
-            let what = format!("the events in line cannot be looked at: {}", describe(&error));
-            findings.warning(about, what, advice("check the index on the order column"));
+            let what = format!("cannot read the waiting events: {}", describe(&error));
+            findings.warning(about, what, advice("check the index of the order column"));
         }
     }
     (known, Some(table))
@@ -69,13 +72,13 @@ pub(super) fn tell(problems: &[Problem], about: &str, findings: &mut Findings) {
     for problem in problems {
         match problem {
             Problem::Hidden(statement) => {
-                let what =
-                    "row security may hide rows from this role: they would never be delivered";
+                let what = "row security may hide rows from this role, and the relay would never \
+                    deliver them";
                 findings.refused(about, what, Remedy::Sql(statement.clone()));
             }
             Problem::Privilege(grant) => {
-                let what = "this role lacks a privilege that the relay needs (if the relay has \
-                    another role, check as that)";
+                let what = "this role lacks a privilege that the relay needs; if the relay uses \
+                    another role, run `outflow check` as that role";
                 findings.refused(about, what, Remedy::Sql(grant.clone()));
             }
             Problem::Lacking { what, statement } => {
@@ -96,20 +99,24 @@ pub(super) fn trigger(
 ) {
     let migrate = advice("run `outflow migrate --triggers` as the owner of the table");
     match (notifies, outbox.notify) {
-        (true, true) => findings.ok(about, "the wake-up trigger is there"),
+        (true, true) => findings.ok(about, "the wake-up trigger exists"),
         (true, false) => {
-            findings.warning(about, "the trigger notifies, although `notify` is false", migrate);
+            findings.warning(
+                about,
+                "the wake-up trigger notifies although `notify` is false",
+                migrate,
+            );
         }
         (false, false) => {
             findings.ok(
                 about,
-                "no trigger notifies (`notify = false`): events are found after poll_interval at \
-                    the latest",
+                "no trigger notifies (`notify = false`), so the relay finds events after \
+                    poll_interval at the latest",
             );
         }
         (false, true) => {
-            let what = "there is no wake-up trigger: events are found by polling, after \
-                poll_interval at the latest";
+            let what = "there is no wake-up trigger, so the relay finds events only by polling, \
+                after poll_interval at the latest";
             findings.warning(about, what, migrate);
         }
     }
@@ -127,16 +134,16 @@ async fn order_proof(
         Ok(gaps) if gaps.is_empty() => {
             findings.ok(
                 about,
-                "transactions have their number before their ids: claims start where \
-                    the last one ended",
+                "each transaction gets its number before its ids, so claims start where the last \
+                    one ended",
             );
         }
         Ok(gaps) => {
             for Gap { what, remedy } in gaps {
                 let what = format!(
-                    "{what}; so that no event is overtaken, claims start at the first row \
-                        whenever somebody has written, \
-                     which is slow while a long transaction keeps Postgres from removing dead rows"
+                    "{what}. To keep the order, claims start at the first row after every write, \
+                        which is slow while a long transaction keeps Postgres from removing dead \
+                        rows"
                 );
                 let remedy = match remedy {
                     proof::Remedy::Sql(statement) => Remedy::Sql(statement),
@@ -146,9 +153,12 @@ async fn order_proof(
             }
         }
         Err(error) => {
-            let what =
-                format!("it cannot be told whether ids come after numbers: {}", describe(&error));
-            findings.warning(about, what, advice("ask again as the owner of the table"));
+            let what = format!(
+                "cannot find out whether each transaction gets its number before its ids: \
+                    {}",
+                describe(&error)
+            );
+            findings.warning(about, what, advice("run `outflow check` as the owner of the table"));
         }
     }
 }
@@ -167,10 +177,10 @@ pub(super) async fn order_column(
         Ok(row) => row,
         Err(error) => {
             let what = format!(
-                "index and sequence of the order column cannot be told: {}",
+                "cannot read the index and the sequence of the order column: {}",
                 describe(&error)
             );
-            findings.warning(about, what, advice("ask again as the owner of the table"));
+            findings.warning(about, what, advice("run `outflow check` as the owner of the table"));
             return;
         }
     };
@@ -180,8 +190,8 @@ pub(super) async fn order_column(
         (Some(sequence), Some(cache)) if cache > 1 => findings.warning(
             about,
             format!(
-                "the sequence {sequence} is cached ({cache}): sessions hand out numbers out \
-                of order, and so the events of one key"
+                "the sequence {sequence} caches {cache} numbers in each session, so the events of \
+                    a key may get numbers in another order than they were inserted"
             ),
             Remedy::Sql(format!("alter sequence {sequence} cache 1;")),
         ),
@@ -195,19 +205,19 @@ pub(super) async fn order_column(
         _ => findings.warning(
             about,
             format!("the order column {:?} is not numbered by a sequence", outbox.columns.order),
-            advice("see to it that later events of a key have higher numbers"),
+            advice("make sure that later events of a key have higher numbers"),
         ),
     }
 }
 
 fn index(has_index: bool, outbox: &OutboxOptions, findings: &mut Findings, about: &str) {
     if has_index {
-        return findings.ok(about, "the order column has its index");
+        return findings.ok(about, "the order column has an index");
     }
     let order = quote_identifier(&outbox.columns.order);
     findings.error(
         about,
-        "there is no index on the order column: every claim reads the whole table",
+        "the order column has no index, so every claim reads the whole table",
         Remedy::Sql(format!("create index concurrently on {} ({order});", outbox.table.quoted())),
     );
 }

@@ -9,7 +9,7 @@ use crate::relay::options::OutboxOptions;
 use outflow_connect::postgres::describe;
 use outflow_core::table_name::quote_identifier;
 
-/// Returns whether the wake-up trigger is there and disabled.
+/// Returns whether the wake-up trigger exists and is disabled.
 pub(super) async fn check(
     client: &Client,
     oid: u32,
@@ -21,11 +21,9 @@ pub(super) async fn check(
     let row = match looking(client, asked).await {
         Ok(row) => row,
         Err(error) => {
-            let what = format!(
-                "triggers, rules and foreign keys cannot be looked at: {}",
-                describe(&error)
-            );
-            findings.warning(about, what, advice("ask as the owner of the table"));
+            let what =
+                format!("cannot read triggers, rules and foreign keys: {}", describe(&error));
+            findings.warning(about, what, advice("run `outflow check` as the owner of the table"));
             return false;
         }
     };
@@ -33,12 +31,15 @@ pub(super) async fn check(
     let list = |column: &str| row.get::<_, Vec<String>>(column);
     if row.get::<_, String>("persistence") == "u" {
         let what = format!(
-            "{name} is UNLOGGED: a crash of Postgres empties it, and a standby does not have it"
+            "{name} is UNLOGGED, so a crash of Postgres empties it and standbys do not have it"
         );
         findings.warning(about, what, Remedy::Sql(format!("alter table {table} set logged;")));
     }
     for rule in list("rules") {
-        let what = format!("the rule {rule} runs instead of each delete: no row can be taken");
+        let what = format!(
+            "the rule {rule} runs instead of each delete, so the relay cannot \
+            remove delivered rows"
+        );
         findings.error(
             about,
             what,
@@ -47,25 +48,28 @@ pub(super) async fn check(
     }
     for trigger in list("before_triggers") {
         let what = format!(
-            "the trigger {trigger} runs before each delete: a row for which it returns null or \
-                raises stays"
+            "the trigger {trigger} runs before each delete, and a row stays if it returns null or \
+                raises an error"
         );
-        findings.warning(about, what, advice("see that it returns a row for every delete"));
+        findings.warning(about, what, advice("make sure that it returns a row for every delete"));
     }
     for reference in list("references_to_it") {
         let what = format!(
-            "the foreign key {reference} refers to {name}: a row that is referred to cannot be \
-                deleted"
+            "the foreign key {reference} refers to {name}, and Postgres refuses to delete a row \
+                that is referred to"
         );
         findings.warning(
             about,
             what,
-            advice("let it be `on delete cascade` or `on delete set null`, or settle = \"keep\""),
+            advice(
+                "declare it `on delete cascade` or `on delete set null`, or set settle = \
+                \"keep\"",
+            ),
         );
     }
     if let Some(publication) = list("publications").first().filter(|_| row.get("has_no_identity")) {
         let what = format!(
-            "{name} is published by {publication} and has no replica identity: Postgres refuses \
+            "{publication} publishes {name}, which has no replica identity, so Postgres refuses \
                 each delete"
         );
         findings.error(
@@ -77,7 +81,7 @@ pub(super) async fn check(
     is_disabled(row.get("wake"), outbox, about, findings)
 }
 
-/// Whether the wake-up trigger is there and disabled, which is told.
+/// Whether the wake-up trigger exists and is disabled, which is told.
 pub(super) fn is_disabled(
     state: Option<&str>,
     outbox: &OutboxOptions,
@@ -87,8 +91,8 @@ pub(super) fn is_disabled(
     let is_disabled = state.is_some_and(|state| state == "D" || state == "R");
     if is_disabled {
         let table = outbox.table.quoted();
-        let what = "the wake-up trigger is disabled: events are found by polling, after \
-            poll_interval at the latest";
+        let what = "the wake-up trigger is disabled, so the relay finds events only by polling, \
+            after poll_interval at the latest";
         findings.warning(
             about,
             what,

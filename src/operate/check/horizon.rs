@@ -14,13 +14,13 @@ pub(super) async fn check(client: &Client, findings: &mut Findings) {
         Ok(rows) => rows,
         Err(error) => {
             let what =
-                format!("who holds back the vacuum horizon cannot be told: {}", describe(&error));
-            findings.warning(ABOUT, what, advice("ask as a role in pg_monitor"));
+                format!("cannot find out who holds back the vacuum horizon: {}", describe(&error));
+            findings.warning(ABOUT, what, advice("run `outflow check` as a role in pg_monitor"));
             return;
         }
     };
     if rows.is_empty() {
-        findings.ok(ABOUT, "nobody that this role can see holds back the vacuum horizon");
+        findings.ok(ABOUT, "no session that this role can see holds back the vacuum horizon");
     }
     for row in rows {
         let (holder, more): (String, String) = (row.get("holder"), row.get("more"));

@@ -10,12 +10,12 @@ use outflow_core::fault::Fault;
 /// What a refusal means, by its code, and what to do.
 const REFUSALS: [(&str, &str); 7] = [
     ("OOM", ROOM),
-    ("NOREPLICAS", "see to the replicas, or lower min-replicas-to-write"),
-    ("READONLY", "let redis.url lead to the primary"),
-    ("MISCONF", "see to the disk of Redis, where snapshots fail (INFO persistence)"),
-    ("MOVED", "let redis.url begin with redis-cluster://"),
+    ("NOREPLICAS", "repair the replicas, or lower min-replicas-to-write"),
+    ("READONLY", "change redis.url to the address of the primary"),
+    ("MISCONF", "repair the disk of Redis: snapshots fail (INFO persistence)"),
+    ("MOVED", "change redis.url to begin with redis-cluster://"),
     ("CLUSTERDOWN", "see CLUSTER INFO"),
-    ("BUSY", "a script runs for long: SCRIPT KILL"),
+    ("BUSY", "a script has been running for long; end it with SCRIPT KILL"),
 ];
 
 pub(super) async fn check(
@@ -48,7 +48,8 @@ pub(super) async fn check(
                 .collect();
             for (stream, kind) in &wrong {
                 let what = format!(
-                    "events wait for {stream}, and that key is of type {kind}: Redis refuses them"
+                    "events wait for the stream {stream}, but that key has the type {kind}, so \
+                        Redis refuses them"
                 );
                 findings.error(
                     about,
@@ -57,7 +58,7 @@ pub(super) async fn check(
                 );
             }
             if wrong.is_empty() {
-                findings.ok(about, "an append is possible (tried on the journal, and taken back)");
+                findings.ok(about, "an append works (tried on the journal and undone)");
             }
         }
         Err(failure) => {

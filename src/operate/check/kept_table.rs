@@ -33,7 +33,7 @@ pub(super) async fn check(
     let examined = match examined.unwrap_or_else(|error| Err(not_answered(error))) {
         Ok(examined) => examined,
         Err(fault) => {
-            let fault = fault.at(format_args!("{} cannot be looked at", outbox.table));
+            let fault = fault.at(format_args!("cannot inspect {}", outbox.table));
             findings.fault(about, &fault, "see the server's log");
             return (known, None);
         }
@@ -48,16 +48,16 @@ pub(super) async fn check(
     order_column(client, outbox, findings, about).await;
     let rest = Rest { client, outbox, keep, about };
     if let Err(error) = rest.check(&table, findings).await {
-        let what = format!("the kept table cannot be looked at: {}", describe(&error));
-        findings.warning(about, what, advice("ask again as the owner of the table"));
+        let what = format!("cannot inspect the kept table: {}", describe(&error));
+        findings.warning(about, what, advice("run `outflow check` as the owner of the table"));
     }
     // What is wrong with the session is told where it matters more.
     let _ = trial::check_kept(client, outbox, keep, &table, findings).await;
     match waiting(client, outbox).await {
         Ok(streams) => known.streams = streams,
         Err(error) => {
-            let what = format!("the events in line cannot be looked at: {}", describe(&error));
-            findings.warning(about, what, advice("check the index on the order column"));
+            let what = format!("cannot read the waiting events: {}", describe(&error));
+            findings.warning(about, what, advice("check the index of the order column"));
         }
     }
     (known, Some(table.oid))
@@ -85,7 +85,7 @@ impl Rest<'_> {
         let role = quote_identifier(row.get("role"));
         match table.shape {
             Shape::Plain if row.get("may_delete") => {
-                findings.ok(self.about, "old rows are deleted one by one");
+                findings.ok(self.about, "the relay deletes old rows one by one");
             }
             Shape::Plain => {
                 let grant = format!("grant delete on {} to {role};", self.outbox.table.quoted());
@@ -97,8 +97,8 @@ impl Rest<'_> {
             }
             Shape::Foreign => {
                 let what = format!(
-                    "{} has partitions or children that are no ring of `outflow migrate`: the \
-                     relay removes no old rows from it",
+                    "{} has partitions or children that `outflow migrate` did not create, so the \
+                        relay removes no old rows from it",
                     self.outbox.table
                 );
                 findings.warning(self.about, what, advice("remove old rows yourself"));
@@ -107,13 +107,13 @@ impl Rest<'_> {
         let asked = foreign(self.client, self.outbox, self.keep);
         if let Some(row) = looking(self.client, asked).await? {
             let what = format!(
-                "the row {row} has a transaction number that this server has not reached: it \
-                 comes from another server (a restored dump, logical replication) and would never \
-                 count as sent"
+                "the row {row} has a transaction number that this server has not reached. The row \
+                    comes from another server (a restored dump, logical replication) and would \
+                    never count as sent"
             );
             let remedy = advice(format!(
                 "stop its relays and run `outflow position set --outbox {}` with `--now` to skip \
-                 such rows or `--beginning` to send every row: it numbers them anew",
+                 such rows or `--beginning` to send every row; the command numbers the rows anew",
                 self.outbox.name
             ));
             findings.wrong(FaultKind::Unfit, self.about, what, remedy);
@@ -149,7 +149,7 @@ impl Rest<'_> {
         }
         for stranger in partitions.iter().filter(|partition| partition.slot.is_none()) {
             let what = format!(
-                "the partition {} is not of the ring: the relay reads it but never empties it",
+                "the partition {} is not part of the ring; the relay reads it but never empties it",
                 stranger.name
             );
             let detach = format!("alter table {table} detach partition {};", stranger.name);
@@ -158,8 +158,8 @@ impl Rest<'_> {
         for slot in 0..ring.slots {
             if !partitions.iter().any(|partition| partition.slot == Some(slot)) {
                 let what = format!(
-                    "the ring of {name} lacks the partition {slot}: inserts fail when its turn \
-                     comes"
+                    "the ring of {name} lacks the partition {slot}, and inserts fail when its \
+                        turn comes"
                 );
                 let schema = quote_identifier(self.outbox.table.schema());
                 let partition = quote_identifier(&format!("{}_p{slot}", self.outbox.table.table()));
@@ -181,5 +181,5 @@ impl Rest<'_> {
     }
 }
 
-const CANNOT_REMOVE: &str =
-    "this role may not remove old rows (if the relay has another role, check as that)";
+const CANNOT_REMOVE: &str = "this role may not remove old rows; if the relay uses another \
+    role, run `outflow check` as that role";

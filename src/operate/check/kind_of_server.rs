@@ -48,12 +48,12 @@ pub(super) fn check<'a>(value: &impl Fn(&str) -> &'a str, findings: &mut Finding
     };
     if !known.is_recent() {
         let (major, minor) = VERSION_MIN;
-        let remedy = format!("Redis {major}.{minor} or later, or Valkey, is needed");
+        let remedy = format!("Outflow needs Redis {major}.{minor} or later, or Valkey");
         findings.error(ABOUT, what, advice(remedy));
     } else if matches!(name, "Redis" | "Valkey") {
         findings.ok(ABOUT, what);
     } else {
-        let what = format!("{what}: Outflow is not tested with it");
+        let what = format!("{what}; Outflow is not tested with it");
         findings.warning(ABOUT, what, advice("use Redis or Valkey"));
     }
 }
@@ -70,7 +70,7 @@ pub(super) fn replays_with_all_rights<'a>(value: &impl Fn(&str) -> &'a str) -> b
 pub(super) async fn runs_scripts(redis: &Redis, findings: &mut Findings) -> bool {
     match redis.call("EVAL", Args::from(["return 1", "0"])).await {
         Err(failure) if failure.code() == Some("ERR") => {
-            let what = format!("runs no scripts, so that nothing can be appended: {failure}");
+            let what = format!("runs no scripts, so the relay cannot append anything: {failure}");
             let remedy = "start the server with its Lua engine (MODULE LIST has it), and with \
                 EVAL and EVALSHA under their own names";
             findings.error(ABOUT, what, advice(remedy));
@@ -104,7 +104,7 @@ mod tests {
             "! warning: redis: Dragonfly df-v1.31.0, which is like Redis 7.4.0: Outflow is not \
                 tested with it; use Redis or Valkey",
         );
-        let old = "✗ error: redis: Redis 6.0.16; Redis 6.2 or later, or Valkey, is needed";
+        let old = "✗ error: redis: Redis 6.0.16; Outflow needs Redis 6.2 or later, or Valkey";
         shows(&[("redis_version", "6.0.16")], old);
     }
 }

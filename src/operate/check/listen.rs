@@ -18,10 +18,10 @@ pub(super) async fn check(config: &Config, findings: &mut Findings) {
         Err(fault) => fault,
     };
     if is_a_relay(config).await {
-        return findings.ok(ABOUT, format!("admin.listen: a relay is at work on {address}"));
+        return findings.ok(ABOUT, format!("admin.listen: a relay listens on {address}"));
     }
-    let remedy =
-        "end the program that listens there, or set admin.listen to a free address of this machine";
+    let remedy = "stop the program that listens there, or set admin.listen to a free \
+        address of this machine";
     findings.fault(ABOUT, &fault, remedy);
 }
 

@@ -47,8 +47,11 @@ pub(super) async fn check(
     };
     match lost {
         Some(lost) if lost.is_empty() => {
-            findings
-                .ok(about, "the user default may do what a replay of the append-only file needs");
+            findings.ok(
+                about,
+                "the user default has the rights that a replay of the append-only file \
+                    needs",
+            );
         }
         Some(lost) => {
             let what = format!(
@@ -73,15 +76,15 @@ pub(super) async fn check(
 /// Streams that are gone after the next restart are too much to keep silent about.
 async fn unknown(redis: &Redis, about: &str, user: &str, findings: &mut Findings) {
     let what = format!(
-        "whether a restart keeps streams and journal cannot be told: Redis replays its \
-            append-only file as the user default, \
-         and user {user} may not ask what that one may do"
+        "cannot find out whether a restart keeps streams and journal: Redis replays its \
+            append-only file as the user default, and user {user} may not read the rights of \
+            default"
     );
     let info =
         redis.call("INFO", Args::from(["server"])).await.ok().and_then(|reply| reply.string());
     let remedy = if info.is_some_and(|info| info.contains("redis_version:6.")) {
         advice(
-            "see as an administrator that ACL GETUSER default has +@all and all keys, or run \
+            "check as an administrator that ACL GETUSER default has +@all and all keys, or run \
                 `outflow check` as one",
         )
     } else {

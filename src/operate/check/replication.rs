@@ -19,16 +19,21 @@ pub(super) async fn check(
     if wait_replicas == 0 {
         if replicas > 0 {
             let remedy = advice("set redis.wait_replicas to 1 or more");
-            findings.warning(about, "a fail-over may lose what was acknowledged last", remedy);
+            findings.warning(
+                about,
+                "a fail-over may lose the entries that Redis acknowledged \
+                last",
+                remedy,
+            );
         }
         return;
     }
     if wait_replicas > replicas {
         let what = format!(
-            "redis.wait_replicas is {wait_replicas}, replicas connected: {replicas}; nothing is \
-                delivered"
+            "redis.wait_replicas is {wait_replicas}, but the number of connected replicas is \
+                {replicas}; the relay delivers nothing"
         );
-        let remedy = advice("see to the replicas, or set it lower");
+        let remedy = advice("repair the replicas, or lower redis.wait_replicas");
         findings.wrong(FaultKind::Unavailable, about, what, remedy);
     } else {
         findings.ok(

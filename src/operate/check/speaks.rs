@@ -42,7 +42,7 @@ impl Speaks {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Nothing => "nobody",
-            Self::Silence => "somebody who says nothing",
+            Self::Silence => "a server that says nothing",
             Self::Redis => "a Redis server",
             Self::Postgres => "a Postgres server",
             Self::Http => "an HTTP server",

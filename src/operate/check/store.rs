@@ -40,11 +40,11 @@ pub(super) async fn check(config: &Config, known: &[Known], findings: &mut Findi
                 }
             }
             Err(failure) if failure.to_string().contains("cluster support disabled") => {
-                let remedy = advice("let redis.url begin with redis://");
-                return findings.wrong(FaultKind::Configuration, ABOUT, "is no cluster", remedy);
+                let remedy = advice("change redis.url to begin with redis://");
+                return findings.wrong(FaultKind::Configuration, ABOUT, "is not a cluster", remedy);
             }
             Err(failure) => {
-                let what = format!("the cluster's nodes cannot be told: {failure}");
+                let what = format!("cannot list the nodes of the cluster: {failure}");
                 let remedy = allow(&failure, config.redis.user(), "see CLUSTER INFO");
                 return findings.wrong(Fault::from(failure).kind(), ABOUT, what, remedy);
             }
@@ -68,7 +68,7 @@ async fn is_reached_as_asked(server: &redis::Server, findings: &mut Findings) ->
         asks_first: false,
         is_verified: true,
         names: redis::NAMES,
-        remedy: "let redis.url begin with rediss://, and the server have a tls-port",
+        remedy: "set tls-port in the server, and change redis.url to begin with rediss://",
     };
     transport::check(&route, findings).await
 }
@@ -83,8 +83,8 @@ async fn server(
     let info = match redis.call("INFO", Args::default()).await {
         Ok(reply) => reply.string().unwrap_or_default(),
         Err(failure) => {
-            let what = format!("version, persistence and eviction cannot be told: {failure}");
-            let remedy = allow(&failure, config.redis.user(), "see to them yourself");
+            let what = format!("cannot read version, persistence and eviction: {failure}");
+            let remedy = allow(&failure, config.redis.user(), "check them yourself");
             findings.warning(ABOUT, what, remedy);
             return kind_of_server::runs_scripts(redis, findings).await;
         }
@@ -100,21 +100,21 @@ async fn server(
     };
     kind_of_server::check(&value, findings);
     if [value("redis_mode"), value("server_mode")].contains(&"sentinel") {
-        let remedy =
-            "let redis.url begin with redis-sentinel:// and name its master: ?service_name=NAME";
-        let what = "is a sentinel, which keeps no streams";
+        let remedy = "change redis.url to begin with redis-sentinel:// and to name the master: \
+                ?service_name=NAME";
+        let what = "is a sentinel, which stores no streams";
         findings.wrong(FaultKind::Configuration, ABOUT, what, advice(remedy));
         return false;
     }
     if value("role") == "slave" {
-        let remedy = advice("let redis.url lead to the primary");
-        findings.wrong(FaultKind::ReadOnly, ABOUT, "is a replica and takes no writes", remedy);
+        let remedy = advice("change redis.url to the address of the primary");
+        findings.wrong(FaultKind::ReadOnly, ABOUT, "is a replica and accepts no writes", remedy);
     }
     if value("cluster_enabled") == "1" {
         if expects_cluster {
             findings.ok(ABOUT, "is a cluster; each outbox is in one slot of it");
         } else {
-            let remedy = advice("let redis.url begin with redis-cluster://");
+            let remedy = advice("change redis.url to begin with redis-cluster://");
             findings.wrong(FaultKind::Configuration, ABOUT, "is a node of a cluster", remedy);
         }
     }
@@ -124,7 +124,7 @@ async fn server(
     }
     durability::memory(&value, config.memory, findings);
     if kind_of_server::replays_with_all_rights(&value) {
-        findings.ok(ABOUT, "a replay of the append-only file needs no rights");
+        findings.ok(ABOUT, "replaying the append-only file needs no rights");
     } else {
         replay::check(redis, ABOUT, &config.redis, value("aof_enabled") == "1", findings).await;
     }
@@ -145,9 +145,9 @@ fn eviction<'a>(value: &impl Fn(&str) -> &'a str, findings: &mut Findings) {
     let remedy = redis_line("CONFIG SET maxmemory-policy noeviction");
     match (policy, limit) {
         // Neither streams nor journal have a time to live: these policies leave them alone.
-        ("noeviction" | "", _) => findings.ok(ABOUT, "nothing is evicted"),
+        ("noeviction" | "", _) => findings.ok(ABOUT, "Redis evicts nothing"),
         (policy, _) if policy.starts_with("volatile-") => {
-            findings.ok(ABOUT, format!("eviction policy {policy} leaves the streams alone"));
+            findings.ok(ABOUT, format!("eviction policy {policy} does not evict the streams"));
         }
         (policy, "0") => {
             findings.warning(
@@ -157,7 +157,7 @@ fn eviction<'a>(value: &impl Fn(&str) -> &'a str, findings: &mut Findings) {
             );
         }
         (policy, _) => {
-            findings.error(ABOUT, format!("eviction policy {policy} throws streams away"), remedy);
+            findings.error(ABOUT, format!("eviction policy {policy} evicts streams"), remedy);
         }
     }
 }

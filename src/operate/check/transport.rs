@@ -40,7 +40,7 @@ fn tell(route: &Route<'_>, place: &str, seen: Seen, findings: &mut Findings) {
         }
         None => {
             let what = format!(
-                "{place} is reached in plain text: who is in between can read passwords and events"
+                "{place} is reached in plain text, so passwords and events can be read on the way"
             );
             findings.warning(route.about, what, advice(route.remedy));
         }
@@ -48,7 +48,8 @@ fn tell(route: &Route<'_>, place: &str, seen: Seen, findings: &mut Findings) {
             secured.tell(route, place, findings);
             if !route.is_verified && !is_near {
                 let what = format!(
-                    "{place}: its certificate is not verified: it may be somebody in between"
+                    "{place}: nobody verifies its certificate, so another machine could pose as \
+                        the server"
                 );
                 findings.warning(route.about, what, advice(route.remedy));
             }

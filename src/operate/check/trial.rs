@@ -25,13 +25,14 @@ pub(super) async fn check(
         Ok(trial) => trial,
         Err(error) => {
             let what = format!("a claim fails: {error}");
-            let remedy = "see to what the server says; the claim was made with the relay's own \
-                statements and rolled back";
+            let remedy = "correct what the server's message names; the claim used the relay's own \
+                statements and was rolled back";
             return findings.wrong(FaultKind::Failed, about, what, advice(remedy));
         }
     };
     if trial.is_held_up {
-        let what = "a claim was not tried: those of the relays at work have been open for seconds";
+        let what = "no claim was tried, because claims of running relays have been open for \
+            seconds";
         return findings.warning(
             about,
             what,
@@ -41,11 +42,11 @@ pub(super) async fn check(
     for aside in &trial.aside {
         if let SetAside::Held { event, words, alone: true, .. } = aside {
             let what = format!(
-                "a claim fails: Postgres: {words}; it was for event {event}, and no other is \
-                    granted"
+                "a claim fails: Postgres: {words}; it asked for event {event}, and Postgres \
+                    allows no other one"
             );
-            let remedy = "see to what the server says; the claim was made with the relay's own \
-                statements and rolled back";
+            let remedy = "correct what the server's message names; the claim used the relay's own \
+                statements and was rolled back";
             findings.wrong(FaultKind::Failed, about, what, advice(remedy));
             continue;
         }
@@ -57,18 +58,17 @@ pub(super) async fn check(
     }
     if trial.left > 0 {
         let what = format!(
-            "a claim takes {} rows and leaves {} although nobody has locked them; without an \
+            "a claim takes {} rows and leaves {} rows that nobody has locked; rows without an \
                 order value: {}",
             trial.taken, trial.left, trial.without_order
         );
         let remedy = "give each row a value in the order column (not null, above the lowest of \
-            its type), and look for \
-             triggers and rules that keep rows";
+            its type), and check triggers and rules that keep rows";
         return findings.error(about, what, advice(remedy));
     }
     if trial.locked > 0 {
         let what = format!(
-            "{} rows are locked by other sessions: they are delivered when those let go",
+            "other sessions have locked {} rows; the relay delivers them when the locks end",
             trial.locked
         );
         findings.warning(
@@ -77,10 +77,7 @@ pub(super) async fn check(
             advice("see pg_locks, or `outflow status`, for who holds them"),
         );
     }
-    findings.ok(
-        about,
-        format!("a claim takes what is there ({} rows tried, rolled back)", trial.taken),
-    );
+    findings.ok(about, format!("a claim works ({} rows tried and rolled back)", trial.taken));
 }
 
 /// The same for a kept outbox: a read, after which nothing is appended.
@@ -108,15 +105,15 @@ pub(super) async fn check_kept(
         }
         Err(error) => {
             let what = format!("a read fails: Postgres: {}", describe(&error));
-            let remedy = "see to what the server says; the read was made with the relay's own \
+            let remedy = "correct what the server's message names; the read used the relay's own \
                 statement";
             findings.wrong(FaultKind::Failed, about, what, advice(remedy));
             return Ok(());
         }
     };
     if let Some(bad) = &trial.bad {
-        let what = format!("an event cannot be delivered: {bad}; a relay writes a dead letter");
-        let remedy = "mend the row now, or see `outflow dead list` afterwards";
+        let what = format!("an event cannot be delivered: {bad}; a relay would dead-letter it");
+        let remedy = "correct the row now, or see `outflow dead list` afterwards";
         findings.warning(about, what, advice(remedy));
         return Ok(());
     }
@@ -135,14 +132,14 @@ fn set_aside(aside: &SetAside) -> (String, &'static str) {
             format!(
                 "event {event} cannot be delivered: {words}; a relay moves it to the dead letters"
             ),
-            "mend the row now, or see `outflow dead list` afterwards",
+            "correct the row now, or see `outflow dead list` afterwards",
         ),
         SetAside::Held { event, words, .. } => (
             format!(
                 "event {event} cannot be taken: {words}; a relay holds it back with the later \
                     events of its key"
             ),
-            "see to what the server says of it",
+            "correct what the server's message names",
         ),
     }
 }

@@ -39,9 +39,8 @@ pub(super) async fn check(
     }
     let Some(existing) = groups(redis, outbox, known).await else { return };
     for group in unsaid.into_iter().filter(|group| !existing.contains(*group)) {
-        let what = format!(
-            "no stream has the group {group:?} of trim.groups: nothing that was read is trimmed"
-        );
+        let what =
+            format!("no stream has the group {group:?} of trim.groups, so the relay trims nothing");
         let remedy = "start its consumer, or remove it from trim.groups";
         findings.warning(&about(outbox), what, advice(remedy));
     }

@@ -30,7 +30,7 @@ pub(super) async fn tell(server: &Server, failure: &Failure, findings: &mut Find
     }
     match fault.kind() {
         FaultKind::NotReady => {
-            let what = format!("is up and not ready: {reason}");
+            let what = format!("is running but not ready: {reason}");
             let remedy = advice("wait until it has loaded its data");
             findings.wrong(FaultKind::NotReady, ABOUT, what, remedy);
         }
@@ -49,13 +49,14 @@ pub(super) async fn tell(server: &Server, failure: &Failure, findings: &mut Find
 fn remedy(error: &ServerError) -> Option<&'static str> {
     match error.code() {
         "WRONGPASS" => Some("correct the user or the password in redis.url"),
-        "NOAUTH" => Some("give a password in redis.url, and a user if it is not default"),
+        "NOAUTH" => Some("add the password to redis.url, and the user if it is not default"),
         "DENIED" => Some("set a password in the server, or let it listen on this machine only"),
         _ if error.says(DATABASE) => Some(
-            "let redis.url end with a database that the server has (CONFIG GET databases), or none",
+            "end redis.url with a database that the server has (CONFIG GET databases), or with \
+                none",
         ),
         _ if error.says(CLIENTS) => {
-            Some("raise maxclients, or end clients that nobody needs (CLIENT LIST)")
+            Some("raise maxclients, or disconnect unneeded clients (CLIENT LIST)")
         }
         _ => None,
     }
@@ -72,16 +73,17 @@ async fn unreachable(server: &Server, reason: &str, findings: &mut Findings) {
     let place = format!("{host}:{port}");
     match (spoken, server.tls().is_some()) {
         (Speaks::Tls, false) => {
-            let what = format!("{place} speaks TLS, and redis.url asks for plain text ({reason})");
-            let remedy = advice("let redis.url begin with rediss://, or correct the port");
+            let what = format!("{place} speaks TLS, but redis.url asks for plain text ({reason})");
+            let remedy = advice("change redis.url to begin with rediss://, or correct the port");
             findings.wrong(FaultKind::Configuration, ABOUT, what, remedy);
         }
         (Speaks::Redis, true) => {
             let what = format!(
-                "{place} does not speak TLS on this port, and redis.url asks for it ({reason})"
+                "{place} does not speak TLS on this port, but redis.url asks for it ({reason})"
             );
             let remedy = advice(
-                "correct the port (the server's tls-port), or let redis.url begin with redis://",
+                "correct the port (the server's tls-port), or change redis.url to begin with \
+                    redis://",
             );
             findings.wrong(FaultKind::Configuration, ABOUT, what, remedy);
         }
@@ -90,9 +92,8 @@ async fn unreachable(server: &Server, reason: &str, findings: &mut Findings) {
         }
         (Speaks::Nothing, _) => nothing(findings),
         (Speaks::Silence, _) => {
-            let what = format!("{place} takes connections and does not answer: {reason}");
-            let remedy =
-                advice("see to the process there: it is frozen, busy for long, or no Redis");
+            let what = format!("{place} accepts connections but does not answer: {reason}");
+            let remedy = advice("check the process there: it is frozen, busy, or not Redis");
             findings.wrong(FaultKind::Unreachable, ABOUT, what, remedy);
         }
         (Speaks::Postgres | Speaks::Http | Speaks::Other, _) => {
@@ -140,7 +141,7 @@ mod tests {
         };
         let table = [
             (refused("sentinel a").remedy("give sentinel_password"), "give sentinel_password"),
-            (refused("b"), "give a password in redis.url, and a user if it is not default"),
+            (refused("b"), "add the password to redis.url, and the user if it is not default"),
         ];
         for (fault, expected) in table {
             let mut findings = Findings::default();

@@ -55,7 +55,7 @@ pub async fn gaps(
         [rows_from_elsewhere(&facts), trigger(&facts)].into_iter().flatten().collect();
     gaps.extend(order_column(&facts, config));
     if gaps.is_empty() {
-        let what = "something of the table changed while it was looked at".to_owned();
+        let what = "the table changed while it was inspected".to_owned();
         gaps.push(Gap { what, remedy: Remedy::Advice("check again".to_owned()) });
     }
     Ok(gaps)
@@ -70,13 +70,13 @@ fn rows_from_elsewhere(facts: &Row) -> Option<Gap> {
     };
     if !facts.get::<_, bool>("is_plain") {
         return advice(
-            "rows can also come by way of a partition or child table",
+            "rows can also arrive through a partition or a child table",
             "use a plain table",
         );
     }
     if facts.get("is_replicated") {
         return advice(
-            "rows also come by logical replication",
+            "rows also arrive by logical replication",
             "drain them where they are written",
         );
     }
@@ -84,7 +84,7 @@ fn rows_from_elsewhere(facts: &Row) -> Option<Gap> {
     let trigger = trigger?;
     advice(
         &format!("the row trigger {trigger} could change an id before the insert"),
-        "let it fire after the insert",
+        "make it fire after the insert",
     )
 }
 
@@ -119,8 +119,8 @@ fn order_column(facts: &Row, config: &OutboxOptions) -> Vec<Gap> {
         (sequence, identity.filter(|identity| !identity.is_empty()))
     else {
         let what = format!(
-            "{column} is not `generated always as identity`: ids may be drawn long before they \
-                are inserted"
+            "{column} is not `generated always as identity`: ids may be drawn long before their \
+                rows are inserted"
         );
         let remedy = format!(
             "in one transaction: lock table {table}; {alter} drop default; {alter} add generated \
@@ -135,7 +135,7 @@ fn order_column(facts: &Row, config: &OutboxOptions) -> Vec<Gap> {
         gaps.push(gap(what, format!("{alter} set generated always;")));
     }
     if !facts.get::<_, bool>("is_ascending") {
-        let what = format!("the sequence {sequence} does not simply go up");
+        let what = format!("the sequence {sequence} is not ascending without a cycle");
         gaps.push(gap(what, format!("{alter} set increment by 1 set cache 1 set no cycle;")));
     }
     if !facts.get::<_, bool>("may_read") {

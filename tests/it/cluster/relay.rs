@@ -153,14 +153,17 @@ async fn an_address_of_the_wrong_kind_is_told_from_the_right_one() {
     let single = single.split('?').next().expect("an address").to_owned();
     let check = scene.stage.asked_with(&["check"], &[("OUTFLOW_REDIS__URL", &single)]).await;
     assert!(
-        check.stdout.contains("is a node of a cluster; let redis.url begin with redis-cluster://"),
+        check.stdout.contains(
+            "is a node of a cluster; change redis.url to begin with \
+            redis-cluster://"
+        ),
         "{}",
         check.stdout
     );
     let cluster = scene.stage.redis.url().replace("redis://", "redis-cluster://");
     let check = scene.stage.asked_with(&["check"], &[("OUTFLOW_REDIS__URL", &cluster)]).await;
     assert!(
-        check.stdout.contains("is no cluster; let redis.url begin with redis://"),
+        check.stdout.contains("is not a cluster; change redis.url to begin with redis://"),
         "{}",
         check.stdout
     );
@@ -202,7 +205,7 @@ async fn the_permissions_that_check_asks_for_are_enough_also_while_a_slot_moves(
     on_all(&["~{orders}.events.*"]).await;
     let check = scene.stage.asked_with(&["check"], &as_user).await;
     assert!(
-        check.stdout.contains("user outflow has the permissions that are needed"),
+        check.stdout.contains("user outflow has the permissions that the relay needs"),
         "{}",
         check.stdout
     );

@@ -203,7 +203,7 @@ async fn a_ring_that_does_not_fit_is_named() {
     stage.configure(&kept(""));
     stage.sql("create table stray partition of outbox default").await;
     let (_, findings) = check(&stage).await;
-    let stray = is_told(&findings, "warning", "the partition stray is not of the ring");
+    let stray = is_told(&findings, "warning", "the partition stray is not part of the ring");
     stage.sql(&stray.unwrap_or_else(|| panic!("{findings:?}")).1).await;
     let (_, findings) = check(&stage).await;
     assert_eq!(is_told(&findings, "warning", "stray"), None);
@@ -225,7 +225,10 @@ async fn a_ring_that_does_not_fit_is_named() {
     stage.sql("delete from outflow.outbox").await;
     stage.migrate().await;
     let (code, findings) = check(&stage).await;
-    assert!(is_told(&findings, "warning", "are no ring").is_some(), "{findings:?}");
+    assert!(
+        is_told(&findings, "warning", "`outflow migrate` did not create").is_some(),
+        "{findings:?}"
+    );
     assert_eq!(code, Some(0), "{findings:?}");
 }
 

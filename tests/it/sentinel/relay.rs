@@ -187,9 +187,10 @@ async fn check_says_what_a_fail_over_may_lose_and_what_waiting_needs() {
     let check = async |envs: &[(&str, &str)]| scene.stage.asked_with(&["check"], envs).await;
     let without = check(&[]).await;
     assert!(
-        without
-            .stdout
-            .contains("a fail-over may lose what was acknowledged last; set redis.wait_replicas"),
+        without.stdout.contains(
+            "a fail-over may lose the entries that Redis acknowledged last; set \
+                redis.wait_replicas"
+        ),
         "{}",
         without.stdout
     );
@@ -201,8 +202,7 @@ async fn check_says_what_a_fail_over_may_lose_and_what_waiting_needs() {
     );
     let more = check(&[("OUTFLOW_REDIS__WAIT_REPLICAS", "2")]).await;
     assert!(
-        more.stdout
-            .contains("redis.wait_replicas is 2, replicas connected: 1; nothing is delivered"),
+        more.stdout.contains("redis.wait_replicas is 2, but the number of connected replicas is 1"),
         "{}",
         more.stdout
     );

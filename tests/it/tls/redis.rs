@@ -130,7 +130,7 @@ async fn sentinels_and_their_master_speak_tls() {
     let check = secured.stage.asked_with(&["check"], &[("OUTFLOW_REDIS__URL", &check)]).await;
     assert_eq!(check.code, Some(0), "{}{}", check.stdout, check.stderr);
     assert!(
-        check.stdout.contains("user default has the permissions that are needed"),
+        check.stdout.contains("user default has the permissions that the relay needs"),
         "{}",
         check.stdout
     );

@@ -61,9 +61,9 @@ pub(super) fn tell(
         return findings.ok(ABOUT, format!("user {user} may {what}"));
     }
     let what = if trims {
-        "trim its streams, so that they grow until Redis is full, and to measure them"
+        "trim its streams and to measure them; the streams grow until Redis is full"
     } else {
-        "look at its streams, so that there are no metrics of them and their groups"
+        "look at its streams; there are no metrics of them and their groups"
     };
     for line in lines {
         findings.warning(ABOUT, format!("user {user} lacks permissions to {what}"), line);
