@@ -48,7 +48,7 @@ use crate::relay::outbox::{Claim, Outbox, SetAside};
 use crate::relay::sink::{AppendError, Sink};
 use hold::Holds;
 use observer::Observer;
-use pacing::overdue;
+use pace::overdue;
 use parked::Parked;
 use pause::Pauses;
 use session::{Drain, Session};

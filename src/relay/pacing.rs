@@ -2,7 +2,7 @@
 //! notifies; and under load pause so that a claim is worth its price.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures_util::future::join;
 use tokio::sync::watch;
@@ -18,10 +18,6 @@ use super::session::{Drain, Session};
 use super::trouble::Trouble;
 use crate::relay::outbox::{Claim, Outbox, OutboxError, Woken};
 use crate::relay::sink::Sink;
-
-/// A claim that is under way when no more are wanted is given up after so long: it may take up to
-/// an hour.
-const CLAIM_GRACE: Duration = Duration::from_secs(10);
 
 impl<O: Outbox, S: Sink> Relay<O, S> {
     /// The next batch, however long that takes; `None` when no more are wanted.
@@ -135,10 +131,4 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
             self.ready(session, stop).await?;
         }
     }
-}
-
-/// Waits until a claim under way is to be given up.
-pub(super) async fn overdue(stop: &CancellationToken) {
-    stop.cancelled().await;
-    tokio::time::sleep(CLAIM_GRACE).await;
 }

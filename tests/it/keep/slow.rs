@@ -49,7 +49,7 @@ async fn gets_on(outboxes: &str) -> String {
 
 fn told(log: &str) -> &str {
     let line = log.lines().find(|line| line.contains("took too long")).expect("it is told");
-    for words in ["orders", "limit=\"30 s\"", "next_limit=\"60 s\""] {
+    for words in ["\"orders\"", "\"limit\":\"30 s\"", "\"next_limit\":\"60 s\""] {
         assert!(line.contains(words), "{words}: {line}");
     }
     line

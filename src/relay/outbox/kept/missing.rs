@@ -30,8 +30,8 @@ pub(super) async fn missing(
             let (seen, until) = (from.position.seen.to_string(), to.position.seen.to_string());
             let left = LIMIT.saturating_sub(began.elapsed()).as_millis().max(1);
             let counted = async {
-                let begin = format!("savepoint counting; set local statement_timeout = {left}");
-                client.batch_execute(&begin).await?;
+                let limit = format!("savepoint counting; set local statement_timeout = {left}");
+                client.batch_execute(&limit).await?;
                 let count = client.query_one(between, &[&seen, &until, &Some(slots)]).await;
                 // The limit goes with it.
                 client.batch_execute("rollback to counting; release counting").await?;
