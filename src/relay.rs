@@ -48,6 +48,7 @@ use crate::relay::outbox::{Claim, Outbox, SetAside};
 use crate::relay::sink::{AppendError, Sink};
 use hold::Holds;
 use observer::Observer;
+use pace::overdue;
 use parked::Parked;
 use pause::Pauses;
 use session::{Drain, Session};
@@ -162,7 +163,11 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
     /// to stop.
     async fn claim(&self, stop: &CancellationToken) -> Result<Option<O::Claim>, Trouble> {
         loop {
-            let claimed = self.claim_once().await;
+            // What is given up has taken nothing: its session is closed.
+            let claimed = tokio::select! {
+                claimed = self.claim_once() => claimed,
+                () = overdue(stop) => return Ok(None),
+            };
             let aside = self.outbox.set_aside();
             self.aside(&aside);
             let claim = claimed?;

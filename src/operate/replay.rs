@@ -1,7 +1,8 @@
 //! `outflow replay`: sends rows of a kept outbox once more, to another stream or to their own.
 //!
 //! Each batch and the position behind it are written by one script, into a journal that belongs to
-//! this replay. Killed and started again, it goes on behind the last batch that arrived.
+//! this replay. Killed and started again, it goes on behind the last batch that arrived. While a
+//! batch is appended, the next one is read, and no more than that one.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,13 +14,13 @@ use tokio_postgres::Client;
 use crate::operate::audit::{Who, record};
 use crate::operate::connect::untraced;
 use crate::relay::encode::Encoder;
-use crate::relay::event::Passage;
+use crate::relay::event::{Batch, Passage};
 use crate::relay::kept::journal::Journal;
 use crate::relay::kept::pieces::{Piece, Pieces};
 use crate::relay::kept::position::Position as At;
 use crate::relay::kept::sink::KeptSink;
 use crate::relay::options::{OutboxOptions, Settle};
-use crate::relay::outbox::kept::replay::{Extract, Reader, Step, What, piece};
+use crate::relay::outbox::kept::replay::{Extract, Reader, What, piece};
 use crate::relay::outbox::kept::unread::copies;
 use crate::relay::outbox::table::Table;
 use crate::relay::route::Template;
@@ -54,7 +55,6 @@ pub struct Replay {
     sink: KeptSink,
     pieces: Pieces,
     generation: i64,
-    batch: u64,
     rate: Option<u32>,
     outbox: String,
     /// As the audit has it.
@@ -116,7 +116,7 @@ impl Replay {
             event_bytes_max: outbox.event_bytes_max,
             source: Bytes::from(format!("/{}", outbox.name)),
         };
-        let (generation, batch, rate) = (0, 0, request.rate);
+        let (generation, rate) = (0, request.rate);
         let name = outbox.name.clone();
         Ok(Self {
             client,
@@ -127,7 +127,6 @@ impl Replay {
             sink,
             pieces,
             generation,
-            batch,
             rate,
             outbox: name,
             noted,
@@ -154,7 +153,6 @@ impl Replay {
         if self.is_resumed {
             let known = raised.kept.iter().flat_map(|kept| &kept.members).next();
             let known = known.and_then(|(_, text)| Pieces::parse(text).ok());
-            let gone = || Fault::failed("its journal is gone: run the command again");
             self.pieces = known.ok_or_else(gone)?;
         }
         let members = [(MEMBER, self.pieces.to_string())];
@@ -162,26 +160,39 @@ impl Replay {
         installed.map_err(in_redis)?;
         let entered = self.journal.enter(self.generation, MEMBER).await;
         entered.map_err(|why| in_redis(why.to_string()))?;
-        self.reader.by_index(&self.client).await.map_err(in_postgres)?;
-        let (started, mut sent) = (Instant::now(), 0);
-        while let Some(piece) = piece(&self.pieces).cloned() {
-            let next = self.reader.next(&self.client, &piece.position).await;
-            let Some(step) = next.map_err(in_postgres)? else { break };
-            sent += self.append(&piece, step).await?;
+        let statement = self.reader.by_index(&self.client).await.map_err(in_postgres)?;
+        let session = (&self.client, &statement);
+        let next = async |at: &At| self.reader.next(session, at).await.map_err(in_postgres);
+        let (started, mut sent, mut number) = (Instant::now(), 0, 0);
+        let mut from = piece(&self.pieces).cloned().ok_or_else(gone)?;
+        let mut read = next(&from.position).await?;
+        while let Some(step) = read {
+            let to = Piece { position: step.after, ..from.clone() };
+            number += 1;
+            // Postgres gets the next read before this batch is encoded. What was read ahead is
+            // dropped if this batch does not arrive.
+            let append = self.append(number, (&from, &to), step.batch);
+            let (ahead, appended) = tokio::join!(next(&to.position), append);
+            sent += appended?;
             told(sent);
             if let Some(rate) = self.rate {
                 #[expect(clippy::cast_precision_loss, reason = "a pause")]
                 let due = Duration::from_secs_f64(sent as f64 / f64::from(rate));
                 tokio::time::sleep(due.saturating_sub(started.elapsed())).await;
             }
+            (from, read) = (to, ahead?);
         }
         self.redis.close().await;
         Ok(sent)
     }
 
-    async fn append(&mut self, piece: &Piece, step: Step) -> Result<u64, Fault> {
-        let Step { mut batch, after } = step;
-        let moved = Piece { position: after, ..piece.clone() };
+    /// Appends a batch and moves the position `to` behind it, if it was `from` until now.
+    async fn append(
+        &self,
+        number: u64,
+        (piece, moved): (&Piece, &Piece),
+        mut batch: Batch,
+    ) -> Result<u64, Fault> {
         let target = piece.position.target.as_ref();
         let target = target.map(|target| target.snapshot.to_string()).unwrap_or_default();
         batch.passage = Some(Box::new(Passage {
@@ -197,8 +208,8 @@ impl Replay {
         let position = Position {
             generation: self.generation,
             member: MEMBER,
-            batch: self.batch + 1,
-            previous: self.batch,
+            batch: number,
+            previous: number - 1,
             record: 0,
         };
         let refused = self.sink.append(position, &batch, &entries).await;
@@ -207,8 +218,6 @@ impl Replay {
             let what = format!("stream {} refuses its events: {}", refusal.stream, refusal.message);
             return Err(Fault::failed(what).remedy("see to it, and run the same command again"));
         }
-        self.batch += 1;
-        self.pieces = Pieces::new(vec![moved]);
         Ok(u64::try_from(entries.entries.len()).unwrap_or(u64::MAX))
     }
 }
@@ -249,6 +258,10 @@ fn digest(request: &Request) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     })
+}
+
+fn gone() -> Fault {
+    Fault::failed("its journal is gone: run the command again")
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "used as a function in map_err")]

@@ -3,6 +3,8 @@
 
 use std::time::{Duration, Instant};
 
+use tokio_util::sync::CancellationToken;
+
 /// So many looks are made without a pause while a writer is between insert and commit, so that
 /// nobody can fall asleep: most commit at once, and a look takes its time too.
 const LOOKS_AT_ONCE: u32 = 3;
@@ -30,6 +32,10 @@ const LINGER_SHORT: Duration = Duration::from_millis(5);
 /// Measured beside 16 writers (15,000 events/s, CPU time of relay, Redis and the claims' sessions
 /// together): 15.2 us an event at a longest pause of 10 ms, 12.2 at 25 ms, 11.7 at 60 ms.
 const LINGER_FOR_EACH_OF_MANY: Duration = Duration::from_micros(60);
+
+/// A claim that is under way when no more are wanted is given up after so long: it may take up to
+/// an hour.
+const CLAIM_GRACE: Duration = Duration::from_secs(10);
 
 /// When the next claim of a drain is made. Whoever makes the next claim holds it.
 #[derive(Debug, Default)]
@@ -65,6 +71,12 @@ impl Pace {
             }
         }
     }
+}
+
+/// Waits until a claim under way is to be given up.
+pub(super) async fn overdue(stop: &CancellationToken) {
+    stop.cancelled().await;
+    tokio::time::sleep(CLAIM_GRACE).await;
 }
 
 #[cfg(test)]

@@ -44,6 +44,9 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
                 self.observer.claimed(rows, started.elapsed());
                 return Ok(Some(claim));
             }
+            if stop.is_cancelled() {
+                break;
+            }
             pace.busy = 0;
             self.ready(drain.session, stop).await?;
             self.idle_and_well();

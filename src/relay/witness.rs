@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use super::Relay;
 use super::session::Session;
-use crate::relay::outbox::Outbox;
+use crate::relay::outbox::{Outbox, OutboxError};
 use crate::relay::sink::Sink;
 
 /// The first batch after a pause is written down at once, those that follow at most this often:
@@ -49,7 +49,13 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
             match session.acknowledged() {
                 0 => self.outbox.testify_last(session.witness()).await,
                 _ => self.outbox.testify(session.witness()).await,
+            }?;
+            // No append comes that would tell the journal of this copy.
+            if self.outbox.heals() {
+                let told = self.sink.is_ready(session.standstill()).await;
+                tracing::debug!(outbox = self.name, ?told, "told the journal of the last copy");
             }
+            Ok::<_, OutboxError>(())
         };
         let said = timeout(LAST_LIMIT, last).await;
         tracing::debug!(

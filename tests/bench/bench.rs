@@ -19,6 +19,7 @@ mod picture;
 mod reader;
 mod report;
 mod resources;
+mod retention;
 mod run;
 mod stage;
 mod trim;

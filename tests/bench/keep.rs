@@ -4,6 +4,8 @@
 
 use std::time::Instant;
 
+use outflow_local::Outflow;
+
 use super::ceilings::{self, Cursor, as_f64};
 use super::drain::{flow, once};
 use super::figure::{Figure, Panel, Target, Unit, ratios};
@@ -15,9 +17,9 @@ use super::stage::LIMIT;
 use super::{Outcome, cpu};
 
 /// What one drain gave.
-struct Read {
+pub(crate) struct Read {
     /// Events a second, from the start of the process to its end.
-    whole: f64,
+    pub(crate) whole: f64,
     /// Events a second between the first and the last append.
     flow: f64,
     /// CPU microseconds an event: relay, Postgres, Redis.
@@ -90,8 +92,12 @@ pub(crate) async fn keep(run: &mut Run) -> Outcome {
 }
 
 async fn read(run: &Run, layout: Layout, rows: Rows) -> Outcome<Read> {
+    read_by(run, &layout.outflow(&run.stage)?, rows).await
+}
+
+/// Drains these rows by this configuration.
+pub(crate) async fn read_by(run: &Run, outflow: &Outflow, rows: Rows) -> Outcome<Read> {
     let stage = &run.stage;
-    let outflow = layout.outflow(stage)?;
     let (relay_before, servers_before) = (cpu::of_ended_children()?, stage.server_cpu()?);
     let started = Instant::now();
     outflow.succeed("once-kept", &["run", "--once"], LIMIT).await?;

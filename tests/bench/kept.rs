@@ -74,12 +74,17 @@ impl Layout {
 
     /// The commands over this table.
     pub(crate) fn outflow(self, stage: &Stage) -> Outcome<Outflow> {
-        let dir = stage.path().join(self.name());
+        self.keeping(stage, "7d")
+    }
+
+    /// The same; rows are kept for so long.
+    pub(crate) fn keeping(self, stage: &Stage, time: &str) -> Outcome<Outflow> {
+        let dir = stage.path().join(format!("{}-{time}", self.name()));
         fs::create_dir_all(&dir)?;
         let outflow = Outflow::new(binary(), &dir);
         let more = format!(
             "[admin]\nlisten = \"127.0.0.1:0\"\n[[outbox]]\nname = \"{}\"\ntable = \"{}\"\n\
-             settle = \"keep\"\n",
+             settle = \"keep\"\n[outbox.keep]\nfor = \"{time}\"\n",
             self.name(),
             self.table()
         );
@@ -101,14 +106,19 @@ impl Layout {
     /// Empties both, and fills the table.
     pub(crate) async fn refill(self, stage: &Stage, rows: Rows) -> Outcome {
         self.clear(stage).await?;
+        self.fill(stage, rows, 0).await
+    }
+
+    /// Adds rows that were written so many days ago.
+    pub(crate) async fn fill(self, stage: &Stage, rows: Rows, days: u32) -> Outcome {
         let (table, payload, mut first) = (self.table(), payload(rows.payload), 0);
         while first < rows.count {
             let last = rows.count.min(first + STEP) - 1;
             stage
                 .sql(&format!(
-                    "insert into {table} (aggregate_type, aggregate_id, event_type, payload) \
-                     select 'order-0', (n % 1000)::text, 'OrderPlaced', '{payload}' \
-                     from generate_series({first}, {last}) as n"
+                    "insert into {table} (aggregate_type, aggregate_id, event_type, payload, \
+                     created_at) select 'order-0', (n % 1000)::text, 'OrderPlaced', '{payload}', \
+                     now() - interval '{days} days' from generate_series({first}, {last}) as n"
                 ))
                 .await?;
             first = last + 1;

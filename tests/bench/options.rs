@@ -17,13 +17,14 @@ pub(crate) enum Group {
     Streams,
     Trim,
     Keep,
+    Retention,
     Writers,
     Latency,
     Resources,
 }
 
 impl Group {
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Drain,
         Self::Held,
         Self::Durable,
@@ -33,6 +34,7 @@ impl Group {
         Self::Streams,
         Self::Trim,
         Self::Keep,
+        Self::Retention,
         Self::Writers,
         Self::Latency,
         Self::Resources,
@@ -49,6 +51,7 @@ impl Group {
             Self::Streams => "streams",
             Self::Trim => "trim",
             Self::Keep => "keep",
+            Self::Retention => "retention",
             Self::Writers => "writers",
             Self::Latency => "latency",
             Self::Resources => "resources",

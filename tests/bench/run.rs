@@ -7,7 +7,7 @@ use super::Outcome;
 use super::figure::Figure;
 use super::options::{Group, Options};
 use super::stage::Stage;
-use super::{backlog, drain, keep, latency, resources, trim, variants, writers};
+use super::{backlog, drain, keep, latency, resources, retention, trim, variants, writers};
 
 pub(crate) struct Run {
     pub(crate) stage: Stage,
@@ -34,6 +34,7 @@ impl Run {
                 Group::Streams => variants::streams(self).await?,
                 Group::Trim => trim::trim(self).await?,
                 Group::Keep => keep::keep(self).await?,
+                Group::Retention => retention::retention(self).await?,
                 Group::Writers => writers::writers(self).await?,
                 Group::Latency => latency::latency(self).await?,
                 Group::Resources => resources::resources(self).await?,

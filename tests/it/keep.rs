@@ -8,6 +8,7 @@ mod dead;
 mod delivery;
 mod examine;
 mod healing;
+mod idle;
 mod journal;
 mod late;
 mod migrate;
@@ -19,6 +20,7 @@ mod postgres;
 mod replay;
 mod retention;
 mod settings;
+mod slow;
 mod topology;
 
 use outflow_connect::redis::Reply;

@@ -172,7 +172,7 @@ impl Journal {
     }
 
     /// The copy of this batch's position in Postgres is confirmed. The next append of its member
-    /// and generation tells the journal.
+    /// and generation tells the journal, or the next question whether one is possible.
     pub fn confirm_copy(&self, at: Acknowledged) {
         self.memory.lock().copied = Some(at);
     }

@@ -13,7 +13,8 @@
 --            probe                  what the first write writes
 -- ARGV     generation, member, batch, previous batch (0: none), nonce,
 --          number of a batch whose copy is confirmed ('': nothing new),
---          whether the position moves: 1, or '' for a batch of no rows, which only asks whether an append is possible,
+--          whether the position moves: 1, or '' for a batch of no rows, which asks whether an append is possible, and tells
+--          of a copy that was confirmed since the last append,
 --          the other pieces, the piece behind the batch, the first parts of a piece for a stream that refuses, its part up to
 --          which id if the first event is refused, its hint, whether the piece of the batch is one of a single stream (1),
 --          for each entry 20 characters: the greatest order value in the batch below its event's; blanks if there is none,
@@ -52,7 +53,11 @@ end
 
 -- A server that is full, read-only or without its replicas says so here, before anything is appended; after it a script
 -- can no longer be refused. Hence unconditional.
-local probed = redis.pcall('HSET', journal, 'probe', batch)
+local probe = {'HSET', journal, 'probe', batch}
+if ARGV[7] == '' and ARGV[6] ~= '' then
+  probe[5], probe[6] = 'copied:' .. mine, ARGV[6]
+end
+local probed = redis.pcall(unpack(probe))
 if type(probed) == 'table' and probed.err then
   return {'REFUSED', probed.err}
 end

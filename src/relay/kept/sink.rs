@@ -33,7 +33,8 @@ impl KeptSink {
         Self { journal, written, append }
     }
 
-    /// Runs the script; without a passage it only asks whether an append is possible.
+    /// Runs the script; without a passage it asks whether an append is possible. Either way the
+    /// journal is told of the last copy.
     async fn run(
         &self,
         at: Position,
@@ -42,7 +43,7 @@ impl KeptSink {
         entries: &Entries,
     ) -> Result<Vec<Refusal>, AppendError> {
         let nonce = self.journal.nonce(at);
-        let copy = self.journal.copy(at).filter(|_| passage.is_some());
+        let copy = self.journal.copy(at);
         let before = Bytes::from(before(batch, entries));
         let args = |args: &mut Args| {
             args.reserve(14 + wire::arguments(entries));

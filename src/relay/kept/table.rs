@@ -85,26 +85,14 @@ impl Table {
         let Some(Found { oid, journal, has_trigger, plain, ascii, columns }) = table else {
             return Ok(Examined { problems, table: None });
         };
-        let wanted: [&(dyn tokio_postgres::types::ToSql + Sync); 3] =
-            [&oid, &keep.xid, &config.columns.order];
-        let row = client.query_one(include_str!("sql/table.sql"), &wanted).await;
-        let row = row.map_err(not_answered)?;
-        let catalog = Catalog {
-            is_standby: row.get("is_standby"),
-            is_partitioned: row.get("is_partitioned"),
-            unlogged: row.get("unlogged"),
-            xid_default: row.get("xid_default"),
-            has_xid_index: row.get("has_xid_index"),
-            has_order_index: row.get("has_order_index"),
-        };
+        let catalog = Catalog::read(client, config, keep, oid).await.map_err(not_answered)?;
         problems.extend(catalog.problems(config, keep, &columns));
         let Some(journal) = journal.filter(|_| problems.is_empty()) else {
             return Ok(Examined { problems, table: None });
         };
-        let key: Option<String> = row.get("partition_key");
-        let shape = match key.as_deref().and_then(Ring::of_key) {
+        let shape = match catalog.partition_key.as_deref().and_then(Ring::of_key) {
             Some(ring) => Shape::Ring(ring),
-            None if catalog.is_partitioned || row.get("has_children") => Shape::Foreign,
+            None if catalog.is_partitioned || catalog.has_children => Shape::Foreign,
             None => Shape::Plain,
         };
         Ok(match layout(config, &columns, plain) {
@@ -180,11 +168,28 @@ pub async fn foreign(
     Ok(client.query_opt(&statement, &[]).await?.map(|row| row.get(0)))
 }
 
+/// Statements that create the indexes which reads need and the table lacks.
+///
+/// # Errors
+/// Postgres refused or is gone.
+pub async fn lacking_indexes(
+    client: &Client,
+    config: &OutboxOptions,
+    keep: &Keep,
+    oid: u32,
+) -> Result<Vec<String>, tokio_postgres::Error> {
+    let catalog = Catalog::read(client, config, keep, oid).await?;
+    let lacking = catalog.lacking_indexes(config, keep);
+    Ok(lacking.into_iter().map(|(_, statement)| statement).collect())
+}
+
 /// What the catalog says.
 #[expect(clippy::struct_excessive_bools, reason = "what the catalog says, each by itself")]
 struct Catalog {
     is_standby: bool,
     is_partitioned: bool,
+    has_children: bool,
+    partition_key: Option<String>,
     unlogged: Vec<String>,
     xid_default: Option<String>,
     has_xid_index: bool,
@@ -192,9 +197,30 @@ struct Catalog {
 }
 
 impl Catalog {
+    async fn read(
+        client: &Client,
+        config: &OutboxOptions,
+        keep: &Keep,
+        oid: u32,
+    ) -> Result<Self, tokio_postgres::Error> {
+        let wanted: [&(dyn tokio_postgres::types::ToSql + Sync); 3] =
+            [&oid, &keep.xid, &config.columns.order];
+        let row = client.query_one(include_str!("sql/table.sql"), &wanted).await?;
+        Ok(Self {
+            is_standby: row.get("is_standby"),
+            is_partitioned: row.get("is_partitioned"),
+            has_children: row.get("has_children"),
+            partition_key: row.get("partition_key"),
+            unlogged: row.get("unlogged"),
+            xid_default: row.get("xid_default"),
+            has_xid_index: row.get("has_xid_index"),
+            has_order_index: row.get("has_order_index"),
+        })
+    }
+
     fn problems(&self, config: &OutboxOptions, keep: &Keep, columns: &[Column]) -> Vec<Problem> {
         let (name, table) = (&config.table, config.table.quoted());
-        let (xid, order) = (quote_identifier(&keep.xid), quote_identifier(&config.columns.order));
+        let xid = quote_identifier(&keep.xid);
         let mut problems = Vec::new();
         let mut lacking =
             |what: String, statement: String| problems.push(Problem::Lacking { what, statement });
@@ -244,20 +270,8 @@ impl Catalog {
                 }
             }
         }
-        // Postgres makes none concurrently on a partitioned table.
-        let create = if self.is_partitioned { "create index" } else { "create index concurrently" };
-        // In this order: see `kept_table.sql`.
-        if !self.has_order_index {
-            lacking(
-                format!("{name} has no index that begins with ({order})"),
-                format!("{create} on {table} ({order});"),
-            );
-        }
-        if !self.has_xid_index {
-            lacking(
-                format!("{name} has no index that begins with ({xid}, {order})"),
-                format!("{create} on {table} ({xid}, {order});"),
-            );
+        for (what, statement) in self.lacking_indexes(config, keep) {
+            lacking(what, statement);
         }
         for unlogged in &self.unlogged {
             lacking(
@@ -274,6 +288,28 @@ impl Catalog {
             problems.push(Problem::Other(fault.remedy("let postgres.url lead to the primary")));
         }
         problems
+    }
+
+    /// What is missing, and the statement that creates it.
+    fn lacking_indexes(&self, config: &OutboxOptions, keep: &Keep) -> Vec<(String, String)> {
+        let (name, table) = (&config.table, config.table.quoted());
+        let (xid, order) = (quote_identifier(&keep.xid), quote_identifier(&config.columns.order));
+        // Postgres makes none concurrently on a partitioned table.
+        let create = if self.is_partitioned { "create index" } else { "create index concurrently" };
+        // In this order: see `kept_table.sql`.
+        let indexes = [
+            (self.has_order_index, order.clone()),
+            (self.has_xid_index, format!("{xid}, {order}")),
+        ];
+        let lacking = indexes.into_iter().filter(|(is_there, _)| !is_there);
+        lacking
+            .map(|(_, columns)| {
+                (
+                    format!("{name} has no index that begins with ({columns})"),
+                    format!("{create} on {table} ({columns});"),
+                )
+            })
+            .collect()
     }
 
     fn is_default_right(&self) -> bool {

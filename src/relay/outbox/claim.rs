@@ -18,12 +18,14 @@ use super::cursor::{Look, Proof, Snapshot};
 use super::examine::Found;
 use super::identity::{is_another, is_unregistered, same_types};
 use super::lease::{Lease, roll_back, roll_back_and_close};
+use super::patience::{Patience, begin};
 use super::pg_outbox::{PgOutbox, SPARE_CONNECTIONS};
 use super::refusal::within;
-use super::refusal::{Failed, Said, ask};
+use super::refusal::{Failed, Said, ask, ask_for};
 use super::row::{BadRow, Rows};
 use super::state::{State, locked};
 use super::texts::Texts;
+use super::turn::REMEDY;
 use super::{OutboxError, connections, lock};
 use crate::relay::event::Batch;
 
@@ -211,19 +213,33 @@ impl PgOutbox {
         lone: bool,
         only: Option<&str>,
     ) -> Result<Looked, OutboxError> {
-        match self.ask_for_rows(client, parked, lone, only).await {
+        let turn = self.turn(client, only.unwrap_or_default()).await;
+        let looked = match self.ask_for_rows(client, parked, (lone, only), &turn.patience).await {
             Ok(looked) => Ok(looked),
             Err(Failed::Said(said)) => Ok(Looked::Refused(0, said)),
             Err(Failed::Lost(error)) => Err(error),
+        };
+        let is_cut_off = match &looked {
+            Ok(Looked::Refused(_, said)) => self.cut_off(&turn, Some(said)),
+            Err(OutboxError::Postgres(_)) => self.cut_off(&turn, None),
+            Err(_) => false,
+            Ok(Looked::Rows(..) | Looked::TooLarge(_) | Looked::Bad(..)) => {
+                self.answered(&turn);
+                false
+            }
+        };
+        if is_cut_off {
+            self.tell_cut_off(&turn, REMEDY);
         }
+        looked
     }
 
     async fn ask_for_rows(
         &self,
         client: &Object,
         parked: &[String],
-        lone: bool,
-        only: Option<&str>,
+        (lone, only): (bool, Option<&str>),
+        patience: &Patience,
     ) -> Result<Looked, Failed> {
         let oid = self.table.oid;
         let Bounds {
@@ -269,16 +285,21 @@ impl PgOutbox {
             &sequence,
         ];
         // One round trip: the four are sent together, and Postgres runs them one after another.
-        let ((), _, known, rows) = ask(future::try_join4(
-            client.batch_execute(BEGIN),
-            client.execute(&fence, &[&lock::FENCE, &lock::key(oid)]),
-            client.query_opt(&ask_generation, &[&oid, &sequence]),
-            client.query_raw(&claim, params),
-        ))
-        .await?;
+        let (begin, answer_limit) = (begin(BEGIN, patience), patience.answer_limit());
+        let answered = async {
+            future::try_join4(
+                client.batch_execute(&begin),
+                client.execute(&fence, &[&lock::FENCE, &lock::key(oid)]),
+                client.query_opt(&ask_generation, &[&oid, &sequence]),
+                client.query_raw(&claim, params),
+            )
+            .await
+            .map_err(Failed::from)
+        };
+        let ((), _, known, rows) = ask_for(answer_limit, answered).await?;
         let mut rows = std::pin::pin!(rows);
         let mut taken = Rows::new(&self.table.layout, bytes_max, &self.marker);
-        let ended = ask(async {
+        let ended = ask_for(answer_limit, async {
             while let Some(row) = rows.try_next().await? {
                 if let Err(bad) = taken.push(&row) {
                     return Ok(Some(Looked::Bad(taken.len(), bad)));

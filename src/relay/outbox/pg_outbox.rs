@@ -12,6 +12,7 @@ use super::control::{Control, Seen, Waiter};
 use super::cursor::Cursor;
 use super::held::Held;
 use super::in_flight::InFlight;
+use super::patience::{Patience, USUAL};
 use super::state::{State, locked};
 use super::table::Table;
 use super::unsettled::LeftOut;
@@ -62,6 +63,7 @@ impl PgOutbox {
             mask: 0,
             live: Vec::new(),
             limit: config.batch_rows,
+            patience: Patience::new(USUAL),
             held: Held::default(),
             left_out: LeftOut::default(),
             aside: Vec::new(),

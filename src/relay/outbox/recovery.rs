@@ -23,7 +23,6 @@ use super::unsettled::{self, LeftOut, Unsettled};
 use super::witness::Witness;
 use super::{Assignment, OutboxError, Recovery, lock};
 use crate::relay::event::{Acknowledged, Raised};
-use crate::relay::kept::healing;
 use crate::relay::options::OutboxOptions;
 
 /// How long open claims may take to end by themselves. A member that is frozen in its own recovery
@@ -45,6 +44,9 @@ const FENCE_ATTEMPTS: usize = 5;
 /// An open recovery.
 pub struct PgRecovery {
     pub(super) client: Option<Object>,
+    /// Which Postgres this is, if it says so.
+    pub(super) postgres: Result<Server, OutboxError>,
+    /// The same in words; empty if it does not.
     server: String,
     pub(super) seat: i32,
     generation: i64,
@@ -84,10 +86,7 @@ impl PgOutbox {
         for _ in 0..FENCE_ATTEMPTS {
             let client = Lease::new(self.connection().await?);
             // Before the transaction, so that a refusal ends nothing: it is then not known.
-            let server = Server::of(&client).await.map_or_else(
-                |_refused| String::new(),
-                |Server { system, timeline }| healing::server(&system, &timeline),
-            );
+            let server = Server::of(&client).await.map_err(|error| failed(&error));
             match fence(&client, keys, self.table.oid, &self.table.sql.is_as_it_was).await {
                 Ok(None) => return Err(is_unregistered(&self.config.table)),
                 Ok(Some(found)) if !found.is_as_it_was => {
@@ -134,7 +133,7 @@ impl PgOutbox {
 
     fn plan(
         &self,
-        (client, server): (Object, String),
+        (client, postgres): (Object, Result<Server, OutboxError>),
         seat: i32,
         found: Found,
         unsettled: Vec<Unsettled>,
@@ -156,7 +155,8 @@ impl PgOutbox {
         };
         PgRecovery {
             client: Some(client),
-            server,
+            server: postgres.as_ref().map_or_else(|_refused| String::new(), Server::in_words),
+            postgres,
             oid: self.table.oid,
             seat,
             generation: found.generation,

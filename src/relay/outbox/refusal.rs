@@ -11,6 +11,8 @@ use outflow_connect::postgres::describe;
 /// Longer than the statement timeout of the sessions: what still has no answer then has lost its
 /// server.
 pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(40);
+/// A statement that took too long, or that somebody has cancelled.
+const CANCELED: &str = "57014";
 /// Classes of SQLSTATE that a value or what a trigger makes of it can cause: cardinality, data
 /// exceptions, integrity, routines, limits (54), PL/pgSQL, internal errors such as a value that
 /// cannot be read. Not among them: what is missing or not permitted (42), which is the table's
@@ -92,8 +94,13 @@ impl Said {
         let code = self.code();
         self.may_be_of_a_row()
             || self.in_routine
-            || matches!(code, "57014" | "55P03")
+            || matches!(code, CANCELED | "55P03")
             || (code.starts_with("53") && code != "53300")
+    }
+
+    /// Whether the statement took too long, or was cancelled.
+    pub(super) fn was_cut_off(&self) -> bool {
+        self.code() == CANCELED
     }
 
     /// Whether a trigger's or another routine's statement said so.
@@ -143,10 +150,18 @@ pub(super) async fn within<T>(
 pub(super) async fn ask<T>(
     statement: impl Future<Output = Result<T, tokio_postgres::Error>> + Send,
 ) -> Result<T, Failed> {
-    match tokio::time::timeout(ANSWER_LIMIT, statement).await {
-        Ok(outcome) => outcome.map_err(Failed::from),
+    ask_for(ANSWER_LIMIT, async { statement.await.map_err(Failed::from) }).await
+}
+
+/// Bounds a look that may take longer than others.
+pub(super) async fn ask_for<T>(
+    limit: Duration,
+    look: impl Future<Output = Result<T, Failed>> + Send,
+) -> Result<T, Failed> {
+    match tokio::time::timeout(limit, look).await {
+        Ok(outcome) => outcome,
         Err(_elapsed) => {
-            let words = format!("no answer for {} s", ANSWER_LIMIT.as_secs());
+            let words = format!("no answer for {} s", limit.as_secs());
             Err(Failed::Lost(OutboxError::Postgres(words)))
         }
     }

@@ -3,6 +3,8 @@
 use deadpool_postgres::Object;
 use tokio_postgres::Error;
 
+use crate::relay::kept::healing;
+
 /// The timeline, as an expression. A server that is in recovery refuses it.
 pub(super) const TIMELINE: &str =
     "left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()), 8)";
@@ -18,6 +20,11 @@ pub(super) struct Server {
 }
 
 impl Server {
+    /// As journals have it.
+    pub(super) fn in_words(&self) -> String {
+        healing::server(&self.system, &self.timeline)
+    }
+
     /// Asks the server; everybody may.
     pub(super) async fn of(client: &Object) -> Result<Self, Error> {
         let here = format!("select {SYSTEM}, {TIMELINE}");

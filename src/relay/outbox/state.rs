@@ -6,6 +6,7 @@ use super::control::Waiter;
 use super::cursor::Cursor;
 use super::held::Held;
 use super::in_flight::InFlight;
+use super::patience::Patience;
 use super::slots::{self, ALL};
 use super::unsettled::LeftOut;
 use super::{OutboxError, SetAside};
@@ -31,6 +32,8 @@ pub(super) struct State {
     pub(super) live: Vec<i32>,
     /// Rows the next claim may take: fewer than configured where rows are large.
     pub(super) limit: usize,
+    /// How long the next look for rows may take.
+    pub(super) patience: Patience,
     /// Rows that are left out of the claims for a while.
     pub(super) held: Held,
     /// Rows that were appended and that Postgres does not let go.

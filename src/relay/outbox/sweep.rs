@@ -39,7 +39,7 @@ impl PgOutbox {
             }
             Err(error) => {
                 tracing::debug!(outbox = self.config.name, %error, "the sweep failed: retrying");
-                PAUSE_FAILED
+                (started.elapsed() * IDLE_PER_WORK).max(PAUSE_FAILED)
             }
         }
     }

@@ -8,18 +8,17 @@ use deadpool_postgres::Pool;
 use futures_util::future;
 
 use super::super::lease::Lease;
-use super::super::refusal::{Failed, Said, ask, failed, within};
-use super::super::row::BadRow;
+use super::super::refusal::{failed, within};
 use super::KeptOutbox;
 use super::letters::Grave;
-use super::read::{Asked, Bounds, Looked, Read, as_limit};
+use super::read::{Bounds, Looked, Read};
 use super::reading::{Reading, Shared};
 use crate::relay::encode::Entries;
-use crate::relay::event::{Batch, DeadReason, Passage};
+use crate::relay::event::{Batch, Passage};
 use crate::relay::kept::pieces::{Next, Piece, Pieces};
 use crate::relay::kept::position::{Extent, Position};
 use crate::relay::kept::snapshot::Snapshot;
-use crate::relay::outbox::{Claim, OutboxError, SetAside};
+use crate::relay::outbox::{Claim, OutboxError};
 
 /// A step over rows that are nobody's here is told to the journal at most this often: it saves
 /// the next start a walk, and nothing rests on it.
@@ -46,7 +45,7 @@ pub struct KeptClaim {
 }
 
 /// What a piece had to give.
-enum Step {
+pub(super) enum Step {
     Rows(Box<Read>),
     /// The first row can never be delivered: it went to the dead letters.
     Buried(i64, Snapshot),
@@ -187,10 +186,8 @@ impl KeptOutbox {
             let limit = super::super::state::locked(&self.base.state).limit;
             let bytes = self.base.config.batch_bytes;
             let bounds = Bounds { rows: rows.unwrap_or(limit), bytes, only: None };
-            let looked = within(async {
-                self.read(client, piece, next, bounds).await.map_err(OutboxError::from)
-            });
-            let words = match looked.await? {
+            let read = self.read(client, piece, next, bounds);
+            let words = match self.looked((client, piece), true, read).await? {
                 Looked::Rows(read) => {
                     if rows.is_none() {
                         self.base.adapt_limit(read.batch.events.len(), read.bytes);
@@ -214,86 +211,6 @@ impl KeptOutbox {
             return Ok(step);
         }
     }
-
-    /// The next row by itself. Which one it is, is fixed before: a row that is committed meanwhile
-    /// is another one. `refused`: why it is looked at.
-    async fn lone(
-        &self,
-        client: &Lease,
-        piece: &Piece,
-        next: &Next,
-        refused: String,
-    ) -> Result<Step, OutboxError> {
-        let found = within(self.peek(client, piece, next)).await?;
-        let Some((id, row, snapshot)) = found else {
-            return Err(OutboxError::Refused(refused));
-        };
-        let target = next.target.clone().unwrap_or_else(|| snapshot.clone());
-        let next = Next { target: Some(target), ..next.clone() };
-        let config = &self.base.config;
-        let bytes = config.event_bytes_max.max(config.batch_bytes);
-        let bounds = Bounds { rows: 1, bytes, only: Some(id) };
-        let looked = within(async {
-            self.read(client, piece, &next, bounds).await.map_err(OutboxError::from)
-        });
-        let (reason, words) = match looked.await? {
-            Looked::Rows(read) => return Ok(Step::Rows(Box::new(Read { snapshot, ..read }))),
-            Looked::Bad(bad) => (reason(&bad), bad.to_string()),
-            Looked::Refused(_, said) if said.may_be_of_a_row() => {
-                (DeadReason::Unreadable, said.words)
-            }
-            Looked::Refused(_, said) => return Err(OutboxError::Refused(said.words)),
-        };
-        self.bury((id, row), client, reason, words).await?;
-        Ok(Step::Buried(id, snapshot))
-    }
-
-    /// This row can never be delivered: writes its letter, before anything passes it.
-    async fn bury(
-        &self,
-        (id, row): (i64, String),
-        client: &Lease,
-        reason: DeadReason,
-        words: String,
-    ) -> Result<(), OutboxError> {
-        let missing =
-            within(self.grave.bury(client, id, None, reason, &words)).await?.map_err(|said| {
-                OutboxError::Refused(format!(
-                    "{words}; and it cannot be kept as a dead letter: {}",
-                    said.words
-                ))
-            })?;
-        let aside = SetAside::Dead { reason, event: row, words, missing };
-        super::super::state::locked(&self.base.state).aside.push(aside);
-        Ok(())
-    }
-
-    /// Order value and primary key of the next row, which cannot be read whole.
-    async fn peek(
-        &self,
-        client: &Lease,
-        piece: &Piece,
-        next: &Next,
-    ) -> Result<Option<(i64, String, Snapshot)>, OutboxError> {
-        let answered = async {
-            let peek = ask(client.prepare_cached(&self.sql.peek)).await?;
-            let asked = Asked::new(piece, next, self.known());
-            let (limit, cap) = (as_limit(1), 0);
-            let params = asked.params(&limit, &cap, &self.base.marker);
-            ask(client.query(&peek, &params)).await
-        };
-        let rows = answered.await.map_err(|failed| match failed {
-            Failed::Said(Said { words, .. }) => OutboxError::Refused(words),
-            Failed::Lost(error) => error,
-        })?;
-        let [header, row, ..] = rows.as_slice() else { return Ok(None) };
-        let bad = |what: &str| OutboxError::Postgres(what.to_owned());
-        let snapshot = Snapshot::parse(header.get(3)).map_err(|error| bad(&error.to_string()))?;
-        let order: Option<&str> = row.get(1);
-        let id = order.and_then(|order| order.parse().ok()).ok_or_else(|| bad("no order value"))?;
-        let row: Option<String> = row.get(2);
-        Ok(Some((id, row.unwrap_or_default(), snapshot)))
-    }
 }
 
 impl Read {
@@ -316,14 +233,6 @@ fn passage(pieces: &Pieces, index: usize, after: &Position, read: &Snapshot) -> 
         from: before.mark().to_string(),
         hint: before.hint,
         of_stream: piece.stream.is_some(),
-    }
-}
-
-fn reason(bad: &BadRow) -> DeadReason {
-    match bad {
-        BadRow::TooLong => DeadReason::TooLarge,
-        BadRow::Null(_) => DeadReason::NullColumn,
-        BadRow::Unreadable(_) => DeadReason::Unreadable,
     }
 }
 

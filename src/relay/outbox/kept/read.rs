@@ -7,7 +7,7 @@ use tokio_postgres::types::ToSql;
 
 use super::super::claim::limit::as_cap;
 use super::super::identity::is_another;
-use super::super::refusal::{Failed, Said, ask};
+use super::super::refusal::{Failed, Said};
 use super::super::row::{BadRow, Rows};
 use super::KeptOutbox;
 use crate::relay::event::Batch;
@@ -35,6 +35,16 @@ pub(super) enum Looked {
     Refused(usize, Said),
 }
 
+impl Looked {
+    /// The server's words, if it has said no.
+    pub(super) fn refusal(&self) -> Option<&Said> {
+        match self {
+            Self::Refused(_, said) => Some(said),
+            Self::Rows(_) | Self::Bad(_) => None,
+        }
+    }
+}
+
 /// The rows, and what is known of the moment.
 pub(super) struct Read {
     pub(super) batch: Batch,
@@ -56,7 +66,7 @@ struct Header {
 }
 
 impl KeptOutbox {
-    /// Reads the next rows of a piece.
+    /// Reads the next rows of a piece; how long that may take is the caller's to say.
     pub(super) async fn read(
         &self,
         client: &Object,
@@ -65,12 +75,12 @@ impl KeptOutbox {
         bounds: Bounds,
     ) -> Result<Looked, Failed> {
         let sql = if bounds.only.is_some() { &self.sql.lone } else { &self.sql.read };
-        let statement = ask(client.prepare_cached(sql)).await?;
+        let statement = client.prepare_cached(sql).await?;
         let asked = Asked::new(piece, next, self.known());
         let (limit, cap) = (as_limit(bounds.rows), as_cap(bounds.bytes));
         let mut params = asked.params(&limit, &cap, &self.base.marker).to_vec();
         params.extend(bounds.only.iter().map(|only| only as &(dyn ToSql + Sync)));
-        let rows = match ask(client.query_raw(&statement, params)).await {
+        let rows = match client.query_raw(&statement, params).await.map_err(Failed::from) {
             Ok(rows) => rows,
             Err(Failed::Said(said)) => return Ok(Looked::Refused(0, said)),
             Err(lost) => return Err(lost),
@@ -81,7 +91,7 @@ impl KeptOutbox {
         let mut header = None;
         // Behind this row a cut parts no rows of one id.
         let (mut cut, mut previous) = (0, None);
-        let ended = ask(async {
+        let ended = async {
             while let Some(row) = rows.try_next().await? {
                 if header.is_none() {
                     header = Some(row);
@@ -99,9 +109,9 @@ impl KeptOutbox {
                 }
                 previous = order;
             }
-            Ok(None)
-        });
-        let bad = match ended.await {
+            Ok::<_, tokio_postgres::Error>(None)
+        };
+        let bad = match ended.await.map_err(Failed::from) {
             Ok(bad) => bad,
             Err(Failed::Said(said)) => return Ok(Looked::Refused(taken.len(), said)),
             Err(lost) => return Err(lost),

@@ -12,6 +12,7 @@ use super::super::server::Server;
 use super::KeptOutbox;
 use super::known::Known;
 use super::letters::Grave;
+use super::missing::missing;
 use super::reading::Shared;
 use super::unread::{COPIES, copied};
 use crate::relay::event::{Acknowledged, Raised};
@@ -68,7 +69,7 @@ impl KeptOutbox {
     pub(super) async fn begin_recovery(&self) -> Result<KeptRecovery, OutboxError> {
         let base = self.base.begin_recovery().await?;
         let client = base.client.as_ref().ok_or_else(closed)?;
-        let here = self.here(client).await?;
+        let here = self.here(client, base.postgres.clone()?).await?;
         let generation = base.generation();
         let mut assignment = base.assignment();
         let mut entered = None;
@@ -99,8 +100,7 @@ impl KeptOutbox {
         })
     }
 
-    async fn here(&self, client: &Object) -> Result<Here, OutboxError> {
-        let server = Server::of(client).await.map_err(|error| failed(&error))?;
+    async fn here(&self, client: &Object, server: Server) -> Result<Here, OutboxError> {
         let sequence = client.query_typed(&self.sql.sequence, &[]).await;
         let sequence = sequence.map_err(|error| failed(&error))?;
         let sequence = sequence.first().map(|row| row.get(0));
@@ -221,18 +221,9 @@ impl KeptRecovery {
             Happened::JournalIsGone | Happened::RedisWentBack => {}
         }
         let copies: Vec<Pieces> = told.copies.iter().map(|copy| copy.pieces.clone()).collect();
-        let mut missing = 0;
-        for from in start.pieces.iter().flat_map(Pieces::all) {
-            for to in copies.iter().flat_map(Pieces::all) {
-                let slots = from.slots & to.slots;
-                if slots == 0 || from.stream.is_some() || to.stream.is_some() {
-                    continue;
-                }
-                let (seen, until) = (from.position.seen.to_string(), to.position.seen.to_string());
-                let count = client.query_one(&self.between, &[&seen, &until, &Some(slots)]).await;
-                let count: i64 = count.map_err(|error| failed(&error))?.get(0);
-                missing += u64::try_from(count).unwrap_or(0);
-            }
+        let missing = missing(client, &self.between, &start.pieces, &copies).await?;
+        if missing.is_none() {
+            tracing::info!(outbox, "counting the events that are sent again takes too long");
         }
         let (from, to) = (described(&start.pieces), described(&copies));
         if start.happened == Happened::RedisWentBack {
@@ -251,7 +242,7 @@ impl KeptRecovery {
                 "the journal in Redis is gone: going on as `on_loss` says"
             );
         }
-        Ok(Some(missing))
+        Ok(missing)
     }
 }
 

@@ -5,8 +5,8 @@
 
 use futures_util::TryStreamExt;
 use jiff::Timestamp;
-use tokio_postgres::Client;
 use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Statement};
 
 use super::super::claim::limit::as_cap;
 use super::super::key::{key, stream};
@@ -25,9 +25,12 @@ use crate::relay::outbox::OutboxError;
 use outflow_core::table_name::quote_identifier;
 
 const NOW: &str = "select pg_catalog.pg_current_snapshot()::text";
-/// As the sessions of a relay.
+/// As the sessions of a relay. The first statement counts what there is, which may be every row of
+/// the table: somebody waits for it, and can end it.
 const SESSION: &str = "set plan_cache_mode = force_generic_plan; set jit = off; \
-    set row_security = off; set statement_timeout = '60s'";
+    set row_security = off; set statement_timeout = '1h'; set lock_timeout = '1min'";
+/// Who ends it ends the count, too. Servers before Postgres 14 do not know it.
+const NOTICE_CLIENT: &str = "set client_connection_check_interval = '10s'";
 /// Each read goes on by the index of the order column. With the statistics of a table that was just
 /// filled, it would scan and sort the whole table each time.
 const BY_INDEX: &str =
@@ -118,6 +121,9 @@ impl Reader {
     /// Postgres refused or is gone.
     pub async fn begin(&self, client: &Client) -> Result<Pieces, OutboxError> {
         client.batch_execute(SESSION).await.map_err(|error| failed(&error))?;
+        if let Err(error) = client.batch_execute(NOTICE_CLIENT).await {
+            tracing::debug!(%error, "a count goes on if the command is ended");
+        }
         let row = client.query_typed_one(NOW, &[]).await.map_err(|error| failed(&error))?;
         let snapshot = Snapshot::parse(row.get(0));
         let snapshot = snapshot.map_err(|error| OutboxError::Postgres(error.to_string()))?;
@@ -143,26 +149,31 @@ impl Reader {
         })
     }
 
-    /// Prepares the session for reads. Whoever counts does so before: a count reads all rows
-    /// anyway.
+    /// Prepares the session for reads, and the statement for [`next`](Self::next). Whoever counts
+    /// does so before: a count reads all rows anyway.
     ///
     /// # Errors
     /// Postgres refused or is gone.
-    pub async fn by_index(&self, client: &Client) -> Result<(), OutboxError> {
-        client.batch_execute(BY_INDEX).await.map_err(|error| failed(&error))
+    pub async fn by_index(&self, client: &Client) -> Result<Statement, OutboxError> {
+        client.batch_execute(BY_INDEX).await.map_err(|error| failed(&error))?;
+        client.prepare(&self.read).await.map_err(|error| failed(&error))
     }
 
     /// The next rows behind a position; `None`: there are no more.
     ///
     /// # Errors
     /// Postgres refused or is gone, or a row cannot be read.
-    pub async fn next(&self, client: &Client, at: &Position) -> Result<Option<Step>, OutboxError> {
+    pub async fn next(
+        &self,
+        (client, read): (&Client, &Statement),
+        at: &Position,
+    ) -> Result<Option<Step>, OutboxError> {
         let bytes = self.config.event_bytes_max.max(self.config.batch_bytes);
         let (mark, snapshot, cap) = (at.mark(), snapshot(at), as_cap(bytes));
         let limit = i64::try_from(self.config.batch_rows).unwrap_or(i64::MAX);
         let mut params: Vec<&(dyn ToSql + Sync)> = self.filter(&mark, &snapshot).to_vec();
         params.extend([&cap as &(dyn ToSql + Sync), &self.marker, &limit]);
-        let rows = client.query_raw(&self.read, params).await.map_err(|error| failed(&error))?;
+        let rows = client.query_raw(read, params).await.map_err(|error| failed(&error))?;
         let mut rows = std::pin::pin!(rows);
         let mut taken = Rows::new(&self.table.layout, bytes, &self.marker);
         let mut last = None;

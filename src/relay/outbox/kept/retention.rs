@@ -16,6 +16,7 @@ use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
 use super::super::lease::Lease;
+use super::super::patience::Patience;
 use super::super::refusal::failed;
 use super::super::state::locked;
 use super::KeptOutbox;
@@ -39,10 +40,8 @@ const PAUSE: Duration = Duration::from_mins(1);
 const IDLE_PER_WORK: u32 = 32;
 /// Between two steps of one round.
 const STEP_PAUSE_MIN: Duration = Duration::from_millis(20);
-/// A round that takes longer is given up. A look at a large partition reads all of it.
-const LIMIT: Duration = Duration::from_secs(310);
 const SESSION: &str = "begin isolation level read committed read write; \
-    set local statement_timeout = '5min'; set local idle_in_transaction_session_timeout = '10s'";
+    set local idle_in_transaction_session_timeout = '10s'";
 const SHAPE: &str = include_str!("sql/shape.sql");
 /// Partitions and rows that status names.
 const HELD_MAX: usize = 10;
@@ -94,10 +93,18 @@ impl KeptOutbox {
             return wait;
         }
         let started = Instant::now();
-        let round = match tokio::time::timeout(LIMIT, self.round()).await {
-            Ok(Ok(round)) => round,
-            Ok(Err(error)) => self.failed(&error.to_string()),
-            Err(_elapsed) => self.failed("no answer within five minutes"),
+        let patience = retention.state.lock().patience.clone();
+        let limit = patience.answer_limit();
+        let round = match tokio::time::timeout(limit, self.round(&patience)).await {
+            Ok(Ok(round)) => {
+                retention.state.lock().patience.answered("", started.elapsed());
+                round
+            }
+            Ok(Err(error)) => self.failed(&error.to_string(), started.elapsed()),
+            Err(_elapsed) => {
+                let why = format!("no answer within {} s", limit.as_secs());
+                self.failed(&why, started.elapsed())
+            }
         };
         let rest = started.elapsed() * IDLE_PER_WORK;
         let rest = rest.max(if round.goes_on { STEP_PAUSE_MIN } else { PAUSE });
@@ -108,20 +115,36 @@ impl KeptOutbox {
         rest
     }
 
-    fn failed(&self, why: &str) -> Round {
-        self.retention.state.lock().pass = Pass::default();
-        tracing::debug!(outbox = self.base.config.name, why, "could not remove old rows");
+    fn failed(&self, why: &str, took: Duration) -> Round {
+        let outbox = &self.base.config.name;
+        let (is_cut_off, next) = {
+            let mut state = self.retention.state.lock();
+            state.pass = Pass::default();
+            (state.patience.cut_off("", took), state.patience.limit().as_secs())
+        };
+        if is_cut_off {
+            tracing::warn!(
+                outbox,
+                why,
+                took = format!("{} s", took.as_secs()),
+                next_limit = format!("{next} s"),
+                "the search for old rows took too long and was ended: they stay for now, and the \
+                    next search may take longer; `outflow check` says if an index is missing"
+            );
+        } else {
+            tracing::debug!(outbox, why, "could not remove old rows");
+        }
         Round { held: vec![format!("old rows cannot be removed: {why}")], goes_on: false }
     }
 
-    async fn round(&self) -> Result<Round, OutboxError> {
+    async fn round(&self, patience: &Patience) -> Result<Round, OutboxError> {
         let client = Lease::new(self.base.connection().await?);
-        let round = self.round_with(&client).await?;
+        let round = self.round_with(&client, patience).await?;
         drop(client.release());
         Ok(round)
     }
 
-    async fn round_with(&self, client: &Client) -> Result<Round, OutboxError> {
+    async fn round_with(&self, client: &Client, patience: &Patience) -> Result<Round, OutboxError> {
         let said = |error: tokio_postgres::Error| failed(&error);
         let left = |why: Option<String>| Round { held: why.into_iter().collect(), goes_on: false };
         let known = self.look_at_table(client).await.map_err(said)?;
@@ -150,17 +173,24 @@ impl KeptOutbox {
                 self.tell_privilege(&format!("grant delete on {table} to {}", known.role));
                 Ok(left(Some(what)))
             }
-            Shape::Plain { may_delete: true } => self.plain(client, &rules).await.map_err(said),
+            Shape::Plain { may_delete: true } => {
+                self.plain((client, patience), &rules).await.map_err(said)
+            }
             Shape::Ring { ring, key } => {
-                self.ring(client, &rules, &known, *ring, key).await.map_err(said)
+                self.ring((client, patience), &rules, &known, *ring, key).await.map_err(said)
             }
             Shape::Left(_) => Ok(left(None)),
         }
     }
 
-    async fn plain(&self, client: &Client, rules: &Rules) -> Result<Round, tokio_postgres::Error> {
+    async fn plain(
+        &self,
+        (client, patience): (&Client, &Patience),
+        rules: &Rules,
+    ) -> Result<Round, tokio_postgres::Error> {
         let mut pass = self.retention.state.lock().pass.clone();
-        let deleted = plain::step(client, rules, &mut pass).await?;
+        let step = plain::step(client, rules, &mut pass);
+        let deleted = in_transaction((client, patience), step).await?;
         if deleted > 0 {
             tracing::debug!(outbox = self.base.config.name, rows = deleted, "deleted old rows");
         }
@@ -172,7 +202,7 @@ impl KeptOutbox {
 
     async fn ring(
         &self,
-        client: &Client,
+        (client, patience): (&Client, &Patience),
         rules: &Rules,
         known: &Known,
         ring: Ring,
@@ -188,17 +218,18 @@ impl KeptOutbox {
                 continue;
             }
             let partition = Partition { name: found.name, key: key.to_owned(), slot };
-            let seen = match in_transaction(client, partition.look(client, rules)).await? {
-                Look::Wait => continue,
-                Look::Unread { row, stream } => {
-                    held.push(format!(
+            let seen =
+                match in_transaction((client, patience), partition.look(client, rules)).await? {
+                    Look::Wait => continue,
+                    Look::Unread { row, stream } => {
+                        held.push(format!(
                         "{} keeps rows older than keep.for: row {row} ({stream}) has not been read",
                         partition.name
                     ));
-                    continue;
-                }
-                Look::Due { seen } => seen,
-            };
+                        continue;
+                    }
+                    Look::Due { seen } => seen,
+                };
             let at = (self.base.table.oid, known.generation);
             match partition.empty(client, rules, &seen, at).await? {
                 Emptied::Done => {
@@ -277,13 +308,13 @@ fn turn(ring: Ring, at: i64) -> u64 {
     at.unsigned_abs() / ring.unit % ring.slots
 }
 
-/// The look at a partition may take long; nothing of it stays.
+/// A step may take long; nothing of the limit stays in the session.
 async fn in_transaction<T>(
-    client: &Client,
-    look: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    (client, patience): (&Client, &Patience),
+    step: impl Future<Output = Result<T, tokio_postgres::Error>>,
 ) -> Result<T, tokio_postgres::Error> {
-    client.batch_execute(SESSION).await?;
-    let looked = look.await;
-    client.batch_execute("rollback").await?;
-    looked
+    client.batch_execute(&format!("{SESSION}; {}", patience.set_local())).await?;
+    let outcome = step.await;
+    client.batch_execute(if outcome.is_ok() { "commit" } else { "rollback" }).await?;
+    outcome
 }

@@ -55,7 +55,7 @@ async fn entries_and_position_move_together() {
 }
 
 #[tokio::test]
-async fn a_confirmed_copy_is_written_with_the_next_batch_and_once() {
+async fn a_confirmed_copy_is_written_with_the_next_batch_or_look_and_once() {
     let scene = Scene::new().await;
     let member = scene.begun("start").await;
     member.append(at(1, 1), &passage("one"), &[(1, "a")]).await.expect("appended");
@@ -65,13 +65,25 @@ async fn a_confirmed_copy_is_written_with_the_next_batch_and_once() {
     assert_eq!(member.state().await.copied, []);
     let copied = Acknowledged { generation: 1, member: 1, batch: 2 };
     member.journal.confirm_copy(copied);
-    assert_eq!(member.state().await.copied, [], "by the next append only");
-    member.sink.is_ready(at(1, 3)).await.expect("ready");
-    assert_eq!(member.state().await.copied, [], "a look writes nothing");
+    assert_eq!(member.state().await.copied, [], "nothing was sent");
     member.append(at(1, 3), &passage("three"), &[(3, "a")]).await.expect("appended");
     assert_eq!(member.state().await.copied, [copied]);
     scene.call("HDEL", &[member.journal.key(), "copied:1:1"]).await;
     member.append(at(1, 4), &passage("four"), &[(4, "a")]).await.expect("appended");
+    assert_eq!(member.state().await.copied, [], "it was told before");
+    // A member that has nothing to append tells it when it looks.
+    let copied = Acknowledged { batch: 4, ..copied };
+    member.journal.confirm_copy(copied);
+    let mut looks = at(1, 4);
+    looks.previous = 4;
+    let stale = member.sink.is_ready(at(1, 4)).await;
+    assert!(matches!(stale, Err(AppendError::RolledBack(_))), "{stale:?}");
+    assert_eq!(member.state().await.copied, [], "a journal that is not as it was is not told");
+    member.sink.is_ready(looks).await.expect("ready");
+    assert_eq!(member.state().await.copied, [copied]);
+    assert_eq!(member.pieces().await, "four", "a look moves nothing");
+    scene.call("HDEL", &[member.journal.key(), "copied:1:1"]).await;
+    member.sink.is_ready(looks).await.expect("ready");
     assert_eq!(member.state().await.copied, [], "it was told before");
     scene.redis.close().await;
 }

@@ -5,9 +5,13 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use super::plain::Pass;
+use crate::relay::outbox::patience::Patience;
 
 /// What to do with what is held back: for whoever shows it.
 pub type Teller = Box<dyn Fn(Vec<String>) + Send + Sync>;
+
+/// A look at a large partition reads all of it.
+const USUAL: Duration = Duration::from_mins(5);
 
 /// When it is done, and what is known of it.
 pub(in crate::relay::outbox::kept) struct Retention {
@@ -21,11 +25,18 @@ pub(super) struct State {
     /// Of a plain table, if a round is not over.
     pub(super) pass: Pass,
     pub(super) told_of_privilege: bool,
+    /// How long the next round may take.
+    pub(super) patience: Patience,
 }
 
 impl Retention {
     pub(in crate::relay::outbox::kept) fn new() -> Self {
-        let state = State { due: Instant::now(), pass: Pass::default(), told_of_privilege: false };
+        let state = State {
+            due: Instant::now(),
+            pass: Pass::default(),
+            told_of_privilege: false,
+            patience: Patience::new(USUAL),
+        };
         Self { state: Mutex::new(state), teller: Box::new(|_| {}) }
     }
 
