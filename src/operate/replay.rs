@@ -8,10 +8,13 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 use tokio_postgres::Client;
+use tokio_util::sync::CancellationToken;
 
 use crate::operate::audit::{Who, record};
 use crate::operate::connect::untraced;
+use crate::operate::stopping::{AUDIT_PATIENCE, ended, is_overdue};
 use crate::relay::encode::Encoder;
 use crate::relay::event::Passage;
 use crate::relay::kept::journal::Journal;
@@ -136,17 +139,52 @@ impl Replay {
         })
     }
 
-    /// Sends all of it. `told` is called behind each batch with how many events have been sent. The
-    /// audit says before it begins what is to be sent, and for whom.
+    /// Sends all of it, until it is stopped. `told` is called behind each batch with how many events
+    /// have been sent. The audit says before it begins what is to be sent, and for whom, and
+    /// afterwards how much was.
     ///
     /// # Errors
     /// The audit takes no row, a stream refuses, a server refuses or is gone, or another run of
     /// this replay has taken over.
     /// The next run goes on from here.
-    pub async fn run(mut self, who: &Who, mut told: impl FnMut(u64)) -> Result<u64, Fault> {
+    pub async fn run(
+        mut self,
+        who: &Who,
+        stop: &CancellationToken,
+        mut told: impl FnMut(u64),
+    ) -> Result<u64, Fault> {
         let events = self.extract.events.unsigned_abs();
         let written = record(&self.client, who, "replay", &self.outbox, events, &self.noted).await;
         written.map_err(untraced)?;
+        let mut sent = 0;
+        let outcome = tokio::select! {
+            outcome = self.send(stop, &mut sent, &mut told) => outcome,
+            () = is_overdue(stop) => {
+                let what = "it was stopped in the midst of a batch, which may have arrived";
+                Err(Fault::failed(what).remedy("run the same again: it goes on where it was"))
+            }
+        };
+        if let Value::Object(fields) = &mut self.noted {
+            fields.insert("end".to_owned(), ended(outcome.is_ok(), stop).into());
+        }
+        let noted = record(&self.client, who, "replay done", &self.outbox, sent, &self.noted);
+        match timeout(AUDIT_PATIENCE, noted).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(reason = %untraced(error), "the end of it is not in outflow.audit");
+            }
+            Err(_elapsed) => tracing::warn!("the end of it is not in outflow.audit: no answer"),
+        }
+        self.redis.close().await;
+        outcome.map(|()| sent)
+    }
+
+    async fn send(
+        &mut self,
+        stop: &CancellationToken,
+        sent: &mut u64,
+        told: &mut impl FnMut(u64),
+    ) -> Result<(), Fault> {
         // From here on an earlier run of this replay, if one is still at work, is fenced off. What
         // it has sent until then is in the answer.
         let raised = self.journal.raise(0).await.map_err(in_redis)?;
@@ -163,20 +201,23 @@ impl Replay {
         let entered = self.journal.enter(self.generation, MEMBER).await;
         entered.map_err(|why| in_redis(why.to_string()))?;
         self.reader.by_index(&self.client).await.map_err(in_postgres)?;
-        let (started, mut sent) = (Instant::now(), 0);
-        while let Some(piece) = piece(&self.pieces).cloned() {
+        let started = Instant::now();
+        while let Some(piece) = piece(&self.pieces).cloned().filter(|_| !stop.is_cancelled()) {
             let next = self.reader.next(&self.client, &piece.position).await;
             let Some(step) = next.map_err(in_postgres)? else { break };
-            sent += self.append(&piece, step).await?;
-            told(sent);
+            *sent += self.append(&piece, step).await?;
+            told(*sent);
             if let Some(rate) = self.rate {
                 #[expect(clippy::cast_precision_loss, reason = "a pause")]
-                let due = Duration::from_secs_f64(sent as f64 / f64::from(rate));
-                tokio::time::sleep(due.saturating_sub(started.elapsed())).await;
+                let due = Duration::from_secs_f64(*sent as f64 / f64::from(rate));
+                let pause = tokio::time::sleep(due.saturating_sub(started.elapsed()));
+                tokio::select! {
+                    () = pause => {}
+                    () = stop.cancelled() => {}
+                }
             }
         }
-        self.redis.close().await;
-        Ok(sent)
+        Ok(())
     }
 
     async fn append(&mut self, piece: &Piece, step: Step) -> Result<u64, Fault> {
