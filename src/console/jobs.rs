@@ -208,7 +208,8 @@ mod tests {
     #[tokio::test]
     async fn one_that_panics_has_ended() {
         let jobs = Jobs::default();
-        let job = jobs.start(order(), async |_| -> Result<String, Fault> { panic!("a fault") }).expect("a job");
+        let breaks = async |_| -> Result<String, Fault> { panic!("a fault") };
+        let job = jobs.start(order(), breaks).expect("a job");
         let said = job.soon().await.expect("an end");
         assert!(!said.is_done && said.text.contains("broke off"), "{said:?}");
         assert_eq!(jobs.running(), 0);

@@ -139,8 +139,8 @@ impl Replay {
         })
     }
 
-    /// Sends all of it, until it is stopped. `told` is called behind each batch with how many events
-    /// have been sent. The audit says before it begins what is to be sent, and for whom, and
+    /// Sends all of it, until it is stopped. `told` is called behind each batch with how many
+    /// events have been sent. The audit says before it begins what is to be sent, and for whom, and
     /// afterwards how much was.
     ///
     /// # Errors

@@ -1,5 +1,5 @@
-//! How an act of many steps ends when it is told to: its step under way may end, within a limit, and
-//! the audit says how far it came.
+//! How an act of many steps ends when it is told to: its step under way may end, within a limit,
+//! and the audit says how far it came.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! The role that the console has in Postgres: what it must be allowed for the pages, and for who may
-//! act.
+//! The role that the console has in Postgres: what it must be allowed for the pages, and for who
+//! may act.
 
 use tokio_postgres::Client;
 use tokio_postgres::types::Type;

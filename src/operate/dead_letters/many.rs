@@ -54,11 +54,11 @@ pub async fn count(client: &Client, filter: &Filter) -> Result<Count, Error> {
 }
 
 /// Acts on all letters that pass `filter`, until it is done or stopped. A stop lets the transaction
-/// under way end, and cuts it off if it takes long. `told` is called after each transaction with how
-/// many it was until then. Returns how many it was.
+/// under way end, and cuts it off if it takes long. `told` is called after each transaction with
+/// how many it was until then. Returns how many it was.
 ///
 /// # Errors
-/// A [`Fault`], which says how many were acted on before. Whatever has begun, the audit has its end.
+/// A [`Fault`], which says how many were acted on before. What has begun has its end in the audit.
 pub async fn many(
     client: &mut Client,
     config: &Config,

@@ -30,7 +30,7 @@ const ACT: Bounds =
 /// begins what is to be done, and afterwards what was. `outbox`: who writes the stream.
 ///
 /// # Errors
-/// A [`Fault`], which says how many were acted on before. Whatever has begun, the audit has its end.
+/// A [`Fault`], which says how many were acted on before. What has begun has its end in the audit.
 #[expect(clippy::too_many_arguments, reason = "who does what to which, where, and how far it is")]
 pub async fn act(
     streams: &Streams,
@@ -58,7 +58,7 @@ pub async fn act(
                 steps((&dead, streams, source), act, selection, stop, &mut progress, &mut told);
             tokio::select! {
                 outcome = steps => outcome,
-                () = is_overdue(stop) => Err(Fault::failed("it was stopped in the midst of a step")),
+                () = is_overdue(stop) => Err(Fault::failed("it was stopped within a step")),
             }
         }
         Err(failure) => {

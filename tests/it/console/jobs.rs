@@ -18,8 +18,8 @@ async fn scene() -> (Stage, Served) {
         .sql(&format!(
             "insert into outflow.dead_letter (outbox, \"row\", event_id, key, type, time, payload, \
              stream, reason, route) select 'orders', n::text, gen_random_uuid()::text, 'k' || n, \
-             'Made', '2026-01-01T00:00:00Z', convert_to('{{}}', 'utf8'), 'events.order', 'refused', \
-             '{{\"aggregate_type\": \"order\"}}' from generate_series(1, {LETTERS}) n"
+             'Made', '2026-01-01T00:00:00Z', convert_to('{{}}', 'utf8'), 'events.order', \
+             'refused', '{{\"aggregate_type\": \"order\"}}' from generate_series(1, {LETTERS}) n"
         ))
         .await;
     let served = console(&stage, "").await;
@@ -107,7 +107,8 @@ async fn an_act_that_fails_after_it_was_noted_has_its_end_in_the_audit() {
             "create function away() returns trigger language plpgsql as $$ begin \
              if new.action = 'discard dead letters' then \
              alter table outflow.dead_letter rename to away; end if; return new; end $$; \
-             create trigger away after insert on outflow.audit for each row execute function away()",
+             create trigger away after insert on outflow.audit for each row \
+             execute function away()",
         )
         .await;
     let said = browser.confirms("/dead-letters/discard", &[]).await;
