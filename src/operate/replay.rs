@@ -181,7 +181,7 @@ impl Replay {
 
     async fn send(
         &mut self,
-        stop: &CancellationToken,
+        until: &CancellationToken,
         sent: &mut u64,
         told: &mut impl FnMut(u64),
     ) -> Result<(), Fault> {
@@ -202,7 +202,7 @@ impl Replay {
         entered.map_err(|why| in_redis(why.to_string()))?;
         self.reader.by_index(&self.client).await.map_err(in_postgres)?;
         let started = Instant::now();
-        while let Some(piece) = piece(&self.pieces).cloned().filter(|_| !stop.is_cancelled()) {
+        while let Some(piece) = piece(&self.pieces).cloned().filter(|_| !until.is_cancelled()) {
             let next = self.reader.next(&self.client, &piece.position).await;
             let Some(step) = next.map_err(in_postgres)? else { break };
             *sent += self.append(&piece, step).await?;
@@ -213,7 +213,7 @@ impl Replay {
                 let pause = tokio::time::sleep(due.saturating_sub(started.elapsed()));
                 tokio::select! {
                     () = pause => {}
-                    () = stop.cancelled() => {}
+                    () = until.cancelled() => {}
                 }
             }
         }
