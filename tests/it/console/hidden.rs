@@ -17,8 +17,8 @@ async fn scene() -> Stage {
         .sql(&format!(
             "insert into outflow.dead_letter (outbox, \"row\", event_id, key, type, time, payload, \
              headers, stream, reason, detail, route, documents) values ('orders', '1', \
-             '{DEAD}', 'k', 'Made', '2026-01-01T00:00:00Z', convert_to('{SECRET}', 'utf8'), '{SECRET}', \
-             '{STREAM}', 'refused', 'cannot read {SECRET}', '{{\"x\": \"{SECRET}\"}}', \
+             '{DEAD}', 'k', 'Made', '2026-01-01T00:00:00Z', convert_to('{SECRET}', 'utf8'), \
+             '{SECRET}', '{STREAM}', 'refused', 'cannot read {SECRET}', '{{\"x\": \"{SECRET}\"}}', \
              '{{\"payload\": \"{SECRET}\"}}')"
         ))
         .await;
