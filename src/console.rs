@@ -21,6 +21,7 @@ mod link;
 mod live;
 mod pages;
 mod parts;
+mod places;
 mod routes;
 mod said;
 mod serve;

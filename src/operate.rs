@@ -14,4 +14,5 @@ pub mod pause;
 pub mod position;
 pub mod replay;
 pub mod status;
+pub mod stopping;
 pub mod streams;

@@ -29,8 +29,10 @@ grant select, delete on outflow.dead_letter to outflow_operator;
 -- A letter of a kept outbox stays, and says that it was retried or discarded.
 grant update (retired_at) on outflow.dead_letter to outflow_operator;
 grant select, insert, update, delete on outflow.pause to outflow_operator;
--- Whoever acts on dead letters, pauses or resumes leaves a trace, and cannot take it away.
-grant select, insert on outflow.audit to outflow_operator;
+-- Whoever acts on dead letters, pauses or resumes leaves a trace, and cannot take it away. When, by which role and from
+-- which address it was, is Postgres's own knowledge: nobody else may write these columns. (Earlier versions granted them.)
+revoke insert on outflow.audit from outflow_operator;
+grant select, insert (action, outbox, letters, filter, os_user, host, via, operator) on outflow.audit to outflow_operator;
 
 -- A producer inserts, and reads nothing back: not even its own events. `id` and `created_at` are the table's business.
 grant insert (event_id, aggregate_type, aggregate_id, event_type, payload, headers) on public.outbox to order_api;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use jiff::Timestamp;
 use serde::Serialize;
+use tokio_util::sync::CancellationToken;
 
 use super::connect::to_postgres;
 use super::output;
@@ -123,7 +124,7 @@ pub(super) async fn run(args: ReplayArgs, config: Config) -> Result<(), Fault> {
         let (started, mut last) = (Instant::now(), Instant::now());
         let events = extract.events;
         told.sent = replay
-            .run(&Who::command_line(), |sent| {
+            .run(&Who::command_line(), &CancellationToken::new(), |sent| {
                 if last.elapsed() >= TELL_PAUSE {
                     last = Instant::now();
                     #[expect(clippy::cast_precision_loss, reason = "a rate for people")]

@@ -80,17 +80,20 @@ impl Access {
             by,
             said: None,
         };
+        let is_secure = proxy::is_secure(config, headers, peer);
         if let Some((name, role)) = proxy::user(config, headers, peer) {
             let csrf = self.own_csrf("proxy", &name);
             return Some(viewer(name, role, csrf, By::Proxy));
         }
-        let id = cookie::session(headers, port);
+        let id = cookie::session(headers, port, is_secure);
         if let Some(tag) = id.map(|id| self.sessions.tag(id))
             && let Some((role, csrf, name)) = self.session(config, &tag, touch)
         {
             return Some(viewer(name, role, csrf, By::Session(tag)));
         }
-        let is_here = peer.ip().to_canonical().is_loopback() && !proxy::is_forwarded(headers);
+        // Through a proxy comes somebody else, of whom nothing is known.
+        let is_forwarded = proxy::is_forwarded(headers) || proxy::is_listed(config, peer);
+        let is_here = peer.ip().to_canonical().is_loopback() && !is_forwarded;
         let role = config.anonymous.filter(|_| is_here)?;
         Some(viewer(ANYONE.to_owned(), role, self.own_csrf("anyone", ANYONE), By::Anyone))
     }
@@ -104,13 +107,14 @@ impl Access {
         Some((role, session.csrf, session.name))
     }
 
-    /// Whether somebody who came in a while ago would still be let in.
+    /// Whether somebody who came in a while ago would still be let in, with the same rights.
     pub(super) fn still(&self, config: &Console, viewer: &Viewer) -> bool {
-        match &viewer.by {
-            By::Session(tag) => self.session(config, tag, false).is_some(),
-            By::Proxy => config.proxy_header.is_some(),
-            By::Anyone => config.anonymous.is_some(),
-        }
+        let role = match &viewer.by {
+            By::Session(tag) => self.session(config, tag, false).map(|(role, ..)| role),
+            By::Proxy => config.proxy_header.as_ref().map(|header| header.role),
+            By::Anyone => config.anonymous,
+        };
+        role == Some(viewer.role) && viewer.sees_payloads == (viewer.role >= config.payloads)
     }
 
     /// Of those who have no session that could keep one.
@@ -118,16 +122,21 @@ impl Access {
         hex(&self.key.tag(format!("csrf {by} {name}").as_bytes()))
     }
 
-    /// Begins a session with a token. Returns the session's id, and whose it is.
+    /// Begins a session with a token. Returns the session's id, and whose it is. `before`: the id
+    /// that the browser had until now, whose session ends.
     fn log_in(
         &self,
         config: &Console,
         given: &str,
         from: IpAddr,
+        before: Option<&str>,
     ) -> Result<(String, String), Refused> {
         self.attempts.take(from, Instant::now()).map_err(Refused::Wait)?;
         let owner = self.tokens.owner(config, given).ok_or(Refused::Unknown)?;
         self.attempts.give_back(from);
+        if let Some(before) = before {
+            self.sessions.end(&self.sessions.tag(before));
+        }
         let begun = self.sessions.begin(owner.name.clone(), owner.tag, lifetime(config));
         begun.map(|id| (id, owner.name)).map_err(Refused::Failed)
     }

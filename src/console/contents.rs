@@ -4,14 +4,17 @@
 use maud::{Markup, html};
 use serde::de::IgnoredAny;
 
+use super::access::Viewer;
 use super::parts::{number, shown};
 use crate::operate::streams::Entry;
 use outflow_core::escape::printable;
+use outflow_core::fault::Fault;
 
 /// Levels of JSON that are indented.
 const DEPTH_MAX: usize = 40;
-/// Bytes of indented JSON.
-const BYTES_MAX: usize = 1024 * 1024;
+/// How much longer JSON may become by being indented. A page has many values.
+const GROWTH_MAX: usize = 4;
+const BYTES_MIN: usize = 1024;
 
 /// A value in a box. `text` is `None` if whoever looks may not see it; `bytes`: size of the whole.
 pub(super) fn contents(text: Option<&str>, is_hex: bool, bytes: usize, is_cut: bool) -> Markup {
@@ -30,6 +33,27 @@ pub(super) fn contents(text: Option<&str>, is_hex: bool, bytes: usize, is_cut: b
         @if is_hex { span.hint { " hexadecimal digits: it is no text" } }
         @if is_cut { span.hint { " the beginning of " (size) " bytes" } }
     }
+}
+
+/// What is said of a text that may quote the event, to whom may not see it.
+const HIDDEN: &str = "hidden from your role: it may quote the event";
+
+/// Words of a server or of a consumer on an event, such as the error that made it a dead letter:
+/// they often quote what is in it.
+pub(super) fn words<'a>(viewer: &Viewer, text: &'a str) -> &'a str {
+    if viewer.sees_payloads { text } else { HIDDEN }
+}
+
+/// A search by what is in events is refused to whom may not see it: what it finds would tell.
+///
+/// # Errors
+/// The viewer may not see it.
+pub(super) fn may_search(viewer: &Viewer, what: &str) -> Result<(), Fault> {
+    if viewer.sees_payloads {
+        return Ok(());
+    }
+    let told = format!("your role may not select by {what}: it may quote the event");
+    Err(Fault::failed(told).remedy("leave it out, or log in with a token whose role is operate"))
 }
 
 /// All of it, line by line: what is too long was cut before.
@@ -59,6 +83,7 @@ pub(super) fn pretty(text: &str) -> Option<String> {
     if !text.starts_with(['{', '[']) || serde_json::from_str::<IgnoredAny>(text).is_err() {
         return None;
     }
+    let bytes_max = (GROWTH_MAX * text.len()).max(BYTES_MIN);
     let (mut out, mut depth, mut in_string, mut escaped) = (String::new(), 0_usize, false, false);
     let mut letters = text.chars().filter(|letter| !letter.is_control()).peekable();
     let line = |out: &mut String, depth: usize| {
@@ -104,7 +129,7 @@ pub(super) fn pretty(text: &str) -> Option<String> {
             ':' => out.push_str(": "),
             other => out.push(other),
         }
-        if depth > DEPTH_MAX || out.len() > BYTES_MAX {
+        if depth > DEPTH_MAX || out.len() > bytes_max {
             return None;
         }
     }
@@ -139,6 +164,8 @@ mod tests {
         for text in ["", "1", "\"a\"", "{", "{a}", "text", "{} {}"] {
             assert_eq!(pretty(text), None, "{text:?}");
         }
+        let wide = format!("{}{}{}", "[".repeat(39), "1,".repeat(2_000) + "1", "]".repeat(39));
+        assert_eq!(pretty(&wide), None, "80 bytes for each two of an event");
         let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
         assert_eq!(pretty(&deep), None);
     }

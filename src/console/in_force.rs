@@ -28,6 +28,11 @@ impl InForce {
         Ok(Self { given, made: Mutex::new(Made { of, config }) })
     }
 
+    /// As the relay has it: with its addresses.
+    pub(super) fn given(&self) -> Arc<Config> {
+        Arc::clone(&self.given.borrow())
+    }
+
     /// The same `Arc` as long as nothing has changed.
     pub(super) fn now(&self) -> Arc<Config> {
         let given = Arc::clone(&self.given.borrow());

@@ -24,7 +24,11 @@ pub(super) const SHORT: Duration = Duration::from_secs(2);
 
 /// The jobs of this process.
 #[derive(Default)]
-pub(super) struct Jobs(Mutex<VecDeque<Arc<Job>>>);
+pub(super) struct Jobs {
+    known: Mutex<VecDeque<Arc<Job>>>,
+    /// Cancelled at the end of the process.
+    stop: CancellationToken,
+}
 
 /// One of them.
 pub(super) struct Job {
@@ -74,7 +78,10 @@ impl Jobs {
         W: Future<Output = Result<String, Fault>> + Send + 'static,
     {
         let Order { what, by, back, total } = order;
-        let mut jobs = self.0.lock();
+        let mut jobs = self.known.lock();
+        if self.stop.is_cancelled() {
+            return Err(Fault::failed("nothing was done: the console is being stopped"));
+        }
         let running = jobs.iter().filter(|job| job.outcome().is_none()).count();
         if running >= RUNNING_MAX {
             let full = format!("nothing was done: {running} jobs are at work already");
@@ -88,19 +95,21 @@ impl Jobs {
             back,
             total,
             done: AtomicU64::new(0),
-            stop: CancellationToken::new(),
+            stop: self.stop.child_token(),
             outcome: Mutex::default(),
             ended: CancellationToken::new(),
             task: Mutex::default(),
         });
         let (work, of_work) = (work(Arc::clone(&job)), Arc::clone(&job));
+        let end = job.ended.clone().drop_guard();
         let task = outflow_core::task::owned(async move {
+            // Also if the work panics.
+            let _end = end;
             let said = match work.await {
                 Ok(done) => Said::done(done),
                 Err(fault) => Said::failed(fault.to_string()),
             };
             *of_work.outcome.lock() = Some(said);
-            of_work.ended.cancel();
         });
         *job.task.lock() = Some(task);
         if jobs.len() >= KEPT_MAX
@@ -114,12 +123,29 @@ impl Jobs {
 
     /// The one with this id.
     pub(super) fn get(&self, id: &str) -> Option<Arc<Job>> {
-        self.0.lock().iter().find(|job| job.id == id).cloned()
+        self.known.lock().iter().find(|job| job.id == id).cloned()
     }
 
     /// All that are remembered, the newest first.
     pub(super) fn all(&self) -> Vec<Arc<Job>> {
-        self.0.lock().iter().rev().cloned().collect()
+        self.known.lock().iter().rev().cloned().collect()
+    }
+
+    /// How many are at work.
+    pub(super) fn running(&self) -> usize {
+        self.known.lock().iter().filter(|job| job.outcome().is_none()).count()
+    }
+
+    /// Tells all to end: each ends its step, and says how far it came. From now on none begins.
+    pub(super) fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    /// Waits until all have ended.
+    pub(super) async fn ended(&self) {
+        for job in self.all() {
+            job.ended.cancelled().await;
+        }
     }
 }
 
@@ -136,7 +162,9 @@ impl Job {
 
     /// What came of it; `None` while it is at work.
     pub(super) fn outcome(&self) -> Option<Said> {
-        self.outcome.lock().clone()
+        let broken = || Said::failed("it broke off by a fault of the console: see its log");
+        let has_ended = self.ended.is_cancelled();
+        self.outcome.lock().clone().or_else(|| has_ended.then(broken))
     }
 
     /// Cancelled when it is to end.
@@ -158,6 +186,33 @@ mod tests {
     fn order() -> Order {
         let text = str::to_owned;
         Order { what: text("Retry"), by: text("ada"), back: text("/"), total: 3 }
+    }
+
+    #[tokio::test]
+    async fn at_a_stop_each_ends_its_step_and_none_begins() {
+        let jobs = Jobs::default();
+        let stops = async |job: Arc<Job>| {
+            job.stop().cancelled().await;
+            tokio::task::yield_now().await;
+            Ok("ended".to_owned())
+        };
+        let job = jobs.start(order(), stops).expect("a job");
+        assert_eq!(jobs.running(), 1);
+        jobs.stop();
+        jobs.ended().await;
+        assert_eq!((jobs.running(), job.outcome()), (0, Some(Said::done("ended"))));
+        let Err(late) = jobs.start(order(), stops) else { panic!("it begins") };
+        assert!(late.to_string().contains("being stopped"), "{late}");
+    }
+
+    #[tokio::test]
+    async fn one_that_panics_has_ended() {
+        let jobs = Jobs::default();
+        let breaks = async |_| -> Result<String, Fault> { panic!("a fault") };
+        let job = jobs.start(order(), breaks).expect("a job");
+        let said = job.soon().await.expect("an end");
+        assert!(!said.is_done && said.text.contains("broke off"), "{said:?}");
+        assert_eq!(jobs.running(), 0);
     }
 
     #[tokio::test]

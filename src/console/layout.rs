@@ -8,6 +8,7 @@ use super::access::paths::LOG_OUT;
 use super::access::{By, Viewer};
 use super::assets::ASSETS;
 use super::form;
+use super::parts::shown;
 
 /// htmx without what the policy forbids: it would add a style and evaluate texts.
 const HTMX: &str = r#"{"includeIndicatorStyles":false,"allowEval":false,"historyCacheSize":0}"#;
@@ -116,7 +117,7 @@ pub(super) fn bare(title: &str, body: &Markup) -> Response {
 fn who(viewer: &Viewer) -> Markup {
     html! {
         div.who {
-            span { (viewer.name) " " span.role { (viewer.role.as_str()) } }
+            span { (shown(&viewer.name)) " " span.role { (viewer.role.as_str()) } }
             @if matches!(viewer.by, By::Session(_)) {
                 form method="post" action=(LOG_OUT) {
                     (form::csrf(viewer))

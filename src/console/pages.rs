@@ -23,11 +23,8 @@ mod jobs;
 mod overview;
 mod streams;
 
-use std::sync::Arc;
+use axum::Router;
 
-use axum::{Extension, Router};
-
-use super::jobs::Jobs;
 use super::state::Console;
 
 /// All of them.
@@ -41,5 +38,4 @@ pub(super) fn routes() -> Router<Console> {
         .merge(check::routes())
         .merge(audit::routes())
         .merge(jobs::routes())
-        .layer(Extension(Arc::new(Jobs::default())))
 }

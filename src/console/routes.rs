@@ -1,12 +1,15 @@
 //! Which address is answered by what. Everything but the log-in and the assets is behind the guard.
 
-use axum::Router;
+use std::sync::Arc;
+
+use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
 use axum::response::Response;
 use axum::routing::{get, post};
+use axum::{Extension, Router};
 
-use super::access::guard::{door, guard};
+use super::access::guard::{BODY_BYTES_MAX, door, guard};
 use super::access::paths::{LOG_IN, LOG_OUT};
 use super::access::{Viewer, login};
 use super::answer;
@@ -19,9 +22,11 @@ pub(super) fn all(console: Console) -> Router {
     let guarded = pages::routes()
         .route(LOG_OUT, post(login::leave))
         .fallback(unknown)
+        .layer(Extension(Arc::clone(console.jobs())))
         .layer(from_fn_with_state(console.clone(), guard));
     Router::new()
         .route(LOG_IN, get(login::page).post(login::submit))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .route(assets::ROUTE, get(assets::serve))
         .merge(guarded)
         .layer(from_fn_with_state(console.clone(), door))

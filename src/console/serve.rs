@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use futures_util::future::join;
 use parking_lot::Mutex;
 use rustls::ServerConfig;
 use tokio::net::TcpListener;
@@ -63,7 +64,7 @@ impl Bound {
         format!("{scheme}://{}/", self.address)
     }
 
-    /// Serves until `stop`, then waits for the actions under way.
+    /// Serves until `stop`, then waits for the actions under way, and for the steps of jobs.
     pub async fn serve(self, stop: CancellationToken) {
         tracing::info!(url = self.url(), "the console is listening");
         let Self { listener, console, certificate, .. } = self;
@@ -72,10 +73,14 @@ impl Bound {
             Wire::Tls(Arc::new(move || shown.current()))
         });
         let routes = routes::all(console.clone());
-        let serving = http::serve_over(listener, wire, Purpose::Console, routes, stop);
+        let serving = http::serve_over(listener, wire, Purpose::Console, routes, stop.clone());
+        let stopping = async {
+            stop.cancelled().await;
+            console.jobs().stop();
+        };
         tokio::select! {
             // Cut-off pages are no error.
-            _ended = serving => {}
+            _ended = join(serving, stopping) => {}
             () = keep_house(&console, certificate.as_deref()) => {}
         }
         console.finished().await;

@@ -7,6 +7,10 @@ use tokio_postgres::{Client, Error};
 
 use outflow_core::who::{host, os_user};
 
+/// What whoever acts writes: the only columns that a role needs to insert. The rest, such as the
+/// time and the role itself, is Postgres's own knowledge.
+pub const COLUMNS: &str = "action, outbox, letters, filter, os_user, host, via, operator";
+
 /// Who asks for something, and from where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Who {

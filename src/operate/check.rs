@@ -4,6 +4,7 @@
 mod acl;
 mod connections;
 mod console;
+mod console_role;
 mod database;
 mod durability;
 mod event_table;
@@ -37,4 +38,5 @@ pub async fn servers(config: &Config, findings: &mut Findings) {
     let known = database::check(config, findings).await;
     store::check(config, &known, findings).await;
     listen::check(config, findings).await;
+    console_role::check(config, findings).await;
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio_postgres::Client;
 
+use super::audit::COLUMNS;
 use crate::config::Config;
 use outflow_connect::postgres::{self, connect};
 use outflow_connect::redis::{Failure, Redis};
@@ -54,7 +55,8 @@ pub fn untraced(error: tokio_postgres::Error) -> Fault {
     }
     let words = postgres::describe(&error);
     let what = format!("nothing was done: {words}: the role must leave a trace");
-    let remedy = "grant insert on outflow.audit to it, or run grants.sql again";
+    let remedy =
+        format!("grant insert ({COLUMNS}) on outflow.audit to it, or run grants.sql again");
     Fault::failed(what).remedy(remedy).because(error)
 }
 

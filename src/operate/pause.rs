@@ -12,7 +12,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Error, Row};
 
-use crate::operate::audit::Who;
+use crate::operate::audit::{COLUMNS, Who};
 use crate::operate::connect::failed;
 use crate::relay::options::OutboxOptions;
 use crate::relay::outbox::pauses;
@@ -228,10 +228,10 @@ pub fn refused(error: Error) -> Fault {
         return failed(error);
     }
     Fault::failed(format!("nothing was done: {}", describe(&error)))
-        .remedy(
+        .remedy(format!(
             "run grants.sql again, or: grant usage on schema outflow to ROLE; grant select on \
                 outflow.outbox to ROLE; grant select, insert, update, delete on outflow.pause to \
-                ROLE; grant insert on outflow.audit to ROLE;",
-        )
+                ROLE; grant insert ({COLUMNS}) on outflow.audit to ROLE;",
+        ))
         .because(error)
 }

@@ -9,10 +9,13 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 use tokio_postgres::Client;
+use tokio_util::sync::CancellationToken;
 
 use crate::operate::audit::{Who, record};
 use crate::operate::connect::untraced;
+use crate::operate::stopping::{AUDIT_PATIENCE, ended, is_overdue};
 use crate::relay::encode::Encoder;
 use crate::relay::event::{Batch, Passage};
 use crate::relay::kept::journal::Journal;
@@ -135,17 +138,52 @@ impl Replay {
         })
     }
 
-    /// Sends all of it. `told` is called behind each batch with how many events have been sent. The
-    /// audit says before it begins what is to be sent, and for whom.
+    /// Sends all of it, until it is stopped. `told` is called behind each batch with how many
+    /// events have been sent. The audit says before it begins what is to be sent, and for whom, and
+    /// afterwards how much was.
     ///
     /// # Errors
     /// The audit takes no row, a stream refuses, a server refuses or is gone, or another run of
     /// this replay has taken over.
     /// The next run goes on from here.
-    pub async fn run(mut self, who: &Who, mut told: impl FnMut(u64)) -> Result<u64, Fault> {
+    pub async fn run(
+        mut self,
+        who: &Who,
+        stop: &CancellationToken,
+        mut told: impl FnMut(u64),
+    ) -> Result<u64, Fault> {
         let events = self.extract.events.unsigned_abs();
         let written = record(&self.client, who, "replay", &self.outbox, events, &self.noted).await;
         written.map_err(untraced)?;
+        let mut sent = 0;
+        let outcome = tokio::select! {
+            outcome = self.send(stop, &mut sent, &mut told) => outcome,
+            () = is_overdue(stop) => {
+                let what = "it was stopped in the midst of a batch, which may have arrived";
+                Err(Fault::failed(what).remedy("run the same again: it goes on where it was"))
+            }
+        };
+        if let Value::Object(fields) = &mut self.noted {
+            fields.insert("end".to_owned(), ended(outcome.is_ok(), stop).into());
+        }
+        let noted = record(&self.client, who, "replay done", &self.outbox, sent, &self.noted);
+        match timeout(AUDIT_PATIENCE, noted).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(reason = %untraced(error), "the end of it is not in outflow.audit");
+            }
+            Err(_elapsed) => tracing::warn!("the end of it is not in outflow.audit: no answer"),
+        }
+        self.redis.close().await;
+        outcome.map(|()| sent)
+    }
+
+    async fn send(
+        &mut self,
+        until: &CancellationToken,
+        sent: &mut u64,
+        told: &mut impl FnMut(u64),
+    ) -> Result<(), Fault> {
         // From here on an earlier run of this replay, if one is still at work, is fenced off. What
         // it has sent until then is in the answer.
         let raised = self.journal.raise(0).await.map_err(in_redis)?;
@@ -163,27 +201,30 @@ impl Replay {
         let statement = self.reader.by_index(&self.client).await.map_err(in_postgres)?;
         let session = (&self.client, &statement);
         let next = async |at: &At| self.reader.next(session, at).await.map_err(in_postgres);
-        let (started, mut sent, mut number) = (Instant::now(), 0, 0);
+        let (started, mut number) = (Instant::now(), 0);
         let mut from = piece(&self.pieces).cloned().ok_or_else(gone)?;
         let mut read = next(&from.position).await?;
-        while let Some(step) = read {
+        while let Some(step) = read.filter(|_| !until.is_cancelled()) {
             let to = Piece { position: step.after, ..from.clone() };
             number += 1;
             // Postgres gets the next read before this batch is encoded. What was read ahead is
             // dropped if this batch does not arrive.
             let append = self.append(number, (&from, &to), step.batch);
             let (ahead, appended) = tokio::join!(next(&to.position), append);
-            sent += appended?;
-            told(sent);
+            *sent += appended?;
+            told(*sent);
             if let Some(rate) = self.rate {
                 #[expect(clippy::cast_precision_loss, reason = "a pause")]
-                let due = Duration::from_secs_f64(sent as f64 / f64::from(rate));
-                tokio::time::sleep(due.saturating_sub(started.elapsed())).await;
+                let due = Duration::from_secs_f64(*sent as f64 / f64::from(rate));
+                let pause = tokio::time::sleep(due.saturating_sub(started.elapsed()));
+                tokio::select! {
+                    () = pause => {}
+                    () = until.cancelled() => {}
+                }
             }
             (from, read) = (to, ahead?);
         }
-        self.redis.close().await;
-        Ok(sent)
+        Ok(())
     }
 
     /// Appends a batch and moves the position `to` behind it, if it was `from` until now.

@@ -24,7 +24,7 @@ use outflow_core::fault::{Fault, FaultKind};
 pub use dead::{Counted, DeadGroup, DeadGroups, Progress, Selection, reason_of};
 pub use dead_act::act;
 pub use drop_group::{
-    ACTIVE, Dropped, Group, drop_group, group_of, in_use, is_ours, not_dropped, writer,
+    ACTIVE, Dropped, Group, UNSEEN, drop_group, group_of, in_use, is_ours, not_dropped, writer,
 };
 pub use entries::{Look, Page, Seen, Wanted};
 pub use field::{Entry, Field};
@@ -83,6 +83,18 @@ pub struct ConsumerReport {
     pub pending: i64,
     /// Since when it has not asked for entries. Before Redis 7.2: since when it got none.
     pub idle_seconds: f64,
+    /// Since when it got none. `None`: before Redis 7.2, or it never got any.
+    pub inactive_seconds: Option<f64>,
+    /// Whether Redis knows when it has asked for entries, and not only when it got some: since
+    /// version 7.2.
+    pub is_seen_asking: bool,
+}
+
+impl GroupReport {
+    /// Whether a consumer that waits for entries may look as if it were gone.
+    pub fn may_wait_unseen(&self) -> bool {
+        self.consumers.iter().any(|consumer| !consumer.is_seen_asking)
+    }
 }
 
 /// Streams, and names that were not found.
@@ -249,10 +261,14 @@ impl Streams {
 }
 
 fn consumer(reply: &Reply) -> Option<ConsumerReport> {
+    let inactive = field(reply, "inactive").and_then(Reply::int);
     Some(ConsumerReport {
         consumer: field(reply, "name")?.string()?,
         pending: field(reply, "pending")?.int()?,
         idle_seconds: seconds(field(reply, "idle")?.int()?),
+        // -1: it never got any.
+        inactive_seconds: inactive.filter(|ms| *ms >= 0).map(seconds),
+        is_seen_asking: inactive.is_some(),
     })
 }
 
@@ -277,4 +293,41 @@ fn seconds(ms: i64) -> f64 {
 /// There is no such key.
 fn is_absent(failure: &Failure) -> bool {
     failure.code() == Some("ERR") && failure.to_string().contains("no such key")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whether_a_consumer_was_seen_asking_depends_on_redis() {
+        let text = |text: &str| Reply::Text(text.to_owned().into());
+        let of = |more: &[(&str, i64)]| {
+            let known = [text("name"), text("one"), text("pending"), Reply::Int(3)];
+            let more = more.iter().flat_map(|(name, ms)| [text(name), Reply::Int(*ms)]);
+            consumer(&Reply::List(known.into_iter().chain(more).collect())).expect("a consumer")
+        };
+        let old = of(&[("idle", 5_000)]);
+        assert_eq!(
+            (old.idle_seconds, old.inactive_seconds, old.is_seen_asking),
+            (5.0, None, false)
+        );
+        let new = of(&[("idle", 1_000), ("inactive", 9_000)]);
+        assert_eq!(
+            (new.idle_seconds, new.inactive_seconds, new.is_seen_asking),
+            (1.0, Some(9.0), true)
+        );
+        let waits = of(&[("idle", 1_000), ("inactive", -1)]);
+        assert_eq!((waits.inactive_seconds, waits.is_seen_asking), (None, true));
+        let group = |consumers: Vec<ConsumerReport>| GroupReport {
+            group: "g".to_owned(),
+            lag: None,
+            pending: 0,
+            oldest_pending_age_seconds: None,
+            last_delivered_id: "0-0".to_owned(),
+            consumers,
+        };
+        assert!(!group(vec![]).may_wait_unseen() && !group(vec![new]).may_wait_unseen());
+        assert!(group(vec![old]).may_wait_unseen());
+    }
 }

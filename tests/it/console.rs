@@ -3,11 +3,14 @@
 mod access;
 mod acts;
 mod audit;
+mod bounds;
 mod consumers;
 mod dead;
 mod doors;
 mod find;
+mod hidden;
 mod hostile;
+mod jobs;
 mod outages;
 mod overview;
 mod proxies;

@@ -13,6 +13,7 @@ use crate::operate::connect::to_redis;
 use crate::operate::streams::{self, Dropped, Group, Streams};
 use outflow_core::escape::{CELL, printable};
 use outflow_core::fault::Fault;
+use outflow_service::terminal;
 
 const NAME: &str = "outflow stream drop-group";
 
@@ -72,6 +73,9 @@ async fn act(
 ) -> Result<Option<i64>, Fault> {
     if let Some(consumer) = group.active.first() {
         return Err(streams::in_use(group, consumer));
+    }
+    if group.report.may_wait_unseen() && !args.json {
+        terminal::say(format_args!("outflow: {}", streams::UNSEEN));
     }
     if args.dry_run {
         return Ok(None);

@@ -1,7 +1,9 @@
-//! How often somebody may try to log in: a few times at once and then slowly, for each address and
-//! for everybody together. Memory is bounded.
+//! How often somebody may give a wrong token: a few times at once and then slowly, for each address
+//! and for everybody together. The limit for everybody does not hold for addresses from which
+//! somebody has logged in: whoever tries tokens from many addresses keeps none of them out. Memory
+//! is bounded.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
@@ -13,6 +15,8 @@ const EACH: Rate = Rate { burst: 5.0, per_second: 0.1 };
 const ALL: Rate = Rate { burst: 50.0, per_second: 1.0 };
 /// Addresses that are remembered.
 const ADDRESSES_MAX: usize = 1_024;
+/// Addresses that are remembered because somebody has logged in from there.
+const KNOWN_MAX: usize = 256;
 
 #[derive(Clone, Copy)]
 struct Rate {
@@ -49,12 +53,14 @@ pub(super) struct Attempts(Mutex<State>);
 struct State {
     all: Bucket,
     each: HashMap<IpAddr, Bucket>,
+    /// From where somebody has logged in, the last one at the end.
+    known: VecDeque<IpAddr>,
 }
 
 impl Attempts {
     pub(super) fn new() -> Self {
         let all = Bucket::full(ALL, Instant::now());
-        Self(Mutex::new(State { all, each: HashMap::new() }))
+        Self(Mutex::new(State { all, each: HashMap::new(), known: VecDeque::new() }))
     }
 
     /// Takes one attempt, before the token is looked at: many at once are counted, too.
@@ -62,26 +68,39 @@ impl Attempts {
     /// # Errors
     /// How long to wait.
     pub(super) fn take(&self, from: IpAddr, now: Instant) -> Result<(), Duration> {
-        let mut state = self.0.lock();
+        let (mut state, from) = (self.0.lock(), network(from));
         state.all.fill(ALL, now);
-        let mut own = state.each.get(&network(from)).copied();
-        let own = own.get_or_insert(Bucket::full(EACH, now));
+        let mut own = state.each.get(&from).copied().unwrap_or(Bucket::full(EACH, now));
         own.fill(EACH, now);
-        if let Some(wait) = own.wait(EACH).into_iter().chain(state.all.wait(ALL)).max() {
+        let is_known = state.known.contains(&from);
+        let of_all = state.all.wait(ALL).filter(|_| !is_known);
+        if let Some(wait) = own.wait(EACH).into_iter().chain(of_all).max() {
             return Err(wait);
         }
-        state.all.left -= 1.0;
+        if !is_known {
+            state.all.left -= 1.0;
+        }
         own.left -= 1.0;
-        let own = *own;
-        state.remember(network(from), own, now);
+        state.remember(from, own, now);
         Ok(())
     }
 
-    /// It was a right one: it does not count.
+    /// It was a right one: it does not count. The wrong ones before it do: whoever has a token is
+    /// not to try out others between two log-ins.
     pub(super) fn give_back(&self, from: IpAddr) {
-        let mut state = self.0.lock();
-        state.all.left = (state.all.left + 1.0).min(ALL.burst);
-        state.each.remove(&network(from));
+        let (mut state, from) = (self.0.lock(), network(from));
+        let is_known = state.known.contains(&from);
+        if !is_known {
+            state.all.left = (state.all.left + 1.0).min(ALL.burst);
+        }
+        if let Some(own) = state.each.get_mut(&from) {
+            own.left = (own.left + 1.0).min(EACH.burst);
+        }
+        state.known.retain(|known| *known != from);
+        if state.known.len() >= KNOWN_MAX {
+            state.known.pop_front();
+        }
+        state.known.push_back(from);
     }
 }
 
@@ -145,6 +164,35 @@ mod tests {
             assert_eq!(attempts.take(ip(1), now), Ok(()));
             attempts.give_back(ip(1));
         }
+    }
+
+    #[test]
+    fn a_right_one_does_not_wipe_out_wrong_ones() {
+        let (attempts, now) = (Attempts::new(), Instant::now());
+        for _ in 0..4 {
+            assert_eq!(attempts.take(ip(1), now), Ok(()));
+        }
+        assert_eq!(attempts.take(ip(1), now), Ok(()));
+        attempts.give_back(ip(1));
+        assert_eq!(attempts.take(ip(1), now), Ok(()), "the fifth wrong one");
+        assert!(attempts.take(ip(1), now).is_err());
+    }
+
+    #[test]
+    fn wrong_ones_from_everywhere_keep_nobody_out_who_was_in_before() {
+        let (attempts, now) = (Attempts::new(), Instant::now());
+        assert_eq!(attempts.take(ip(1), now), Ok(()));
+        attempts.give_back(ip(1));
+        let passed = (10..200).filter(|n| attempts.take(ip(*n), now).is_ok()).count();
+        assert_eq!(passed, 50);
+        assert!(attempts.take(ip(2), now).is_err(), "nobody knows this address");
+        assert_eq!(attempts.take(ip(1), now), Ok(()));
+        attempts.give_back(ip(1));
+        assert!(attempts.take(ip(2), now).is_err(), "what it did not take it does not give back");
+        for n in 0..2 * KNOWN_MAX {
+            attempts.give_back(IpAddr::V4(std::net::Ipv4Addr::from(u32::try_from(n).unwrap_or(0))));
+        }
+        assert_eq!(attempts.0.lock().known.len(), KNOWN_MAX);
     }
 
     #[test]

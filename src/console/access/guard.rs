@@ -12,11 +12,12 @@ use super::paths::{LIVE, LOG_OUT, log_in};
 use super::proxy::peer;
 use super::{Viewer, origin};
 use crate::console::answer;
+use crate::console::places::Place;
 use crate::console::state::Console;
 use outflow_core::escape::printable;
 
 /// Of a form: a filter, some ids, a few words.
-const BODY_BYTES_MAX: usize = 64 * 1024;
+pub(in crate::console) const BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// What the guard reads of every form.
 #[derive(Deserialize)]
@@ -77,10 +78,12 @@ pub(in crate::console) async fn guard(
     let viewer =
         console.access().viewer(&config.console, request.headers(), peer, console.port(), touch);
     let Some(mut viewer) = viewer else { return stranger(&request) };
+    let Some(place) = console.in_hand(&viewer) else { return busy(&viewer, &request) };
     if request.method().is_safe() {
         viewer.said = said(&console, &viewer, &request);
         request.extensions_mut().insert(viewer);
-        return next.run(request).await;
+        // Whoever reloads a slow page again and again asks the servers no more than who waits.
+        return console.look(until_answered(place, next.run(request))).await;
     }
     if request.method() != Method::POST {
         return StatusCode::METHOD_NOT_ALLOWED.into_response();
@@ -110,7 +113,26 @@ pub(in crate::console) async fn guard(
     let mut request = Request::from_parts(parts, Body::from(body));
     request.extensions_mut().insert(viewer);
     // What has begun is finished, whether or not the browser waits for it.
-    console.finish(next.run(request)).await
+    console.finish(until_answered(place, next.run(request))).await
+}
+
+async fn until_answered(place: Place, answer: impl Future<Output = Response>) -> Response {
+    let answer = answer.await;
+    drop(place);
+    answer
+}
+
+/// The pages that were asked for before are not made yet, whether or not somebody waits for them.
+fn busy(viewer: &Viewer, request: &Request) -> Response {
+    let text = "Too many pages that you have asked for are not ready yet. Nothing was done. Try \
+        again in a few seconds.";
+    let is_live = request.uri().path().ends_with(LIVE);
+    let answer = if is_live {
+        (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
+    } else {
+        answer::refused(viewer, StatusCode::SERVICE_UNAVAILABLE, text)
+    };
+    ([(header::RETRY_AFTER, "5")], answer).into_response()
 }
 
 /// Nobody is known by what was sent.

@@ -41,10 +41,12 @@ pub(in crate::console) async fn submit(
     let config = console.config();
     let from = proxy::client(&config.console, request.headers(), peer);
     let is_secure = proxy::is_secure(&config.console, request.headers(), peer);
+    let before = cookie::session(request.headers(), console.port(), is_secure).map(str::to_owned);
     let Ok(Form(asked)) = Form::<Asked>::from_request(request, &()).await else {
         return form(StatusCode::BAD_REQUEST, "", Some("The form cannot be read. Try again."));
     };
-    match console.access().log_in(&config.console, asked.token.trim(), from) {
+    let token = asked.token.trim();
+    match console.access().log_in(&config.console, token, from, before.as_deref()) {
         Ok((id, name)) => {
             tracing::info!(token = name, %from, "logged in to the console");
             let age_max = config.console.session_max;

@@ -18,7 +18,7 @@ pub(super) fn inside(next: &str) -> &str {
     let is_path = next.starts_with('/')
         && !next.starts_with("//")
         && !next.starts_with(LOG_IN)
-        && !next.contains(['\\', '\r', '\n', '\t']);
+        && !next.contains(|letter: char| letter == '\\' || letter.is_control());
     if is_path { next } else { "/" }
 }
 
@@ -35,6 +35,8 @@ mod tests {
             ("//evil.example", "/"),
             ("/\\evil.example", "/"),
             ("/\t/evil.example", "/"),
+            ("/\r\nset-cookie: a=b", "/"),
+            ("/\u{1}\u{7f}", "/"),
             ("https://evil.example", "/"),
             ("javascript:alert(1)", "/"),
             ("/login?next=/", "/"),

@@ -9,8 +9,11 @@ use parking_lot::Mutex;
 use super::secret::{Key, Tag, random_id};
 use outflow_core::fault::Fault;
 
-/// Each log-in needs a token, so this is only a bound on memory.
-const SESSIONS_MAX: usize = 1_000;
+/// Of one token. Whoever has stolen one ends no session of another token with it.
+const OF_TOKEN_MAX: usize = 20;
+/// Each log-in needs a token, and there are 100 at most: this is only a bound on memory, should
+/// they be changed again and again.
+const SESSIONS_MAX: usize = 2_500;
 
 /// A session.
 #[derive(Debug, Clone)]
@@ -64,11 +67,14 @@ impl Sessions {
         if all.len() >= SESSIONS_MAX {
             all.retain(|_, session| !session.has_ended(lifetime));
         }
-        if all.len() >= SESSIONS_MAX
-            && let Some(oldest) =
-                all.iter().min_by_key(|(_, session)| session.seen).map(|(tag, _)| *tag)
-        {
-            all.remove(&oldest);
+        let is_of = |session: &Session| session.name == name && session.token == token;
+        let is_full = all.values().filter(|session| is_of(session)).count() >= OF_TOKEN_MAX;
+        if is_full || all.len() >= SESSIONS_MAX {
+            let leaving = all.iter().filter(|(_, session)| !is_full || is_of(session));
+            let oldest = leaving.min_by_key(|(_, session)| session.seen).map(|(tag, _)| *tag);
+            if let Some(oldest) = oldest {
+                all.remove(&oldest);
+            }
         }
         all.insert(
             self.key.tag(id.as_bytes()),
@@ -98,5 +104,36 @@ impl Sessions {
 
     pub(super) fn end(&self, tag: &Tag) {
         self.all.lock().remove(tag);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIFETIME: Lifetime =
+        Lifetime { idle: Duration::from_mins(1), most: Duration::from_mins(1) };
+
+    #[test]
+    fn a_token_has_so_many_sessions_and_ends_none_of_another() {
+        let sessions = Sessions::new(Arc::new(Key::new().expect("a key")));
+        let begin = |name: &str, tag: u8| {
+            let id = sessions.begin(name.to_owned(), [tag; 32], LIFETIME).expect("a session");
+            sessions.tag(&id)
+        };
+        let is_there = |tag: &Tag| sessions.find(tag, LIFETIME, false).is_some();
+        let anna = begin("anna", 1);
+        let first = begin("ben", 2);
+        let others: Vec<Tag> = (0..OF_TOKEN_MAX).map(|_| begin("ben", 2)).collect();
+        assert!(!is_there(&first), "his oldest one has ended");
+        assert!(is_there(&anna) && others.iter().all(is_there));
+        assert_eq!(sessions.all.lock().len(), OF_TOKEN_MAX + 1);
+        // Tokens that were changed leave sessions behind until somebody asks for them.
+        for tag in 0..=255 {
+            for _ in 0..OF_TOKEN_MAX {
+                begin("eve", tag);
+            }
+        }
+        assert_eq!(sessions.all.lock().len(), SESSIONS_MAX);
     }
 }

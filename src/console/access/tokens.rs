@@ -48,25 +48,33 @@ impl Tokens {
     /// Reads every file.
     ///
     /// # Errors
-    /// The first that cannot be used, by its key.
+    /// The first that cannot be used, or is the same as another, by its key.
     pub(super) fn check(&self, config: &Console) -> Result<(), Fault> {
-        config.tokens.iter().enumerate().try_for_each(|(number, token)| {
+        let mut known = Vec::new();
+        for (number, token) in config.tokens.iter().enumerate() {
             let place = format!("console.tokens.{number}.file");
-            self.read(token).map(drop).map_err(|fault| fault.at(place))
-        })
+            let tag = self.read(token).map_err(|fault| fault.at(&place))?;
+            if let Some((_, other)) = known.iter().find(|(before, _)| *before == tag) {
+                let what = format!("it is the same token as that of {other}: who acts is unknown");
+                let remedy = "write another one to this file (openssl rand -hex 32)";
+                return Err(Fault::configuration(what).remedy(remedy).at(place));
+            }
+            known.push((tag, &token.name));
+        }
+        Ok(())
     }
 
-    /// Whose token this is. Compares with each, so that the time says nothing of which it is.
+    /// Whose token this is. Compares with each, so that the time says nothing of which it is. Two
+    /// files may have become the same since the start: then it is that of who may do less.
     pub(super) fn owner(&self, config: &Console, given: &str) -> Option<Owner> {
-        let mut found = None;
-        for known in &self.current(config).tokens {
-            if let Ok(tag) = known.tag.as_ref()
-                && self.key.fits(given.as_bytes(), tag)
-            {
-                found = Some(Owner { name: known.token.name.clone(), tag: *tag });
-            }
-        }
-        found
+        let held = self.current(config);
+        let fits = |known: &&Known| {
+            known.tag.as_ref().is_ok_and(|tag| self.key.fits(given.as_bytes(), tag))
+        };
+        let all: Vec<&Known> = held.tokens.iter().filter(fits).collect();
+        let known = all.into_iter().min_by_key(|known| known.token.role)?;
+        let tag = *known.tag.as_ref().ok()?;
+        Some(Owner { name: known.token.name.clone(), tag })
     }
 
     /// What whoever logged in with this token may do; `None` if it is theirs no more.

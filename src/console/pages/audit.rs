@@ -12,6 +12,7 @@ use serde_json::Value;
 use tokio::time::timeout;
 
 use crate::console::access::Viewer;
+use crate::console::contents::words;
 use crate::console::layout::{self, Section};
 use crate::console::parts;
 use crate::console::state::Console;
@@ -21,6 +22,9 @@ use outflow_core::fault::Fault;
 
 /// More than Postgres gives the statement.
 const PATIENCE: Duration = Duration::from_secs(7);
+
+/// A field of a filter.
+const REASON: &str = "reason";
 
 #[derive(Deserialize)]
 struct Asked {
@@ -45,7 +49,7 @@ async fn show(
         }
         @match &found {
             Err(fault) => (parts::unreachable("Postgres", fault)),
-            Ok(Ok(page)) => (listing(page, asked.before)),
+            Ok(Ok(page)) => (listing(&viewer, page, asked.before)),
             Ok(Err(why)) => (parts::problem(
                 "The audit cannot be read",
                 why,
@@ -74,9 +78,9 @@ async fn ask(console: &Console, before: Option<i64>) -> Result<Result<Page, Stri
     }
 }
 
-fn listing(page: &Page, before: Option<i64>) -> Markup {
+fn listing(viewer: &Viewer, page: &Page, before: Option<i64>) -> Markup {
     let columns = ["When", "Who", "What", "Outbox", "Number", "Of what", "From"];
-    let rows: Vec<Vec<Markup>> = page.deeds.iter().map(row).collect();
+    let rows: Vec<Vec<Markup>> = page.deeds.iter().map(|deed| row(viewer, deed)).collect();
     html! {
         @if rows.is_empty() {
             (parts::empty(
@@ -95,7 +99,7 @@ fn listing(page: &Page, before: Option<i64>) -> Markup {
     }
 }
 
-fn row(deed: &Deed) -> Vec<Markup> {
+fn row(viewer: &Viewer, deed: &Deed) -> Vec<Markup> {
     let text = |text: &str| html! { (parts::shown(text)) };
     let Deed { via, operator, os_user, host, role, client_address, .. } = deed;
     let from = client_address.as_ref().map(|address| format!(" ({address})")).unwrap_or_default();
@@ -105,20 +109,23 @@ fn row(deed: &Deed) -> Vec<Markup> {
         text(&deed.action),
         text(&deed.outbox),
         html! { (parts::number(deed.letters)) },
-        filter(&deed.filter),
+        filter(viewer, deed),
         text(&format!("{via}, {os_user} on {host}, role {role}{from}")),
     ]
 }
 
-/// What was asked for: names and values.
-fn filter(filter: &Value) -> Markup {
+/// What was asked for: names and values. Dead letters of consumers are chosen by their errors.
+fn filter(viewer: &Viewer, deed: &Deed) -> Markup {
     let text = |value: &Value| {
         parts::shown(&value.as_str().map_or_else(|| value.to_string(), str::to_owned))
     };
-    let Some(fields) = filter.as_object() else { return html! { (text(filter)) } };
+    let Some(fields) = deed.filter.as_object() else { return html! { (text(&deed.filter)) } };
+    let is_error = |name: &str| name == REASON && deed.action.contains("stream dead letters");
     html! {
         @for (name, value) in fields {
-            span.field { (parts::shown(name)) ": " (text(value)) } " "
+            @let value = text(value);
+            @let value = if is_error(name) { words(viewer, &value) } else { value.as_str() };
+            span.field { (parts::shown(name)) ": " (value) } " "
         }
     }
 }

@@ -26,7 +26,7 @@ pub(super) fn routes() -> Router<Console> {
 }
 
 async fn show(State(console): State<Console>, viewer: Viewer) -> Response {
-    let config = console.config();
+    let config = console.config_of_relay();
     let findings = tokio::time::timeout(PATIENCE, async {
         let mut last = console.checking().await;
         let is_fresh =

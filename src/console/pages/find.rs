@@ -36,25 +36,22 @@ async fn show(
     viewer: Viewer,
     Query(asked): Query<Asked>,
 ) -> Response {
-    // A search goes on in the servers when the browser has left, and so does its permit.
-    let searching = console.clone();
-    console.finish(async move { page(viewer, searching, asked).await }).await
-}
-
-async fn page(viewer: Viewer, console: Console, asked: Asked) -> Response {
     let found = match asked.text.trim() {
         "" => html! {},
-        _ => search(&console, &asked).await,
+        _ => search(&console, &viewer, &asked).await,
     };
     let body = html! { h1 { "Find an event" } (asked.form(&console.config())) (found) };
     layout::page(&viewer, "Find", Section::Find, &body)
 }
 
-async fn search(console: &Console, asked: &Asked) -> Markup {
+async fn search(console: &Console, viewer: &Viewer, asked: &Asked) -> Markup {
     // Few at a time: a search reads much more than any other page.
-    let _permit = console.searches().await;
+    let _permit = match console.searches().await {
+        Ok(permit) => permit,
+        Err(fault) => return told("Nothing was looked for", &fault),
+    };
     match timeout(LIMIT, ask(console, asked)).await {
-        Ok(Ok(found)) => view::found(&found),
+        Ok(Ok(found)) => view::found(viewer, &found),
         Ok(Err(fault)) => told("Nothing was looked for", &fault),
         Err(_elapsed) => {
             let what = format!("the search took more than {} s", LIMIT.as_secs());

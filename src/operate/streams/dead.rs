@@ -53,10 +53,10 @@ pub struct DeadGroup {
     /// What happened.
     #[serde(rename = "type")]
     pub kind: String,
-    /// What went wrong, with `#` for numbers.
-    pub reason: String,
+    /// What went wrong, with `#` for numbers. `None`: whoever asks may not see it.
+    pub reason: Option<String>,
     /// The error of the newest one.
-    pub error: String,
+    pub error: Option<String>,
     /// How many there are.
     pub letters: usize,
     /// The most attempts that one had.
@@ -160,19 +160,24 @@ impl Selection {
 }
 
 impl Streams {
-    /// The dead letters of a stream. `None`: there are none.
+    /// The dead letters of a stream. `None`: there are none. Without `contents` errors, which may
+    /// quote what is in an event, neither tell groups apart nor are told.
     ///
     /// # Errors
     /// Redis refuses or does not answer.
-    pub async fn dead_groups(&self, source: &str) -> Result<Option<DeadGroups>, Fault> {
+    pub async fn dead_groups(
+        &self,
+        source: &str,
+        contents: bool,
+    ) -> Result<Option<DeadGroups>, Fault> {
         let stream = self.dead_stream(source);
         let letters = self.length(&stream).await?;
         if letters == 0 {
             return Ok(None);
         }
-        let mut groups = HashMap::<(String, String, String), DeadGroup>::new();
+        let mut groups = HashMap::new();
         let walk = self.walk(&stream, &ALL, Look::Newest, PAGE, |item| {
-            count_in(&mut groups, item);
+            count_in(&mut groups, item, contents);
             true
         });
         let Walked { looked, seen, .. } = walk.await?;
@@ -195,7 +200,7 @@ impl Streams {
     }
 
     /// Some of the letters that are selected, the newest first. Without `contents` only what tells
-    /// them from each other, and their errors.
+    /// them from each other.
     ///
     /// # Errors
     /// Redis refuses or does not answer.
@@ -251,15 +256,19 @@ impl Streams {
     }
 }
 
-fn count_in(groups: &mut HashMap<(String, String, String), DeadGroup>, item: &Reply) {
-    let error = text(item, "dead_error");
+/// Group, type and reason.
+type Common = (String, String, Option<String>);
+
+fn count_in(groups: &mut HashMap<Common, DeadGroup>, item: &Reply, contents: bool) {
+    let error = contents.then(|| text(item, "dead_error"));
     let (group, kind) = (text(item, "dead_group"), text(item, TYPE));
-    let known = groups.entry((group.clone(), kind.clone(), reason_of(&error)));
+    let reason = error.as_deref().map(reason_of);
+    let known = groups.entry((group.clone(), kind.clone(), reason.clone()));
     let known = known.or_insert_with(|| DeadGroup {
         group,
         kind,
-        reason: reason_of(&error),
-        error: error.chars().take(ERROR_CHARS).collect(),
+        reason,
+        error: error.map(|error| error.chars().take(ERROR_CHARS).collect()),
         letters: 0,
         attempts_max: 0,
         last_died_at: text(item, "dead_at").parse().ok(),

@@ -3,6 +3,9 @@
 
 use std::time::Duration;
 
+use futures_util::future::join;
+use serde_json::{Value, json};
+use tokio::time::timeout;
 use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
@@ -12,6 +15,7 @@ use super::{Look, Seen, Streams, failed};
 use crate::operate::audit::{Who, record};
 use crate::operate::connect::untraced;
 use crate::operate::dead_letters::Act;
+use crate::operate::stopping::{AUDIT_PATIENCE, ended, is_overdue};
 use outflow_connect::redis::Failure;
 use outflow_consumer::{DeadLetters, EntryId, Retried, Source};
 use outflow_core::fault::Fault;
@@ -26,7 +30,7 @@ const ACT: Bounds =
 /// begins what is to be done, and afterwards what was. `outbox`: who writes the stream.
 ///
 /// # Errors
-/// A [`Fault`], which says how many were acted on before.
+/// A [`Fault`], which says how many were acted on before. What has begun has its end in the audit.
 #[expect(clippy::too_many_arguments, reason = "who does what to which, where, and how far it is")]
 pub async fn act(
     streams: &Streams,
@@ -43,43 +47,73 @@ pub async fn act(
         Act::Retry => ("retry", "retry stream dead letters"),
         Act::Discard => ("discard", "discard stream dead letters"),
     };
-    let (filter, noted) = (selection.filter(), selection.noted(source));
+    let (filter, mut noted) = (selection.filter(), selection.noted(source));
     record(client, who, word, outbox, counted as u64, &noted).await.map_err(untraced)?;
+    let mut progress = Progress::default();
     let told_redis = dead.note(name, counted, &filter).await;
-    told_redis.map_err(|failure| {
-        let stream = dead.audit_stream();
-        streams.forbidden(failure, &format!("xadd ~{stream}")).at("nothing was done")
-    })?;
-    let (mut progress, mut after) = (Progress::default(), EntryId::default());
-    let outcome = loop {
-        if stop.is_cancelled() {
-            break Ok(());
+    let has_begun = told_redis.is_ok();
+    let outcome = match told_redis {
+        Ok(()) => {
+            let steps =
+                steps((&dead, streams, source), act, selection, stop, &mut progress, &mut told);
+            tokio::select! {
+                outcome = steps => outcome,
+                () = is_overdue(stop) => Err(Fault::failed("it was stopped within a step")),
+            }
         }
-        let some = match chosen(streams, dead.stream(), selection, after).await {
-            Ok(some) => some,
-            Err(fault) => break Err(fault),
-        };
-        let outcome =
-            settle((&dead, source), act, &some.letters, &mut progress, stop, &mut told).await;
-        if let Err(failure) = outcome {
-            break Err(failed(failure));
-        }
-        match some.next {
-            Some(next) => after = next,
-            None => break Ok(()),
+        Err(failure) => {
+            let stream = dead.audit_stream();
+            Err(streams.forbidden(failure, &format!("xadd ~{stream}")).at("nothing was done"))
         }
     };
     // What was done counts; that the end of it is not noted is worth no error of its own.
     let done = usize::try_from(progress.done).unwrap_or(usize::MAX);
-    let redis = dead.note(&format!("{name} done"), done, &filter).await.map_err(failed);
+    let end = json!(ended(outcome.is_ok(), stop));
+    if let Value::Object(fields) = &mut noted {
+        fields.insert("end".to_owned(), end);
+    }
     let word = format!("{word} done");
-    let postgres = record(client, who, &word, outbox, progress.done, &noted).await;
-    if let Err(error) = redis.and(postgres.map_err(untraced)) {
+    let at_end = join(
+        async {
+            if has_begun { dead.note(&format!("{name} done"), done, &filter).await } else { Ok(()) }
+        },
+        record(client, who, &word, outbox, progress.done, &noted),
+    );
+    let noted = match timeout(AUDIT_PATIENCE, at_end).await {
+        Ok((redis, postgres)) => redis.map_err(failed).and(postgres.map_err(untraced)),
+        Err(_elapsed) => Err(Fault::unreachable("a server does not answer")),
+    };
+    if let Err(error) = noted {
         tracing::warn!(%error, "the end of it is not in the audit");
     }
-    let words = act.words().1;
-    let (done, outcome) = (progress.done, outcome.map(|()| progress));
-    outcome.map_err(|fault| fault.at(format_args!("{done} {words}, then")))
+    let (done, words) = (progress.done, act.words().1);
+    match outcome {
+        Ok(()) => Ok(progress),
+        Err(fault) if has_begun => Err(fault.at(format_args!("{done} {words}, then"))),
+        Err(fault) => Err(fault),
+    }
+}
+
+/// Some letters after others, until there are no more or it is stopped.
+async fn steps(
+    (dead, streams, source): (&DeadLetters, &Streams, &str),
+    act: Act,
+    selection: &Selection,
+    stop: &CancellationToken,
+    progress: &mut Progress,
+    told: &mut impl FnMut(Progress),
+) -> Result<(), Fault> {
+    let mut after = EntryId::default();
+    while !stop.is_cancelled() {
+        let some = chosen(streams, dead.stream(), selection, after, stop).await?;
+        let settled = settle((dead, source), act, &some.letters, progress, stop, told).await;
+        settled.map_err(failed)?;
+        match some.next {
+            Some(next) => after = next,
+            None => break,
+        }
+    }
+    Ok(())
 }
 
 /// Some letters: their ids, and where they came from.
@@ -94,6 +128,7 @@ async fn chosen(
     stream: &str,
     selection: &Selection,
     after: EntryId,
+    stop: &CancellationToken,
 ) -> Result<Batch, Fault> {
     let (mut letters, mut is_behind) = (Vec::new(), false);
     let walk = streams.walk(stream, &ALL, Look::After(after), ACT, |item| {
@@ -101,7 +136,7 @@ async fn chosen(
         if !is_behind && selection.lets_through(item) {
             letters.extend(id(item).map(|id| (id, text(item, "dead_stream"))));
         }
-        !is_behind && letters.len() < TOGETHER
+        !is_behind && letters.len() < TOGETHER && !stop.is_cancelled()
     });
     let Walked { last, seen, .. } = walk.await?;
     let next = last.and_then(|last| last.parse().ok());
@@ -116,7 +151,7 @@ async fn settle(
     stop: &CancellationToken,
     told: &mut impl FnMut(Progress),
 ) -> Result<(), Failure> {
-    if act == Act::Discard && !letters.is_empty() {
+    if act == Act::Discard && !letters.is_empty() && !stop.is_cancelled() {
         let ids: Vec<&str> = letters.iter().map(|(id, _)| id.as_str()).collect();
         let done = dead.delete(&ids).await?;
         progress.done += done;

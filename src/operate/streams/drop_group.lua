@@ -1,7 +1,8 @@
 -- Removes a consumer group that nobody uses any more. In one step, so that no consumer can come in between.
 --
 -- KEYS  1 stream
--- ARGV  1 group  2 a consumer that was seen within so many milliseconds is active  3 pending entries, and  4 the last
+-- ARGV  1 group  2 a consumer that was seen within so many milliseconds is active: since Redis 7.2 idle counts from when it
+--       last asked, before that from when it last got entries  3 pending entries, and  4 the last
 --       delivered id, as whoever asks has seen them
 -- Returns what became of it: "gone" (there is no such group), "active" and a consumer, "changed" and the pending
 -- entries, "dropped" and the pending entries that went with it.

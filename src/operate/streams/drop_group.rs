@@ -18,6 +18,10 @@ use outflow_core::fault::{Fault, FaultKind};
 pub const ACTIVE: Duration = Duration::from_mins(5);
 
 const ACTION: &str = "drop group";
+/// What is said of a group whose consumers may be there.
+pub const UNSEEN: &str = "This Redis is older than 7.2: it knows when a consumer last got entries, \
+    and not when it last asked. One that waits for entries counts as gone after a while. Make sure \
+    that no consumer of the group runs.";
 
 /// A group, and what would go with it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -107,23 +111,36 @@ pub async fn drop_group(
     args.int(limit).int(*pending).text(last_delivered_id);
     let script = Script::new(include_str!("drop_group.lua"));
     let reply = streams.redis.script(&script, &[stream], args).await;
-    let reply = reply.map_err(|failure| refused(streams, failure))?;
+    let outcome = reply.map(|reply| became(&reply)).map_err(|failure| refused(streams, failure));
+    // It is in the audit that it was to be done.
+    let (end, filter) = match &outcome {
+        Ok(Dropped::Yes(pending)) => {
+            (" done", json!({ "stream": stream, "group": name, "pending": pending }))
+        }
+        Ok(not) => (": not done", json!({ "stream": stream, "group": name, "why": not })),
+        // Perhaps it was done all the same, and the answer was lost.
+        Err(fault) => {
+            (": not done", json!({ "stream": stream, "group": name, "why": fault.what() }))
+        }
+    };
+    if let Err(error) = record(client, who, &format!("{ACTION}{end}"), outbox, 0, &filter).await {
+        tracing::warn!(reason = %untraced(error), "the end of it is not in outflow.audit");
+    }
+    outcome
+}
+
+fn became(reply: &Reply) -> Dropped {
     let word = reply.items().first().and_then(Reply::string).unwrap_or_default();
     let number = || reply.items().get(1).and_then(Reply::int).unwrap_or(0);
-    let outcome = match word.as_str() {
-        "dropped" => return Ok(Dropped::Yes(number())),
+    match word.as_str() {
+        "dropped" => Dropped::Yes(number()),
         "active" => {
             let consumer = reply.items().get(1).and_then(Reply::string);
             Dropped::Active(consumer.unwrap_or_default())
         }
         "changed" => Dropped::Changed(number()),
         _ => Dropped::Gone,
-    };
-    // It is in the audit that it was to be done.
-    let filter = json!({ "stream": stream, "group": name, "why": outcome });
-    let noted = record(client, who, &format!("{ACTION}: not done"), outbox, 0, &filter).await;
-    noted.map_err(untraced)?;
-    Ok(outcome)
+    }
 }
 
 /// Why a group cannot be dropped.

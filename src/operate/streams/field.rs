@@ -13,8 +13,9 @@ use outflow_core::escape::hex;
 const FIELDS_MAX: usize = 64;
 /// Bytes of a field's name that are shown.
 const NAME_MAX: usize = 200;
-/// What tells an event from others. Every other field may be part of what happened.
-const PLAIN: [&str; 14] = [
+/// What tells an event from others. Every other field may be part of what happened, or quote it as
+/// errors do.
+const PLAIN: [&str; 13] = [
     ID,
     TYPE,
     KEY,
@@ -28,7 +29,6 @@ const PLAIN: [&str; 14] = [
     "dead_entry_id",
     "dead_group",
     "dead_attempts",
-    "dead_error",
 ];
 
 /// An entry of a stream.

@@ -102,6 +102,14 @@ async fn a_group_is_dropped_with_its_numbers_unless_it_is_used() {
     assert_eq!(stage.number(noted).await, 2, "before each attempt");
     let not = "select count(*) from outflow.audit where action = 'drop group: not done'";
     assert_eq!(stage.number(not).await, 1);
+    let end = "select count(*) from outflow.audit where action = 'drop group done' and filter @> \
+        '{\"group\": \"stale\", \"pending\": 0}'";
+    assert_eq!(stage.number(end).await, 1);
+    // What is said of a consumer that waits depends on what Redis knows of it.
+    let consumers = stage.command("XINFO", &["CONSUMERS", STREAM, "used"]).await;
+    let is_old = !format!("{consumers:?}").contains("inactive");
+    let page = browser.get(&format!("/streams/group?name={STREAM}&group=used")).await;
+    page.has(&[if is_old { "Redis before 7.2 does not tell" } else { "Last asked" }]);
     browser.get(&path("stale")).await.has(&["has no group"]);
 }
 
@@ -137,13 +145,29 @@ async fn a_replay_is_counted_first_and_sends_each_event_once() {
     let noted = "select count(*) from outflow.audit where action = 'replay' and letters = 200 and \
         operator = 'anna' and filter @> '{\"to\": \"again\"}'";
     assert_eq!(stage.number(noted).await, 1);
-    let slow = "/actions/replay?outbox=orders&to=slow&rate=10";
+    let end = "select count(*) from outflow.audit where action = 'replay done' and letters = 200 \
+        and filter @> '{\"to\": \"again\", \"end\": \"done\"}'";
+    assert_eq!(stage.number(end).await, 1);
+    let slow = "/actions/replay?outbox=orders&to=slow&rate=10&since=1h";
     let running = browser.confirms(slow, &[]).await;
     running.has(&["<progress", "of 200"]);
     let job = running.text.split("name=\"id\" value=\"").nth(1).expect("a job");
     let id = job.split('"').next().expect("an id");
     let csrf = running.csrf();
     browser.post("/jobs/stop", &[("csrf", &csrf), ("id", id)]).await;
-    browser.sees(&format!("/jobs/show?id={id}"), &["Stopped after"]).await;
-    assert!(stage.length("slow").await < 200);
+    let stopped = browser.sees(&format!("/jobs/show?id={id}"), &["Stopped after"]).await;
+    let sent = stage.length("slow").await;
+    assert!(sent < 200, "{sent}");
+    let end = "select letters from outflow.audit where filter ->> 'end' = 'stopped'";
+    assert_eq!(stage.number(end).await, sent);
+    // The way back leads to the same replay: an hour ago is another time by now.
+    let (_, back) = stopped.text.split_once("href=\"/actions/replay?").expect("a link");
+    let back = super::unescaped(back.split('"').next().expect("an end"));
+    assert!(back.contains("since=2") && !back.contains("1h"), "{back}");
+    let back = format!("/actions/replay?{back}").replace("rate=10", "rate=");
+    let left = format!("Send {} events to slow?", 200 - sent);
+    browser.get(&back).await.has(&[&left, "goes on where it was"]);
+    browser.confirms(&back, &[]).await;
+    stage.reaches("slow", 200).await;
+    numbered.check(&stage, "slow").await;
 }

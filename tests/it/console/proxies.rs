@@ -23,6 +23,8 @@ async fn a_listed_proxy_names_the_user() {
     assert_eq!((csrf.status, pause.status), (StatusCode::OK, StatusCode::OK));
     let two = get("dora").header("x-forwarded-user", "eve");
     assert_eq!(browser.send(two).await.status, StatusCode::SEE_OTHER, "a client's own passed");
+    let list = browser.send(get("dora, eve")).await;
+    assert_eq!(list.status, StatusCode::SEE_OTHER, "the proxy has added to a client's own");
     assert_eq!(browser.get("/audit").await.status, StatusCode::SEE_OTHER, "nobody was named");
     // Behind TLS, as the proxy says, a cookie never travels without.
     let login = browser
@@ -50,6 +52,38 @@ async fn a_stranger_names_nobody() {
         assert_eq!(browser.send(wrong(n)).await.status, StatusCode::FORBIDDEN);
     }
     assert_eq!(browser.send(wrong(9)).await.status, StatusCode::TOO_MANY_REQUESTS);
+}
+
+/// Behind a proxy everybody has its address: wrong tokens count for whom the proxy was asked by.
+#[tokio::test]
+async fn wrong_tokens_keep_out_whoever_tries_them_and_nobody_else() {
+    let stage = Stage::new(&outbox("")).await;
+    let served = console(&stage, "proxy_from = [\"127.0.0.1\"]").await;
+    let browser = Browser::of(served.port);
+    let login = |token: &str, from: &str| {
+        let login = browser.form("/login", &[("token", token)]);
+        login.header("x-forwarded-for", format!("203.0.113.9, {from}"))
+    };
+    for _ in 0..5 {
+        let answer = browser.send(login("wrong-wrong-wrong-wrong", "192.0.2.1")).await;
+        assert_eq!(answer.status, StatusCode::FORBIDDEN);
+    }
+    let answer = browser.send(login("wrong-wrong-wrong-wrong", "192.0.2.1")).await;
+    assert_eq!(answer.status, StatusCode::TOO_MANY_REQUESTS);
+    for _ in 0..8 {
+        let answer = browser.send(login(super::READ, "192.0.2.2")).await;
+        assert_eq!(answer.status, StatusCode::SEE_OTHER, "right ones do not count");
+    }
+}
+
+/// A proxy of this machine stands in for anybody.
+#[tokio::test]
+async fn through_a_listed_proxy_nobody_is_of_this_machine() {
+    let stage = Stage::new(&outbox("")).await;
+    let more = "anonymous = \"read\"\nproxy_from = [\"127.0.0.1\"]";
+    let served = console(&stage, more).await;
+    let answer = Browser::of(served.port).get("/audit").await;
+    assert_eq!(answer.status, StatusCode::SEE_OTHER);
 }
 
 #[tokio::test]

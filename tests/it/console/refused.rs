@@ -55,6 +55,10 @@ async fn a_token_that_cannot_be_used_is_named_and_never_shown() {
     let open = std::fs::Permissions::from_mode(0o644);
     std::fs::set_permissions(&file, open).expect("a mode");
     refused(&["console.tokens.0.file", "chmod o-rwx"]).await;
+    let other = std::fs::read_to_string(stage.path().join("ben")).expect("a file");
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).expect("a mode");
+    write_token(&stage, "anna", other.trim());
+    refused(&["console.tokens.1.file", "the same token as that of anna"]).await;
     std::fs::remove_file(&file).expect("a file");
     refused(&["console.tokens.0.file", "anna: No such file"]).await;
     let own = configured.replace(&file.display().to_string(), "hunter2-hunter2-hunter2");

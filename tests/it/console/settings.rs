@@ -54,6 +54,39 @@ async fn check_looks_at_its_files_and_at_the_way_to_it() {
     assert!(checked.stdout.contains("console.tokens.1.file"), "{checked:?}");
 }
 
+/// What it prints is what has to be run.
+#[tokio::test]
+async fn check_names_what_its_role_may_not_do() {
+    let stage = Stage::new(&outbox("settle = \"keep\"")).await;
+    stage.sql("create role viewer login; grant usage on schema public to viewer").await;
+    let url = stage.postgres.url().replace("postgres@", "viewer@");
+    let file = write_token(&stage, "console-url", &url);
+    let section = configuration(&stage, &format!("postgres_url_file = {file:?}"));
+    stage.configure(&section.replace(&outbox(""), &outbox("settle = \"keep\"")));
+    let missing = async || {
+        let all = stage.asked(&["check", "--json"]).await.stdout;
+        let findings = all.lines().map(|line| serde_json::from_str(line).expect("JSON"));
+        let of_role = findings.filter(|one: &serde_json::Value| one["about"] == "console");
+        let grants = of_role.filter(|one| one["remedy"]["kind"] == "sql");
+        grants.map(|one| one["remedy"]["text"].as_str().expect("a text").to_owned()).collect()
+    };
+    let grants: Vec<String> = missing().await;
+    for line in [
+        "grant usage on schema outflow to viewer;",
+        "grant select on outflow.audit to viewer;",
+        "grant insert (action, outbox, letters, filter, os_user, host, via, operator) on \
+         outflow.audit to viewer;",
+        "grant update (retired_at) on outflow.dead_letter to viewer;",
+        "grant insert on \"public\".\"outbox\" to viewer;",
+    ] {
+        assert!(grants.iter().any(|grant| grant == line), "no {line:?} in {grants:?}");
+    }
+    stage.sql(&grants.concat()).await;
+    assert_eq!(missing().await, Vec::<String>::new());
+    stage.sql("revoke insert on outflow.audit from viewer").await;
+    assert_eq!(missing().await.len(), 1, "once, although each column lacks it");
+}
+
 /// A reload of the relay is one of its console.
 #[tokio::test]
 async fn a_token_is_added_and_removed_by_a_reload() {

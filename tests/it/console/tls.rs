@@ -48,6 +48,18 @@ async fn with_a_certificate_it_speaks_tls_only() {
     assert!(answer.starts_with("HTTP/1.1 303"), "{answer}");
     assert!(answer.contains("__Host-outflow-console-"), "{answer}");
     assert!(answer.contains("; Secure"), "{answer}");
+    // Under the plain name, which another host of the domain could have set, it names nobody.
+    let (_, id) = answer.split_once("__Host-outflow-console-").expect("a cookie");
+    let (_, id) = id.split_once('=').expect("a value");
+    let id = id.split(';').next().expect("an id");
+    for (prefix, status) in [("__Host-", "200"), ("", "303")] {
+        let get = format!(
+            "GET /audit HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nCookie: \
+                {prefix}outflow-console-{port}={id}\r\n\r\n"
+        );
+        let answer = asked(port, &authority.file, &get).await.expect("an answer");
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{prefix:?}: {answer}");
+    }
     assert!(console.log().contains(&format!("https://127.0.0.1:{port}/")), "{}", console.log());
     let plain = reqwest::get(format!("http://127.0.0.1:{port}/login")).await;
     assert!(plain.is_err(), "{plain:?}");

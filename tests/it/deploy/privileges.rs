@@ -127,8 +127,8 @@ async fn an_operator_may_look_and_put_back() {
          from outflow.outbox",
         "update outflow.pause set until = now()",
         "delete from outflow.pause where why = 'x'",
-        "insert into outflow.audit (action, outbox, letters, filter, os_user, host) values \
-         ('pause', 'x', 0, '{}', 'x', 'x')",
+        "insert into outflow.audit (action, outbox, letters, filter, os_user, host, via, operator) \
+         values ('pause', 'x', 0, '{}', 'x', 'x', 'console', 'anna')",
         "with gone as (delete from outflow.dead_letter returning *) \
          insert into public.outbox (event_id, aggregate_type, aggregate_id, event_type, payload) \
          select event_id::uuid, 'order', key, type, convert_from(payload, 'utf8')::jsonb from gone",
@@ -168,6 +168,17 @@ async fn no_role_may_do_more_in_postgres() {
         ("outflow_operator", "delete from public.outbox"),
         ("outflow_operator", "update outflow.outbox set generation = 0"),
         ("outflow_operator", "insert into outflow.dead_letter (outbox) values ('x')"),
+        ("outflow_operator", "delete from outflow.audit"),
+        (
+            "outflow_operator",
+            "insert into outflow.audit (action, outbox, letters, filter, os_user, host, role) \
+                values ('pause', 'x', 0, '{}', 'x', 'x', 'somebody')",
+        ),
+        (
+            "outflow_operator",
+            "insert into outflow.audit (action, outbox, letters, filter, os_user, host, at) \
+                values ('pause', 'x', 0, '{}', 'x', 'x', now() - interval '1 day')",
+        ),
         ("order_api", "select from public.outbox"),
         ("order_api", "delete from public.outbox"),
         ("order_api", "update public.outbox set payload = '{}'"),

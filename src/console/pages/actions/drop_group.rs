@@ -79,6 +79,7 @@ fn consequences(group: &Group) -> Markup {
             }
             li { (report.consumers.len()) " consumers, none of them active." }
         }
+        @if report.may_wait_unseen() { p.notice { (acts::UNSEEN) } }
         p {
             "A consumer that comes back makes the group anew, from where its own settings say. It \
              cannot be undone."

@@ -17,6 +17,7 @@ use crate::console::asking::told;
 use crate::console::confirm::{Confirm, confirm};
 use crate::console::jobs::{Job, Jobs, Order};
 use crate::console::layout::{self, Section};
+use crate::console::link::link;
 use crate::console::parts::{number, shown};
 use crate::console::said::Said;
 use crate::console::state::Console;
@@ -103,6 +104,13 @@ impl Asked {
         ]
     }
 
+    /// The address that counts the same replay once more, and goes on with it. A time that is
+    /// relative to now would make it another one: these are fixed.
+    fn again(&self) -> String {
+        let same = Self { restart: String::new(), counted: String::new(), ..self.clone() };
+        link(REPLAY, &same.fields())
+    }
+
     fn target(&self) -> String {
         if self.to.is_empty() { "their own streams".to_owned() } else { shown(&self.to) }
     }
@@ -113,12 +121,6 @@ pub(super) async fn ask(
     State(console): State<Console>,
     Query(asked): Query<Asked>,
 ) -> Response {
-    // A count goes on in Postgres when the browser has left, and so does its permit.
-    let counting = console.clone();
-    console.finish(async move { question(viewer, counting, asked).await }).await
-}
-
-async fn question(viewer: Viewer, console: Console, asked: Asked) -> Response {
     if !asked.is_asked() {
         let body = html! { h1 { "Replay events of " (shown(&asked.outbox)) } (form(&asked)) };
         return layout::page(&viewer, "Replay", Section::Actions, &body);
@@ -127,10 +129,7 @@ async fn question(viewer: Viewer, console: Console, asked: Asked) -> Response {
         Ok(_) if !viewer.may_operate() => {
             Err(Fault::failed("only the role operate may replay, and have events counted for it"))
         }
-        Ok(request) => {
-            let _permit = console.searches().await;
-            prepare(&console.config(), &asked, &request).await.map(|it| (request, it))
-        }
+        Ok(request) => counted(&console, &asked, &request).await.map(|it| (request, it)),
         Err(fault) => Err(fault),
     };
     let (request, replay) = match prepared {
@@ -212,6 +211,12 @@ fn consequences(asked: &Asked, extract: &Extract, is_resumed: bool) -> Markup {
     }
 }
 
+/// Few at a time: a count reads all rows.
+async fn counted(console: &Console, asked: &Asked, request: &Request) -> Result<Replay, Fault> {
+    let _permit = console.searches().await?;
+    prepare(&console.config(), asked, request).await
+}
+
 async fn prepare(config: &Config, asked: &Asked, request: &Request) -> Result<Replay, Fault> {
     let outbox = chosen(&config.outboxes, Some(&asked.outbox))?[0];
     let client = to_postgres(config, NAME).await?;
@@ -235,7 +240,7 @@ pub(super) async fn replay(
     let order = Order {
         what: format!("Replay events of {} to {}", shown(&asked.outbox), asked.target()),
         by: viewer.name.clone(),
-        back: back.to_owned(),
+        back: asked.again(),
         total: counted,
     };
     let (config, who) = (console.config(), Who::console(&viewer.name));
@@ -246,15 +251,13 @@ pub(super) async fn replay(
             let what = format!("nothing was sent: there are {events} events now, not {counted}");
             return Err(Fault::failed(what).remedy("count again, or say until when"));
         }
-        let run = Box::pin(replay.run(&who, |sent| job.is_at(sent)));
+        let sent = Box::pin(replay.run(&who, job.stop(), |sent| job.is_at(sent))).await?;
         // What was sent until then was sent; the same replay goes on from there.
-        let sent = tokio::select! {
-            sent = run => sent?,
-            () = job.stop().cancelled() => {
-                return Ok(format!("Stopped after {} events.", job.done()));
-            }
-        };
-        Ok(format!("Sent {sent} events to {}.", asked.target()))
+        Ok(if job.stop().is_cancelled() && sent < events {
+            format!("Stopped after {sent} events. The same replay goes on from there.")
+        } else {
+            format!("Sent {sent} events to {}.", asked.target())
+        })
     });
     match job {
         Ok(job) => match job.soon().await {
@@ -262,5 +265,36 @@ pub(super) async fn replay(
             None => Redirect::to(&addresses::job(&job.id)).into_response(),
         },
         Err(fault) => failed(&fault),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is confirmed is what was counted, and what is gone on with later: the same to the
+    /// nanosecond, because a replay is known by what it sends.
+    #[test]
+    fn a_relative_time_is_fixed_by_the_question() {
+        let text = str::to_owned;
+        let asked = Asked {
+            outbox: text("orders"),
+            since: text("1h"),
+            until: text("1ms"),
+            key: text("k&1"),
+            to: text("again"),
+            restart: text("1"),
+            counted: text("7"),
+            ..Asked::default()
+        };
+        let request = asked.request().expect("a request");
+        let fixed = asked.fixed(&request);
+        let confirmed = fixed.request().expect("a request");
+        assert_eq!(confirmed.what, request.what);
+        assert_ne!(asked.request().expect("a request").what, request.what, "later is another");
+        let (_, query) = fixed.again().split_once('?').map(|(a, b)| (text(a), text(b))).expect("?");
+        let again: Asked = serde_urlencoded::from_str(&query).expect("fields");
+        let again = again.request().expect("a request");
+        assert_eq!((again.what, again.to, again.restart), (request.what, request.to, false));
     }
 }

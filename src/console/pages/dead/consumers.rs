@@ -87,7 +87,7 @@ pub(super) async fn page(
     Query(asked): Query<Asked>,
 ) -> Response {
     let found = match streams(&console).await {
-        Ok(streams) => streams.dead_groups(&asked.name).await,
+        Ok(streams) => streams.dead_groups(&asked.name, viewer.sees_payloads).await,
         Err(fault) => Err(fault),
     };
     let body = html! {
@@ -119,6 +119,7 @@ fn groups(viewer: &Viewer, asked: &Asked, found: &DeadGroups) -> Markup {
     let rows: Vec<Vec<Markup>> =
         found.groups.iter().map(|group| row(viewer, asked, group)).collect();
     let columns = ["Error", "Letters", "Group", "Type", "Attempts", "Last", "Actions"];
+    let by = if viewer.sees_payloads { "error, group and type" } else { "group and type" };
     let looked = i64::try_from(found.looked).unwrap_or(i64::MAX);
     html! {
         p {
@@ -133,7 +134,10 @@ fn groups(viewer: &Viewer, asked: &Asked, found: &DeadGroups) -> Markup {
                 " · " a href=(all.at(STREAM_DISCARD, &[])) { "Discard all…" }
             }
         }
-        (table("Dead letters by error, group and type", &columns, &rows))
+        (table(&format!("Dead letters by {by}"), &columns, &rows))
+        @if !viewer.sees_payloads {
+            p.hint { "Errors may quote events, which are hidden from your role." }
+        }
         @if found.groups_found > found.groups.len() {
             p.hint { "The largest of " (found.groups_found) " groups are shown." }
         }
@@ -149,12 +153,13 @@ fn groups(viewer: &Viewer, asked: &Asked, found: &DeadGroups) -> Markup {
 
 fn row(viewer: &Viewer, asked: &Asked, group: &DeadGroup) -> Vec<Markup> {
     let of = Asked::of_group(&asked.name, group);
+    let error = match group.reason.as_deref() {
+        None => "(hidden)",
+        Some("") => "(no error)",
+        Some(reason) => reason,
+    };
     vec![
-        html! {
-            a href=(of.at(STREAM_LETTERS, &[])) {
-                (shown(if group.reason.is_empty() { "(no error)" } else { &group.reason }))
-            }
-        },
+        html! { a href=(of.at(STREAM_LETTERS, &[])) { (shown(error)) } },
         html! { (number(i64::try_from(group.letters).unwrap_or(i64::MAX))) },
         html! { (shown(&group.group)) },
         html! { (shown(&group.kind)) },
@@ -174,14 +179,7 @@ pub(super) async fn letters(
     State(console): State<Console>,
     Query(asked): Query<Asked>,
 ) -> Response {
-    let found = match streams(&console).await {
-        Ok(streams) => {
-            let look = asked.before.parse().map_or(Look::Newest, Look::Before);
-            let selection = asked.selection();
-            streams.dead_letters(&asked.name, &selection, look, PAGE, viewer.sees_payloads).await
-        }
-        Err(fault) => Err(fault),
-    };
+    let found = some(&viewer, &console, &asked).await;
     let body = html! {
         (heading(&asked))
         p { a href=(dead_of(&asked.name)) { "By error, group and type" } }
@@ -191,6 +189,13 @@ pub(super) async fn letters(
         }
     };
     layout::page(&viewer, "Dead letters", Section::DeadLetters, &body)
+}
+
+async fn some(viewer: &Viewer, console: &Console, asked: &Asked) -> Result<Page, Fault> {
+    let selection = asked.selection(viewer)?;
+    let look = asked.before.parse().map_or(Look::Newest, Look::Before);
+    let (streams, contents) = (streams(console).await?, viewer.sees_payloads);
+    streams.dead_letters(&asked.name, &selection, look, PAGE, contents).await
 }
 
 fn listed(viewer: &Viewer, asked: &Asked, page: &Page) -> Markup {

@@ -8,7 +8,7 @@ use super::filter::Asked;
 use crate::console::access::Viewer;
 use crate::console::addresses::{self, DISCARD, RETRY};
 use crate::console::asking::{looking, told};
-use crate::console::contents::contents;
+use crate::console::contents::{contents, words};
 use crate::console::layout::{self, Section};
 use crate::console::parts::{empty, problem, shown, time};
 use crate::console::state::Console;
@@ -48,7 +48,8 @@ fn view(viewer: &Viewer, letter: &Letter) -> Markup {
         dl.facts {
             dt { "Reason" } dd { (shown(&letter.reason)) }
             @if let Some(detail) = &letter.detail {
-                dt { "Error" } dd { (contents(Some(detail), false, detail.len(), false)) }
+                dt { "Error" }
+                dd { (contents(Some(words(viewer, detail)), false, detail.len(), false)) }
             }
             dt { "Died" } dd { (time(letter.died_at)) }
             dt { "Outbox" } dd { (shown(&letter.outbox)) }

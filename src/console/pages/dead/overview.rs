@@ -42,7 +42,7 @@ pub(super) async fn page(
         groups(client, outbox.as_deref(), reason.as_deref()).await
     });
     let of_consumers = async {
-        let _permit = console.asks_many().await;
+        let _permit = console.asks_many().await?;
         let streams = streams(&console).await?;
         consumers::heaps(&streams, &console.config()).await
     };

@@ -14,6 +14,7 @@ use crate::console::addresses::{STREAM_DISCARD, STREAM_RETRY, dead_of};
 use crate::console::answer::redirect;
 use crate::console::asking::{streams, told};
 use crate::console::confirm::{Confirm, confirm};
+use crate::console::contents::may_search;
 use crate::console::jobs::{Job, Jobs, Order};
 use crate::console::layout::{self, Section};
 use crate::console::link::link;
@@ -56,22 +57,28 @@ impl Asked {
             exact: "1".to_owned(),
             group: group.group.clone(),
             kind: group.kind.clone(),
-            reason: group.reason.clone(),
+            reason: group.reason.clone().unwrap_or_default(),
             ..Self::default()
         }
     }
 
-    pub(super) fn selection(&self) -> Selection {
+    /// # Errors
+    /// The viewer may not select by errors.
+    pub(super) fn selection(&self, viewer: &Viewer) -> Result<Selection, Fault> {
         let exact = |text: &String| {
             if self.exact.is_empty() { given(text) } else { Some(text.clone()) }
         };
-        Selection {
+        let reason = if viewer.sees_payloads { exact(&self.reason) } else { given(&self.reason) };
+        if reason.is_some() {
+            may_search(viewer, "errors")?;
+        }
+        Ok(Selection {
             id: given(&self.id),
             group: exact(&self.group),
             kind: exact(&self.kind),
-            reason: exact(&self.reason),
+            reason,
             last: given(&self.last),
-        }
+        })
     }
 
     fn fields(&self) -> [(&'static str, &str); 6] {
@@ -126,11 +133,7 @@ pub(super) async fn discard(
 }
 
 async fn ask(viewer: &Viewer, console: &Console, asked: &Asked, act: Act) -> Response {
-    let counted = match streams(console).await {
-        Ok(streams) => streams.dead_count(&asked.name, &asked.selection()).await,
-        Err(fault) => Err(fault),
-    };
-    let count = match counted {
+    let count = match counted(viewer, console, asked).await {
         Ok(count) => count,
         Err(fault) => {
             let body = html! { h1 { "Dead letters" } (told("Redis", &fault)) };
@@ -150,6 +153,11 @@ async fn ask(viewer: &Viewer, console: &Console, asked: &Asked, act: Act) -> Res
         back: &dead_of(&asked.name),
     };
     confirm(viewer, Section::DeadLetters, &asked)
+}
+
+async fn counted(viewer: &Viewer, console: &Console, asked: &Asked) -> Result<Counted, Fault> {
+    let selection = asked.selection(viewer)?;
+    streams(console).await?.dead_count(&asked.name, &selection).await
 }
 
 fn consequences(act: Act, asked: &Asked, count: &Counted) -> Markup {
@@ -187,6 +195,10 @@ async fn act(viewer: &Viewer, console: &Console, jobs: &Jobs, asked: &Asked, act
     if let Err(fault) = acts::is_ours(&console.config(), &asked.name) {
         return failed(&fault);
     }
+    let selection = match asked.selection(viewer) {
+        Ok(selection) => selection,
+        Err(fault) => return failed(&fault),
+    };
     let streams = match streams(console).await {
         Ok(streams) => streams,
         Err(fault) => return failed(&fault),
@@ -200,10 +212,11 @@ async fn act(viewer: &Viewer, console: &Console, jobs: &Jobs, asked: &Asked, act
     };
     let work = {
         let (config, who, asked) = (console.config(), Who::console(&viewer.name), asked.clone());
-        |job: Arc<Job>| async move {
+        move |job: Arc<Job>| async move {
             let client = to_postgres(&config, "outflow console").await?;
-            let outbox = acts::writer(&config, &asked.name);
-            run(&streams, &client, &who, act, (outbox, &asked), &job).await
+            let place = (acts::writer(&config, &asked.name), asked.name.as_str());
+            let which = (&selection, usize::try_from(counted).unwrap_or(usize::MAX));
+            run(&streams, &client, &who, act, place, which, &job).await
         }
     };
     match jobs.start(order, work) {
@@ -220,13 +233,11 @@ async fn run(
     client: &tokio_postgres::Client,
     who: &Who,
     act: Act,
-    (outbox, asked): (&str, &Asked),
+    place: (&str, &str),
+    which: (&Selection, usize),
     job: &Job,
 ) -> Result<String, Fault> {
-    let (selection, counted) = (asked.selection(), asked.counted.parse().unwrap_or(0));
-    let place = (outbox, asked.name.as_str());
     let told = |progress: acts::Progress| job.is_at(progress.done + progress.not_done);
-    let which = (&selection, counted);
     let done = acts::act(streams, client, who, act, place, which, job.stop(), told).await?;
     let words = said(act, done.done, job.stop().is_cancelled());
     Ok(match done.not_done {

@@ -2,7 +2,9 @@
 
 use maud::{Markup, html};
 
+use crate::console::access::Viewer;
 use crate::console::addresses::{self, LETTER};
+use crate::console::contents::words;
 use crate::console::link::link;
 use crate::console::parts::{empty, number, seconds, shown, table, time, unreachable};
 use crate::operate::find::{
@@ -10,7 +12,7 @@ use crate::operate::find::{
     StreamLook, TableLook,
 };
 
-pub(super) fn found(found: &Found) -> Markup {
+pub(super) fn found(viewer: &Viewer, found: &Found) -> Markup {
     let servers = [("Postgres", &found.postgres_problem), ("Redis", &found.redis_problem)];
     html! {
         @for (server, problem) in servers {
@@ -19,7 +21,7 @@ pub(super) fn found(found: &Found) -> Markup {
         @if found.events.is_empty() {
             (nothing(found))
         }
-        @for one in &found.events { (event(one)) }
+        @for one in &found.events { (event(viewer, one)) }
         @if found.has_more {
             p.notice { "There are more events than are shown: the newest ones." }
         }
@@ -43,7 +45,7 @@ fn nothing(found: &Found) -> Markup {
     )
 }
 
-fn event(event: &FoundEvent) -> Markup {
+fn event(viewer: &Viewer, event: &FoundEvent) -> Markup {
     let state = match event.state {
         EventState::Waiting => "waiting",
         EventState::Sent => "sent",
@@ -67,9 +69,9 @@ fn event(event: &FoundEvent) -> Markup {
                 }
             }
             @for one in &event.rows { (row(one)) }
-            @for one in &event.dead_letters { (letter(one)) }
-            @for one in &event.entries { (entry(one)) }
-            @for one in &event.consumer_dead_letters { (consumer_letter(one)) }
+            @for one in &event.dead_letters { (letter(viewer, one)) }
+            @for one in &event.entries { (entry(viewer, one)) }
+            @for one in &event.consumer_dead_letters { (consumer_letter(viewer, one)) }
         }
     }
 }
@@ -104,26 +106,29 @@ fn behind(behind: &Behind) -> Markup {
     }
 }
 
-fn letter(letter: &FoundLetter) -> Markup {
+fn letter(viewer: &Viewer, letter: &FoundLetter) -> Markup {
     let id = letter.id.to_string();
     html! {
         p {
             "Dead letter " a href=(link(LETTER, &[("id", &id)])) { (id) } ": "
             (shown(&letter.reason))
-            @if let Some(detail) = &letter.detail { ", " (shown(detail)) }
+            @if let Some(detail) = &letter.detail { ", " (shown(words(viewer, detail))) }
             ", died " (time(letter.died_at))
             @if let Some(at) = letter.retired_at { ", retried or discarded " (time(at)) }
         }
     }
 }
 
-fn entry(entry: &FoundEntry) -> Markup {
+fn entry(viewer: &Viewer, entry: &FoundEntry) -> Markup {
     let rows: Vec<Vec<Markup>> = entry
         .groups
         .iter()
         .map(|one| {
             let group = addresses::group(&entry.stream, &one.group);
-            vec![html! { a href=(group) { (shown(&one.group)) } }, html! { (did(&one.did)) }]
+            vec![
+                html! { a href=(group) { (shown(&one.group)) } },
+                html! { (did(viewer, &one.did)) },
+            ]
         })
         .collect();
     html! {
@@ -141,7 +146,7 @@ fn entry(entry: &FoundEntry) -> Markup {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a time for people")]
-fn did(did: &Did) -> String {
+fn did(viewer: &Viewer, did: &Did) -> String {
     match did {
         Did::NotDelivered => "not delivered yet".to_owned(),
         Did::Pending { consumer, idle_ms, deliveries } => {
@@ -151,7 +156,8 @@ fn did(did: &Did) -> String {
         }
         Did::Dead { attempts, error } => {
             let attempts = attempts.map_or_else(|| "some".to_owned(), number);
-            let error = shown(error.as_deref().unwrap_or("an unknown error"));
+            let error = error.as_deref().map(|error| words(viewer, error));
+            let error = shown(error.unwrap_or("an unknown error"));
             format!("given up after {attempts} attempts: {error}")
         }
         Did::NotPending => "acknowledged, or never this group's to handle".to_owned(),
@@ -159,8 +165,9 @@ fn did(did: &Did) -> String {
     }
 }
 
-fn consumer_letter(letter: &ConsumerLetter) -> Markup {
-    let error = letter.error.as_deref().unwrap_or("an unknown error");
+fn consumer_letter(viewer: &Viewer, letter: &ConsumerLetter) -> Markup {
+    let error = letter.error.as_deref().map(|error| words(viewer, error));
+    let error = error.unwrap_or("an unknown error");
     html! {
         p {
             "Dead letter " a href=(addresses::entry(&letter.stream, &letter.id)) {

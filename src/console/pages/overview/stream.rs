@@ -1,22 +1,24 @@
 //! Keeps an overview up to date while somebody looks: server-sent events, each the changed content.
 
 use std::convert::Infallible;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::unfold;
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::content;
 use crate::console::access::Viewer;
+use crate::console::places::Place;
 use crate::console::state::Console;
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_secs(2);
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// The browser then asks anew, and a proxy says again who it is.
+const AGE_MAX: Duration = Duration::from_mins(10);
 
 /// Somebody who looks.
 struct Watch {
@@ -25,15 +27,18 @@ struct Watch {
     /// What they see.
     sent: String,
     has_ended: bool,
-    _permit: OwnedSemaphorePermit,
+    since: Instant,
+    /// Given back when the browser has left: the stream of events is dropped then.
+    _place: Place,
 }
 
 pub(super) async fn live(State(console): State<Console>, viewer: Viewer) -> Response {
-    let Ok(permit) = console.watching().try_acquire_owned() else {
+    let Some(place) = console.watching(&viewer) else {
         let text = "Too many pages are kept up to date already; reload this one instead.\n";
         return (StatusCode::SERVICE_UNAVAILABLE, text).into_response();
     };
-    let watch = Watch { console, viewer, sent: String::new(), has_ended: false, _permit: permit };
+    let (sent, since) = (String::new(), Instant::now());
+    let watch = Watch { console, viewer, sent, has_ended: false, since, _place: place };
     let events = unfold(watch, Watch::next);
     Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response()
 }
@@ -44,7 +49,7 @@ impl Watch {
         if self.has_ended {
             return None;
         }
-        loop {
+        while self.since.elapsed() < AGE_MAX {
             let config = self.console.config();
             if !self.console.access().still(&config.console, &self.viewer) {
                 self.has_ended = true;
@@ -61,5 +66,6 @@ impl Watch {
             }
             tokio::time::sleep(PAUSE).await;
         }
+        None
     }
 }

@@ -88,8 +88,16 @@ fn consumers(group: &Group) -> Markup {
         .take(CONSUMERS)
         .map(|one| vec![shown(&one.consumer), number(one.pending), seconds(one.idle_seconds)])
         .collect();
+    let is_old = group.report.may_wait_unseen();
+    let seen = if is_old { "Last got entries" } else { "Last asked" };
     html! {
-        (table("Consumers", &["Consumer", "Pending", "Last seen"], &rows))
+        (table("Consumers", &["Consumer", "Pending", seen], &rows))
+        @if is_old {
+            p.hint {
+                "Redis before 7.2 does not tell when a consumer last asked for entries. One that \
+                 waits for them looks as if it were gone."
+            }
+        }
         @if all.len() > CONSUMERS {
             p.hint { "The first " (CONSUMERS) " of " (all.len()) " consumers are shown." }
         }

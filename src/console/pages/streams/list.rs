@@ -46,13 +46,13 @@ pub(super) async fn page(
     let order = SORTS.iter().find(|(name, _, _)| *name == asked.sort);
     let order = order.map_or(Order::Name, |(_, _, order)| *order);
     let which = Which { part: asked.part.clone(), order, skip: asked.skip, take: PAGE };
-    let permit = console.asks_many().await;
-    let list = match streams(&console).await {
-        Ok(streams) => streams.list(&console.config(), &which).await,
-        Err(fault) => Err(fault),
-    };
-    drop(permit);
+    let list = listed(&console, &which).await;
     layout::page(&viewer, "Streams", Section::Streams, &view(&asked, &list))
+}
+
+async fn listed(console: &Console, which: &Which) -> Result<List, Fault> {
+    let _permit = console.asks_many().await?;
+    streams(console).await?.list(&console.config(), which).await
 }
 
 fn view(asked: &Asked, list: &Result<List, Fault>) -> Markup {
