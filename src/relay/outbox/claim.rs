@@ -6,7 +6,7 @@ pub(super) mod limit;
 use std::sync::Arc;
 
 use deadpool_postgres::Object;
-use futures_util::{TryStreamExt, future};
+use futures_util::{TryFutureExt, TryStreamExt, future};
 use parking_lot::Mutex;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Row, Statement};
@@ -286,17 +286,17 @@ impl PgOutbox {
         ];
         // One round trip: the four are sent together, and Postgres runs them one after another.
         let (begin, answer_limit) = (begin(BEGIN, patience), patience.answer_limit());
-        let answered = async {
+        let ((), _, known, rows) = ask_for(
+            answer_limit,
             future::try_join4(
                 client.batch_execute(&begin),
                 client.execute(&fence, &[&lock::FENCE, &lock::key(oid)]),
                 client.query_opt(&ask_generation, &[&oid, &sequence]),
                 client.query_raw(&claim, params),
             )
-            .await
-            .map_err(Failed::from)
-        };
-        let ((), _, known, rows) = ask_for(answer_limit, answered).await?;
+            .map_err(Failed::from),
+        )
+        .await?;
         let mut rows = std::pin::pin!(rows);
         let mut taken = Rows::new(&self.table.layout, bytes_max, &self.marker);
         let ended = ask_for(answer_limit, async {

@@ -150,7 +150,10 @@ pub(super) async fn within<T>(
 pub(super) async fn ask<T>(
     statement: impl Future<Output = Result<T, tokio_postgres::Error>> + Send,
 ) -> Result<T, Failed> {
-    ask_for(ANSWER_LIMIT, async { statement.await.map_err(Failed::from) }).await
+    match tokio::time::timeout(ANSWER_LIMIT, statement).await {
+        Ok(outcome) => outcome.map_err(Failed::from),
+        Err(_elapsed) => Err(no_answer(ANSWER_LIMIT)),
+    }
 }
 
 /// Bounds a look that may take longer than others.
@@ -160,11 +163,12 @@ pub(super) async fn ask_for<T>(
 ) -> Result<T, Failed> {
     match tokio::time::timeout(limit, look).await {
         Ok(outcome) => outcome,
-        Err(_elapsed) => {
-            let words = format!("no answer for {} s", limit.as_secs());
-            Err(Failed::Lost(OutboxError::Postgres(words)))
-        }
+        Err(_elapsed) => Err(no_answer(limit)),
     }
+}
+
+fn no_answer(limit: Duration) -> Failed {
+    Failed::Lost(OutboxError::Postgres(format!("no answer for {} s", limit.as_secs())))
 }
 
 #[cfg(test)]
