@@ -39,8 +39,8 @@ async fn the_journal_learns_of_the_last_copy_while_no_event_comes_and_at_a_stop(
         batches(&stage).await.1 >= sent
     });
     rest.await.expect("what is expected");
-    let copies = format!("select count(*) from outflow.position where batch >= {sent}");
-    assert_eq!(stage.number(&copies).await, 1);
+    let count = format!("select count(*) from outflow.position where batch >= {sent}");
+    assert_eq!(stage.number(&count).await, 1);
     // And a member that stops right behind an append.
     Numbered { rows: 20, keys: 3 }.insert(&stage).await;
     stage.reaches("events.order", 40).await;

@@ -57,10 +57,10 @@ fn told(log: &str) -> &str {
 
 #[tokio::test]
 async fn a_search_that_was_ended_gets_more_time_the_next_time() {
-    let (plain, deletes) = (kept_as("plain", ""), outbox(""));
-    let (kept, deleted) = tokio::join!(gets_on(&plain), gets_on(&deletes));
+    let (keeping, deleting) = (kept_as("plain", ""), outbox(""));
+    let (kept, other) = tokio::join!(gets_on(&keeping), gets_on(&deleting));
     assert!(told(&kept).contains("no index is missing"), "{}", told(&kept));
-    assert!(told(&deleted).contains("outflow check"), "{}", told(&deleted));
+    assert!(told(&other).contains("outflow check"), "{}", told(&other));
 }
 
 #[tokio::test]
