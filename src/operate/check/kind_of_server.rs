@@ -101,7 +101,7 @@ mod tests {
         );
         shows(
             &[("redis_version", "7.4.0"), ("dragonfly_version", "df-v1.31.0")],
-            "! warning: redis: Dragonfly df-v1.31.0, which is like Redis 7.4.0: Outflow is not \
+            "! warning: redis: Dragonfly df-v1.31.0, which is like Redis 7.4.0; Outflow is not \
                 tested with it; use Redis or Valkey",
         );
         let old = "✗ error: redis: Redis 6.0.16; Outflow needs Redis 6.2 or later, or Valkey";

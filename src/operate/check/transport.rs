@@ -90,7 +90,7 @@ mod tests {
             ("10.0.0.1:5432", None, false, Level::Warning, "in plain text"),
             ("[fd00::1]:5432", None, false, Level::Warning, "in plain text"),
             ("127.0.0.1:5432", secured(), false, Level::Ok, "TLS 1.3"),
-            ("10.0.0.1:5432", secured(), false, Level::Warning, "not verified"),
+            ("10.0.0.1:5432", secured(), false, Level::Warning, "nobody verifies"),
             ("10.0.0.1:5432", secured(), true, Level::Ok, "certificate valid until"),
         ];
         for (peer, tls, is_verified, level, words) in table {
