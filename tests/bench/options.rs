@@ -20,10 +20,11 @@ pub(crate) enum Group {
     Writers,
     Latency,
     Resources,
+    Console,
 }
 
 impl Group {
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Drain,
         Self::Held,
         Self::Durable,
@@ -36,6 +37,7 @@ impl Group {
         Self::Writers,
         Self::Latency,
         Self::Resources,
+        Self::Console,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -52,6 +54,7 @@ impl Group {
             Self::Writers => "writers",
             Self::Latency => "latency",
             Self::Resources => "resources",
+            Self::Console => "console",
         }
     }
 }

@@ -3,6 +3,7 @@
 mod access;
 mod acts;
 mod audit;
+mod browser;
 mod consumers;
 mod dead;
 mod doors;
