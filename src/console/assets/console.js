@@ -33,12 +33,15 @@
     const times = {
       ...axis,
       space: 80,
+      size: 28,
       values: (_, ticks, _axis, _space, step) => ticks.map((tick) => clock(tick, step < 60)),
     };
     element.textContent = "";
     const options = {
       width: element.clientWidth,
       height: 150,
+      // The last time of the axis needs its half.
+      padding: [null, 28, null, null],
       cursor: { y: false },
       legend: { live: true },
       scales: { y: { range: (_, low, high) => [0, high > 0 ? high * 1.05 : 1] } },

@@ -101,7 +101,7 @@ async fn every_page_has_its_picture() {
     let folder = pictures();
     tab.look(LIGHT).await;
     tab.goto("/").await;
-    let samples = if std::env::var_os("CONSOLE_PICTURES").is_some() { 36 } else { 2 };
+    let samples = if std::env::var_os("CONSOLE_PICTURES").is_some() { 24 } else { 2 };
     shop.is_busy(&tab, samples).await;
     let views = [("overview", LIGHT), ("overview-dark", DARK), ("overview-narrow", NARROW)];
     let overviews = views.map(|(name, look)| (name, look, &PAGES[0]));

@@ -104,7 +104,11 @@ pub(super) static PAGES: [Page; 16] = [
         path: "/actions/replay?outbox=orders",
         shows: &["Replay events of orders", "Count first"],
     },
-    Page { name: "check", path: "/check", shows: &["As outflow check finds them", "As it should be"] },
+    Page {
+        name: "check",
+        path: "/check",
+        shows: &["As outflow check finds them", "As it should be"],
+    },
     Page {
         name: "audit",
         path: "/audit",
