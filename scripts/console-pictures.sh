@@ -11,10 +11,11 @@ CONSOLE_PICTURES=1 cargo test --locked --test it console::browser::looks::every_
 from=${CARGO_TARGET_DIR:-target}/console/docs
 mkdir -p docs/images
 for name in "${pictures[@]}"; do
-  size=$(stat --format=%s "$from/$name.png")
+  picture=docs/images/console-$name.png
+  python3 scripts/smaller-png.py "$from/$name.png" "$picture"
+  size=$(stat --format=%s "$picture")
   if ((size > bytes_max)); then
-    echo "$from/$name.png has $size bytes, more than $bytes_max: show less of the page" >&2
+    echo "$picture has $size bytes, more than $bytes_max: show less of the page" >&2
     exit 1
   fi
-  cp "$from/$name.png" "docs/images/console-$name.png"
 done

@@ -36,9 +36,9 @@ pub(super) async fn scene(stage: &Stage, evil: &str) -> String {
         payload, headers, stream, reason, detail, route, bytes, missing) values ($1, $1, $1, $1, \
         $1, $1, convert_to($1, 'utf8'), $1, $1, $1, $1, jsonb_build_object($1::text, $1::text), \
         jsonb_build_object('x', $1::text), array[$1])";
-    let deed = "insert into outflow.audit (action, outbox, letters, filter, os_user, host, via, \
+    let action = "insert into outflow.audit (action, outbox, letters, filter, os_user, host, via, \
         operator) values ($1::text, $1, 1, jsonb_build_object($1::text, $1::text), $1, $1, $1, $1)";
-    for statement in [letter, deed] {
+    for statement in [letter, action] {
         stage.client().await.execute(statement, &[&evil]).await.expect(statement);
     }
     stream
