@@ -95,10 +95,8 @@ async fn pages_say_which_server_is_away() {
     for page in &PAGES {
         let about: &[&str] = match page.path.split('?').next().unwrap_or_default() {
             "/" => &["Redis: cannot be reached", "Postgres: cannot be reached"],
-            "/streams" | "/streams/show" | "/streams/group" => &["Redis cannot be reached"],
-            path if path.starts_with("/dead-letters/stream") => &["Redis cannot be reached"],
-            "/find" => &["Redis cannot be reached", "Postgres cannot be reached"],
-            "/dead-letters" => &["Redis cannot be reached", "Postgres cannot be reached"],
+            path if path.contains("/stream") => &["Redis cannot be reached"],
+            "/find" | "/dead-letters" => &["Redis cannot be reached", "Postgres cannot be reached"],
             "/check" => &["unreachable", "redis", "postgres"],
             // They ask nothing yet.
             "/actions/pause" | "/actions/replay" => &["orders"],

@@ -166,7 +166,7 @@ fn has(text: &str, word: &str) -> bool {
     plain(text).contains(&plain(word))
 }
 
-/// As a text of an XPath, which knows no escapes.
+/// As a text of an `XPath`, which knows no escapes.
 fn quoted(text: &str) -> String {
     if text.contains('"') { format!("'{text}'") } else { format!("\"{text}\"") }
 }

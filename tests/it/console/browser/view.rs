@@ -31,7 +31,7 @@ impl WebDriverCompatibleCommand for Extension {
 }
 
 impl Tab {
-    /// Sends a command of the DevTools; what is set so stays for the pages to come.
+    /// Sends a command of the `DevTools`; what is set so stays for the pages to come.
     pub(super) async fn dev_tools(&self, command: &str, parameters: &Value) {
         let sent = json!({ "cmd": command, "params": parameters });
         let answer = self.client.issue_cmd(Extension("goog/cdp/execute", sent)).await;
