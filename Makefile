@@ -1,6 +1,6 @@
 # One command a task; CI (.ci/run) runs the same ones.
 
-.PHONY: demo test model faults bench bench-companions bench-producer consumer-faults matrix deb lint servers tools
+.PHONY: demo test test-console console-pictures model faults bench bench-companions bench-producer consumer-faults matrix deb lint servers tools
 
 # Places ORDERS orders and checks them all; without ORDERS it runs until Ctrl-C. CHAOS=programs kills
 # programs meanwhile, CHAOS=redis-rollback lets Redis come back with an older copy of its data.
@@ -14,6 +14,14 @@ test: tools
 	cargo test --locked
 	cargo test --locked --package outflow-producer --all-features
 	cargo test --locked --package outflow-consumer --no-default-features
+
+# The console's tests alone, in a real browser too. It leaves pictures of all pages in target/console.
+test-console: tools
+	cargo test --locked --test it console::
+
+# The pictures of docs/console.md, made anew in a few minutes: plots need something to show.
+console-pictures: tools
+	scripts/console-pictures.sh
 
 # The models of the protocol in all their configurations, optimised, with the number of states of each.
 # ONLY=kept: that of the kept outbox alone.

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs Postgres and Redis where they are missing: through apt when root on Debian or Ubuntu, else
 # it says what to do. With `tools` it installs what else the tests run, too: PgBouncer, Python (whose
-# packages the tests install themselves), Prometheus with promtool, and systemd-analyze.
+# packages the tests install themselves), Prometheus with promtool, systemd-analyze, and Chromium with
+# its driver.
 set -euo pipefail
 
 has_postgres() {
@@ -24,6 +25,7 @@ if [[ ${1-} == tools ]]; then
   python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3 python3-venv)
   { has prometheus && has promtool; } || missing+=(prometheus)
   has systemd-analyze || missing+=(systemd)
+  { has chromium && has chromedriver; } || missing+=(chromium chromium-driver)
 fi
 if ((${#missing[@]} == 0)); then exit 0; fi
 

@@ -7,6 +7,7 @@
 
 mod backlog;
 mod ceilings;
+mod console;
 mod cpu;
 mod drain;
 mod figure;

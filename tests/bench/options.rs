@@ -21,6 +21,7 @@ pub(crate) enum Group {
     Writers,
     Latency,
     Resources,
+    Console,
 }
 
 impl Group {
@@ -38,6 +39,7 @@ impl Group {
         Self::Writers,
         Self::Latency,
         Self::Resources,
+        Self::Console,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -55,6 +57,7 @@ impl Group {
             Self::Writers => "writers",
             Self::Latency => "latency",
             Self::Resources => "resources",
+            Self::Console => "console",
         }
     }
 }

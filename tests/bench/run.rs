@@ -7,7 +7,9 @@ use super::Outcome;
 use super::figure::Figure;
 use super::options::{Group, Options};
 use super::stage::Stage;
-use super::{backlog, drain, keep, latency, resources, retention, trim, variants, writers};
+use super::{
+    backlog, console, drain, keep, latency, resources, retention, trim, variants, writers,
+};
 
 pub(crate) struct Run {
     pub(crate) stage: Stage,
@@ -38,6 +40,7 @@ impl Run {
                 Group::Writers => writers::writers(self).await?,
                 Group::Latency => latency::latency(self).await?,
                 Group::Resources => resources::resources(self).await?,
+                Group::Console => console::console(self).await?,
             }
         }
         Ok(())

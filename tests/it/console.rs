@@ -4,6 +4,7 @@ mod access;
 mod acts;
 mod audit;
 mod bounds;
+mod browser;
 mod consumers;
 mod dead;
 mod doors;

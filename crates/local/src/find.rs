@@ -50,6 +50,7 @@ fn chosen(program: &str) -> Option<(&'static str, PathBuf)> {
 /// What installs a program.
 fn hint(program: &str) -> &'static str {
     match program {
+        "chromium" | "chromedriver" => "`make tools`, or: apt-get install chromium chromium-driver",
         "pgbouncer" => "`make tools`, or: apt-get install pgbouncer",
         "prometheus" | "promtool" => "`make tools`, or: apt-get install prometheus",
         "systemd-analyze" => "`make tools`, or: apt-get install systemd",

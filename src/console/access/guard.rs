@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::paths::{LIVE, LOG_OUT, log_in};
 use super::proxy::peer;
-use super::{Viewer, origin};
+use super::{Viewer, login, origin};
 use crate::console::answer;
 use crate::console::places::Place;
 use crate::console::state::Console;
@@ -137,10 +137,12 @@ fn busy(viewer: &Viewer, request: &Request) -> Response {
 
 /// Nobody is known by what was sent.
 fn stranger(request: &Request) -> Response {
-    let is_live = request.uri().path().ends_with(LIVE);
-    if is_live || !request.method().is_safe() {
-        let text = "You are not logged in, or your session has ended. Nothing was done.";
+    if request.uri().path().ends_with(LIVE) {
+        let text = "You are not logged in, or your session has ended.";
         return answer::plain(StatusCode::UNAUTHORIZED, text);
+    }
+    if !request.method().is_safe() {
+        return login::too_late(request.headers());
     }
     if origin::is_from_elsewhere(request.headers()) {
         return answer::again();

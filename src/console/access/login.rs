@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use axum::Form;
 use axum::extract::{FromRequest as _, Query, Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use maud::html;
 use serde::Deserialize;
+use url::{Position, Url};
 
 use super::paths::{LOG_IN, inside};
 use super::proxy::peer;
@@ -84,6 +85,15 @@ pub(in crate::console) async fn leave(
         .is_some_and(|peer| proxy::is_secure(&config.console, request.headers(), peer));
     let cookie = cookie::end(console.port(), is_secure);
     ([(header::SET_COOKIE, cookie)], Redirect::to(LOG_IN)).into_response()
+}
+
+/// For a form that was sent when its session had ended: how to get back to the page that it is on.
+pub(super) fn too_late(headers: &HeaderMap) -> Response {
+    let page = headers.get(header::REFERER).and_then(|page| Url::parse(page.to_str().ok()?).ok());
+    let next = page.as_ref().map_or("", |page| &page[Position::BeforePath..Position::AfterQuery]);
+    let text = "You are not logged in, or your session has ended. Nothing was done. Log in, and \
+        try again.";
+    form(StatusCode::UNAUTHORIZED, next, Some(text))
 }
 
 fn form(status: StatusCode, next: &str, problem: Option<&str>) -> Response {

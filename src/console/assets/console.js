@@ -9,6 +9,11 @@
     return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   }
 
+  // In UTC, as everywhere else.
+  function clock(seconds, isLong) {
+    return new Date(seconds * 1000).toISOString().slice(11, isLong ? 19 : 16);
+  }
+
   function dataOf(element) {
     const told = JSON.parse(element.dataset.plot);
     return { told, data: [told.times, ...told.lines.map((line) => line.values)] };
@@ -25,15 +30,26 @@
       spanGaps: false,
       value: (_, value) => (value === null ? "–" : number.format(value) + " " + told.unit),
     }));
+    const times = {
+      ...axis,
+      space: 80,
+      size: 28,
+      values: (_, ticks, _axis, _space, step) => ticks.map((tick) => clock(tick, step < 60)),
+    };
     element.textContent = "";
     const options = {
       width: element.clientWidth,
       height: 150,
+      // The last time of the axis needs its half.
+      padding: [null, 28, null, null],
       cursor: { y: false },
       legend: { live: true },
       scales: { y: { range: (_, low, high) => [0, high > 0 ? high * 1.05 : 1] } },
-      axes: [axis, { ...axis, size: 56, values: (_, ticks) => ticks.map((tick) => number.format(tick)) }],
-      series: [{ label: "time" }, ...series],
+      axes: [times, { ...axis, size: 56, values: (_, ticks) => ticks.map((tick) => number.format(tick)) }],
+      series: [
+        { label: "UTC", value: (_, value) => (value == null ? "–" : clock(value, true)) },
+        ...series,
+      ],
     };
     plots.set(element, new uPlot(options, data, element));
   }
@@ -59,6 +75,7 @@
 
   // Asks nothing while nobody looks: a hidden page closes its stream.
   function live(element) {
+    const stale = document.getElementById("stale");
     let source = null;
     const close = () => {
       if (source) source.close();
@@ -68,15 +85,19 @@
       if (source || document.hidden) return;
       source = new EventSource(element.dataset.live);
       source.addEventListener("content", (event) => {
+        stale.hidden = true;
         Idiomorph.morph(element, event.data, morphing);
         drawAll();
         showCopies();
       });
       source.addEventListener("ended", () => location.reload());
       source.addEventListener("error", () => {
+        stale.hidden = false;
+        // The browser itself asks again if the console is away. If it refuses, as after a restart
+        // that ended all sessions, the page says why.
         if (source && source.readyState === EventSource.CLOSED) {
           close();
-          setTimeout(open, 5000);
+          setTimeout(() => location.reload(), 5000);
         }
       });
     };

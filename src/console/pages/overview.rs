@@ -25,6 +25,10 @@ async fn show(State(console): State<Console>, viewer: Viewer) -> Response {
     let seen = console.now().await;
     let body = html! {
         h1 { "Overview" }
+        // Shown by the script while nothing comes.
+        p #stale.notice.warning role="status" hidden {
+            "The console does not answer: this page is not up to date."
+        }
         div data-live=(LIVE) { (content::of(&console, &viewer, seen.as_deref())) }
     };
     layout::page(&viewer, "Overview", Section::Overview, &body)

@@ -12,71 +12,42 @@ fn encoded(text: &str) -> String {
     serde_urlencoded::to_string([("", text)]).expect("a text").split_off(1)
 }
 
-#[tokio::test]
-#[expect(clippy::too_many_lines, reason = "a page a line")]
-async fn nothing_that_others_wrote_acts_on_any_page() {
-    let stage = Stage::new(&outbox("")).await;
-    let (stream, dead) = (format!("events.{EVIL}"), format!("events.{EVIL}.dead"));
-    let all = ["id", "type", "key", "time", "payload", "headers", EVIL];
-    let fields: Vec<&str> = all.iter().flat_map(|name| [*name, EVIL]).collect();
+/// Fills with `evil` every field that an event, a consumer or a stream can fill. Returns the name
+/// of the stream.
+pub(super) async fn scene(stage: &Stage, evil: &str) -> String {
+    let (stream, dead) = (format!("events.{evil}"), format!("events.{evil}.dead"));
+    let all = ["id", "type", "key", "time", "payload", "headers", evil];
+    let fields: Vec<&str> = all.iter().flat_map(|name| [*name, evil]).collect();
     stage.command("XADD", &[&[&stream, "1-0"], &fields[..]].concat()).await;
-    stage
-        .command(
-            "XADD",
-            &[&[&stream, "2-0", "payload"], &["{\"<svg onload=a>\":\"\\\"<script>\"}"][..]]
-                .concat(),
-        )
-        .await;
+    let json = ["{\"<svg onload=a>\":\"\\\"<script>\"}"];
+    stage.command("XADD", &[&[&stream, "2-0", "payload"], &json[..]].concat()).await;
     let bytes = "return redis.call('XADD', KEYS[1], '3-0', 'payload', '\\255\\0<script>', \
         '\\254<script>', 'x')";
     stage.command("EVAL", &[bytes, "1", &stream]).await;
-    stage.command("XGROUP", &["CREATE", &stream, EVIL, "0"]).await;
-    stage
-        .command("XREADGROUP", &["GROUP", EVIL, EVIL, "COUNT", "2", "STREAMS", &stream, ">"])
-        .await;
-    let letter = [
-        "dead_stream",
-        &stream,
-        "dead_entry_id",
-        EVIL,
-        "dead_group",
-        EVIL,
-        "dead_attempts",
-        EVIL,
-        "dead_error",
-        EVIL,
-        "dead_at",
-        EVIL,
-    ];
+    stage.command("XGROUP", &["CREATE", &stream, evil, "0"]).await;
+    let read = ["GROUP", evil, evil, "COUNT", "2", "STREAMS", &stream, ">"];
+    stage.command("XREADGROUP", &read).await;
+    let letter =
+        ["entry_id", "group", "attempts", "error", "at"].map(|name| format!("dead_{name}"));
+    let letter = letter.iter().flat_map(|name| [name.as_str(), evil]);
+    let letter: Vec<&str> = letter.chain(["dead_stream", &stream]).collect();
     stage.command("XADD", &[&[&dead, "9-0"], &fields[..], &letter[..]].concat()).await;
-    stage
-        .client()
-        .await
-        .execute(
-            "insert into outflow.dead_letter (outbox, \"row\", event_id, key, type, time, payload, \
-             headers, stream, reason, detail, route, bytes, missing) values ($1, $1, $1, $1, $1, \
-             $1, convert_to($1, 'utf8'), $1, $1, $1, $1, jsonb_build_object($1::text, $1::text), \
-             jsonb_build_object('x', $1::text), \
-             array[$1])",
-            &[&EVIL],
-        )
-        .await
-        .expect("a letter");
-    stage
-        .client()
-        .await
-        .execute(
-            "insert into outflow.audit (action, outbox, letters, filter, os_user, host, via, \
-             operator) values ($1::text, $1, 1, jsonb_build_object($1::text, $1::text), \
-             $1, $1, $1, $1)",
-            &[&EVIL],
-        )
-        .await
-        .expect("a row");
-    let served = console(&stage, "").await;
-    let browser = Browser::with(served.port, OPERATE).await;
-    let (name, evil) = (encoded(&stream), encoded(EVIL));
-    let pages = [
+    let letter = "insert into outflow.dead_letter (outbox, \"row\", event_id, key, type, time, \
+        payload, headers, stream, reason, detail, route, bytes, missing) values ($1, $1, $1, $1, \
+        $1, $1, convert_to($1, 'utf8'), $1, $1, $1, $1, jsonb_build_object($1::text, $1::text), \
+        jsonb_build_object('x', $1::text), array[$1])";
+    let action = "insert into outflow.audit (action, outbox, letters, filter, os_user, host, via, \
+        operator) values ($1::text, $1, 1, jsonb_build_object($1::text, $1::text), $1, $1, $1, $1)";
+    for statement in [letter, action] {
+        stage.client().await.execute(statement, &[&evil]).await.expect(statement);
+    }
+    stream
+}
+
+/// Every page that shows it, or is asked with it.
+pub(super) fn pages(stream: &str, evil: &str) -> [String; 33] {
+    let (name, evil) = (encoded(stream), encoded(evil));
+    [
         "/streams".to_owned(),
         format!("/streams?part={evil}&sort={evil}"),
         format!("/streams/show?name={name}"),
@@ -115,15 +86,22 @@ async fn nothing_that_others_wrote_acts_on_any_page() {
         format!("/actions/drop-group?name={name}&group={evil}"),
         format!("/jobs/show?id={evil}"),
         "/audit".to_owned(),
-    ];
-    assert_eq!(pages.len(), 33);
-    for page in pages {
+    ]
+}
+
+#[tokio::test]
+async fn nothing_that_others_wrote_acts_on_any_page() {
+    let stage = Stage::new(&outbox("")).await;
+    let stream = scene(&stage, EVIL).await;
+    let served = console(&stage, "").await;
+    let browser = Browser::with(served.port, OPERATE).await;
+    for page in pages(&stream, EVIL) {
         let answer = browser.get(&page).await;
         assert_eq!(answer.status.as_u16(), 200, "{page}");
         answer.is_inert();
     }
     // It is all there, as text.
-    let page = browser.get(&format!("/streams/show?name={name}")).await;
+    let page = browser.get(&format!("/streams/show?name={}", encoded(&stream))).await;
     page.has(&[
         "&lt;script&gt;alert(1)",
         "hexadecimal digits",
