@@ -18,6 +18,9 @@ const EVIL: &str = "<script>window.pwned=1</script>'\"><img src=x onerror=window
     <a href=javascript:window.pwned=1>here</a><b hx-get=/audit data-live=/live>x</b>\
     \u{202e}\u{1b}[2J\" autofocus onfocus=\"window.pwned=1\" x=\"<!--";
 
+/// The same for values that are short enough to be shown in a line: up to 80 characters.
+const SHORT: &str = "<img src=x onerror=window.pwned=1><svg onload=window.pwned=1>";
+
 /// How many elements there are in the page that none of ours is like.
 const INJECTED: &str = "return document.querySelectorAll(\
     'script:not([src^=\"/assets/\"]), iframe, img[src=\"x\"], b, svg[onload], [onerror], \
@@ -29,6 +32,25 @@ impl Tab {
         assert_eq!(self.run("return window.pwned").await, Value::Null, "{page}");
         assert_eq!(self.run(INJECTED).await, 0, "{page}: {}", self.text().await);
     }
+
+    async fn is_unharmed_everywhere(&self, stream: &str, evil: &str) {
+        // The pages hold without their policy as well.
+        self.dev_tools("Page.setBypassCSP", &json!({ "enabled": true })).await;
+        for page in pages(stream, evil) {
+            self.goto(&page).await;
+            self.is_unharmed(&page).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_shown_in_a_line_is_text_on_every_page() {
+    let stage = Stage::new(&outbox("")).await;
+    let stream = scene(&stage, SHORT).await;
+    let served = console(&stage, "").await;
+    let tab = Tab::open(&stage, served.port).await;
+    tab.log_in(OPERATE).await;
+    tab.is_unharmed_everywhere(&stream, SHORT).await;
 }
 
 #[tokio::test]
@@ -38,12 +60,7 @@ async fn what_events_carry_is_text_on_every_page() {
     let served = console(&stage, "").await;
     let tab = Tab::open(&stage, served.port).await;
     tab.log_in(OPERATE).await;
-    // The pages hold without their policy as well.
-    tab.dev_tools("Page.setBypassCSP", &json!({ "enabled": true })).await;
-    for page in pages(&stream, EVIL) {
-        tab.goto(&page).await;
-        tab.is_unharmed(&page).await;
-    }
+    tab.is_unharmed_everywhere(&stream, EVIL).await;
     let name = serde_urlencoded::to_string([("name", &stream)]).expect("a text");
     tab.shows(&format!("/streams/show?{name}"), &["<script>window.pwned=1</script>"]).await;
 
