@@ -33,11 +33,11 @@ const FILL_STREAMS: &str = "for n = 1, tonumber(ARGV[1]) do local stream = 'even
     redis.call('XADD', stream, '*', 'id', 'event', 'payload', ARGV[2]) \
     redis.call('XGROUP', 'CREATE', stream, 'billing', '0') end return 1";
 
-/// A page, with the text that it must have.
+/// A page, with the text that it must have. `BIG` and its dead letters are streams too.
 const PAGES: [(&str, &str, &str); 10] = [
     ("overview", "/", "Overview"),
-    ("streams", "/streams", "of 1\u{202f}001 streams"),
-    ("streams by lag", "/streams?sort=lag", "of 1\u{202f}001 streams"),
+    ("streams", "/streams", "of 1\u{202f}002 streams"),
+    ("streams by lag", "/streams?sort=lag", "of 1\u{202f}002 streams"),
     ("one stream", "/streams/show?name=events.order-0", "Older"),
     ("dead letters", "/dead-letters", "dead letters in"),
     ("letters of a filter", "/dead-letters/letters?reason=too_large", "Newer"),

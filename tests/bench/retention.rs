@@ -11,7 +11,7 @@ use super::run::Run;
 
 /// Rows of this age are old with the first of the two configurations only.
 const AGE_DAYS: u32 = 10;
-const KEPT: [&str; 2] = ["7d", "1000d"];
+const KEPT: [&str; 2] = ["7d", "365d"];
 
 /// All figures of the group.
 pub(crate) async fn retention(run: &mut Run) -> Outcome {
