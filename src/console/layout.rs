@@ -1,7 +1,11 @@
 //! The frame of every page: head, navigation, who is logged in.
 
+use std::convert::Infallible;
+
+use axum::body::Body;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use futures_util::{StreamExt, stream};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::access::paths::LOG_OUT;
@@ -12,6 +16,9 @@ use super::parts::shown;
 
 /// htmx without what the policy forbids: it would add a style and evaluate texts.
 const HTMX: &str = r#"{"includeIndicatorStyles":false,"allowEval":false,"historyCacheSize":0}"#;
+
+/// Where the later part of a page belongs. Markup escapes `<`, so no text of anybody's has it.
+const LATER: &str = "<!--later-->";
 
 /// The pages of the navigation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,7 +82,29 @@ impl Section {
 
 /// A page, for whoever looks at it. `body` begins with the heading (`h1`).
 pub(super) fn page(viewer: &Viewer, title: &str, section: Section, body: &Markup) -> Response {
-    let frame = html! {
+    answer(document(title, &frame(viewer, section, body)))
+}
+
+/// The same for what takes long to find out: the browser gets `body` at once, and `later` below it
+/// when it is known. Who leaves meanwhile drops it.
+pub(super) fn page_in_parts(
+    viewer: &Viewer,
+    title: &str,
+    section: Section,
+    body: &Markup,
+    later: impl Future<Output = Markup> + Send + 'static,
+) -> Response {
+    let body = html! { (body) p.busy role="status" { "Searching…" } (PreEscaped(LATER)) };
+    let whole = document(title, &frame(viewer, section, &body));
+    let (first, last) = whole.split_once(LATER).unwrap_or((&whole, ""));
+    let (first, last) = (first.to_owned(), last.to_owned());
+    let rest = async move { later.await.into_string() + &last };
+    let parts = stream::once(async { first }).chain(stream::once(rest));
+    answer(Body::from_stream(parts.map(Ok::<_, Infallible>)))
+}
+
+fn frame(viewer: &Viewer, section: Section, body: &Markup) -> Markup {
+    html! {
         a.skip href="#content" { "Skip to the content" }
         header.top {
             a.brand href="/" { img src=(ASSETS.icon.href) alt="" width="20" height="20"; "Outflow" }
@@ -99,8 +128,7 @@ pub(super) fn page(viewer: &Viewer, title: &str, section: Section, body: &Markup
             }
             (body)
         }
-    };
-    document(title, &frame)
+    }
 }
 
 /// A page for who is not known yet.
@@ -111,7 +139,7 @@ pub(super) fn bare(title: &str, body: &Markup) -> Response {
             (body)
         }
     };
-    document(title, &frame)
+    answer(document(title, &frame))
 }
 
 fn who(viewer: &Viewer) -> Markup {
@@ -128,7 +156,7 @@ fn who(viewer: &Viewer) -> Markup {
     }
 }
 
-fn document(title: &str, frame: &Markup) -> Response {
+fn document(title: &str, frame: &Markup) -> String {
     let assets = &*ASSETS;
     let scripts = [&assets.htmx, &assets.morph, &assets.plot, &assets.script];
     let page = html! {
@@ -151,6 +179,9 @@ fn document(title: &str, frame: &Markup) -> Response {
             body { (frame) }
         }
     };
-    let PreEscaped(page) = page;
-    ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], page).into_response()
+    page.into_string()
+}
+
+fn answer(page: impl Into<Body>) -> Response {
+    ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], page.into()).into_response()
 }

@@ -36,12 +36,14 @@ async fn show(
     viewer: Viewer,
     Query(asked): Query<Asked>,
 ) -> Response {
-    let found = match asked.text.trim() {
-        "" => html! {},
-        _ => search(&console, &viewer, &asked).await,
-    };
-    let body = html! { h1 { "Find an event" } (asked.form(&console.config())) (found) };
-    layout::page(&viewer, "Find", Section::Find, &body)
+    const TITLE: &str = "Find";
+    let body = html! { h1 { "Find an event" } (asked.form(&console.config())) };
+    if asked.text.trim().is_empty() {
+        return layout::page(&viewer, TITLE, Section::Find, &body);
+    }
+    let whose = viewer.clone();
+    let found = async move { search(&console, &whose, &asked).await };
+    layout::page_in_parts(&viewer, TITLE, Section::Find, &body, found)
 }
 
 async fn search(console: &Console, viewer: &Viewer, asked: &Asked) -> Markup {

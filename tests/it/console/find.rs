@@ -1,5 +1,8 @@
 //! The page that finds an event: where it is, and what the groups have done with it.
 
+use nix::sys::signal::Signal;
+use reqwest::Response;
+
 use super::{Browser, READ, console};
 use crate::support::{Stage, outbox};
 
@@ -55,4 +58,30 @@ async fn an_event_is_found_by_id_key_and_trace_wherever_it_is() {
     stage.postgres.stop_immediate().await.expect("an end");
     let page = browser.get(&format!("/find?text={sent}")).await;
     page.has(&["Postgres cannot be reached"]);
+}
+
+/// What has come of an answer, once it has this word.
+async fn until(answer: &mut Response, mut text: String, word: &str) -> String {
+    while !text.contains(word) {
+        let part = answer.chunk().await.expect("a part").expect("more");
+        text.push_str(std::str::from_utf8(&part).expect("a text"));
+    }
+    text
+}
+
+#[tokio::test]
+async fn a_page_begins_before_the_search_has_ended() {
+    let mut stage = Stage::new(&outbox("")).await;
+    let served = console(&stage, "").await;
+    let browser = Browser::with(served.port, READ).await;
+    stage.redis.signal(Signal::SIGSTOP);
+    let cookie = browser.cookie.lock().clone().expect("a session");
+    let ask = browser.ask("/find?text=nobody").header("cookie", cookie);
+    let mut answer = ask.send().await.expect("an answer");
+    let begins = until(&mut answer, String::new(), "Searching").await;
+    assert!(begins.contains("Find an event"), "{begins}");
+    assert!(!begins.contains("What was looked at"), "{begins}");
+    stage.redis.signal(Signal::SIGCONT);
+    let whole = until(&mut answer, begins, "</html>").await;
+    assert!(whole.contains("What was looked at"), "{whole}");
 }
