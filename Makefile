@@ -2,6 +2,10 @@
 
 .PHONY: demo test test-console console-pictures model faults bench bench-companions bench-producer consumer-faults matrix deb lint servers tools
 
+# Tests mostly wait for servers: with two for each processor, the integration tests take little more
+# than half the time.
+export RUST_TEST_THREADS ?= $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN))))
+
 # Places ORDERS orders and checks them all; without ORDERS it runs until Ctrl-C. CHAOS=programs kills
 # programs meanwhile, CHAOS=redis-rollback lets Redis come back with an older copy of its data.
 demo: servers
