@@ -6,6 +6,7 @@ mod driver;
 mod ends;
 mod hostile;
 mod looks;
+mod many;
 mod pages;
 mod shop;
 mod tab;

@@ -89,6 +89,7 @@ async fn pages_say_which_server_is_away() {
             _ => tab.shows(path, &["Redis cannot be reached", "finds out by itself"]).await,
         };
         tab.is_usable(path).await;
+        assert_eq!(tab.violations().await, serde_json::json!([]), "{path}");
     }
     stage.postgres.stop_immediate().await.expect("its end");
     tab.shows("/", &["Redis: cannot be reached", "Postgres: cannot be reached"]).await;

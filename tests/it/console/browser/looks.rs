@@ -42,13 +42,13 @@ fn pictures() -> PathBuf {
 
 impl Tab {
     /// What axe-core finds wrong in the page.
-    async fn violations(&self) -> Value {
+    pub(super) async fn violations(&self) -> Value {
         self.run(AXE).await;
         self.run_async(VIOLATIONS).await
     }
 }
 
-/// Also the log-in, which is no page of the shop.
+/// Also pages that are none of the shop's: the log-in, one entry, and a wrong address.
 #[tokio::test]
 async fn nobody_is_kept_out_by_how_pages_are_made() {
     let shop = Shop::open().await;
@@ -70,6 +70,12 @@ async fn nobody_is_kept_out_by_how_pages_are_made() {
             tab.shows(page.path, page.shows).await;
             check(page.name, look).await;
         }
+        tab.goto("/streams/show?name=events.order").await;
+        tab.run("document.querySelector('main a[href*=\"/streams/entry?\"]').click()").await;
+        tab.sees(&["Appended", "customer"]).await;
+        check("entry", look).await;
+        tab.shows("/nowhere", &["There is no such page."]).await;
+        check("no page", look).await;
         tab.click("Log out").await;
         tab.sees(&["Token"]).await;
     }
