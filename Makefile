@@ -1,6 +1,6 @@
 # One command a task; CI (.ci/run) runs the same ones.
 
-.PHONY: demo test test-console console-pictures model faults bench bench-companions bench-producer consumer-faults matrix deb lint servers tools
+.PHONY: demo test test-console console-pictures model faults bench bench-companions bench-producer consumer-faults matrix deb release lint servers tools
 
 # Places ORDERS orders and checks them all; without ORDERS it runs until Ctrl-C. CHAOS=programs kills
 # programs meanwhile, CHAOS=redis-rollback lets Redis come back with an older copy of its data.
@@ -73,6 +73,11 @@ deb:
 	rm -rf target/man && mkdir -p target/man
 	target/release/outflow man --dir target/man
 	cargo deb --no-build
+
+# What a release consists of, in target/release-files: binaries for each target, packages, SBOM,
+# checksums. docs/releasing.md has the steps around it. PROFILE=dev to try it out.
+release:
+	scripts/release.sh
 
 lint:
 	cargo fmt --all --check
