@@ -1,6 +1,6 @@
 # One command a task; CI (.ci/run) runs the same ones.
 
-.PHONY: demo test test-console console-pictures model faults bench bench-companions bench-producer consumer-faults matrix deb lint servers tools
+.PHONY: demo test test-console console-pictures model faults bench bench-companions bench-producer consumer-faults matrix deb release lint servers tools
 
 # Tests mostly wait for servers: with two for each processor, the integration tests take little more
 # than half the time.
@@ -77,6 +77,11 @@ deb:
 	rm -rf target/man && mkdir -p target/man
 	target/release/outflow man --dir target/man
 	cargo deb --no-build
+
+# What a release consists of, in target/release-files: binaries for each target, packages, SBOM,
+# checksums. docs/releasing.md has the steps around it. PROFILE=dev to try it out.
+release:
+	scripts/release.sh
 
 lint:
 	cargo fmt --all --check

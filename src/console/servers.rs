@@ -99,7 +99,7 @@ impl Servers {
         match timeout(PATIENCE, redis.call("PING", Args::default())).await {
             Ok(Ok(_)) => Ok(redis),
             // Whoever may not ask this has an answer, too.
-            Ok(Err(failure)) if failure.code() == Some("NOPERM") => Ok(redis),
+            Ok(Err(failure)) if failure.is_withheld() => Ok(redis),
             Ok(Err(failure)) => Err(away(failure)),
             Err(_elapsed) => {
                 let seconds = PATIENCE.as_secs();

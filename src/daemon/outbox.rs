@@ -20,6 +20,7 @@ use crate::relay::observer::Observer as _;
 use crate::relay::options::{OutboxOptions, Settle};
 use crate::relay::outbox::table::Table;
 use crate::relay::pause::Pause;
+use crate::relay::sink::needs;
 use outflow_connect::postgres::{self, Server, connect};
 use outflow_connect::redis::Redis;
 use outflow_core::fault::{Fault, FaultKind};
@@ -53,12 +54,16 @@ pub(super) async fn relay(
     let redis = Redis::connect(&config.redis, "outflow")
         .map_err(|bad| Fault::from(bad).at("redis.url"))?
         .waiting_for(config.wait_replicas);
-    let ready = redis.ready(ONCE_CONNECT_LIMIT).await;
-    if let (Err(failure), Mode::Once) = (ready, mode) {
-        return Err(failure.into());
+    let place = config.redis.place();
+    match (redis.ready(ONCE_CONNECT_LIMIT).await, mode) {
+        (Ok(()), _) => {
+            let met = needs::are_met(&redis, config.wait_replicas).await;
+            met.map_err(|fault| fault.at(format_args!("redis.url: {place}")))?;
+        }
+        (Err(failure), Mode::Once) => return Err(failure.into()),
+        (Err(_away), Mode::Daemon) => {}
     }
     let _watch = Watch::over(&config, &outbox, &metrics, mode);
-    let place = config.redis.place();
     let mut leftovers = Leftovers::default();
     // What sessions had prepared may be all that is outdated, once.
     let mut was_same = false;

@@ -135,7 +135,7 @@ impl Watch {
     /// Without an answer what was found last holds on; a server that refuses to tell will not tell
     /// that there is room, either.
     fn not_asked(&mut self, failure: &Failure) {
-        if !matches!(failure, Failure::Refused(_)) || failure.code() != Some("NOPERM") {
+        if !failure.is_withheld() {
             return;
         }
         self.holds.set(HoldReason::Memory, None, None);
@@ -144,7 +144,7 @@ impl Watch {
             tracing::warn!(
                 reason,
                 "redis.memory_pause has no effect: Redis does not tell its memory; `outflow \
-                    check` prints the line that allows it"
+                    check` says what to do"
             );
             self.said = reason;
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::outbox::looked_up;
 use crate::config::Config;
 use crate::relay::options::OutboxOptions;
-use crate::relay::sink::journal_key;
+use crate::relay::sink::{journal_key, needs};
 use outflow_connect::postgres::connect;
 use outflow_connect::redis::{Args, Redis};
 
@@ -101,8 +101,12 @@ async fn redis_answers(config: &Config) -> Result<(), String> {
         Ok(()) => redis.call("HGET", Args::from([journal.as_str(), "generation"])).await.map(drop),
         Err(failure) => Err(failure),
     };
+    let outcome = match outcome {
+        Ok(()) => needs::are_met(&redis, config.wait_replicas).await.map_err(|e| e.to_string()),
+        Err(failure) => Err(failure.to_string()),
+    };
     redis.close().await;
-    outcome.map_err(|failure| failure.to_string())
+    outcome
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ mod event_table;
 mod finding;
 mod hazards;
 mod horizon;
+mod info;
 mod journal;
 mod keeps;
 mod kept_table;

@@ -12,6 +12,7 @@ mod find;
 mod hidden;
 mod hostile;
 mod jobs;
+mod managed;
 mod outages;
 mod overview;
 mod proxies;

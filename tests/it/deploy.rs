@@ -9,6 +9,7 @@ mod files;
 mod guide;
 mod install;
 mod privileges;
+mod release;
 mod restart;
 mod series;
 mod tools;

@@ -34,6 +34,7 @@ mod lasting;
 mod late_ids;
 mod log;
 mod loss;
+mod managed;
 mod members;
 mod migrate;
 mod naming;

@@ -14,7 +14,8 @@ const STEPS: u64 = 16;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Memory {
     used: u64,
-    max: u64,
+    /// 0: there is no limit. `None`: it is not told, as by some hosted servers.
+    max: Option<u64>,
     policy: String,
 }
 
@@ -36,24 +37,26 @@ impl Memory {
             let mut lines = info.lines().filter_map(|line| line.trim().split_once(':'));
             lines.find(|(field, _)| *field == name).map(|(_, value)| value)
         };
-        let number = |name: &str| field(name).and_then(|value| value.parse().ok()).unwrap_or(0);
+        let number = |name: &str| field(name).and_then(|value| value.parse().ok());
         // Redis itself leaves buffers for replicas and for the append-only file out.
-        let used: u64 = number("used_memory");
+        let used: u64 = number("used_memory").unwrap_or(0);
         Self {
-            used: used.saturating_sub(number("mem_not_counted_for_evict")),
+            used: used.saturating_sub(number("mem_not_counted_for_evict").unwrap_or(0)),
             max: number("maxmemory"),
             policy: field("maxmemory_policy").unwrap_or_default().to_owned(),
         }
     }
 
     pub(super) fn verdict(&self, limits: MemoryLimits) -> Verdict {
-        if self.max == 0 {
-            return Verdict::Off("Redis has no maxmemory");
-        }
+        let max = match self.max {
+            None => return Verdict::Off("Redis does not tell its maxmemory"),
+            Some(0) => return Verdict::Off("Redis has no maxmemory"),
+            Some(max) => max,
+        };
         if !matches!(self.policy.as_str(), "noeviction" | "") {
             return Verdict::Off("Redis makes room by itself (maxmemory-policy evicts keys)");
         }
-        let is_over = |percent: u8| self.used >= part(self.max, percent);
+        let is_over = |percent: u8| self.used >= part(max, percent);
         match (is_over(limits.pause), is_over(limits.resume)) {
             (true, _) => Verdict::Above,
             (false, true) => Verdict::Between,
@@ -63,19 +66,18 @@ impl Memory {
 
     /// How many bytes may be appended before it is asked again.
     pub(super) fn step(&self, limits: MemoryLimits) -> u64 {
-        if self.max == 0 {
-            return u64::MAX;
-        }
-        let room = self.max - part(self.max, limits.pause);
+        let Some(max) = self.max.filter(|max| *max > 0) else { return u64::MAX };
+        let room = max - part(max, limits.pause);
         (room / STEPS).clamp(STEP_MIN, STEP_MAX)
     }
 
     pub(super) fn told(&self, limits: MemoryLimits) -> String {
-        let percent = u128::from(self.used) * 100 / u128::from(self.max.max(1));
+        let max = self.max.unwrap_or(0);
+        let percent = u128::from(self.used) * 100 / u128::from(max.max(1));
         format!(
-            "Redis uses {percent}% of maxmemory ({} bytes); events wait in Postgres until it uses \
-                less than {}% (redis.memory_pause, redis.memory_resume)",
-            self.max, limits.resume
+            "Redis uses {percent}% of maxmemory ({max} bytes); events wait in Postgres until it \
+                uses less than {}% (redis.memory_pause, redis.memory_resume)",
+            limits.resume
         )
     }
 }
@@ -120,6 +122,13 @@ mod tests {
             let verdict = memory(used, max, policy).verdict(LIMITS);
             assert_eq!(verdict, expected, "{used} of {max}, {policy}");
         }
+    }
+
+    #[test]
+    fn a_limit_that_is_not_told_is_not_taken_for_none() {
+        let hosted = Memory::parse("# Memory\r\nused_memory:99\r\n");
+        assert_eq!(hosted.verdict(LIMITS), Verdict::Off("Redis does not tell its maxmemory"));
+        assert_eq!(hosted.step(LIMITS), u64::MAX);
     }
 
     #[test]

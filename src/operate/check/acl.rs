@@ -1,5 +1,6 @@
 //! What the relay's user may do in Redis, and what is missing as the lines to run.
 
+mod absent;
 mod commands;
 mod missing;
 mod upkeep;
@@ -11,6 +12,7 @@ use super::unreached::allow;
 use crate::operate::status::streams_of;
 use crate::relay::options::OutboxOptions;
 use crate::relay::sink::journal_key;
+use absent::Absent;
 use commands::{COMMANDS, EVALSHA, XADD};
 use missing::{Key, Kind, Missing, cause};
 use outflow_connect::redis::{Args, Failure, Redis};
@@ -28,6 +30,7 @@ pub(super) async fn check(
     findings: &mut Findings,
 ) {
     let (mut missing, mut of_upkeep) = (Missing::default(), Missing::default());
+    let mut absent = Absent::default();
     let mut sees_memory = true;
     let write = write_rule(redis).await;
     for (outbox, known) in outboxes.iter().zip(known) {
@@ -45,7 +48,8 @@ pub(super) async fn check(
         let existing = streams_of(&redis, &outbox.stream).await.unwrap_or_default();
         let keys = keys(outbox, known, existing, tag, write);
         match allowed(&redis, &keys).await {
-            Ok(Some(allowed)) => {
+            Ok(Some(Allowed { may: allowed, lacks })) => {
+                absent.take(&lacks, outbox);
                 missing.take(denied(&keys, &allowed, outbox, user, findings));
                 of_upkeep.take(upkeep::denied(&keys, &allowed, outbox));
                 sees_memory &= upkeep::sees_memory(&allowed);
@@ -75,6 +79,7 @@ pub(super) async fn check(
         }
     }
     let lines = missing.lines(user);
+    absent.tell(findings);
     if lines.is_empty() {
         findings.ok(ABOUT, format!("user {user} has the permissions that the relay needs"));
     }
@@ -97,7 +102,10 @@ pub(super) async fn check(
 async fn write_rule(redis: &Redis) -> &'static str {
     let is_old = match redis.call("INFO", Args::from(["server"])).await {
         Ok(reply) => reply.string().is_some_and(|info| info.contains("redis_version:6.")),
-        Err(failure) => failure.to_string().contains("or its subcommand"),
+        Err(failure) => {
+            let words = failure.to_string();
+            words.contains("or its subcommand") || words.contains("unknown command `")
+        }
     };
     if is_old { "~" } else { "%W~" }
 }
@@ -183,11 +191,17 @@ fn keys(
     keys
 }
 
-/// For each key, whether each command is allowed on it; `None` where Redis cannot tell.
-async fn allowed(
-    redis: &Redis,
-    keys: &[Key],
-) -> Result<Option<Vec<[bool; COMMANDS.len()]>>, Failure> {
+/// What Redis says of the commands.
+struct Allowed {
+    /// For each key, whether each command is allowed on it. No rule allows what the server does not
+    /// have: that counts as allowed.
+    may: Vec<[bool; COMMANDS.len()]>,
+    /// Which commands the server does not have.
+    lacks: [bool; COMMANDS.len()],
+}
+
+/// `None` where Redis cannot tell.
+async fn allowed(redis: &Redis, keys: &[Key]) -> Result<Option<Allowed>, Failure> {
     let mut args = Args::from([include_str!("acl.lua"), "0"]);
     for key in keys {
         for command in &COMMANDS {
@@ -205,6 +219,9 @@ async fn allowed(
     if answer.len() != keys.len() * COMMANDS.len() {
         return Ok(None);
     }
-    let of_key = |bits: &[u8]| std::array::from_fn(|index| bits[index] == b'1');
-    Ok(Some(answer.chunks_exact(COMMANDS.len()).map(of_key).collect()))
+    let of_key = |bits: &[u8]| std::array::from_fn(|index| bits[index] != b'0');
+    Ok(Some(Allowed {
+        may: answer.chunks_exact(COMMANDS.len()).map(of_key).collect(),
+        lacks: std::array::from_fn(|index| answer.get(index) == Some(&b'-')),
+    }))
 }

@@ -2,9 +2,10 @@
 //! numbers only.
 
 use super::finding::{Findings, advice, redis_line};
+use super::info::{Info, Setting, setting};
 use super::keeps::COMPLETE;
 use crate::config::MemoryLimits;
-use outflow_connect::redis::{Args, Redis, Reply};
+use outflow_connect::redis::Redis;
 use outflow_core::fault::FaultKind;
 
 const ABOUT: &str = "redis";
@@ -36,40 +37,38 @@ pub(super) fn append_only_file<'a>(value: &impl Fn(&str) -> &'a str, findings: &
 
 /// Whether the append-only file reaches the disk. A user who may not ask is the rule.
 pub(super) async fn appendfsync(redis: &Redis, findings: &mut Findings) {
-    match setting(redis, "appendfsync").await.as_deref() {
-        None => findings.ok(
+    match setting(redis, "appendfsync").await {
+        Setting::Untold => findings.ok(
             ABOUT,
             "this user may not read appendfsync; an administrator can (CONFIG GET appendfsync), \
                 and it should be everysec or always",
         ),
-        Some("no") => findings.warning(
+        Setting::NoCommand => findings.ok(
+            ABOUT,
+            "appendfsync cannot be read, because the server does not have CONFIG; it should be \
+                everysec or always",
+        ),
+        Setting::Is(value) if value == "no" => findings.warning(
             ABOUT,
             "appendfsync is no, so a crash of the machine loses the entries of the last half \
                 minute or more",
             redis_line("CONFIG SET appendfsync everysec"),
         ),
-        Some(other) => findings.ok(ABOUT, format!("appendfsync is {other}")),
+        Setting::Is(other) => findings.ok(ABOUT, format!("appendfsync is {other}")),
     }
 }
 
-/// What the server is set to, if our user may ask.
-pub(super) async fn setting(redis: &Redis, name: &str) -> Option<String> {
-    let reply = redis.call("CONFIG", Args::from(["GET", name])).await.ok()?;
-    reply.items().get(1).and_then(Reply::string)
-}
-
 /// Whether there is room. That there is none is found by the trial of an append.
-pub(super) fn memory<'a>(
-    value: &impl Fn(&str) -> &'a str,
-    limits: Option<MemoryLimits>,
-    findings: &mut Findings,
-) {
+pub(super) fn memory(info: &Info, limits: Option<MemoryLimits>, findings: &mut Findings) {
     if let Some(MemoryLimits { pause, .. }) = limits {
-        let evicts = !matches!(value("maxmemory_policy"), "noeviction" | "");
-        let why = match value("maxmemory") {
-            "0" | "" => Some("Redis has no maxmemory"),
-            _ if evicts => Some("Redis evicts keys (maxmemory-policy) when it is full"),
-            _ => None,
+        let policy = info.get("maxmemory_policy").unwrap_or_default();
+        let why = match info.get("maxmemory") {
+            None => Some("Redis does not tell its maxmemory"),
+            Some("0" | "") => Some("Redis has no maxmemory"),
+            Some(_) if !matches!(policy, "noeviction" | "") => {
+                Some("Redis evicts keys (maxmemory-policy) when it is full")
+            }
+            Some(_) => None,
         };
         findings.ok(
             ABOUT,
@@ -81,7 +80,7 @@ pub(super) fn memory<'a>(
             },
         );
     }
-    let number = |name: &str| value(name).parse::<u64>().unwrap_or(0);
+    let number = |name: &str| info.get(name).unwrap_or_default().parse::<u64>().unwrap_or(0);
     let (used, limit) = (number("used_memory"), number("maxmemory"));
     if limit == 0 {
         return;

@@ -121,9 +121,10 @@ impl Findings {
         remedy: Option<Remedy>,
     ) {
         let remedy = remedy.map(|remedy| match remedy {
-            Remedy::Redis { line, .. } => {
-                Remedy::Redis { lasting: self.keeps.lasting(&line), line }
-            }
+            Remedy::Redis { line, .. } => match self.keeps.instead_of(&line) {
+                Some(words) => Remedy::Advice(words),
+                None => Remedy::Redis { lasting: self.keeps.lasting(&line), line },
+            },
             Remedy::Sql(_) | Remedy::Advice(_) => remedy,
         });
         let finding = Finding { level, kind, about: about.to_owned(), what: what.into(), remedy };

@@ -10,6 +10,10 @@ pub(super) struct Keeps {
     pub(super) acl_file: Option<bool>,
     /// There are other nodes, and this is no matter of replication.
     pub(super) is_one_of_some: bool,
+    /// It does not have `CONFIG`: its settings are made where it is managed.
+    pub(super) lacks_config: bool,
+    /// It does not have `ACL`: its users are made where it is managed.
+    pub(super) lacks_acl: bool,
 }
 
 /// Until its first rewrite has ended, an append-only file holds nothing, and Redis does not load
@@ -18,6 +22,22 @@ pub(super) const COMPLETE: &str = "wait until INFO persistence has aof_rewrite_i
     aof_rewrite_scheduled:0 (a restart before would start empty)";
 
 impl Keeps {
+    /// What to do in place of a line for redis-cli whose command the server does not have.
+    pub(super) fn instead_of(self, line: &str) -> Option<String> {
+        let words: Vec<&str> = line.splitn(4, ' ').collect();
+        match words.as_slice() {
+            ["CONFIG", "SET", name, value] if self.lacks_config => Some(format!(
+                "set {name} to {value} where this server is managed, because it does not have \
+                    CONFIG"
+            )),
+            ["ACL", "SETUSER", user, rules] if self.lacks_acl => Some(format!(
+                "give the user {user} these rules where the users of this server are managed, \
+                    because it does not have ACL: {rules}"
+            )),
+            _ => None,
+        }
+    }
+
     /// What must follow a line for redis-cli.
     pub(super) fn lasting(self, line: &str) -> String {
         let mut words = line.split(' ');
@@ -87,8 +107,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_line_that_the_server_cannot_run_is_told_in_words() {
+        let (set, user) = ("CONFIG SET appendonly yes", "ACL SETUSER relay +hset ~outflow:*");
+        let no_config = Keeps { lacks_config: true, ..Keeps::default() };
+        let words = no_config.instead_of(set).expect("it has no CONFIG");
+        assert!(words.starts_with("set appendonly to yes where this server is managed"), "{words}");
+        assert_eq!(no_config.instead_of(user), None, "it has ACL");
+        let no_acl = Keeps { lacks_acl: true, ..Keeps::default() };
+        let words = no_acl.instead_of(user).expect("it has no ACL");
+        assert!(words.contains("user relay") && words.ends_with(": +hset ~outflow:*"), "{words}");
+        assert_eq!(no_acl.instead_of(set), None, "it has CONFIG");
+    }
+
+    #[test]
     fn what_follows_a_line_is_what_the_server_can_do() {
-        let known = |config_file, acl_file| Keeps { config_file, acl_file, is_one_of_some: false };
+        let known = |config_file, acl_file| Keeps { config_file, acl_file, ..Keeps::default() };
         let (set, user) = ("CONFIG SET maxmemory-policy noeviction", "ACL SETUSER relay +ping");
         let table = [
             (

@@ -20,6 +20,14 @@ const WAKE: &str = "select tgenabled::text as wake, current_user::text as role, 
     from (select) as always left join pg_catalog.pg_trigger on tgrelid = $1::oid and tgname = \
     'outflow_wake'";
 
+/// Functions that a position rests on and this role may not call: everybody may, unless a hosted
+/// server takes that away.
+const REFUSED: &str = "select p.oid::regprocedure::text as name, quote_ident(current_user) as role \
+    from pg_catalog.pg_proc p where p.pronamespace = 'pg_catalog'::regnamespace \
+    and p.proname = any(array['pg_control_system', 'pg_current_wal_insert_lsn', \
+    'pg_current_wal_flush_lsn', 'pg_walfile_name', 'pg_logical_emit_message']) \
+    and not pg_catalog.has_function_privilege(p.oid, 'execute') order by 1";
+
 /// Checks it. Returns what Redis must be asked about, and the table's oid if it can be read.
 pub(super) async fn check(
     client: &Client,
@@ -81,6 +89,16 @@ impl Rest<'_> {
         let row = looking(self.client, asked).await?;
         if !hazards::is_disabled(row.get("wake"), self.outbox, self.about, findings) {
             trigger(table.has_trigger, self.outbox, findings, self.about);
+        }
+        let asked = async { self.client.query(REFUSED, &[]).await };
+        for row in looking(self.client, asked).await? {
+            let (name, role): (&str, &str) = (row.get("name"), row.get("role"));
+            let what = format!(
+                "role {role} may not call {name}, which tells whether Postgres was restored and \
+                    what it has flushed; a kept outbox cannot do without"
+            );
+            let grant = format!("grant execute on function pg_catalog.{name} to {role};");
+            findings.refused(self.about, what, Remedy::Sql(grant));
         }
         let role = quote_identifier(row.get("role"));
         match table.shape {

@@ -1,7 +1,8 @@
 //! Which server it is, in which version, and whether it runs scripts.
 
 use super::finding::{Findings, advice};
-use outflow_connect::redis::{Args, Redis};
+use crate::relay::sink::needs;
+use outflow_connect::redis::Redis;
 
 const ABOUT: &str = "redis";
 /// Servers that speak as Redis does, and the field of INFO that has their own version. Of these,
@@ -68,16 +69,11 @@ pub(super) fn replays_with_all_rights<'a>(value: &impl Fn(&str) -> &'a str) -> b
 /// Whether scripts run: an append is one, and some servers can be without Lua. That a user may not
 /// run any is told elsewhere, with the line that allows it.
 pub(super) async fn runs_scripts(redis: &Redis, findings: &mut Findings) -> bool {
-    match redis.call("EVAL", Args::from(["return 1", "0"])).await {
-        Err(failure) if failure.code() == Some("ERR") => {
-            let what = format!("runs no scripts, so the relay cannot append anything: {failure}");
-            let remedy = "start the server with its Lua engine (MODULE LIST has it), and with \
-                EVAL and EVALSHA under their own names";
-            findings.error(ABOUT, what, advice(remedy));
-            false
-        }
-        Ok(_) | Err(_) => true,
+    let outcome = needs::runs_scripts(redis).await;
+    if let Err(failure) = &outcome {
+        findings.error(ABOUT, needs::scriptless(failure), advice(needs::SCRIPTS));
     }
+    outcome.is_ok()
 }
 
 #[cfg(test)]

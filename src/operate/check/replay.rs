@@ -75,11 +75,14 @@ pub(super) async fn check(
 
 /// Streams that are gone after the next restart are too much to keep silent about.
 async fn unknown(redis: &Redis, about: &str, user: &str, findings: &mut Findings) {
-    let what = format!(
-        "cannot find out whether a restart keeps streams and journal: Redis replays its \
-            append-only file as the user default, and user {user} may not read the rights of \
-            default"
-    );
+    let cannot = "cannot find out whether a restart keeps streams and journal: Redis replays its \
+        append-only file as the user default, and";
+    if findings.keeps.lacks_acl {
+        let what = format!("{cannot} the server does not have ACL");
+        let remedy = "leave the user default its rights where the users of this server are managed";
+        return findings.warning(about, what, advice(remedy));
+    }
+    let what = format!("{cannot} user {user} may not read the rights of default");
     let info =
         redis.call("INFO", Args::from(["server"])).await.ok().and_then(|reply| reply.string());
     let remedy = if info.is_some_and(|info| info.contains("redis_version:6.")) {

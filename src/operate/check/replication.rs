@@ -1,6 +1,7 @@
 //! Whether a fail-over of Redis may lose what it acknowledged.
 
 use super::finding::{Findings, advice, redis_line};
+use crate::relay::sink::needs;
 use outflow_connect::redis::{Args, Redis};
 use outflow_core::fault::FaultKind;
 
@@ -8,16 +9,17 @@ use outflow_core::fault::FaultKind;
 const NEEDED: [(&str, &[&str], &str); 2] =
     [("WAIT", &["0", "1"], "+wait"), ("CLIENT", &["GETNAME"], "+client|getname")];
 
-/// `replicas` are connected to this server; so many must have an event before its row is settled.
+/// `replicas` are connected to this server, if it tells; so many must have an event before its row
+/// is settled.
 pub(super) async fn check(
     redis: &Redis,
     about: &str,
     user: &str,
-    (replicas, wait_replicas): (usize, usize),
+    (replicas, wait_replicas): (Option<usize>, usize),
     findings: &mut Findings,
 ) {
     if wait_replicas == 0 {
-        if replicas > 0 {
+        if replicas.is_some_and(|replicas| replicas > 0) {
             let remedy = advice("set redis.wait_replicas to 1 or more");
             findings.warning(
                 about,
@@ -28,14 +30,17 @@ pub(super) async fn check(
         }
         return;
     }
-    if wait_replicas > replicas {
+    if let Err(failure) = needs::waits_for_replicas(redis).await {
+        return findings.error(about, needs::waitless(&failure), advice(needs::REPLICAS));
+    }
+    if let Some(replicas) = replicas.filter(|replicas| wait_replicas > *replicas) {
         let what = format!(
             "redis.wait_replicas is {wait_replicas}, but the number of connected replicas is \
                 {replicas}; the relay delivers nothing"
         );
         let remedy = advice("repair the replicas, or lower redis.wait_replicas");
         findings.wrong(FaultKind::Unavailable, about, what, remedy);
-    } else {
+    } else if let Some(replicas) = replicas {
         findings.ok(
             about,
             format!("replicas connected: {replicas}; an event must be on {wait_replicas} of them"),

@@ -1,17 +1,17 @@
 //! Redis as a server: reachable, new enough, writable, and keeping what it acknowledges.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::finding::{Findings, Known, advice, redis_line};
-use super::keeps::Keeps;
+use super::info::{self, Info};
 use super::kind_of_server;
 use super::transport;
 use super::unreached::allow;
 use super::{acl, durability, journal, replay, replication, trimming, unreached};
 use crate::config::Config;
 use crate::observe::transport::Route;
-use outflow_connect::redis::{self, Args, Redis};
+use outflow_connect::redis::{self, Redis};
 use outflow_core::fault::{Fault, FaultKind};
 
 const ABOUT: &str = "redis";
@@ -80,25 +80,12 @@ async fn server(
     config: &Config,
     findings: &mut Findings,
 ) -> bool {
-    let info = match redis.call("INFO", Args::default()).await {
-        Ok(reply) => reply.string().unwrap_or_default(),
-        Err(failure) => {
-            let what = format!("cannot read version, persistence and eviction: {failure}");
-            let remedy = allow(&failure, config.redis.user(), "check them yourself");
-            findings.warning(ABOUT, what, remedy);
-            return kind_of_server::runs_scripts(redis, findings).await;
-        }
-    };
-    let info: HashMap<&str, &str> =
-        info.lines().filter_map(|line| line.trim().split_once(':')).collect();
-    let value = |name: &str| info.get(name).copied().unwrap_or_default();
-    let replicas = value("connected_slaves").parse().unwrap_or(0);
-    findings.keeps = Keeps {
-        config_file: info.get("config_file").map(|file| !file.is_empty()),
-        acl_file: durability::setting(redis, "aclfile").await.map(|file| !file.is_empty()),
-        is_one_of_some: replicas > 0 || value("cluster_enabled") == "1",
-    };
-    kind_of_server::check(&value, findings);
+    let info = Info::of(redis).await;
+    let value = |name: &str| info.get(name).unwrap_or_default();
+    findings.keeps = info::keeps(redis, &info).await;
+    if info.get("redis_version").is_some() {
+        kind_of_server::check(&value, findings);
+    }
     if [value("redis_mode"), value("server_mode")].contains(&"sentinel") {
         let remedy = "change redis.url to begin with redis-sentinel:// and to name the master: \
                 ?service_name=NAME";
@@ -106,6 +93,7 @@ async fn server(
         findings.wrong(FaultKind::Configuration, ABOUT, what, advice(remedy));
         return false;
     }
+    info.tell_unseen(config.redis.user(), findings);
     if value("role") == "slave" {
         let remedy = advice("change redis.url to the address of the primary");
         findings.wrong(FaultKind::ReadOnly, ABOUT, "is a replica and accepts no writes", remedy);
@@ -118,17 +106,23 @@ async fn server(
             findings.wrong(FaultKind::Configuration, ABOUT, "is a node of a cluster", remedy);
         }
     }
-    durability::append_only_file(&value, findings);
-    if value("aof_enabled") == "1" {
+    let aof = info.get("aof_enabled").map(|enabled| enabled == "1");
+    if aof.is_some() {
+        durability::append_only_file(&value, findings);
+    }
+    if aof == Some(true) {
         durability::appendfsync(redis, findings).await;
     }
-    durability::memory(&value, config.memory, findings);
+    durability::memory(&info, config.memory, findings);
     if kind_of_server::replays_with_all_rights(&value) {
         findings.ok(ABOUT, "replaying the append-only file needs no rights");
     } else {
-        replay::check(redis, ABOUT, &config.redis, value("aof_enabled") == "1", findings).await;
+        replay::check(redis, ABOUT, &config.redis, aof == Some(true), findings).await;
     }
-    eviction(&value, findings);
+    if let Some(policy) = info.get("maxmemory_policy") {
+        eviction(policy, value("maxmemory"), findings);
+    }
+    let replicas = info.get("connected_slaves").and_then(|replicas| replicas.parse().ok());
     replication::check(
         redis,
         ABOUT,
@@ -140,12 +134,11 @@ async fn server(
     kind_of_server::runs_scripts(redis, findings).await
 }
 
-fn eviction<'a>(value: &impl Fn(&str) -> &'a str, findings: &mut Findings) {
-    let (policy, limit) = (value("maxmemory_policy"), value("maxmemory"));
+fn eviction(policy: &str, limit: &str, findings: &mut Findings) {
     let remedy = redis_line("CONFIG SET maxmemory-policy noeviction");
     match (policy, limit) {
         // Neither streams nor journal have a time to live: these policies leave them alone.
-        ("noeviction" | "", _) => findings.ok(ABOUT, "Redis evicts nothing"),
+        ("noeviction", _) => findings.ok(ABOUT, "Redis evicts nothing"),
         (policy, _) if policy.starts_with("volatile-") => {
             findings.ok(ABOUT, format!("eviction policy {policy} does not evict the streams"));
         }

@@ -1,6 +1,7 @@
 //! What Redis knows of the streams: those whose names fit the template, their lengths, their
 //! consumer groups.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::report::{Group, OutboxStatus, Stream};
@@ -38,13 +39,16 @@ pub(super) async fn ask(redis: &Redis, template: &Template, status: &mut OutboxS
             return;
         }
     };
+    // What Redis says of one command, it says of each stream: it is told once.
+    let mut withheld = BTreeSet::new();
     for name in names {
-        match look(redis, &name).await {
+        match look(redis, &name, &mut withheld).await {
             Ok(Some(stream)) => status.streams.push(stream),
             Ok(None) => {}
             Err(failure) => status.problems.push(format!("stream {name}: {failure}")),
         }
     }
+    status.problems.extend(withheld.into_iter().map(|words| format!("streams: {words}")));
 }
 
 /// The names that fit, sorted, and whether these are all.
@@ -58,7 +62,7 @@ pub async fn find(
         return Ok((template.render(&[]).into_iter().collect(), true));
     }
     let (glob, started) = (template.glob(), Instant::now());
-    let mut names = std::collections::BTreeSet::new();
+    let mut names = BTreeSet::new();
     let mut cursor = "0".to_owned();
     loop {
         let args = Args::from([&cursor, "MATCH", &glob, "COUNT", SCAN_STEP, "TYPE", "stream"]);
@@ -74,11 +78,20 @@ pub async fn find(
     Ok((names.into_iter().take(streams_max).collect(), complete))
 }
 
-/// A stream; `None` if it is not there.
-async fn look(redis: &Redis, name: &str) -> Result<Option<Stream>, Failure> {
+/// A stream; `None` if it is not there. Without its groups if Redis withholds them: why is in
+/// `withheld`.
+async fn look(
+    redis: &Redis,
+    name: &str,
+    withheld: &mut BTreeSet<String>,
+) -> Result<Option<Stream>, Failure> {
     let length = redis.call("XLEN", Args::from([name])).await?.int().unwrap_or(0);
     let groups = match redis.call("XINFO", Args::from(["GROUPS", name])).await {
         Ok(reply) => reply.items().iter().map(group).collect(),
+        Err(failure) if failure.is_withheld() => {
+            withheld.insert(format!("XINFO GROUPS: {failure}"));
+            Vec::new()
+        }
         // There is no such key.
         Err(failure) if failure.code() == Some("ERR") => return Ok(None),
         Err(failure) => return Err(failure),

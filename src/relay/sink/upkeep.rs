@@ -84,9 +84,12 @@ impl Trimmer {
     /// See [`LookError`].
     pub async fn look(&self, stream: &str) -> Result<Option<Look>, LookError> {
         let reply = self.redis.script(&self.script, &[stream], self.args()).await;
-        let reply = reply.map_err(|failure| match failure.code() {
-            Some("NOPERM") => LookError::Refused(failure.to_string()),
-            _ => LookError::Failed(failure),
+        let reply = reply.map_err(|failure| {
+            if failure.is_withheld() {
+                LookError::Refused(failure.to_string())
+            } else {
+                LookError::Failed(failure)
+            }
         })?;
         parse(&reply)
     }

@@ -72,7 +72,8 @@ pub(in crate::relay) fn push_entries(args: &mut Args, entries: &Entries) {
 
 /// What an append comes to whose script gave no answer.
 pub(in crate::relay) fn not_answered(failure: &Failure) -> AppendError {
-    let nothing_ran = failure.code().is_some_and(|code| NOTHING_RAN.contains(&code));
+    let nothing_ran = failure.is_unknown_command()
+        || failure.code().is_some_and(|code| NOTHING_RAN.contains(&code));
     match failure {
         Failure::NotSent(_) => AppendError::Unavailable(failure.to_string()),
         Failure::Refused(_) if nothing_ran => AppendError::Unavailable(failure.to_string()),
@@ -144,6 +145,16 @@ mod tests {
         Reply::List(
             texts.iter().map(|text| Reply::Text(Bytes::from_static(text.as_bytes()))).collect(),
         )
+    }
+
+    /// A server that has no EVALSHA has run nothing: that is no doubt.
+    #[test]
+    fn a_command_that_the_server_does_not_have_is_an_outage() {
+        let refused = |message: &str| not_answered(&Failure::Refused(message.to_owned()));
+        let absent = refused("ERR unknown command 'EVALSHA'");
+        assert!(matches!(absent, AppendError::Unavailable(_)), "{absent:?}");
+        let midway = refused("ERR Unknown Redis command called from script script: 5a");
+        assert!(matches!(midway, AppendError::Unknown(_)), "{midway:?}");
     }
 
     /// Only what is certain is an outage: after anything else the relay recovers.

@@ -19,6 +19,12 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// A refusal in Redis's words, without the arguments that it repeats of a command that it does
+    /// not know: a script's may be events, and no two messages would be the same.
+    pub(super) fn refused(message: &str) -> Self {
+        Self::Refused(without_arguments(message).to_owned())
+    }
+
     /// The error code of a refusal (`WRONGTYPE`, `OOM`, `BUSYGROUP` …), which is its first word.
     pub fn code(&self) -> Option<&str> {
         match self {
@@ -31,6 +37,18 @@ impl Failure {
     /// [`ServerError::is_forbidden`].
     pub fn is_forbidden(&self) -> bool {
         matches!(self, Self::Refused(message) if ServerError(message.clone()).is_forbidden())
+    }
+
+    /// Whether the server does not have the command, so that nothing was done: see
+    /// [`ServerError::is_unknown_command`].
+    pub fn is_unknown_command(&self) -> bool {
+        matches!(self, Self::Refused(message) if ServerError(message.clone()).is_unknown_command())
+    }
+
+    /// Whether the command cannot be had: the user may not run it, or the server does not have it.
+    /// Asking again is of no use until somebody changes one of them.
+    pub fn is_withheld(&self) -> bool {
+        self.is_forbidden() || self.is_unknown_command()
     }
 
     /// Whether Redis refuses the credentials of the connection: it wants some and the address has
@@ -72,7 +90,7 @@ impl ServerError {
     pub(super) fn of(reason: &str) -> Option<Self> {
         let code = reason.split_whitespace().next()?;
         let is_code = code.len() > 1 && code.bytes().all(|letter| letter.is_ascii_uppercase());
-        is_code.then(|| Self(reason.to_owned()))
+        is_code.then(|| Self(without_arguments(reason).to_owned()))
     }
 
     /// `WRONGPASS`, `NOPERM`, `LOADING` …; `ERR` of everything for which Redis has no code.
@@ -92,6 +110,13 @@ impl ServerError {
             || self.code() == "ERR" && FORBIDDEN_IN_SCRIPTS.iter().any(|words| self.says(words))
     }
 
+    /// Whether the server does not have the command. Hosted servers take commands away or give them
+    /// other names (`rename-command`). Not of a command within a script: what came before it is
+    /// done.
+    pub fn is_unknown_command(&self) -> bool {
+        self.code() == "ERR" && (self.says("unknown command") || self.says("nknown subcommand"))
+    }
+
     /// What it means to callers.
     pub fn kind(&self) -> FaultKind {
         match self.code() {
@@ -104,6 +129,7 @@ impl ServerError {
             "WRONGTYPE" | "MOVED" | "ASK" | "CROSSSLOT" => FaultKind::Unfit,
             "ERR" if self.says(DATABASE) || self.is_forbidden() => FaultKind::Refused,
             "ERR" if self.says(CLIENTS) => FaultKind::Unavailable,
+            "ERR" if self.is_unknown_command() => FaultKind::Unfit,
             _ => FaultKind::Failed,
         }
     }
@@ -112,6 +138,10 @@ impl ServerError {
 /// What a user may not, in a script: Redis 8 and Valkey 8, and the two ways of earlier versions.
 const FORBIDDEN_IN_SCRIPTS: [&str; 3] =
     ["ACL failure in script", "can't run this command", "can't access at least one of the keys"];
+
+fn without_arguments(message: &str) -> &str {
+    message.split_once(", with args beginning with:").map_or(message, |(words, _)| words)
+}
 
 /// Redis has no code for these two.
 pub const DATABASE: &str = "DB index is out of range";
@@ -141,6 +171,10 @@ mod tests {
             (
                 "ERR The user executing the script can't run this command or subcommand",
                 Some(("ERR", FaultKind::Refused)),
+            ),
+            (
+                "ERR unknown command 'PING', with args beginning with: ",
+                Some(("ERR", FaultKind::Unfit)),
             ),
             ("ERR something else", Some(("ERR", FaultKind::Failed))),
             ("Os { code: 111, kind: ConnectionRefused, message: \"Connection refused\" }", None),
@@ -172,6 +206,30 @@ mod tests {
         let not_sent = Failure::NotSent(Fault::unreachable("away"));
         assert_eq!(not_sent.source().map(ToString::to_string).as_deref(), Some("away"));
     }
+
+    #[test]
+    fn a_command_that_the_server_does_not_have_is_told_without_its_arguments() {
+        let redis_7 = "ERR unknown command 'EVALSHA', with args beginning with: '5a' '1' 'secret' ";
+        let redis_6 = "ERR unknown command `CONFIG`, with args beginning with: `GET`, ";
+        let in_script = "ERR Unknown Redis command called from script script: 5a, on @user_script";
+        let table = [
+            (redis_7, true, true),
+            (redis_6, true, true),
+            ("ERR unknown subcommand 'USAGE'. Try MEMORY HELP.", true, true),
+            (in_script, false, false),
+            ("NOPERM User u has no permissions to run the 'config|get' command", false, true),
+            ("WRONGTYPE unknown command", false, false),
+        ];
+        for (message, is_unknown, is_withheld) in table {
+            let failure = Failure::refused(message);
+            let found = (failure.is_unknown_command(), failure.is_withheld());
+            assert_eq!(found, (is_unknown, is_withheld), "{failure}");
+            assert!(!failure.to_string().contains("args"), "{failure}");
+        }
+        let named = "Redis refused: ERR unknown command 'EVALSHA'";
+        assert_eq!(Failure::refused(redis_7).to_string(), named);
+    }
+
     #[test]
     fn refused_credentials_are_told_from_missing_privileges_and_outages() {
         let text = str::to_owned;

@@ -178,9 +178,9 @@ fn unconnected(reason: &str, is_tls: bool) -> Fault {
 /// becomes its text.
 fn reply(frame: Resp3Frame) -> Result<Reply, Failure> {
     Ok(match frame {
-        Resp3Frame::SimpleError { data, .. } => return Err(Failure::Refused(data.to_string())),
+        Resp3Frame::SimpleError { data, .. } => return Err(Failure::refused(&data)),
         Resp3Frame::BlobError { data, .. } => {
-            return Err(Failure::Refused(String::from_utf8_lossy(&data).into_owned()));
+            return Err(Failure::refused(&String::from_utf8_lossy(&data)));
         }
         Resp3Frame::Null => Reply::Nil,
         Resp3Frame::Number { data, .. } => Reply::Int(data),

@@ -1,5 +1,7 @@
 //! All streams: entries, memory, groups with lag and pending entries; sorted, a page at a time.
 
+use std::collections::BTreeSet;
+
 use axum::extract::{Query, State};
 use axum::response::Response;
 use maud::{Markup, html};
@@ -98,6 +100,7 @@ fn found(asked: &Asked, list: &List) -> Markup {
     html! {
         p { (count(asked.skip + 1)) " to " (count(end)) " of " (count(list.found)) " streams." }
         (incomplete(list))
+        (unseen(list))
         (table("Streams", &columns, &rows))
         nav.pages aria-label="Pages of streams" {
             @if asked.skip > 0 { a href=(page(asked.skip.saturating_sub(PAGE))) { "Previous" } }
@@ -121,12 +124,20 @@ fn incomplete(list: &List) -> Markup {
     }
 }
 
+/// What could not be found out, once for all streams that it is so of.
+fn unseen(list: &List) -> Markup {
+    let problems: BTreeSet<&String> =
+        list.streams.iter().flat_map(|stream| &stream.problems).collect();
+    html! {
+        @for problem in problems { p.hint { "unknown: " (shown(problem)) } }
+    }
+}
+
 fn row(stream: &Listed) -> Vec<Markup> {
     let figure = |figure: Option<i64>| figure.map_or_else(|| "?".to_owned(), number);
     vec![
         html! {
             a href=(addresses::stream(&stream.stream)) { (shown(&stream.stream)) }
-            @for problem in &stream.problems { p.hint { (shown(problem)) } }
         },
         html! { (figure(stream.entries)) },
         html! { (bytes(stream.memory_bytes)) },

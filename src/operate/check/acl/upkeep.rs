@@ -71,7 +71,7 @@ pub(super) fn tell(
 }
 
 /// Commands of `upkeep.lua`, and those that run it.
-fn wanted(outbox: &OutboxOptions) -> impl Iterator<Item = usize> {
+pub(super) fn wanted(outbox: &OutboxOptions) -> impl Iterator<Item = usize> {
     let trims = outbox.trim.when != TrimWhen::Never;
     let sees_consumers = outbox.trim.stale_after.is_some();
     (EVALSHA..COMMANDS.len()).filter(move |index| match *index {
