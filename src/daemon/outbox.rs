@@ -20,6 +20,7 @@ use crate::relay::observer::Observer as _;
 use crate::relay::options::{OutboxOptions, Settle};
 use crate::relay::outbox::table::Table;
 use crate::relay::pause::Pause;
+use crate::relay::sink::redis_version;
 use outflow_connect::postgres::{self, Server, connect};
 use outflow_connect::redis::Redis;
 use outflow_core::fault::{Fault, FaultKind};
@@ -53,9 +54,15 @@ pub(super) async fn relay(
     let redis = Redis::connect(&config.redis, "outflow")
         .map_err(|bad| Fault::from(bad).at("redis.url"))?
         .waiting_for(config.wait_replicas);
-    let ready = redis.ready(ONCE_CONNECT_LIMIT).await;
-    if let (Err(failure), Mode::Once) = (ready, mode) {
-        return Err(failure.into());
+    match redis.ready(ONCE_CONNECT_LIMIT).await {
+        Ok(()) => {
+            let tag = outbox.stream.hash_tag().unwrap_or_default();
+            if let Some(fault) = redis_version::too_old(&redis, tag).await {
+                return Err(fault.at("redis.url"));
+            }
+        }
+        Err(failure) if mode == Mode::Once => return Err(failure.into()),
+        Err(_down) => {}
     }
     let _watch = Watch::over(&config, &outbox, &metrics, mode);
     let place = config.redis.place();

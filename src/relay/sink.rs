@@ -3,6 +3,7 @@
 pub(super) mod ask;
 mod journal;
 mod keys;
+pub mod redis_version;
 mod streams;
 pub mod upkeep;
 pub(super) mod wire;
