@@ -70,3 +70,4 @@ mod tracing;
 mod trim;
 mod types;
 mod unsettled;
+mod upgrades;
