@@ -1,6 +1,6 @@
 # One command a task; CI (.ci/run) runs the same ones.
 
-.PHONY: demo test test-console console-pictures model faults bench bench-companions bench-producer consumer-faults matrix deb lint servers tools
+.PHONY: demo test test-console console-pictures model faults bench bench-companions bench-producer consumer-faults matrix upgrades deb lint servers tools
 
 # Places ORDERS orders and checks them all; without ORDERS it runs until Ctrl-C. CHAOS=programs kills
 # programs meanwhile, CHAOS=redis-rollback lets Redis come back with an older copy of its data.
@@ -66,6 +66,11 @@ consumer-faults: servers
 # It writes docs/compatibility.md. ONLY="postgres-18+installed installed+valkey-9": those alone.
 matrix: tools
 	ONLY="$(ONLY)" scripts/matrix.sh
+
+# Rolling upgrades from older relays to this one and back, under load; and servers that are too old.
+# It builds the older relays from their commits: a few minutes at first. OLDER="COMMIT …": those alone.
+upgrades: servers
+	$(if $(OLDER),OLDER="$(OLDER)") scripts/upgrades.sh
 
 # The Debian package, in target/debian. Needs cargo-deb (cargo install cargo-deb).
 deb:
