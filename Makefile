@@ -1,6 +1,6 @@
 # One command a task; CI (.ci/run) runs the same ones.
 
-.PHONY: demo test test-console console-pictures model faults bench bench-companions bench-producer consumer-faults matrix deb release lint servers tools
+.PHONY: demo test test-console console-pictures model faults bench bench-companions bench-producer consumer-faults matrix upgrades deb release lint servers tools
 
 # Tests mostly wait for servers: with two for each processor, the integration tests take little more
 # than half the time.
@@ -70,6 +70,11 @@ consumer-faults: servers
 # It writes docs/compatibility.md. ONLY="postgres-18+installed installed+valkey-9": those alone.
 matrix: tools
 	ONLY="$(ONLY)" scripts/matrix.sh
+
+# Rolling upgrades from older relays to this one and back, under load; and servers that are too old.
+# It builds the older relays from their commits: a few minutes at first. OLDER="COMMIT …": those alone.
+upgrades: servers
+	$(if $(OLDER),OLDER="$(OLDER)") scripts/upgrades.sh
 
 # The Debian package, in target/debian. Needs cargo-deb (cargo install cargo-deb).
 deb:

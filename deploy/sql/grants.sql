@@ -20,11 +20,13 @@ grant select, insert, update, delete on outflow.position to outflow_relay;
 -- What people have paused. The relay reads it and pauses nothing.
 grant select on outflow.pause to outflow_relay;
 grant insert, select (outbox) on outflow.dead_letter to outflow_relay;
+-- Which version the schema has. A relay that may not read it cannot refuse a schema that only newer relays know.
+grant select on outflow.migration to outflow_relay;
 
 -- A person who looks, and who puts dead letters back or discards them. Whoever may put back may insert.
 grant usage on schema outflow to outflow_operator;
 grant select, insert on public.outbox to outflow_operator;
-grant select on outflow.outbox, outflow.member, outflow.position to outflow_operator;
+grant select on outflow.migration, outflow.outbox, outflow.member, outflow.position to outflow_operator;
 grant select, delete on outflow.dead_letter to outflow_operator;
 -- A letter of a kept outbox stays, and says that it was retried or discarded.
 grant update (retired_at) on outflow.dead_letter to outflow_operator;

@@ -7,7 +7,7 @@ use clap::Args;
 use super::connect::to_postgres;
 use super::output;
 use crate::config::Config;
-use crate::operate::migrate::{self, Sessions, Triggers};
+use crate::operate::migrate::{self, Before, Sessions, Triggers};
 use outflow_core::fault::Fault;
 
 #[derive(Debug, Args)]
@@ -38,15 +38,22 @@ pub(super) async fn run(args: MigrateArgs, config: Config) -> Result<(), Fault> 
     }
     let first = sessions(&config).await?;
     let again = async || sessions(&config).await;
-    let before = migrate::run(first, again, &config.outboxes, triggers, args.lock_wait).await;
-    let before = before?;
+    let before = migrate::run(first, again, &config.outboxes, triggers, args.lock_wait).await?;
     let tables: Vec<String> =
         config.outboxes.iter().map(|outbox| outbox.table.to_string()).collect();
     let tables = tables.join(", ");
-    if let Some(before) = before {
-        tracing::info!(before, now = migrate::VERSION, tables, "the schema outflow is up to date");
-    } else {
-        tracing::info!(now = migrate::VERSION, tables, "created the schema outflow");
+    let now = migrate::VERSION;
+    match before {
+        Before::Nothing => tracing::info!(now, tables, "created the schema outflow"),
+        Before::Version(before) => {
+            tracing::info!(before, now, tables, "the schema outflow is up to date");
+        }
+        Before::Newer(found) => tracing::warn!(
+            found,
+            known = now,
+            "the schema outflow is newer than this version of Outflow, which may work with it: \
+                nothing was changed"
+        ),
     }
     let client = to_postgres(&config, "outflow migrate").await?;
     for run in migrate::disabled(&client, &config.outboxes).await? {

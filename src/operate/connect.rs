@@ -6,6 +6,7 @@ use tokio_postgres::Client;
 
 use super::audit::COLUMNS;
 use crate::config::Config;
+use crate::relay::outbox::schema_version;
 use outflow_connect::postgres::{self, connect};
 use outflow_connect::redis::{Failure, Redis};
 use outflow_core::fault::{Fault, FaultKind};
@@ -16,11 +17,14 @@ const REDIS_LIMIT: Duration = Duration::from_secs(5);
 /// Connects; `name` is what `pg_stat_activity` shows.
 ///
 /// # Errors
-/// Postgres cannot be reached, or refuses.
+/// Postgres cannot be reached, or refuses, or has a schema that only newer programs know.
 pub async fn to_postgres(config: &Config, name: &str) -> Result<Client, Fault> {
-    connect(&config.postgres.named_by_default(name)).await.map_err(|fault| {
+    let reached = |fault: Fault| {
         if fault.kind().may_pass() { fault.at("cannot reach Postgres") } else { fault }
-    })
+    };
+    let client = connect(&config.postgres.named_by_default(name)).await.map_err(reached)?;
+    schema_version::known(&client).await.map_err(reached)?;
+    Ok(client)
 }
 
 /// Connects; `name` is what `CLIENT LIST` shows.

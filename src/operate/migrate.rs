@@ -16,17 +16,20 @@ use tokio_postgres::types::Type;
 
 use crate::relay::options::OutboxOptions;
 use crate::relay::outbox::lock;
+use crate::relay::outbox::schema_version::SchemaVersion;
 use outflow_connect::postgres::failed;
 use outflow_core::fault::Fault;
 use outflow_core::table_name::quote_literal;
 
+pub use crate::relay::outbox::schema_version::VERSION;
 pub use turns::Sessions;
 
 /// The table that is created where it is missing. Others are somebody else's.
 const DEFAULT_TABLE: (&str, &str) = ("public", "outbox");
 const DISABLED: &str = include_str!("migrate/disabled.sql");
-/// Version of [`schema.sql`](self): what `outflow.migration` says when it is up to date.
-pub const VERSION: i32 = 7;
+/// Programs that know at least this version of the schema may work with the current one: `make
+/// upgrades` runs them side by side with this one.
+const OLDEST: i32 = 4;
 
 /// What to create beyond the schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +55,7 @@ pub fn script(outboxes: &[OutboxOptions], triggers: Triggers) -> String {
          lock_timeout = '1s';\n",
         lock::MIGRATE
     );
+    sql.push_str(&include_str!("migrate/newer.sql").replace("{version}", &VERSION.to_string()));
     sql.push_str(
         &include_str!("migrate/schema.sql").replace("{class_wake}", &lock::WAKE.to_string()),
     );
@@ -74,6 +78,7 @@ pub fn script(outboxes: &[OutboxOptions], triggers: Triggers) -> String {
     sql.push_str(include_str!("migrate/pause.sql"));
     sql.push_str(include_str!("migrate/keep.sql"));
     sql.push_str(include_str!("migrate/audit.sql"));
+    sql.push_str(&include_str!("migrate/compatible.sql").replace("{oldest}", &OLDEST.to_string()));
     for outbox in outboxes {
         if is_default(outbox) || triggers == Triggers::AllTables {
             let relation = outbox.table.quoted();
@@ -89,22 +94,36 @@ pub fn script(outboxes: &[OutboxOptions], triggers: Triggers) -> String {
     sql
 }
 
+/// What there was before a migration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Before {
+    /// No schema.
+    Nothing,
+    /// This version, or an older one.
+    Version(i32),
+    /// A newer version, with which this program may work. Nothing was changed.
+    Newer(i32),
+}
+
 /// Runs the script, again and again for as long as `patience` if it does not get its locks, each
-/// time in new sessions from `again`. Returns what was there before: the version, or `None` without
-/// the schema.
+/// time in new sessions from `again`. A newer schema is left as it is.
 ///
 /// # Errors
-/// The server's own words, or who holds a lock; nothing was changed.
+/// The server's own words, who holds a lock, or a schema that only newer programs may work with;
+/// nothing was changed.
 pub async fn run(
     sessions: Sessions,
     again: impl AsyncFn() -> Result<Sessions, Fault>,
     outboxes: &[OutboxOptions],
     triggers: Triggers,
     patience: Duration,
-) -> Result<Option<i32>, Fault> {
-    let before = version(&sessions.worker).await?;
+) -> Result<Before, Fault> {
+    let found = SchemaVersion::of(&sessions.worker).await?;
+    if let Some(newer) = found.filter(|found| found.is_newer()) {
+        return newer.refusal().map_or(Ok(Before::Newer(newer.version)), Err);
+    }
     turns::run(sessions, again, &script(outboxes, triggers), patience).await?;
-    Ok(before)
+    Ok(found.map_or(Before::Nothing, |found| Before::Version(found.version)))
 }
 
 /// The statements that enable the wake-up triggers which somebody has disabled. The script leaves
@@ -117,16 +136,4 @@ pub async fn disabled(client: &Client, outboxes: &[OutboxOptions]) -> Result<Vec
     let rows =
         client.query_typed(DISABLED, &[(&tables, Type::TEXT_ARRAY)]).await.map_err(failed)?;
     Ok(rows.iter().map(|row| row.get(0)).collect())
-}
-
-async fn version(client: &Client) -> Result<Option<i32>, Fault> {
-    // Nothing is prepared, because behind a transaction pooler the next statement may be in another
-    // session.
-    let there =
-        client.query_typed_one("select to_regclass('outflow.migration') is not null", &[]).await;
-    if !there.map_err(failed)?.get::<_, bool>(0) {
-        return Ok(None);
-    }
-    let version = client.query_typed_one("select max(version) from outflow.migration", &[]).await;
-    Ok(version.map_err(failed)?.get(0))
 }

@@ -30,6 +30,7 @@ mod recovery;
 mod refusal;
 pub mod row;
 mod row_security;
+pub mod schema_version;
 mod server;
 mod settle;
 pub mod slots;

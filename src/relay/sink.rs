@@ -4,6 +4,7 @@ pub(super) mod ask;
 mod journal;
 mod keys;
 pub mod needs;
+pub mod redis_version;
 mod streams;
 pub mod upkeep;
 pub(super) mod wire;

@@ -14,6 +14,7 @@ mod lost;
 mod paused;
 mod program;
 mod together;
+mod upgrades;
 
 use std::time::Duration;
 

@@ -71,3 +71,4 @@ mod tracing;
 mod trim;
 mod types;
 mod unsettled;
+mod upgrades;

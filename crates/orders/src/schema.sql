@@ -1,5 +1,6 @@
 -- The order domain's tables. Applied by both companions at every start, by several instances at once (schema.rs takes a
--- lock around it): every statement leaves alone what is already there, and none drops or rewrites anything.
+-- lock around it): every statement leaves alone what is already there as it should be, and none rewrites or drops rows. Tables
+-- of an earlier version are brought up to date, which only their owner may do.
 
 -- Not `create schema if not exists`, which asks for the right to create schemas even if this one is there.
 do $schema$
@@ -20,6 +21,21 @@ create table if not exists orders.orders (
   created_at timestamptz not null default now(),
   cancelled_at timestamptz
 );
+
+-- Before the saga, an order was either created or cancelled. Rows that passed the narrower check pass this one: they are not
+-- read again (not valid), because nobody can write meanwhile.
+do $status$
+begin
+  if not exists (
+    select from pg_catalog.pg_constraint
+    where conrelid = 'orders.orders'::regclass and contype = 'c' and pg_get_constraintdef(oid) like '%confirmed%'
+  ) then
+    alter table orders.orders
+      drop constraint if exists orders_status_check,
+      add constraint orders_status_check check (status in ('created', 'confirmed', 'rejected', 'cancelled')) not valid;
+  end if;
+end
+$status$;
 
 -- The pages of GET /orders: of a customer, of a state. All of them go by the primary key.
 do $index$ begin
@@ -42,6 +58,21 @@ create table if not exists orders.inventory (
   on_hand bigint not null,
   reserved bigint not null check (reserved between 0 and on_hand)
 );
+
+-- Before the saga, stock had no end: what was reserved is all that is known. A sku of those days has as much on hand as a new
+-- one by default, and never less than what is reserved. The default is for programs of those days, which insert no on_hand.
+do $on_hand$
+begin
+  if not exists (
+    select from pg_catalog.pg_attribute
+    where attrelid = 'orders.inventory'::regclass and attname = 'on_hand' and not attisdropped
+  ) then
+    alter table orders.inventory add column on_hand bigint not null default 1000000;
+    update orders.inventory set on_hand = reserved where reserved > on_hand;
+    alter table orders.inventory add constraint inventory_reserved_check check (reserved between 0 and on_hand) not valid;
+  end if;
+end
+$on_hand$;
 
 -- What became of an order's wish for stock.
 create table if not exists orders.reservations (

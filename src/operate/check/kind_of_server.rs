@@ -1,7 +1,7 @@
 //! Which server it is, in which version, and whether it runs scripts.
 
 use super::finding::{Findings, advice};
-use crate::relay::sink::needs;
+use crate::relay::sink::{needs, redis_version};
 use outflow_connect::redis::Redis;
 
 const ABOUT: &str = "redis";
@@ -12,8 +12,6 @@ const OTHERS: [(&str, &str); 3] = [
     ("Dragonfly", "dragonfly_version"),
     ("Apache Kvrocks", "kvrocks_version"),
 ];
-/// The first version of Redis that has all the commands of relay and consumers.
-const VERSION_MIN: (u32, u32) = (6, 2);
 
 /// What `INFO` says.
 #[derive(Debug, PartialEq, Eq)]
@@ -32,11 +30,6 @@ impl<'a> Known<'a> {
         let (name, version) = other.unwrap_or(("Redis", like));
         Self { name, version, like }
     }
-
-    fn is_recent(&self) -> bool {
-        let mut numbers = self.like.split('.').map(|number| number.parse().unwrap_or(0));
-        (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= VERSION_MIN
-    }
 }
 
 /// `value`: of a field of `INFO`; empty if there is none.
@@ -47,10 +40,8 @@ pub(super) fn check<'a>(value: &impl Fn(&str) -> &'a str, findings: &mut Finding
         "Redis" => format!("{name} {version}"),
         _ => format!("{name} {version}, which is like Redis {like}"),
     };
-    if !known.is_recent() {
-        let (major, minor) = VERSION_MIN;
-        let remedy = format!("Outflow needs Redis {major}.{minor} or later, or Valkey");
-        findings.error(ABOUT, what, advice(remedy));
+    if !redis_version::is_recent(like) {
+        findings.error(ABOUT, what, advice(redis_version::needed()));
     } else if matches!(name, "Redis" | "Valkey") {
         findings.ok(ABOUT, what);
     } else {

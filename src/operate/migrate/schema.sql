@@ -1,4 +1,4 @@
--- Outflow's own schema, version 7. Everything is created only where it is missing, so that it can be run again and by
+-- Outflow's own schema, version 8. Everything is created only where it is missing, so that it can be run again and by
 -- several replicas at once; nothing is ever dropped or rewritten.
 create schema if not exists outflow;
 
@@ -32,6 +32,21 @@ create table if not exists outflow.member (
   mapping text not null,
   started_at timestamptz not null default now()
 );
+
+-- The first relays had no slots: each outbox had one relay. What they inserted into outflow.member says nothing of a mapping.
+do $slots$
+begin
+  if not exists (
+    select from pg_catalog.pg_attribute
+    where attrelid = 'outflow.outbox'::regclass and attname = 'slots' and not attisdropped
+  ) then
+    alter table outflow.outbox
+      add column if not exists slots integer[] not null default '{}',
+      add column if not exists mapping text not null default '';
+    alter table outflow.member add column if not exists mapping text not null default '';
+  end if;
+end
+$slots$;
 
 -- Events that can never be appended, moved here in the transaction that takes them out of the outbox.
 create table if not exists outflow.dead_letter (

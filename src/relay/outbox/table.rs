@@ -9,7 +9,7 @@ use super::row::Layout;
 pub(in crate::relay) use super::statements::layout;
 use super::statements::{Statements, needs_version, statements};
 use super::types;
-use super::{named, privileges, row_security};
+use super::{named, privileges, row_security, schema_version};
 use crate::relay::options::{OutboxOptions, Settle};
 use crate::relay::outbox::columns::{self, Column};
 use outflow_connect::postgres::not_answered;
@@ -265,6 +265,10 @@ async fn registration(
     let exists = client.query_one("select to_regclass('outflow.outbox') is not null", &[]).await;
     if !exists.map_err(not_answered)?.get::<_, bool>(0) {
         return bad("schema outflow is not there".to_owned());
+    }
+    match schema_version::known(client).await {
+        Err(fault) if fault.kind() == FaultKind::Unfit => return Ok(Err(fault)),
+        asked => asked?,
     }
     let row = client.query_opt(include_str!("sql/registration.sql"), &[&oid]).await;
     let Some(row) = row.map_err(not_answered)? else {

@@ -12,6 +12,8 @@ use outflow_core::words::plain_end;
 
 /// How long a session may take to begin, with TLS and password, once there is a connection.
 const SESSION_LIMIT: Duration = Duration::from_secs(5);
+/// `idle_session_timeout`, which ends a frozen relay's session, is new in 14.
+const VERSION_MIN: u32 = 14;
 
 /// One connection for a look at the catalog or a migration. When the client is dropped, the server
 /// is still told which statements are no longer needed: through a transaction pooler, the session
@@ -25,6 +27,7 @@ const SESSION_LIMIT: Duration = Duration::from_secs(5);
 /// * `ReadOnly`: the server answered, and takes no writes: a standby, or a database that is
 ///   read-only for this role.
 /// * `Insecure`: TLS did not come about, or not as it was asked for.
+/// * `Unfit`: the server is older than Postgres 14.
 /// * `Unavailable`, `NotReady`: the server answered, and gives no session now.
 /// * `Unreachable`: nobody answered.
 pub async fn connect(server: &Server) -> Result<Client, Fault> {
@@ -38,6 +41,9 @@ pub async fn connect(server: &Server) -> Result<Client, Fault> {
             return Err(Fault::unreachable(what));
         }
     };
+    if let Some(fault) = connection.parameter("server_version").and_then(too_old) {
+        return Err(fault.at(server.place()));
+    }
     #[expect(clippy::disallowed_methods, reason = "ends with the client, after a good-bye")]
     tokio::spawn(async move { drop(connection.await) });
     Ok(client)
@@ -57,4 +63,40 @@ async fn why(server: &Server, error: tokio_postgres::Error) -> Fault {
         return not_answered(error).at(server.place());
     };
     fault.at(server.place()).at("postgres.url").because(error)
+}
+
+/// What a server says of itself when a session begins, such as `13.23 (Debian 13.23-1)`. Only its
+/// numbers are repeated. Of a version that cannot be read nothing is said.
+fn too_old(version: &str) -> Option<Fault> {
+    let end = version.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(version.len());
+    let numbers = &version[..end];
+    let major: u32 = numbers.split('.').next()?.parse().ok()?;
+    (major < VERSION_MIN).then(|| {
+        Fault::new(FaultKind::Unfit, format!("this server is Postgres {numbers}"))
+            .remedy(format!("Outflow needs Postgres {VERSION_MIN} or later: upgrade the server"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::too_old;
+
+    #[test]
+    fn a_version_before_14_is_named() {
+        for (version, expected) in [
+            ("9.6.24", Some("this server is Postgres 9.6.24; Outflow needs Postgres 14 or later")),
+            ("13.23 (Debian 13.23-1)", Some("Postgres 13.23; Outflow needs Postgres 14 or later")),
+            ("14.0", None),
+            ("14beta1", None),
+            ("18.4", None),
+            ("", None),
+            ("bouncer", None),
+        ] {
+            let found = too_old(version).map(|fault| fault.to_string());
+            match expected {
+                Some(words) => assert!(found.is_some_and(|text| text.contains(words)), "{version}"),
+                None => assert_eq!(found, None, "{version}"),
+            }
+        }
+    }
 }

@@ -1,7 +1,6 @@
 -- What the relay relies on, and what a person would want to know.
 select
   current_setting('server_version') as version,
-  current_setting('server_version_num')::integer as version_number,
   current_setting('fsync')::boolean as fsync,
   current_setting('max_prepared_transactions')::integer as prepared_transactions,
   current_user::text as role,
