@@ -56,5 +56,5 @@ async fn why(server: &Server, error: tokio_postgres::Error) -> Fault {
     } else {
         return not_answered(error).at(server.place());
     };
-    fault.at(server.place()).at("postgres.url").because(error)
+    fault.at(server.place()).at(server.key()).because(error)
 }
