@@ -20,6 +20,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::relay::options::OutboxOptions;
+use crate::relay::outbox::servers::Servers;
 use outflow_connect::{postgres, redis};
 use outflow_service::telemetry::LogFormat;
 
@@ -37,6 +38,9 @@ pub struct Config {
     /// Where Postgres is and how it is reached. Sessions are called `outflow`, unless the address
     /// has another name for them.
     pub postgres: postgres::Server,
+    /// The way around a transaction pooler at `postgres`, for sessions that must stay the same.
+    /// `None`: there is no such pooler.
+    pub control: Option<postgres::Server>,
     /// Where Redis is and how it is reached.
     pub redis: redis::Server,
     /// Number of replicas that must confirm a batch (`WAIT`) before its rows are settled.
@@ -61,6 +65,13 @@ pub struct Config {
     pub shutdown_grace: Duration,
     /// The tables to drain; at least one, no name and no table twice.
     pub outboxes: Vec<OutboxOptions>,
+}
+
+impl Config {
+    /// Where the sessions of a relay lead.
+    pub fn servers(&self) -> Servers<'_> {
+        Servers { work: &self.postgres, control: self.control.as_ref() }
+    }
 }
 
 /// Parts of `maxmemory`, in percent.

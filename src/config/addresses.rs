@@ -8,7 +8,7 @@ use figment::providers::{Format as _, Toml};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::environment::PREFIX;
-use super::example::SERVERS;
+use super::example::ADDRESSES;
 use super::file::File;
 use super::layers::given;
 use super::{Notice, Problem, Source};
@@ -21,13 +21,14 @@ const OTHERS_READ: u32 = 0o004;
 pub(super) fn settle(file: &mut File, given: &Figment) -> Result<Vec<PathBuf>, Problem> {
     let mut secret_files = Vec::new();
     let File { postgres, redis, .. } = file;
-    for (url, path, server) in [
-        (&mut postgres.url, &postgres.url_file, "postgres"),
-        (&mut redis.url, &redis.url_file, "redis"),
+    for (url, path, key) in [
+        (&mut postgres.url, &postgres.url_file, "postgres.url"),
+        (&mut postgres.control_url, &postgres.control_url_file, "postgres.control_url"),
+        (&mut redis.url, &redis.url_file, "redis.url"),
     ] {
-        let file_key = format!("{server}.url_file");
+        let file_key = format!("{key}_file");
         let Some(path) = path else { continue };
-        if superseded(given, server)?.as_ref() == Some(&file_key) {
+        if superseded(given, key)?.as_ref() == Some(&file_key) {
             continue;
         }
         *url = secret_file::read(path).map_err(|fault| Problem::of_fault(file_key, fault))?;
@@ -37,9 +38,10 @@ pub(super) fn settle(file: &mut File, given: &Figment) -> Result<Vec<PathBuf>, P
     Ok(secret_files)
 }
 
-/// Of `url` and `url_file`, the one that does not count because the environment has the other.
-pub(super) fn superseded(given: &Figment, server: &str) -> Result<Option<String>, Problem> {
-    let (url, file) = (format!("{server}.url"), format!("{server}.url_file"));
+/// Of an address and its `_file`, the one that does not count because the environment has the
+/// other.
+pub(super) fn superseded(given: &Figment, key: &str) -> Result<Option<String>, Problem> {
+    let (url, file) = (key.to_owned(), format!("{key}_file"));
     if !given.contains(&url) || !given.contains(&file) {
         return Ok(None);
     }
@@ -102,13 +104,12 @@ pub(super) fn open_file(source: &Source, given: &Figment) -> Option<Notice> {
     let file = source.file.as_deref()?;
     let mode = std::fs::metadata(file).ok()?.permissions().mode();
     let own = Figment::from(Toml::file_exact(file));
-    let has_password = |server: &str| {
-        let key = format!("{server}.url");
+    let has_password = |key: &str| {
         // Also one that the environment replaces: it lies there.
-        own.extract_inner::<String>(&key).is_ok_and(|url| address::has_secret(&url))
-            && given.contains(&key)
+        own.extract_inner::<String>(key).is_ok_and(|url| address::has_secret(&url))
+            && given.contains(key)
     };
-    if mode & OTHERS_READ == 0 || !SERVERS.iter().any(|server| has_password(server)) {
+    if mode & OTHERS_READ == 0 || !ADDRESSES.iter().any(|key| has_password(key)) {
         return None;
     }
     Some(open(file, mode))
@@ -135,21 +136,19 @@ fn add_parameters(file: &mut File, given: &Figment) -> Result<(), Problem> {
         (libpq.certificate, &postgres.sslcert),
         (libpq.key, &postgres.sslkey),
     ];
-    postgres.url = longer(
-        &postgres.url,
-        "postgres",
-        keys,
-        given,
-        postgres::has_parameter,
-        postgres::with_parameter,
-    )?;
+    let with = (postgres::has_parameter, postgres::with_parameter);
+    postgres.url = longer(&postgres.url, "postgres.url", keys, given, with)?;
+    if !postgres.control_url.expose_secret().is_empty() {
+        postgres.control_url =
+            longer(&postgres.control_url, "postgres.control_url", keys, given, with)?;
+    }
     let keys = [
         (redis_py.authorities, &redis.ssl_ca_certs),
         (redis_py.certificate, &redis.ssl_certfile),
         (redis_py.key, &redis.ssl_keyfile),
     ];
-    redis.url =
-        longer(&redis.url, "redis", keys, given, redis::has_parameter, redis::with_parameter)?;
+    let with = (redis::has_parameter, redis::with_parameter);
+    redis.url = longer(&redis.url, "redis.url", keys, given, with)?;
     Ok(())
 }
 
@@ -157,24 +156,26 @@ fn add_parameters(file: &mut File, given: &Figment) -> Result<(), Problem> {
 /// everywhere.
 fn longer<const N: usize>(
     url: &SecretString,
-    server: &str,
+    address: &str,
     keys: [(&str, &String); N],
     given: &Figment,
-    has: impl Fn(&SecretString, &str) -> bool,
-    with: impl Fn(&SecretString, &str, &str) -> SecretString,
+    (has, with): (
+        impl Fn(&SecretString, &str) -> bool,
+        impl Fn(&SecretString, &str, &str) -> SecretString,
+    ),
 ) -> Result<SecretString, Problem> {
     let mut longer = SecretString::from(url.expose_secret());
-    let address_is_from_environment = ["url", "url_file"]
-        .iter()
-        .any(|key| is_from_environment(given, &format!("{server}.{key}")));
+    let section = address.split('.').next().unwrap_or_default();
+    let address_is_from_environment =
+        ["", "_file"].iter().any(|end| is_from_environment(given, &format!("{address}{end}")));
     for (name, value) in keys.into_iter().filter(|(_, value)| !value.is_empty()) {
-        let key = format!("{server}.{name}");
+        let key = format!("{section}.{name}");
         match (has(url, name), address_is_from_environment, is_from_environment(given, &key)) {
             (true, true, false) => {}
             // The last one counts.
             (false, ..) | (true, false, true) => longer = with(&longer, name, value),
             (true, true, true) | (true, false, false) => {
-                let what = format!("{server}.url has {name} as well");
+                let what = format!("{address} has {name} as well");
                 return Err(Problem::new(key, what).remedy("keep one of them"));
             }
         }

@@ -32,6 +32,8 @@ pub(super) struct File {
 pub(super) struct Postgres {
     pub(super) url: SecretString,
     pub(super) url_file: Option<PathBuf>,
+    pub(super) control_url: SecretString,
+    pub(super) control_url_file: Option<PathBuf>,
     pub(super) sslmode: String,
     pub(super) sslrootcert: String,
     pub(super) sslcert: String,

@@ -10,7 +10,7 @@ use figment::value::{Dict, Value};
 
 use outflow_core::fault::Fault;
 
-use super::example::{EXAMPLE, SERVERS};
+use super::example::{ADDRESSES, EXAMPLE, SERVERS};
 
 /// One thing to mend in the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -173,7 +173,8 @@ fn near_variable(name: &str) -> Option<String> {
         }
     }
     let example: Dict = Figment::from(Toml::string(EXAMPLE)).extract().ok()?;
-    let mut found = vec![variable("postgres.url_file"), variable("redis.url_file")];
+    let mut found: Vec<String> =
+        ADDRESSES.iter().map(|key| variable(&format!("{key}_file"))).collect();
     names("", &example, &mut found);
     let near =
         found.into_iter().map(|known| (strsim::damerau_levenshtein(name, &known), known)).min()?;

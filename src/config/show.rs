@@ -8,7 +8,7 @@ use figment::providers::{Format as _, Toml};
 use figment::value::{Dict, Value};
 
 use super::addresses::superseded;
-use super::example::{EXAMPLE, SERVERS};
+use super::example::{ADDRESSES, EXAMPLE};
 use super::layers::given;
 use super::load::load;
 use super::problem::origin;
@@ -26,9 +26,9 @@ pub fn show(source: &Source, origins: bool) -> Result<String, Problem> {
         figment.extract::<Dict>().map_err(|error| Problem::from_figment(&error))
     };
     let (given, default) = (dict(&layers)?, dict(&Figment::from(Toml::string(EXAMPLE)))?);
-    let superseded = SERVERS
+    let superseded = ADDRESSES
         .iter()
-        .filter_map(|server| superseded(&layers, server).transpose())
+        .filter_map(|key| superseded(&layers, key).transpose())
         .collect::<Result<_, _>>()?;
     let mut page = Page { layers: &layers, superseded, origins, text: String::new() };
     page.section("", "", &given, &default);
@@ -115,7 +115,9 @@ impl Page<'_> {
 
     fn line(&mut self, path: &str, key: &str, value: &Value, is_given: bool) {
         let text = match value {
-            Value::String(_, text) if key == "url" => quoted(&address::redacted(text)),
+            Value::String(_, text) if ADDRESSES.contains(&path) && !text.is_empty() => {
+                quoted(&address::redacted(text))
+            }
             value => scalar(value),
         };
         let _ = write!(self.text, "{key} = {text}");

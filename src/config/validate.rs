@@ -4,6 +4,8 @@ use std::collections::HashSet;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use secrecy::ExposeSecret as _;
+
 use super::file::{self, File, SettleKind};
 use super::percent::Percent;
 use super::{Config, MemoryLimits, Problem};
@@ -21,9 +23,15 @@ const LINGER: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(1)
 const WAIT_REPLICAS: RangeInclusive<usize> = 0..=16;
 const POLL_INTERVAL: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_hours(1);
 
+const CONTROL_URL: &str = "postgres.control_url";
+
 pub(super) fn validate(file: File, defaults: File) -> Result<Config, Problem> {
     let postgres = postgres::server(&file.postgres.url, "outflow")
         .map_err(|error| Problem::of_fault("postgres.url", error))?;
+    let control = Some(&file.postgres.control_url).filter(|url| !url.expose_secret().is_empty());
+    let control = control.map(|url| postgres::server(url, "outflow")).transpose();
+    let control = control.map_err(|error| Problem::of_fault(CONTROL_URL, error))?;
+    let control = control.map(|server| server.given_by(CONTROL_URL));
     let redis =
         redis::server(&file.redis.url).map_err(|error| Problem::of_fault("redis.url", error))?;
     let admin_listen = file.admin.listen.parse().map_err(|_| {
@@ -62,6 +70,7 @@ pub(super) fn validate(file: File, defaults: File) -> Result<Config, Problem> {
         within(Some(file.redis.wait_replicas), WAIT_REPLICAS, "redis.wait_replicas")?;
     Ok(Config {
         postgres,
+        control,
         redis,
         wait_replicas,
         memory: memory(file.redis.memory_pause, file.redis.memory_resume)?,

@@ -43,8 +43,10 @@ impl InForce {
                     reason = %fault,
                     "rejected the console's new addresses: the old ones stay in effect"
                 );
-                let (postgres, redis) = (made.config.postgres.clone(), made.config.redis.clone());
-                Arc::new(Config { postgres, redis, ..Config::clone(&given) })
+                let known = &made.config;
+                let (postgres, control) = (known.postgres.clone(), known.control.clone());
+                let redis = known.redis.clone();
+                Arc::new(Config { postgres, control, redis, ..Config::clone(&given) })
             });
             made.of = given;
         }
@@ -58,7 +60,9 @@ fn own(config: &Arc<Config>) -> Result<Arc<Config>, Fault> {
         return Ok(Arc::clone(config));
     }
     let given = Config::clone(config);
+    // The way around the relay's pooler says nothing of the console's own address.
+    let control = given.control.clone().filter(|_| postgres.is_none());
     let (postgres, redis) =
         (postgres.unwrap_or(given.postgres.clone()), redis.unwrap_or(given.redis.clone()));
-    Ok(Arc::new(Config { postgres, redis, ..given }))
+    Ok(Arc::new(Config { postgres, control, redis, ..given }))
 }

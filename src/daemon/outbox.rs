@@ -18,10 +18,11 @@ use crate::relay::Mode;
 use crate::relay::kept;
 use crate::relay::observer::Observer as _;
 use crate::relay::options::{OutboxOptions, Settle};
+use crate::relay::outbox::servers::Servers;
 use crate::relay::outbox::table::Table;
 use crate::relay::pause::Pause;
 use crate::relay::sink::{needs, redis_version};
-use outflow_connect::postgres::{self, Server, connect};
+use outflow_connect::postgres::{self, connect, together};
 use outflow_connect::redis::Redis;
 use outflow_core::fault::{Fault, FaultKind};
 
@@ -47,9 +48,9 @@ pub(super) async fn relay(
     mode: Mode,
     stop: CancellationToken,
 ) -> Result<Option<Fault>, Fault> {
-    let server = &config.postgres;
+    let servers = config.servers();
     let mut look =
-        Look { server, outbox: &outbox, metrics: &metrics, mode, stop: &stop, pauses: pauses() };
+        Look { servers, outbox: &outbox, metrics: &metrics, mode, stop: &stop, pauses: pauses() };
     let Some(mut table) = look.first().await? else { return Ok(None) };
     let redis = Redis::connect(&config.redis, "outflow")
         .map_err(|bad| Fault::from(bad).at("redis.url"))?
@@ -75,7 +76,7 @@ pub(super) async fn relay(
         let written = Arc::default();
         let parts = Parts {
             outbox: &outbox,
-            server,
+            servers,
             redis: &redis,
             place: &place,
             written: &written,
@@ -97,7 +98,7 @@ pub(super) async fn relay(
             }
             if mode == Mode::Daemon
                 || stop.is_cancelled()
-                || !leftovers.remain(server, &outbox, &metrics).await?
+                || !leftovers.remain(servers.direct(), &outbox, &metrics).await?
             {
                 break;
             }
@@ -127,7 +128,7 @@ fn paused(outbox: &OutboxOptions, pause: &Pause) -> Fault {
 
 /// Looks at a table, as long as it takes.
 struct Look<'a> {
-    server: &'a Server,
+    servers: Servers<'a>,
     outbox: &'a OutboxOptions,
     metrics: &'a OutboxMetrics,
     mode: Mode,
@@ -166,8 +167,8 @@ impl Look<'_> {
     async fn examine(&mut self, waits: bool) -> Result<Option<Table>, Fault> {
         let mut known = BTreeSet::new();
         while !self.stop.is_cancelled() {
-            let looked = match connect(self.server).await {
-                Ok(client) => looked_up(self.server, &client, self.outbox).await,
+            let looked = match connect(self.servers.direct()).await {
+                Ok(client) => looked_up(self.servers, &client, self.outbox).await,
                 Err(fault) => Err(fault),
             };
             let fault = match looked {
@@ -201,7 +202,7 @@ impl Look<'_> {
         match kind {
             FaultKind::Configuration | FaultKind::Refused | FaultKind::Unfit => !waits,
             // Of several hosts another one may be promoted, and then it works.
-            FaultKind::ReadOnly => is_once || !waits && self.server.hosts().len() <= 1,
+            FaultKind::ReadOnly => is_once || !waits && self.servers.direct().hosts().len() <= 1,
             // A certificate is renewed, and then it works: no reason to end for a daemon.
             FaultKind::Insecure => is_once,
             FaultKind::Unavailable
@@ -254,14 +255,24 @@ fn pauses() -> ExponentialBackoff {
 
 /// Over sessions of its own, before anything is set in one, and the table with all that it needs.
 pub(super) async fn looked_up(
-    server: &Server,
+    servers: Servers<'_>,
     client: &Client,
     outbox: &OutboxOptions,
 ) -> Result<Table, Fault> {
-    let shares = postgres::shares_sessions(server, client).await;
+    let direct = servers.direct();
+    let shares = postgres::shares_sessions(direct, client).await;
     if shares.map_err(Fault::unreachable)? {
-        let what = format!("outbox {:?}: postgres.url: {}", outbox.name, postgres::POOLED);
-        return Err(Fault::new(FaultKind::Unfit, what).remedy(postgres::UNPOOLED));
+        let what = format!("outbox {:?}: {}: {}", outbox.name, direct.key(), postgres::POOLED);
+        let remedy = if servers.control.is_some() {
+            postgres::UNPOOLED
+        } else {
+            postgres::UNPOOLED_OR_CONTROL
+        };
+        return Err(Fault::new(FaultKind::Unfit, what).remedy(remedy));
+    }
+    if servers.control.is_some() {
+        let work = connect(servers.work).await?;
+        together((client, direct), (&work, servers.work)).await?;
     }
     client.batch_execute(&postgres::session(SESSION)).await.map_err(postgres::not_answered)?;
     if let Settle::Keep(keep) = &outbox.settle {

@@ -13,12 +13,12 @@ use crate::relay::kept::journal::Journal;
 use crate::relay::kept::sink::KeptSink;
 use crate::relay::options::{Keep, OutboxOptions, Settle};
 use crate::relay::outbox::kept::{KeptOutbox, Known};
+use crate::relay::outbox::servers::Servers;
 use crate::relay::outbox::table::Table;
 use crate::relay::outbox::{Outbox, PgOutbox};
 use crate::relay::sink::written::Written;
 use crate::relay::sink::{RedisSink, Sink};
 use crate::relay::{Limits, Mode, Relay};
-use outflow_connect::postgres::Server;
 use outflow_connect::redis::Redis;
 use outflow_core::fault::{Fault, FaultKind};
 
@@ -28,7 +28,7 @@ const COUNT_PAUSE: Duration = Duration::from_secs(1);
 /// What a relay is made of, beside its table.
 pub(super) struct Parts<'a> {
     pub(super) outbox: &'a OutboxOptions,
-    pub(super) server: &'a Server,
+    pub(super) servers: Servers<'a>,
     pub(super) redis: &'a Redis,
     /// Where Redis is, for members to compare.
     pub(super) place: &'a str,
@@ -57,7 +57,7 @@ impl Parts<'_> {
                     Arc::clone(self.written),
                 )
                 .naming_by(&table.names);
-                let source = PgOutbox::new(self.outbox.clone(), table, self.server, self.place);
+                let source = PgOutbox::new(self.outbox.clone(), table, self.servers, self.place);
                 Ok(Box::pin(self.relay(source, sink).run(mode, stop)).await)
             }
             Settle::Keep(keep) => self.run_kept(keep, table, mode, stop).await,
@@ -79,7 +79,7 @@ impl Parts<'_> {
             self.outbox.clone(),
             keep.clone(),
             table,
-            (self.server, self.place),
+            (self.servers, self.place),
             journal,
             Arc::clone(&known),
         );

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::outbox::looked_up;
 use crate::config::Config;
 use crate::relay::options::OutboxOptions;
+use crate::relay::outbox::servers::Servers;
 use crate::relay::sink::{journal_key, needs};
 use outflow_connect::postgres::connect;
 use outflow_connect::redis::{Args, Redis};
@@ -12,7 +13,13 @@ use outflow_connect::redis::{Args, Redis};
 /// Whether connections are made in another way: other addresses, passwords or certificates, or
 /// something else is waited for on them.
 fn reconnects(old: &Config, new: &Config) -> bool {
+    let same_control = match (&old.control, &new.control) {
+        (Some(old), Some(new)) => old.connects_like(new),
+        (None, None) => true,
+        (Some(_), None) | (None, Some(_)) => false,
+    };
     !old.postgres.connects_like(&new.postgres)
+        || !same_control
         || !old.redis.connects_like(&new.redis)
         || old.wait_replicas != new.wait_replicas
 }
@@ -69,17 +76,21 @@ pub(super) async fn try_out(
     if !config.redis.has_address_of(&old.redis) {
         redis_answers(config).await.map_err(|failure| format!("redis.url: {failure}"))?;
     }
-    let server = config.postgres.named_by_default("outflow reload");
-    let client = match connect(&server).await {
+    let name = "outflow reload";
+    let work = config.postgres.named_by_default(name);
+    let control = config.control.as_ref().map(|control| control.named_by_default(name));
+    let servers = Servers { work: &work, control: control.as_ref() };
+    let server = servers.direct();
+    let client = match connect(server).await {
         Ok(client) => client,
         Err(fault) if !fault.kind().may_pass() => return Err(fault.to_string()),
-        Err(fault) if !server.has_address_of(&old.postgres) => {
-            return Err(fault.at("postgres.url").to_string());
+        Err(fault) if !server.has_address_of(old.servers().direct()) => {
+            return Err(fault.at(server.key()).to_string());
         }
         Err(_away) => return Ok(()),
     };
     for outbox in &exchange.started {
-        match looked_up(&server, &client, outbox).await {
+        match looked_up(servers, &client, outbox).await {
             Err(fault) if !fault.kind().may_pass() => return Err(fault.to_string()),
             Ok(_) | Err(_) => {}
         }

@@ -39,7 +39,8 @@ impl Drop for Watch {
 
 /// A single drain that is over soon needs none of it.
 async fn watch(mode: Mode, config: Arc<Config>, outbox: OutboxOptions, metrics: OutboxMetrics) {
-    let server = config.postgres.clone();
+    // Its settings are those of its session.
+    let server = config.servers().direct().clone();
     match mode {
         Mode::Daemon => {
             tokio::join!(

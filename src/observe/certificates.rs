@@ -33,7 +33,7 @@ struct Seen {
 /// Watches until its task ends. If a server cannot be reached, the last known date stays.
 pub async fn watch(config: Arc<Config>, metrics: OutboxMetrics) {
     let ours = [
-        ("postgres", config.postgres.files().filter_map(own).min()),
+        ("postgres", both(&config).flat_map(postgres::Server::files).filter_map(own).min()),
         ("redis", config.redis.files().filter_map(own).min()),
     ];
     for (server, until) in ours {
@@ -42,10 +42,8 @@ pub async fn watch(config: Arc<Config>, metrics: OutboxMetrics) {
         metrics.certificate_expires(server, "server", None);
     }
     loop {
-        let seen = [
-            ("postgres", of_postgres(&config.postgres).await),
-            ("redis", of_redis(&config.redis).await),
-        ];
+        let seen =
+            [("postgres", of_postgres(&config).await), ("redis", of_redis(&config.redis).await)];
         let mut is_awaited = false;
         for (server, seen) in seen {
             match seen {
@@ -60,16 +58,24 @@ pub async fn watch(config: Arc<Config>, metrics: OutboxMetrics) {
     }
 }
 
+/// Of both addresses.
+fn both(config: &Config) -> impl Iterator<Item = &postgres::Server> {
+    [Some(&config.postgres), config.control.as_ref()].into_iter().flatten()
+}
+
 /// The first to expire, if there are several hosts.
-async fn of_postgres(server: &postgres::Server) -> Option<Seen> {
-    let mode = server.mode();
-    let tls = (mode != postgres::Mode::Disable).then(|| server.tls())?;
-    let mut until = None;
-    for (host, port) in server.hosts() {
-        let one = expiry(&route(&host, port, Some(tls), true, postgres::NAMES)).await;
-        until = [until, one].into_iter().flatten().min();
+async fn of_postgres(config: &Config) -> Option<Seen> {
+    let mut seen: Option<Seen> = None;
+    for server in both(config).filter(|server| server.mode() != postgres::Mode::Disable) {
+        let found = seen.get_or_insert(Seen { until: None, is_awaited: false });
+        found.is_awaited |= server.mode() != postgres::Mode::Prefer;
+        for (host, port) in server.hosts() {
+            let tls = Some(server.tls());
+            let one = expiry(&route(&host, port, tls, true, postgres::NAMES)).await;
+            found.until = [found.until, one].into_iter().flatten().min();
+        }
     }
-    Some(Seen { until, is_awaited: mode != postgres::Mode::Prefer })
+    seen
 }
 
 async fn of_redis(server: &redis::Server) -> Option<Seen> {

@@ -18,6 +18,7 @@ mod kept_table;
 mod kind_of_server;
 mod listen;
 mod pauses;
+mod reach;
 mod replay;
 mod replication;
 mod session;

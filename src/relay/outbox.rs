@@ -32,6 +32,8 @@ pub mod row;
 mod row_security;
 pub mod schema_version;
 mod server;
+pub mod servers;
+mod session;
 mod settle;
 pub mod slots;
 mod state;
@@ -59,7 +61,7 @@ use crate::relay::pause::Pauses;
 
 pub use control::TRY;
 pub(crate) use pg_outbox::SESSION;
-pub use pg_outbox::{CONNECTIONS_BEYOND, PgOutbox};
+pub use pg_outbox::{CONNECTIONS_AROUND, CONNECTIONS_BEYOND, PgOutbox};
 pub use trial::Trial;
 
 /// Why a step on the Postgres side failed. Whichever it is, what was open is rolled back and

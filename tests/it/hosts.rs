@@ -4,7 +4,7 @@
 use std::any::Any;
 use std::path::Path;
 
-use outflow_local::{Program, eventually, free_port};
+use outflow_local::{Program, eventually, free_port, number, session};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
@@ -71,6 +71,47 @@ async fn a_dead_host_hides_no_other() {
         until_ready(&program, &readyz).await;
         relay.terminate();
         assert!(relay.wait(LIMIT).await.expect("an end").success(), "{}", relay.log_tail());
+    }
+}
+
+/// The second of two hosts takes no writes. The first one crashes in the middle of the work, and the
+/// second becomes the primary. Each commit is on both, so that nothing is lost or doubled.
+#[tokio::test]
+async fn members_follow_a_fail_over_from_one_host_to_another() {
+    const ROWS: Numbered = Numbered { rows: 3_000, keys: 23 };
+    let mut stage = Stage::new(&outbox("batch_rows = 20")).await;
+    let standby = stage.standby().await;
+    // The standby comes first, so that each session is refused there before.
+    let hosts = [standby.port(), stage.postgres.port()].map(|port| format!("127.0.0.1:{port}"));
+    let url =
+        format!("postgres://postgres@{}/postgres?target_session_attrs=read-write", hosts.join(","));
+    let member = |name| {
+        let listen = format!("127.0.0.1:{}", free_port().expect("a port"));
+        let envs = [("OUTFLOW_POSTGRES__URL", &*url), ("OUTFLOW_ADMIN__LISTEN", &*listen)];
+        stage.outflow_with(name, &["run"], &envs)
+    };
+    let members = ["first", "second"].map(member);
+    stage.shared_by(2).await;
+    ROWS.insert(&stage).await;
+    stage.reaches("events.order", 500).await;
+    stage.postgres.stop_immediate().await.expect("its end");
+    assert!(stage.length("events.order").await < ROWS.rows, "it was in the middle of the work");
+    standby.promote().await.expect("a primary");
+    stage.reaches("events.order", ROWS.rows).await;
+    ROWS.check(&stage, "events.order").await;
+    let new = session(&standby.url()).await.expect("a connection");
+    let left = "select count(*) from outbox";
+    let is_empty = async || number(&new, left).await.is_ok_and(|left| left == 0);
+    eventually(LIMIT, "the new primary to be drained", is_empty).await.expect("no rows");
+    new.batch_execute(
+        "insert into outbox (aggregate_type, aggregate_id, event_type, payload) values \
+            ('order', 'k', 'T', '{}')",
+    )
+    .await
+    .expect("an event");
+    stage.reaches("events.order", ROWS.rows + 1).await;
+    for member in members {
+        assert!(!member.log().contains("Redis lost data"), "{}", member.log_tail());
     }
 }
 

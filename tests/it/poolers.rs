@@ -1,6 +1,9 @@
 //! Poolers between us and Postgres. Behind a transaction pooler a session belongs to whoever begins
-//! next: no command leaves anything in it, and what needs sessions of its own refuses to start. A
-//! pool in session mode is as good as none.
+//! next: no command leaves anything in it, and what needs sessions of its own refuses to start, or
+//! takes a way around the pooler. A pool in session mode is as good as none.
+
+mod addresses;
+mod relay;
 
 use outflow_local::{Program, eventually, free_port, session};
 use tokio_postgres::Client;

@@ -197,6 +197,40 @@ impl Postgres {
         self.start_again().await
     }
 
+    /// Starts a standby of the running server, with its files in the directory `dir`, which must not
+    /// exist yet, and waits until it answers. It takes no writes before [`Postgres::promote`].
+    ///
+    /// # Errors
+    /// As [`Postgres::start`] and [`Postgres::base_backup`].
+    pub async fn standby(&self, dir: &Path) -> Result<Self, Error> {
+        fs::create_dir(dir).map_err(Error::io("creating", dir))?;
+        open_the_way(dir, self.user.as_ref())?;
+        let (dir, to, port) = (dir.to_owned(), data(dir), free_port()?);
+        self.base_backup(&to).await?;
+        let config = to.join("postgresql.auto.conf");
+        let before = fs::read_to_string(&config).map_err(Error::io("reading", &config))?;
+        let from = format!("host=127.0.0.1 port={} user=postgres", self.port);
+        fs::write(&config, format!("{before}primary_conninfo = '{from}'\n"))
+            .map_err(Error::io("writing", &config))?;
+        let signal = to.join("standby.signal");
+        fs::write(&signal, "").map_err(Error::io("writing", &signal))?;
+        give(&signal, self.user.as_ref())?;
+        let (options, user) = (self.options.clone(), self.user.clone());
+        let server = launch(&dir, port, &options, user.as_ref()).await?;
+        Ok(Self { dir, port, options, user, server })
+    }
+
+    /// Makes a standby a primary, on a new timeline.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] with its log if it refuses.
+    pub async fn promote(&self) -> Result<(), Error> {
+        if does(self.port, "select pg_promote()").await {
+            return Ok(());
+        }
+        Err(Error::Failed { what: "postgres was not promoted".to_owned(), log: self.log() })
+    }
+
     async fn stop(&mut self, signal: Signal) -> Result<(), Error> {
         self.server.signal(signal);
         self.server.wait(STOP_LIMIT).await.map(drop)

@@ -12,6 +12,7 @@ mod passfile;
 mod pool;
 mod pooler;
 pub mod scoped;
+mod together;
 mod trouble;
 mod writable;
 
@@ -37,8 +38,9 @@ use error::is_read_only;
 pub use connect::connect;
 pub use error::{describe, describe_pool, is_insecure, is_outage, is_refused, is_refused_by_pool};
 pub use fault::{failed, not_answered};
-pub use pool::{pool, pool_of_own_sessions};
-pub use pooler::{POOLED, UNPOOLED, shares_sessions};
+pub use pool::{bare_pool, pool, pool_of_own_sessions};
+pub use pooler::{POOLED, UNPOOLED, UNPOOLED_OR_CONTROL, shares_sessions};
+pub use together::together;
 pub use trouble::{Trouble, classify, classify_state};
 pub use writable::takes_no_writes;
 
@@ -66,6 +68,8 @@ pub type Connection =
 #[derive(Clone)]
 pub struct Server {
     url: SecretString,
+    /// What the address is called in messages.
+    key: &'static str,
     config: Config,
     /// The address gives the session's name.
     is_named: bool,
@@ -121,6 +125,7 @@ pub fn server(url: &SecretString, application_name: &str) -> Result<Server, BadU
     let client = tls::client(address.verify(), &address.files, &NAMES).map_err(BadUrl::of_file)?;
     Ok(Server {
         url: url.clone(),
+        key: "postgres.url",
         config,
         is_named,
         mode,
@@ -152,6 +157,17 @@ impl Server {
     #[must_use]
     pub fn named_by_default(&self, application_name: &str) -> Self {
         if self.is_named { self.clone() } else { self.named(application_name) }
+    }
+
+    /// This server, whose address is given by another key than `postgres.url`.
+    #[must_use]
+    pub fn given_by(self, key: &'static str) -> Self {
+        Self { key, ..self }
+    }
+
+    /// The key that gives its address.
+    pub fn key(&self) -> &'static str {
+        self.key
     }
 
     /// Whether both were given by the same address. What its files held may differ.

@@ -6,7 +6,8 @@ use tokio_postgres::Client;
 use super::finding::{Findings, advice};
 use super::session::looking;
 use crate::config::Config;
-use crate::relay::outbox::CONNECTIONS_BEYOND;
+use crate::relay::options::OutboxOptions;
+use crate::relay::outbox::{CONNECTIONS_AROUND, CONNECTIONS_BEYOND};
 use outflow_connect::postgres::Server;
 use outflow_connect::postgres::connect;
 use outflow_core::fault::FaultKind;
@@ -21,8 +22,12 @@ pub(super) async fn check(
     config: &Config,
     findings: &mut Findings,
 ) {
-    let needed: usize =
-        config.outboxes.iter().map(|outbox| outbox.in_flight + CONNECTIONS_BEYOND).sum();
+    // The others are the pooler's.
+    let (is_pooled, around) = (config.control.is_some(), CONNECTIONS_AROUND);
+    let of_outbox = |outbox: &OutboxOptions| {
+        if is_pooled { around } else { outbox.in_flight + CONNECTIONS_BEYOND }
+    };
+    let needed: usize = config.outboxes.iter().map(of_outbox).sum();
     let asked = looking(client, client.query_one(include_str!("sql/connections.sql"), &[])).await;
     let (free, relays) = match asked {
         Ok(row) => {
@@ -47,10 +52,12 @@ pub(super) async fn check(
         return findings
             .ok(ABOUT, format!("Postgres has room for the {needed} connections of a relay"));
     };
-    let what = format!(
-        "a relay needs {needed} connections (in_flight + {CONNECTIONS_BEYOND} for each outbox): \
-            {short}"
-    );
+    let each = if is_pooled {
+        format!("{around} for each outbox go around the pooler")
+    } else {
+        format!("in_flight + {CONNECTIONS_BEYOND} for each outbox")
+    };
+    let what = format!("a relay needs {needed} connections ({each}): {short}");
     let remedy = advice(
         "raise the role's connection limit (alter role … connection limit …) or max_connections \
             (which takes a restart of Postgres), or lower in_flight",

@@ -1,17 +1,15 @@
-//! Postgres as a server: reachable, new enough, set up safely, and reached directly.
+//! Postgres as a server: new enough and set up safely; and each table in it.
 
 use jiff::Timestamp;
 use tokio_postgres::Client;
 
 use super::finding::{Findings, Known, advice};
+use super::reach::{Reached, reach};
 use super::session::looking;
-use super::transport;
-use super::{connections, event_table, horizon, kept_table, pauses, trial, trimming, unconnected};
+use super::{connections, event_table, horizon, kept_table, pauses, trial, trimming};
 use crate::config::Config;
-use crate::observe::transport::Route;
 use crate::relay::options::Settle;
-use outflow_connect::postgres::connect;
-use outflow_connect::postgres::{self, Mode};
+use outflow_connect::postgres;
 
 const ABOUT: &str = "postgres";
 /// Clocks that differ by more make the age of events and `delivery_seconds` wrong.
@@ -19,20 +17,9 @@ const CLOCK_DIFFERENCE_MAX: f64 = 2.0;
 /// Checks the server and each table. Returns what Redis must be asked about, one for each outbox.
 pub(super) async fn check(config: &Config, findings: &mut Findings) -> Vec<Known> {
     let nothing = || config.outboxes.iter().map(|_| Known::default()).collect();
-    let server = config.postgres.named_by_default("outflow check");
-    for (host, port) in server.hosts() {
-        if !transport::check(&route(&server, &host, port), findings).await {
-            return nothing();
-        }
-    }
-    let client = match connect(&server).await {
-        Ok(client) => client,
-        Err(error) => {
-            unconnected::tell(&server, &error, findings).await;
-            return nothing();
-        }
+    let Some(Reached { server, client, is_direct }) = reach(config, findings).await else {
+        return nothing();
     };
-    let is_direct = pooler(&client, &server, findings).await;
     if let Err(error) = server_itself(&client, findings).await {
         let fault = postgres::not_answered(error).at("cannot be asked");
         findings.fault(ABOUT, &fault, "see the server's log");
@@ -66,20 +53,6 @@ pub(super) async fn check(config: &Config, findings: &mut Findings) -> Vec<Known
         connections::check(&client, &server, config, findings).await;
     }
     known
-}
-
-fn route<'a>(server: &'a postgres::Server, host: &'a str, port: u16) -> Route<'a> {
-    Route {
-        about: ABOUT,
-        host,
-        port,
-        tls: (server.mode() != Mode::Disable).then(|| server.tls()),
-        asks_first: true,
-        is_verified: server.is_verified(),
-        names: postgres::NAMES,
-        remedy: "set postgres.sslmode to verify-full, and sslrootcert to the file with its \
-            authority",
-    }
 }
 
 async fn server_itself(
@@ -123,20 +96,4 @@ async fn server_itself(
         );
     }
     Ok(())
-}
-
-/// The control connection (session locks, LISTEN) does not work behind a transaction pooler.
-async fn pooler(client: &Client, server: &postgres::Server, findings: &mut Findings) -> bool {
-    let shared = postgres::shares_sessions(server, client).await;
-    let is_direct = shared == Ok(false);
-    match shared {
-        Ok(false) => findings.ok(ABOUT, "sessions are direct"),
-        Ok(true) => findings.error(ABOUT, postgres::POOLED, advice(postgres::UNPOOLED)),
-        Err(reason) => findings.warning(
-            ABOUT,
-            format!("cannot find out whether a transaction pooler is in between: {reason}"),
-            advice("the relay needs several sessions at once: in_flight + 4 for each outbox"),
-        ),
-    }
-    is_direct
 }

@@ -5,6 +5,7 @@ use crate::relay::kept;
 use crate::relay::options::{Keep, OutboxOptions};
 use crate::relay::outbox::kept::trial::try_out;
 use crate::relay::outbox::kept::unread;
+use crate::relay::outbox::servers::Servers;
 use crate::relay::outbox::table::Table;
 use crate::relay::outbox::{PgOutbox, SESSION, SetAside};
 use outflow_connect::postgres::{self, Server, describe, scoped};
@@ -20,7 +21,9 @@ pub(super) async fn check(
     findings: &mut Findings,
 ) {
     let about = &about(outbox);
-    let source = PgOutbox::new(outbox.clone(), table, &server.named("outflow check"), "check");
+    let server = server.named("outflow check");
+    let servers = Servers { work: &server, control: None };
+    let source = PgOutbox::new(outbox.clone(), table, servers, "check");
     let trial = match source.try_out().await {
         Ok(trial) => trial,
         Err(error) => {

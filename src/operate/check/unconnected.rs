@@ -9,13 +9,13 @@ use outflow_connect::postgres::Server;
 use outflow_core::fault::{Fault, FaultKind};
 
 const ABOUT: &str = "postgres";
-const WHERE: &str = "check that it runs, and that postgres.url has its host and port";
 const LOG: &str = "see the server's log";
 
 pub(super) async fn tell(server: &Server, fault: &Fault, findings: &mut Findings) {
     match fault.kind() {
         FaultKind::Refused => {
-            findings.fault(ABOUT, fault, "correct postgres.url, or pg_hba.conf on the server");
+            let remedy = format!("correct {}, or pg_hba.conf on the server", server.key());
+            findings.fault(ABOUT, fault, &remedy);
         }
         FaultKind::NotReady => {
             let remedy = advice(remedy(fault).unwrap_or("wait until it has started"));
@@ -72,11 +72,16 @@ async fn unreachable(server: &Server, reason: &str, findings: &mut Findings) {
             Speaks::Postgres => (FaultKind::Unavailable, reason.to_owned(), advice(LOG)),
             Speaks::Redis | Speaks::Http | Speaks::Tls | Speaks::Other => {
                 let what = format!("{host}:{port} is {}, not Postgres ({reason})", spoken.name());
-                (FaultKind::Configuration, what, advice("correct host and port of postgres.url"))
+                (
+                    FaultKind::Configuration,
+                    what,
+                    advice(format!("correct host and port of {}", server.key())),
+                )
             }
         };
         return findings.wrong(kind, ABOUT, what, remedy);
     }
     let what = format!("cannot be reached: {reason}");
-    findings.wrong(FaultKind::Unreachable, ABOUT, what, advice(WHERE));
+    let remedy = format!("check that it runs, and that {} has its host and port", server.key());
+    findings.wrong(FaultKind::Unreachable, ABOUT, what, advice(remedy));
 }

@@ -2,43 +2,39 @@
 //! of the table.
 
 pub(super) mod limit;
+mod prepare;
 
 use std::sync::Arc;
 
-use deadpool_postgres::Object;
 use futures_util::{TryFutureExt, TryStreamExt, future};
 use parking_lot::Mutex;
+use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Row, Statement};
 
 use limit::as_cap;
+use prepare::{FENCE, OPEN};
 
 use super::bounds::Bounds;
 use super::cursor::{Look, Proof, Snapshot};
 use super::examine::Found;
-use super::identity::{is_another, is_unregistered, same_types};
+use super::identity::{is_another, is_unregistered};
 use super::lease::{Lease, roll_back, roll_back_and_close};
 use super::patience::{Patience, begin};
-use super::pg_outbox::{PgOutbox, SPARE_CONNECTIONS};
+use super::pg_outbox::PgOutbox;
 use super::refusal::within;
 use super::refusal::{Failed, Said, ask, ask_for};
 use super::row::{BadRow, Rows};
+use super::session::{Session, elsewhere};
 use super::state::{State, locked};
 use super::texts::Texts;
 use super::turn::REMEDY;
-use super::{OutboxError, connections, lock};
+use super::{OutboxError, lock};
 use crate::relay::event::Batch;
 
 /// What a deferred trigger or key has against the delete is said by the claim, before anything is
 /// appended; said by the commit, it would be a doubt.
 const BEGIN: &str =
     "begin isolation level read committed read write; set constraints all immediate";
-/// The setting lives as long as the transaction, and the delete asks for it: had `begin` failed,
-/// each of the statements sent behind it would commit by itself, and this one would set it for
-/// nobody.
-const FENCE: &str =
-    "select pg_advisory_xact_lock_shared($1, $2), set_config('outflow.claim', 'open', true)";
-
 /// An open claim: its transaction and its rows.
 pub struct PgClaim {
     pub(super) outbox_name: String,
@@ -46,7 +42,7 @@ pub struct PgClaim {
     pub(super) route_columns: Vec<String>,
     /// How its fields become texts.
     pub(super) texts: Texts,
-    pub(super) client: Option<Object>,
+    pub(super) client: Option<Session>,
     pub(super) batch: Batch,
     pub(super) number: u64,
     /// Whether it took as many rows as it was allowed to.
@@ -208,7 +204,7 @@ impl PgOutbox {
     /// stream, wherever it is.
     async fn look(
         &self,
-        client: &Object,
+        client: &Session,
         parked: &[String],
         lone: bool,
         only: Option<&str>,
@@ -236,7 +232,7 @@ impl PgOutbox {
 
     async fn ask_for_rows(
         &self,
-        client: &Object,
+        client: &Session,
         parked: &[String],
         (lone, only): (bool, Option<&str>),
         patience: &Patience,
@@ -254,7 +250,7 @@ impl PgOutbox {
             held,
             sequence,
         } = self.bounds();
-        let (fence, ask_generation, claim) = self.prepared(client).await?;
+        let [fence, ask_generation, claim] = self.prepared(client).await?;
         let batch_max = self.config.batch_bytes;
         let bytes_max = if lone { self.config.event_bytes_max.max(batch_max) } else { batch_max };
         let (limit, cap) = (if lone { 1 } else { limit }, as_cap(bytes_max));
@@ -286,17 +282,24 @@ impl PgOutbox {
         ];
         // One round trip: the four are sent together, and Postgres runs them one after another.
         let (begin, answer_limit) = (begin(BEGIN, patience), patience.answer_limit());
-        let ((), _, known, rows) = ask_for(
+        let (begin, proof) = (client.beginning(&begin), client.proof());
+        let key = lock::key(oid);
+        let fence_params: [&(dyn ToSql + Sync); 3] = [&lock::FENCE, &key, &proof];
+        let fence_params = &fence_params[..if proof.is_some() { 3 } else { 2 }];
+        let ((), fenced, known, rows) = ask_for(
             answer_limit,
             future::try_join4(
                 client.batch_execute(&begin),
-                client.execute(&fence, &[&lock::FENCE, &lock::key(oid)]),
+                client.query_one(&fence, fence_params),
                 client.query_opt(&ask_generation, &[&oid, &sequence]),
-                client.query_raw(&claim, params),
+                client.query_raw(&claim, &params),
             )
             .map_err(Failed::from),
         )
         .await?;
+        if fenced.get::<_, &str>(1) != OPEN {
+            return Err(Failed::Lost(elsewhere()));
+        }
         let mut rows = std::pin::pin!(rows);
         let mut taken = Rows::new(&self.table.layout, bytes_max, &self.marker);
         let ended = ask_for(answer_limit, async {
@@ -330,23 +333,14 @@ impl PgOutbox {
         Ok(Looked::Rows(batch, Look { snapshot, proof, own, last, full }))
     }
 
-    async fn prepared(&self, client: &Object) -> Result<(Statement, Statement, Statement), Failed> {
-        let (fence, generation) =
-            (client.prepare_cached(FENCE), client.prepare_cached(&self.table.sql.generation));
-        let claim = client.prepare_cached(&self.table.sql.claim);
-        let prepared = ask(future::try_join3(fence, generation, claim)).await?;
-        same_types(&prepared.1, &self.table.layout.types, &self.config.table)
-            .map_err(Failed::Lost)?;
-        Ok(prepared)
-    }
-
     /// Begins a transaction that holds the fence, in the member's own generation.
-    pub(super) async fn fence(&self, client: &Object, generation: i64) -> Result<(), Failed> {
+    pub(super) async fn fence(&self, client: &Session, generation: i64) -> Result<(), Failed> {
         let oid = self.table.oid;
-        ask(client.batch_execute(BEGIN)).await?;
+        client.begin(BEGIN).await?;
         ask(client.execute(FENCE, &[&lock::FENCE, &lock::key(oid)])).await?;
-        let known =
-            ask(client.query_opt(&self.table.sql.generation, &[&oid, &None::<u32>])).await?;
+        let sql = &self.table.sql;
+        let known = if client.is_lent() { &sql.lent_generation } else { &sql.generation };
+        let known = ask(client.query_opt(known, &[&oid, &None::<u32>])).await?;
         self.is_ours(known, generation).map(drop)
     }
 
@@ -364,31 +358,5 @@ impl PgOutbox {
         } else {
             Err(Failed::Lost(OutboxError::Stale(in_force)))
         }
-    }
-
-    /// Opens the connections that the batches in flight will use, so that the first events do not
-    /// wait for them.
-    pub(super) async fn warm_up(&self) {
-        let ready = async |_| {
-            let client = self.connection().await?;
-            self.prepared(&client).await?;
-            Ok::<_, OutboxError>(client)
-        };
-        let size = self.config.in_flight + SPARE_CONNECTIONS;
-        self.pool.resize(size);
-        let Err(error) = within(future::try_join_all((0..self.config.in_flight).map(ready))).await
-        else {
-            return;
-        };
-        if !matches!(error, OutboxError::Full(_)) {
-            tracing::debug!(outbox = self.config.name, %error, "could not open all connections in \
-                advance: opening them on demand");
-            return;
-        }
-        // Each batch in flight would wait for a connection that is never to be had, and fail; fewer
-        // work.
-        let had = connections::to_be_had(size, || ready(0)).await;
-        self.pool.resize(had.max(connections::LEAST));
-        connections::tell(&self.config.name, had, size, &error);
     }
 }

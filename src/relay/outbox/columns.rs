@@ -1,6 +1,7 @@
 //! The columns of a table, as the catalog shows them.
 
 use tokio_postgres::GenericClient;
+use tokio_postgres::types::Type;
 
 use outflow_core::table_name::TableName;
 
@@ -17,6 +18,8 @@ pub struct Column {
     pub kind: String,
     /// The same type by its number.
     pub type_oid: u32,
+    /// The number of its own type, which may be a domain.
+    pub declared_oid: u32,
     /// Postgres's category of that type: `S` for texts, `A` for arrays, and so on.
     pub category: String,
     /// Whether null is refused.
@@ -64,7 +67,9 @@ pub async fn of_oid(
     client: &impl GenericClient,
     oid: u32,
 ) -> Result<Vec<Column>, tokio_postgres::Error> {
-    Ok(read(&client.query(&include_str!("columns.sql").replace("{table}", "$1"), &[&oid]).await?))
+    // Nothing is prepared, because a pooler may lend the session.
+    let statement = include_str!("columns.sql").replace("{table}", "$1");
+    Ok(read(&client.query_typed(&statement, &[(&oid, Type::OID)]).await?))
 }
 
 fn read(rows: &[tokio_postgres::Row]) -> Vec<Column> {
@@ -72,6 +77,7 @@ fn read(rows: &[tokio_postgres::Row]) -> Vec<Column> {
         name: row.get("name"),
         kind: row.get("type"),
         type_oid: row.get("type_oid"),
+        declared_oid: row.get("declared_oid"),
         not_null: row.get("not_null"),
         has_default: row.get("has_default"),
         is_generated: row.get("is_generated"),

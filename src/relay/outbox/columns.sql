@@ -1,6 +1,7 @@
 -- The columns of a table. A domain counts as the type that it is made of, through all its levels.
 select
   a.attname::text as name,
+  a.atttypid as declared_oid,
   base.oid as type_oid,
   base.oid::regtype::text as type,
   t.typcategory::text as category,

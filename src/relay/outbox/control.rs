@@ -31,6 +31,8 @@ const PING_PAUSE: Duration = Duration::from_secs(3);
 const TAKE_SEAT: &str = include_str!("sql/take_seat.sql");
 const TRY_LOCK: &str = "select pg_try_advisory_lock($1, $2)";
 const UNLOCK: &str = "select pg_advisory_unlock($1, $2)";
+/// Nobody else knows the number.
+const PROVE: &str = "select pg_advisory_lock($1)";
 const IN_FORCE: &str = "select generation from outflow.outbox where relation = $1::oid";
 /// What the member that owns slot 0 tells the others when it falls asleep; anything else means that
 /// somebody is awake.
@@ -82,10 +84,13 @@ pub(super) struct Seen {
 impl Control {
     /// Connects and takes a seat, which is given up by the end of this session, however that comes
     /// about.
+    ///
+    /// `proof`: the number under which it proves to lent sessions where it is.
     pub(super) async fn connect(
         server: &Server,
         oid: u32,
         mapping: &str,
+        proof: Option<i64>,
     ) -> Result<Self, OutboxError> {
         let server = server.named("outflow control");
         let (client, connection) =
@@ -101,11 +106,17 @@ impl Control {
         let members = members_channel(oid);
         let driver = outflow_core::task::owned(drive(connection, waiter.clone(), members.clone()));
         let pinger = outflow_core::task::owned(ping(Arc::clone(&client), waiter.closed.clone()));
+        if proof.is_some() {
+            own_session(&server, &client).await?;
+        }
         // LISTEN is committed before the first claim looks at the table.
         let set_up =
             format!("{}; listen outflow_{oid}; listen {members}", postgres::session(SESSION));
         within(async { client.batch_execute(&set_up).await.map_err(|error| failed(&error)) })
             .await?;
+        if let Some(proof) = proof {
+            query(&client, PROVE, &[(&proof, Type::INT8)]).await?;
+        }
         let seat = take_seat(&client, oid, mapping).await?;
         let holds_wake = AtomicBool::new(false);
         let control =
@@ -238,6 +249,19 @@ impl Control {
 impl Drop for Control {
     fn drop(&mut self) {
         self.waiter.closed.cancel();
+    }
+}
+
+/// Where poolers are in use, an address may lead to another one than before.
+async fn own_session(server: &Server, client: &Client) -> Result<(), OutboxError> {
+    match postgres::shares_sessions(server, client).await {
+        Ok(false) => Ok(()),
+        Ok(true) => {
+            let what =
+                format!("postgres.control_url: {}; {}", postgres::POOLED, postgres::UNPOOLED);
+            Err(OutboxError::Postgres(what))
+        }
+        Err(why) => Err(OutboxError::Postgres(why)),
     }
 }
 

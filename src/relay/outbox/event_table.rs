@@ -28,10 +28,9 @@ impl PgOutbox {
             return Ok((open.seat(), false));
         }
         *control = None;
-        let open = noted(
-            &self.state,
-            Control::connect(&self.server, self.table.oid, &self.mapping).await,
-        )?;
+        let proof = self.sessions.new_proof();
+        let open = Control::connect(&self.direct, self.table.oid, &self.mapping, proof).await;
+        let open = noted(&self.state, open)?;
         let seat = open.seat();
         locked(&self.state).waiter = Some(open.waiter());
         *control = Some(open);

@@ -11,12 +11,11 @@ mod verdict;
 
 use std::time::{Duration, Instant};
 
-use deadpool_postgres::Object;
-
 use super::lease::{Lease, abandon, roll_back};
 use super::pg_outbox::PgOutbox;
 use super::refusal::{Failed, Said, ask};
 use super::row::{BadRow, Rows};
+use super::session::Session;
 use super::state::locked;
 use super::{OutboxError, SetAside};
 use crate::relay::event::DeadReason;
@@ -51,7 +50,7 @@ pub(super) enum Keep {
 
 /// What all steps of one examination use.
 struct Desk<'a> {
-    client: &'a Object,
+    client: &'a Session,
     from: i64,
     parked: Option<&'a [String]>,
     slots: Option<i64>,

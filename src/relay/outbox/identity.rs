@@ -55,15 +55,23 @@ pub(super) fn mapped<'a>(config: &OutboxOptions, columns: &'a [Column]) -> Vec<&
     columns.iter().filter(|column| is_mapped(&column.name)).collect()
 }
 
-/// [`Statements::generation`](super::statements::Statements), with the statement that gives the
-/// proof's token.
+/// [`Statements::generation`](super::statements::Statements) and
+/// [`Statements::lent_generation`](super::statements::Statements), with the statement that gives
+/// the proof's token.
 pub(super) fn generation(
     config: &OutboxOptions,
     columns: &[Column],
     table: &str,
     is_as_it_was: &str,
     token: Option<&str>,
-) -> String {
+) -> (String, String) {
+    let is_typed = mapped(config, columns)
+        .iter()
+        .map(|column| {
+            let (name, declared) = (quote_identifier(&column.name), column.declared_oid);
+            format!(" and pg_catalog.pg_typeof(typed.{name})::oid = {declared}::oid")
+        })
+        .collect::<String>();
     // No values, but their types; and a lock on the table, so that they stay until the end of the
     // transaction.
     let typed: Vec<String> = mapped(config, columns)
@@ -74,16 +82,18 @@ pub(super) fn generation(
         "left join (select {} from {table} as c limit 0) as typed on true",
         typed.join(", ")
     );
-    let proven = token.map_or(
-        format!("null::text, null::bigint + $2::oid::bigint, typed.* from known {typed}"),
-        |token| {
-            format!("p.token, p.drawn, typed.* from known left join ({token}) as p on true {typed}")
-        },
+    let (list, proof) = token.map_or_else(
+        || ("null::text, null::bigint + $2::oid::bigint", String::new()),
+        |token| ("p.token, p.drawn", format!("left join ({token}) as p on true ")),
     );
-    format!(
+    let known = format!(
         "with known as (select generation, pg_current_snapshot()::text from outflow.outbox where \
             relation = $1::oid) \
-         select known.*, {is_as_it_was}, {proven}"
+         select known.*, {is_as_it_was}"
+    );
+    (
+        format!("{known}, {list}, typed.* from known {proof}{typed}"),
+        format!("{known}{is_typed}, {list} from known {proof}{typed}"),
     )
 }
 

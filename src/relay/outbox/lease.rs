@@ -3,29 +3,28 @@
 
 use std::ops::Deref;
 
-use deadpool_postgres::Object;
-
 use super::OutboxError;
 use super::refusal::failed;
+use super::session::Session;
 
 /// Holds a session until it is [released](Lease::release).
-pub(super) struct Lease(Option<Object>);
+pub(super) struct Lease(Option<Session>);
 
 impl Lease {
-    pub(super) fn new(client: Object) -> Self {
+    pub(super) fn new(client: Session) -> Self {
         Self(Some(client))
     }
 
     /// It is at rest, or somebody else looks after it.
-    pub(super) fn release(mut self) -> Object {
+    pub(super) fn release(mut self) -> Session {
         self.0.take().expect("released once")
     }
 }
 
 impl Deref for Lease {
-    type Target = Object;
+    type Target = Session;
 
-    fn deref(&self) -> &Object {
+    fn deref(&self) -> &Session {
         self.0.as_ref().expect("not released")
     }
 }
@@ -33,7 +32,7 @@ impl Deref for Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         if let Some(client) = self.0.take() {
-            drop(Object::take(client));
+            client.close();
         }
     }
 }
@@ -51,7 +50,7 @@ pub(super) async fn roll_back(client: Lease) -> Result<(), OutboxError> {
 }
 
 /// Closes a session whose state is not known instead of giving it back to the pool.
-pub(super) fn abandon(client: Object, error: OutboxError) -> OutboxError {
-    drop(Object::take(client));
+pub(super) fn abandon(client: Session, error: OutboxError) -> OutboxError {
+    client.close();
     error
 }

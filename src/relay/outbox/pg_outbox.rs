@@ -2,23 +2,25 @@
 
 use std::sync::Arc;
 
-use deadpool_postgres::{Object, Pool};
 use parking_lot::Mutex;
 use tokio::sync::{Mutex as AsyncMutex, watch};
+use tokio_postgres::Client;
 
 use super::OutboxError;
-use super::connections;
 use super::control::{Control, Seen, Waiter};
 use super::cursor::Cursor;
 use super::held::Held;
 use super::in_flight::InFlight;
 use super::patience::{Patience, USUAL};
+use super::refusal::failed;
+use super::servers::Servers;
+use super::session::{Session, Sessions};
 use super::state::{State, locked};
 use super::table::Table;
 use super::unsettled::LeftOut;
 use crate::relay::options::{OutboxOptions, Settle};
 use crate::relay::pause::Pauses;
-use outflow_connect::postgres::{Server, pool};
+use outflow_connect::postgres::{self, Server, connect};
 
 /// What each session of the pool relies on.
 pub(crate) const SESSION: &str = include_str!("sql/session.sql");
@@ -31,25 +33,29 @@ pub(super) const SPARE_CONNECTIONS: usize = 2;
 /// The same with those that are not of the pool: the control session, and the one that watches the
 /// backlog.
 pub const CONNECTIONS_BEYOND: usize = SPARE_CONNECTIONS + 2;
+/// Connections that go around a transaction pooler: the control session, the one that watches the
+/// backlog, and now and then one that examines the table or removes old rows.
+pub const CONNECTIONS_AROUND: usize = 3;
 
 /// An event table, drained by one member.
 pub struct PgOutbox {
     pub(super) config: OutboxOptions,
     pub(super) table: Table,
-    pub(super) pool: Pool,
+    pub(super) sessions: Sessions,
     pub(super) state: Arc<Mutex<State>>,
     /// How this member reads the table and where it appends: members of one share-out agree on it.
     pub(super) mapping: String,
     /// Stands for what is too long, in the answers of claims.
     pub(super) marker: String,
-    pub(super) server: Server,
+    /// Of the control session.
+    pub(super) direct: Server,
     pub(super) control: AsyncMutex<Option<Control>>,
     pub(super) pauses: watch::Sender<Arc<Pauses>>,
 }
 
 impl PgOutbox {
     /// Prepares to drain `table`; connects when first used. `sink` names where it appends to.
-    pub fn new(config: OutboxOptions, table: Table, server: &Server, sink: &str) -> Self {
+    pub fn new(config: OutboxOptions, table: Table, servers: Servers<'_>, sink: &str) -> Self {
         let mapping = mapping(&config, sink) + &table.manner;
         let size = config.in_flight + SPARE_CONNECTIONS;
         let state = State {
@@ -71,9 +77,9 @@ impl PgOutbox {
             outdated: None,
         };
         Self {
-            pool: pool(server.clone(), size, session(&config)),
+            sessions: Sessions::new(servers, size, session(&config)),
             state: Arc::new(Mutex::new(state)),
-            server: server.clone(),
+            direct: servers.direct().clone(),
             control: AsyncMutex::new(None),
             pauses: watch::Sender::default(),
             mapping,
@@ -88,8 +94,22 @@ impl PgOutbox {
         locked(&self.state).cursor.watched_len()
     }
 
-    pub(super) async fn connection(&self) -> Result<Object, OutboxError> {
-        self.pool.get().await.map_err(|error| connections::refused(&error))
+    pub(super) async fn connection(&self) -> Result<Session, OutboxError> {
+        self.sessions.get().await
+    }
+
+    /// A session for steps that need more than one transaction in it, where those of the pool are
+    /// lent; `None` if they are our own. It goes around the pooler, and ends with its user.
+    pub(super) async fn own_session(&self) -> Result<Option<Client>, OutboxError> {
+        if !self.sessions.are_lent() {
+            return Ok(None);
+        }
+        let server = self.direct.named("outflow retention");
+        let client = connect(&server).await;
+        let client = client.map_err(|fault| OutboxError::Postgres(fault.to_string()))?;
+        let settings = postgres::session(session(&self.config));
+        client.batch_execute(&settings).await.map_err(|error| failed(&error))?;
+        Ok(Some(client))
     }
 
     pub(super) async fn seat(&self) -> Result<i32, OutboxError> {

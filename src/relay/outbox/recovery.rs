@@ -5,7 +5,6 @@ mod appended;
 
 use std::sync::Arc;
 
-use deadpool_postgres::Object;
 use parking_lot::Mutex;
 use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
@@ -17,6 +16,7 @@ use super::naming::Settling;
 use super::pg_outbox::PgOutbox;
 use super::refusal::{failed, within};
 use super::server::Server;
+use super::session::Session;
 use super::slots::{ShareOut, share_out};
 use super::state::{State, locked, noted};
 use super::unsettled::{self, LeftOut, Unsettled};
@@ -43,7 +43,7 @@ const FENCE_ATTEMPTS: usize = 5;
 
 /// An open recovery.
 pub struct PgRecovery {
-    pub(super) client: Option<Object>,
+    pub(super) client: Option<Session>,
     /// Which Postgres this is, if it says so.
     pub(super) postgres: Result<Server, OutboxError>,
     /// The same in words; empty if it does not.
@@ -86,7 +86,9 @@ impl PgOutbox {
         for _ in 0..FENCE_ATTEMPTS {
             let client = Lease::new(self.connection().await?);
             // Before the transaction, so that a refusal ends nothing: it is then not known.
-            let server = Server::of(&client).await.map_err(|error| failed(&error));
+            let server = async { Server::of(&client).await.map_err(|error| failed(&error)) };
+            let server = client.alone(async { Ok(server.await) }).await?;
+            client.begin(BEGIN).await?;
             match fence(&client, keys, self.table.oid, &self.table.sql.is_as_it_was).await {
                 Ok(None) => return Err(is_unregistered(&self.config.table)),
                 Ok(Some(found)) if !found.is_as_it_was => {
@@ -102,10 +104,11 @@ impl PgOutbox {
                 }
                 Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => {
                     client.batch_execute("rollback").await.map_err(|error| failed(&error))?;
-                    let row = client
-                        .query_one(TERMINATE, &[&keys.0, &keys.1])
-                        .await
-                        .map_err(|error| failed(&error))?;
+                    let row = async {
+                        let row = client.query_one(TERMINATE, &[&keys.0, &keys.1]).await;
+                        row.map_err(|error| failed(&error))
+                    };
+                    let row = client.alone(row).await?;
                     let (terminated, others): (i64, Option<String>) = (row.get(0), row.get(1));
                     if terminated > 0 {
                         tracing::warn!(
@@ -133,7 +136,7 @@ impl PgOutbox {
 
     fn plan(
         &self,
-        (client, postgres): (Object, Result<Server, OutboxError>),
+        (client, postgres): (Session, Result<Server, OutboxError>),
         seat: i32,
         found: Found,
         unsettled: Vec<Unsettled>,
@@ -178,12 +181,11 @@ impl PgOutbox {
 }
 
 async fn fence(
-    client: &Object,
+    client: &Session,
     keys: (i32, i32),
     oid: u32,
     is_as_it_was: &str,
 ) -> Result<Option<Found>, tokio_postgres::Error> {
-    client.batch_execute(BEGIN).await?;
     client.execute(FENCE, &[&keys.0, &keys.1]).await?;
     let Some(row) = client.query_opt(IN_FORCE, &[&oid]).await? else { return Ok(None) };
     let is_as_it_was = client.query_one(is_as_it_was, &[]).await?.get(0);
@@ -290,7 +292,7 @@ impl Recovery for PgRecovery {
 impl Drop for PgRecovery {
     fn drop(&mut self) {
         if let Some(client) = self.client.take() {
-            drop(Object::take(client));
+            client.close();
         }
     }
 }

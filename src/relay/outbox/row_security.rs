@@ -1,6 +1,7 @@
 //! Row security: rows that are hidden from the relay's role look like none.
 
 use tokio_postgres::Client;
+use tokio_postgres::types::{ToSql, Type};
 
 use crate::relay::options::{OutboxOptions, Settle};
 use outflow_core::table_name::quote_identifier;
@@ -16,7 +17,10 @@ pub(super) async fn remedy(
         Settle::Delete => &["r", "w", "d"],
         Settle::Keep(_) => &["r"],
     };
-    let row = client.query_one(include_str!("sql/row_security.sql"), &[&oid, &commands]).await?;
+    // Nothing is prepared, because a pooler may lend the session.
+    let params: [(&(dyn ToSql + Sync), Type); 2] =
+        [(&oid, Type::OID), (&commands, Type::TEXT_ARRAY)];
+    let row = client.query_typed_one(include_str!("sql/row_security.sql"), &params).await?;
     if !row.get::<_, bool>("may_hide") {
         return Ok(None);
     }

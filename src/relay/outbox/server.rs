@@ -1,8 +1,8 @@
 //! Which Postgres this is: one that was restored or has failed over is another one.
 
-use deadpool_postgres::Object;
 use tokio_postgres::Error;
 
+use super::session::Session;
 use crate::relay::kept::healing;
 
 /// The timeline, as an expression. A server that is in recovery refuses it.
@@ -26,9 +26,9 @@ impl Server {
     }
 
     /// Asks the server; everybody may.
-    pub(super) async fn of(client: &Object) -> Result<Self, Error> {
+    pub(super) async fn of(client: &Session) -> Result<Self, Error> {
         let here = format!("select {SYSTEM}, {TIMELINE}");
-        let row = client.query_typed_one(&here, &[]).await?;
+        let row = client.query_one(&here, &[]).await?;
         let text = |at: usize| row.get::<_, Option<String>>(at).unwrap_or_default();
         Ok(Self { system: text(0), timeline: text(1) })
     }

@@ -1,6 +1,5 @@
 //! Settling: the rows leave the outbox for good, or stay.
 
-use deadpool_postgres::Object;
 use serde_json::Value;
 use tokio_postgres::types::ToSql;
 
@@ -8,6 +7,7 @@ use super::claim::PgClaim;
 use super::lease::Lease;
 use super::lease::{abandon, roll_back};
 use super::refusal::{failed, within};
+use super::session::Session;
 use super::state::locked;
 use super::state::noted;
 use super::{Claim, OutboxError, texts};
@@ -45,7 +45,7 @@ impl Claim for PgClaim {
 impl Drop for PgClaim {
     fn drop(&mut self) {
         if let Some(client) = self.client.take() {
-            drop(Object::take(client));
+            client.close();
         }
         let mut state = locked(&self.state);
         state.in_flight.leave(self.number);
@@ -75,7 +75,7 @@ impl PgClaim {
     }
 }
 
-async fn commit(client: &Object, claim: &PgClaim, dead: &[DeadLetter]) -> Result<(), OutboxError> {
+async fn commit(client: &Session, claim: &PgClaim, dead: &[DeadLetter]) -> Result<(), OutboxError> {
     if !dead.is_empty() {
         dead_letter(client, claim, dead).await?;
     }
@@ -85,7 +85,7 @@ async fn commit(client: &Object, claim: &PgClaim, dead: &[DeadLetter]) -> Result
 }
 
 async fn dead_letter(
-    client: &Object,
+    client: &Session,
     claim: &PgClaim,
     dead: &[DeadLetter],
 ) -> Result<(), OutboxError> {

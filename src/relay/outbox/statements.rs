@@ -30,6 +30,9 @@ pub struct Statements {
     /// its snapshot is taken after it. That snapshot is older than the one that selects the rows,
     /// which errs on the safe side both ways: see `cursor`.
     pub generation: String,
+    /// The same without the types, which it compares itself: a session that a pooler lends has
+    /// nothing prepared, whose types would stay.
+    pub lent_generation: String,
     /// The sequence of the table's proof, or no row. `None` where nothing is sorted by an integer.
     pub proof: Option<String>,
     /// Whether the table is the one that was examined.
@@ -268,7 +271,8 @@ pub(super) fn statements(
         )
     });
     let known = has_cursor.then(|| token("$2::oid"));
-    let generation = generation(config, columns, &table, &is_as_it_was, known.as_deref());
+    let (generation, lent_generation) =
+        generation(config, columns, &table, &is_as_it_was, known.as_deref());
     let raise = format!(
         "update outflow.outbox set generation = $2, slots = $3, mapping = $4, unsettled = \
             $5::text::jsonb \
@@ -287,5 +291,15 @@ pub(super) fn statements(
         ours: &ours,
     };
     let one = One::new(config, columns, all, &parts);
-    Statements { claim, one, generation, proof, is_as_it_was, settle_recovered, raise, sweep }
+    Statements {
+        claim,
+        one,
+        generation,
+        lent_generation,
+        proof,
+        is_as_it_was,
+        settle_recovered,
+        raise,
+        sweep,
+    }
 }

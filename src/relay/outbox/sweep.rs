@@ -47,17 +47,15 @@ impl PgOutbox {
     /// Rows that a policy has hidden since the table was examined would look like none.
     pub(super) async fn see_all(&self) -> Result<(), OutboxError> {
         let client = Lease::new(self.connection().await?);
-        let statement = client.prepare_cached(IS_FILTERED).await.map_err(|error| failed(&error))?;
-        let row = client
-            .query_one(&statement, &[&self.table.oid])
-            .await
-            .map_err(|error| failed(&error))?;
-        let remedy = if row.get(0) {
-            row_security::remedy(&client, self.table.oid, &self.config).await
-        } else {
-            Ok(None)
+        let look = async {
+            let statement = client.prepare_cached(IS_FILTERED).await?;
+            let row = client.query_one(&statement, &[&self.table.oid]).await?;
+            if !row.get::<_, bool>(0) {
+                return Ok(None);
+            }
+            row_security::remedy(client.client(), self.table.oid, &self.config).await
         };
-        let remedy = remedy.map_err(|error| failed(&error))?;
+        let remedy = client.alone(async { look.await.map_err(|error| failed(&error)) }).await?;
         drop(client.release());
         remedy.map_or(Ok(()), |statement| {
             Err(OutboxError::Changed(format!(
@@ -120,11 +118,11 @@ impl PgOutbox {
         let client = Lease::new(self.connection().await?);
         let parked = (!parked.is_empty()).then_some(parked);
         let (held, keys) = held.unzip();
-        let sweep = client.prepare_cached(sweep).await.map_err(|error| failed(&error))?;
-        let row = client
-            .query_opt(&sweep, &[&up_to, &parked, &slots, &held, &keys])
-            .await
-            .map_err(|error| failed(&error))?;
+        let look = async {
+            let sweep = client.prepare_cached(sweep).await?;
+            client.query_opt(&sweep, &[&up_to, &parked, &slots, &held, &keys]).await
+        };
+        let row = client.alone(async { look.await.map_err(|error| failed(&error)) }).await?;
         // The answer is complete: the session goes back to the pool.
         drop(client.release());
         let Some(row) = row else { return Ok(None) };

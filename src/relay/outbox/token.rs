@@ -1,11 +1,10 @@
 //! Beside a claim: what its token is worth. Examining a table (proof.sql) costs more than telling
 //! that nothing of it has changed (token.sql), and tables hardly ever change.
 
-use deadpool_postgres::Object;
-
 use super::cursor::Proof;
 use super::pg_outbox::PgOutbox;
 use super::refusal::{Failed, ask};
+use super::session::Session;
 use super::state::locked;
 
 impl PgOutbox {
@@ -17,7 +16,7 @@ impl PgOutbox {
     /// next claim, which starts at the beginning.
     pub(super) async fn proof(
         &self,
-        client: &Object,
+        client: &Session,
         asked: Option<u32>,
         token: Option<String>,
         drawn: Option<i64>,

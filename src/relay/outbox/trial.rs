@@ -2,13 +2,13 @@
 //! settings and role, and rolled back. Whatever keeps rows from being taken shows here, whether
 //! anybody has thought of it or not.
 
-use deadpool_postgres::Object;
 use tokio_postgres::error::SqlState;
 
 use super::claim::{Denied, PgClaim};
 use super::examine::{Found, Keep};
 use super::pg_outbox::PgOutbox;
 use super::refusal::{failed, within};
+use super::session::Session;
 use super::state::locked;
 use super::{Claim as _, OutboxError, SetAside, lock};
 use crate::relay::options::OutboxOptions;
@@ -125,7 +125,7 @@ impl PgOutbox {
     }
 
     /// What is still there, and what of it could be locked here and now.
-    async fn count_left(&self, client: &Object, trial: &mut Trial) -> Result<(), OutboxError> {
+    async fn count_left(&self, client: &Session, trial: &mut Trial) -> Result<(), OutboxError> {
         let count = async |locking: &str| {
             let sql = left(&self.config, locking);
             client.query_one(&sql, &[]).await.map_err(|error| failed(&error))

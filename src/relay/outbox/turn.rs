@@ -3,11 +3,10 @@
 
 use std::time::{Duration, Instant};
 
-use deadpool_postgres::Object;
-
 use super::patience::Patience;
 use super::pg_outbox::PgOutbox;
 use super::refusal::{Said, ask};
+use super::session::Session;
 use super::state::locked;
 
 /// A session whose client has gone would otherwise go on to its end, and hold vacuum back. Servers
@@ -27,9 +26,10 @@ pub(super) struct Turn {
 
 impl PgOutbox {
     /// A look begins. `of`: of what.
-    pub(super) async fn turn(&self, client: &Object, of: &str) -> Turn {
+    pub(super) async fn turn(&self, client: &Session, of: &str) -> Turn {
         let patience = locked(&self.state).patience.clone();
         if patience.is_long()
+            && !client.is_lent()
             && let Err(error) = ask(client.batch_execute(NOTICE_CLIENT)).await
         {
             let outbox = &self.config.name;

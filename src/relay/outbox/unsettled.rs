@@ -7,12 +7,12 @@ mod retry;
 
 use std::time::{Duration, Instant};
 
-use deadpool_postgres::Object;
 use serde::{Deserialize, Serialize};
 
 use super::OutboxError;
 use super::naming::{Naming, Settling, split, text};
 use super::refusal::ask;
+use super::session::Session;
 use crate::relay::event::AppendedRow;
 
 /// If more are not let go, it is not the rows.
@@ -84,7 +84,7 @@ pub(super) fn of_text(text: &str) -> Result<Vec<Unsettled>, OutboxError> {
 
 /// In an open transaction. Returns how many rows left, and those that stay.
 pub(super) async fn settle(
-    client: &Object,
+    client: &Session,
     settling: &Settling,
     rows: &[Unsettled],
 ) -> Result<(u64, Vec<Unsettled>), OutboxError> {
@@ -121,7 +121,7 @@ pub(super) async fn settle(
 
 /// `Err`: the server's words; nothing was done.
 async fn attempt(
-    client: &Object,
+    client: &Session,
     settling: &Settling,
     rows: &[Unsettled],
 ) -> Result<Result<u64, String>, OutboxError> {
@@ -142,7 +142,7 @@ async fn attempt(
 
 /// Those that are still there.
 async fn left(
-    client: &Object,
+    client: &Session,
     settling: &Settling,
     rows: &[Unsettled],
     reason: &str,

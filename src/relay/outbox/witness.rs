@@ -1,13 +1,13 @@
 //! The witness: what Redis has acknowledged, kept in Postgres, so that a loss in Redis is noticed
 //! although nobody who had the answer lives any more.
 
-use deadpool_postgres::Object;
 use tokio_postgres::types::Type;
 
 use super::OutboxError;
 use super::lease::Lease;
 use super::pg_outbox::PgOutbox;
 use super::refusal::{failed, within};
+use super::session::Session;
 use crate::relay::event::Acknowledged;
 
 /// What a recovery reads, under the fence.
@@ -25,13 +25,13 @@ impl PgOutbox {
         let write = async {
             let client = Lease::new(self.connection().await?);
             let batch = i64::try_from(seen.batch).unwrap_or(i64::MAX);
-            let write = client
-                .prepare_cached(include_str!("sql/testify.sql"))
-                .await
-                .map_err(|error| failed(&error))?;
             let params: [&(dyn tokio_postgres::types::ToSql + Sync); 4] =
                 [&self.table.oid, &seen.generation, &seen.member, &batch];
-            client.execute(&write, &params).await.map_err(|error| failed(&error))?;
+            let write = async {
+                let write = client.prepare_cached(include_str!("sql/testify.sql")).await?;
+                client.execute(&write, &params).await
+            };
+            client.alone(async { write.await.map_err(|error| failed(&error)) }).await?;
             drop(client.release());
             Ok(())
         };
@@ -40,7 +40,7 @@ impl PgOutbox {
 }
 
 impl Witness {
-    pub(super) async fn read(client: &Object, oid: u32) -> Result<Self, tokio_postgres::Error> {
+    pub(super) async fn read(client: &Session, oid: u32) -> Result<Self, tokio_postgres::Error> {
         let rows =
             client.query_typed(include_str!("sql/witness.sql"), &[(&oid, Type::OID)]).await?;
         let mut witness = Self::default();
@@ -63,7 +63,7 @@ impl Witness {
     /// Notes a loss that was told, so that nobody tells it again, and drops what is older than the
     /// journal's own memory.
     pub(super) async fn close(
-        client: &Object,
+        client: &Session,
         oid: u32,
         generation: i64,
         oldest: i64,

@@ -204,6 +204,19 @@ impl Stage {
         self.sql("select pg_reload_conf()").await;
     }
 
+    /// A standby that has each commit before the writer is told of it.
+    pub(crate) async fn standby(&self) -> Postgres {
+        let standby = self.postgres.standby(&self.path().join("standby")).await;
+        let standby = standby.expect("a standby");
+        self.sql("alter system set synchronous_standby_names = '*'").await;
+        self.sql("select pg_reload_conf()").await;
+        let followers = "select count(*) from pg_stat_replication where sync_state = 'sync'";
+        eventually(LIMIT, "a synchronous standby", async || self.number(followers).await == 1)
+            .await
+            .expect("a standby that follows");
+        standby
+    }
+
     /// The major version of Postgres.
     pub(crate) async fn version(&self) -> i64 {
         self.number("select current_setting('server_version_num')::bigint / 10000").await

@@ -62,7 +62,7 @@ async fn why(server: &Server, error: tokio_postgres::Error) -> Fault {
     } else {
         return not_answered(error).at(server.place());
     };
-    fault.at(server.place()).at("postgres.url").because(error)
+    fault.at(server.place()).at(server.key()).because(error)
 }
 
 /// What a server says of itself when a session begins, such as `13.23 (Debian 13.23-1)`. Only its

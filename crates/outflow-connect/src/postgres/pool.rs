@@ -21,6 +21,11 @@ pub fn pool(server: Server, size: usize, own: &str) -> Pool {
     pool_with(server, size, prepare)
 }
 
+/// Like [`pool`], with nothing set in its sessions: a transaction pooler lends them.
+pub fn bare_pool(server: Server, size: usize) -> Pool {
+    pool_with(server, size, Hook::sync_fn(|_, _| Ok(())))
+}
+
 /// Like [`pool`], but first verifies that no transaction pooler shares its sessions, because
 /// settings would leak into the sessions of other clients. If one does, every connection is
 /// refused.

@@ -21,6 +21,9 @@ pub const POOLED: &str =
 /// What to do about it.
 pub const UNPOOLED: &str =
     "let the address lead to the server itself, or to a pool in session mode";
+/// What a relay can do about it, too.
+pub const UNPOOLED_OR_CONTROL: &str = "let postgres.control_url lead to the server itself, or let \
+    this address lead to the server itself or to a pool in session mode";
 
 /// A session that waits this long for another one of ours may share a server connection with it:
 /// looked into then.

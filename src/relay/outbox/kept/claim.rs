@@ -4,11 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use deadpool_postgres::Pool;
 use futures_util::future;
 
 use super::super::lease::Lease;
 use super::super::refusal::{failed, within};
+use super::super::session::Sessions;
 use super::KeptOutbox;
 use super::letters::Grave;
 use super::read::{Bounds, Looked, Read};
@@ -37,7 +37,7 @@ pub struct KeptClaim {
     /// Of the reading that it goes on from.
     epoch: u64,
     shared: Arc<Shared>,
-    pool: Pool,
+    sessions: Sessions,
     grave: Arc<Grave>,
     /// Order values of the rows that have letters.
     buried: Vec<i64>,
@@ -119,8 +119,8 @@ impl KeptOutbox {
                 drop(client.release());
                 return Ok(None);
             }
-            within(async { client.execute(FLUSH, &[]).await.map_err(|error| failed(&error)) })
-                .await?;
+            let flush = async { client.execute(FLUSH, &[]).await.map_err(|error| failed(&error)) };
+            within(client.alone(flush)).await?;
         }
         drop(client.release());
         if is_empty {
@@ -152,7 +152,7 @@ impl KeptOutbox {
             after,
             epoch,
             shared: Arc::clone(&self.shared),
-            pool: self.base.pool.clone(),
+            sessions: self.base.sessions.clone(),
             grave: Arc::clone(&self.grave),
             buried: Vec::new(),
             appended: false,
@@ -250,13 +250,23 @@ impl Claim for KeptClaim {
         if entries.dead.is_empty() {
             return Ok(());
         }
-        let client = self.pool.get().await.map_err(|e| super::super::connections::refused(&e))?;
-        let client = Lease::new(client);
+        let client = Lease::new(self.sessions.get().await?);
         let letters = entries.dead.iter().map(|letter| {
             let id = self.batch.events[letter.index].order.unwrap_or_default();
             self.grave.bury(&client, id, letter.stream.as_deref(), letter.reason, "")
         });
-        for written in within(future::try_join_all(letters)).await? {
+        let written = async {
+            if !client.is_lent() {
+                return future::try_join_all(letters).await;
+            }
+            // Each is a transaction of its own.
+            let mut written = Vec::new();
+            for letter in letters {
+                written.push(letter.await?);
+            }
+            Ok(written)
+        };
+        for written in within(written).await? {
             written.map_err(|said| OutboxError::Refused(said.words))?;
         }
         drop(client.release());
@@ -272,9 +282,8 @@ impl Claim for KeptClaim {
         if self.buried.is_empty() {
             return Ok(());
         }
-        let client = self.pool.get().await.map_err(|e| super::super::connections::refused(&e))?;
-        let client = Lease::new(client);
-        within(self.grave.count(&client, &self.buried)).await?;
+        let client = Lease::new(self.sessions.get().await?);
+        within(client.alone(self.grave.count(&client, &self.buried))).await?;
         drop(client.release());
         Ok(())
     }

@@ -25,15 +25,17 @@ impl KeptOutbox {
         }
         let write = async {
             let client = Lease::new(self.base.connection().await?);
-            let copy = client
-                .prepare_cached(&format!("{COPY}{TIMELINE} = $6"))
-                .await
-                .map_err(|error| failed(&error))?;
+            let copy = format!("{COPY}{TIMELINE} = $6");
             let batch = i64::try_from(seen.batch).unwrap_or(i64::MAX);
             let timeline = self.timeline();
             let params: [&(dyn tokio_postgres::types::ToSql + Sync); 6] =
                 [&self.base.table.oid, &seen.generation, &seen.member, &batch, &pieces, &timeline];
-            let copied = client.execute(&copy, &params).await.map_err(|error| failed(&error))?;
+            let copied = async {
+                let copy = client.prepare_cached(&copy).await?;
+                client.execute(&copy, &params).await
+            };
+            let copied =
+                client.alone(async { copied.await.map_err(|error| failed(&error)) }).await?;
             drop(client.release());
             Ok(copied)
         };

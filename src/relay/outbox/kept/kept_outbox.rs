@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::super::PgOutbox;
+use super::super::servers::Servers;
 use super::super::table::Table;
 use super::known::Known;
 use super::letters::Grave;
@@ -11,7 +12,6 @@ use super::retention::{Retention, Teller};
 use super::statements::Statements;
 use crate::relay::kept::journal::Journal;
 use crate::relay::options::{Keep, OutboxOptions};
-use outflow_connect::postgres::Server;
 
 /// A kept event table, read by one member.
 pub struct KeptOutbox {
@@ -31,13 +31,13 @@ impl KeptOutbox {
         config: OutboxOptions,
         keep: Keep,
         table: Table,
-        (server, sink): (&Server, &str),
+        (servers, sink): (Servers<'_>, &str),
         journal: Arc<Journal>,
         known: Arc<Known>,
     ) -> Self {
         let sql = Statements::new(&config, &keep, &table.list, table.oid, table.plain);
         let grave = Arc::new(Grave::new(&config.name, &table.sql.one.letters));
-        let base = PgOutbox::new(config, table, server, sink);
+        let base = PgOutbox::new(config, table, servers, sink);
         let (shared, retention) = (Arc::new(Shared::new()), Retention::new());
         Self { base, keep, sql, journal, shared, known, grave, retention }
     }

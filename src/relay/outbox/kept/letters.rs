@@ -2,15 +2,16 @@
 //! append that passes the row, and counts once that append is known. It stays when it is retried or
 //! discarded: healing must not send the row.
 
-use deadpool_postgres::Object;
 use tokio_postgres::types::ToSql;
 
 use super::super::letter::Letter;
 use super::super::refusal::{Said, ask, failed};
+use super::super::session::Session;
 use crate::relay::event::DeadReason;
 use crate::relay::kept::pieces::Pieces;
 use crate::relay::outbox::OutboxError;
 
+const BEGIN: &str = "begin isolation level read committed read write";
 const COUNT: &str = "update outflow.dead_letter set pending = null \
     where outbox = $1 and kept = any ($2) and pending is not null";
 const PENDING: &str = "select id, kept, xid, pending, stream from outflow.dead_letter \
@@ -39,7 +40,7 @@ impl Grave {
     /// Postgres is lost; the inner one: the server's words.
     pub(super) async fn bury(
         &self,
-        client: &Object,
+        client: &Session,
         id: i64,
         stream: Option<&str>,
         reason: DeadReason,
@@ -51,15 +52,25 @@ impl Grave {
         for letter in &self.letters {
             let params: [&(dyn ToSql + Sync); 6] =
                 [&id, &any, &self.outbox, &name, &words, &letter.missing];
+            // What the server refuses ends the transaction of a lent session.
+            if client.is_lent() {
+                client.begin(BEGIN).await?;
+            }
             match ask(client.execute(&letter.sql, &params)).await {
                 Ok(_) => {
                     if let Some(stream) = stream {
                         let params: [&(dyn ToSql + Sync); 3] = [&self.outbox, &id, &stream];
                         client.execute(STREAM, &params).await.map_err(|error| failed(&error))?;
                     }
+                    if client.is_lent() {
+                        ask(client.batch_execute("commit")).await?;
+                    }
                     return Ok(Ok(letter.missing.clone()));
                 }
                 Err(failed) => refused = failed.said().map_err(OutboxError::from)?,
+            }
+            if client.is_lent() {
+                ask(client.batch_execute("rollback")).await?;
             }
             if !refused.may_be_of_a_row() {
                 break;
@@ -69,7 +80,7 @@ impl Grave {
     }
 
     /// The rows were passed.
-    pub(super) async fn count(&self, client: &Object, ids: &[i64]) -> Result<(), OutboxError> {
+    pub(super) async fn count(&self, client: &Session, ids: &[i64]) -> Result<(), OutboxError> {
         client.execute(COUNT, &[&self.outbox, &ids]).await.map_err(|error| failed(&error))?;
         Ok(())
     }
@@ -78,7 +89,7 @@ impl Grave {
     /// rows are read again.
     pub(super) async fn settle(
         &self,
-        client: &Object,
+        client: &Session,
         all: &[Pieces],
     ) -> Result<(), tokio_postgres::Error> {
         let (mut passed, mut ahead) = (Vec::new(), Vec::new());

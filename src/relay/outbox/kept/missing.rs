@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use deadpool_postgres::Object;
 use tokio_postgres::error::SqlState;
 
 use super::super::refusal::failed;
+use super::super::session::Session;
 use crate::relay::kept::pieces::Pieces;
 use crate::relay::outbox::OutboxError;
 
@@ -15,7 +15,7 @@ const LIMIT: Duration = Duration::from_secs(5);
 /// Within the transaction of a recovery. `between`: the statement that counts. `None`: it takes too
 /// long.
 pub(super) async fn missing(
-    client: &Object,
+    client: &Session,
     between: &str,
     from: &[Pieces],
     to: &[Pieces],

@@ -1,8 +1,7 @@
 //! Reads that may take longer than the sessions' limit, and what to say of one that took too long.
 
-use deadpool_postgres::Object;
-
 use super::super::refusal::{Failed, Said, ask, ask_for};
+use super::super::session::Session;
 use super::KeptOutbox;
 use crate::relay::kept::pieces::Piece;
 use crate::relay::kept::table::lacking_indexes;
@@ -10,7 +9,7 @@ use crate::relay::kept::table::lacking_indexes;
 /// Who reads.
 #[derive(Clone, Copy)]
 pub(super) struct Reader<'a> {
-    pub(super) client: &'a Object,
+    pub(super) client: &'a Session,
     pub(super) piece: &'a Piece,
     /// Not one row alone: that it comes to its end says that the next one may, too.
     pub(super) is_whole: bool,
@@ -18,8 +17,8 @@ pub(super) struct Reader<'a> {
 
 impl KeptOutbox {
     /// Waits for a read as long as it may take. With a limit of its own it is in a transaction, so
-    /// that the session goes back to the pool as it was. `said`: what the server said, of a result
-    /// that was refused.
+    /// that the session goes back to the pool as it was; a lent session has no other way. `said`:
+    /// what the server said, of a result that was refused.
     pub(super) async fn patiently<T: Send>(
         &self,
         reader: Reader<'_>,
@@ -30,9 +29,9 @@ impl KeptOutbox {
         let stream = piece.stream.as_deref().unwrap_or_default();
         let turn = self.base.turn(client, &format!("{:x} {stream}", piece.slots)).await;
         let patience = &turn.patience;
-        if patience.is_long() {
-            let begin = format!("begin read only; {}", patience.set_local());
-            ask(client.batch_execute(&begin)).await?;
+        let is_in_transaction = patience.is_long() || client.is_lent();
+        if is_in_transaction {
+            client.begin(&format!("begin read only; {}", patience.set_local())).await?;
         }
         let read = ask_for(patience.answer_limit(), read).await;
         let refused = match &read {
@@ -41,7 +40,7 @@ impl KeptOutbox {
             Err(Failed::Lost(_)) => None,
         };
         let is_lost = matches!(read, Err(Failed::Lost(_)));
-        if !is_lost && patience.is_long() {
+        if !is_lost && is_in_transaction {
             ask(client.batch_execute("rollback")).await?;
         }
         if is_lost || refused.is_some() {
@@ -57,12 +56,12 @@ impl KeptOutbox {
 
     /// What makes the next read faster: an index that is gone since the table was examined, if the
     /// server says so.
-    async fn remedy(&self, client: &Object, is_lost: bool) -> String {
+    async fn remedy(&self, client: &Session, is_lost: bool) -> String {
         let (config, oid) = (&self.base.config, self.base.table.oid);
-        let lacking = if is_lost {
+        let lacking = if is_lost || client.is_lent() {
             None
         } else {
-            ask(lacking_indexes(client, config, &self.keep, oid)).await.ok()
+            ask(lacking_indexes(client.client(), config, &self.keep, oid)).await.ok()
         };
         match lacking {
             None => "`outflow check` says if an index is missing".to_owned(),

@@ -1,6 +1,5 @@
 //! One read of a kept table: a single statement, which holds nothing when it is over.
 
-use deadpool_postgres::Object;
 use futures_util::TryStreamExt;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
@@ -9,6 +8,7 @@ use super::super::claim::limit::as_cap;
 use super::super::identity::is_another;
 use super::super::refusal::{Failed, Said};
 use super::super::row::{BadRow, Rows};
+use super::super::session::Session;
 use super::KeptOutbox;
 use crate::relay::event::Batch;
 use crate::relay::kept::pieces::{Next, Piece};
@@ -69,7 +69,7 @@ impl KeptOutbox {
     /// Reads the next rows of a piece; how long that may take is the caller's to say.
     pub(super) async fn read(
         &self,
-        client: &Object,
+        client: &Session,
         piece: &Piece,
         next: &Next,
         bounds: Bounds,
@@ -80,7 +80,7 @@ impl KeptOutbox {
         let (limit, cap) = (as_limit(bounds.rows), as_cap(bounds.bytes));
         let mut params = asked.params(&limit, &cap, &self.base.marker).to_vec();
         params.extend(bounds.only.iter().map(|only| only as &(dyn ToSql + Sync)));
-        let rows = match client.query_raw(&statement, params).await.map_err(Failed::from) {
+        let rows = match client.query_raw(&statement, &params).await.map_err(Failed::from) {
             Ok(rows) => rows,
             Err(Failed::Said(said)) => return Ok(Looked::Refused(0, said)),
             Err(lost) => return Err(lost),

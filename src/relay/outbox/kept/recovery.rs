@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 
-use deadpool_postgres::Object;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::super::recovery::PgRecovery;
 use super::super::refusal::{failed, within};
 use super::super::server::Server;
+use super::super::session::Session;
 use super::KeptOutbox;
 use super::known::Known;
 use super::letters::Grave;
@@ -100,7 +100,7 @@ impl KeptOutbox {
         })
     }
 
-    async fn here(&self, client: &Object, server: Server) -> Result<Here, OutboxError> {
+    async fn here(&self, client: &Session, server: Server) -> Result<Here, OutboxError> {
         let sequence = client.query_typed(&self.sql.sequence, &[]).await;
         let sequence = sequence.map_err(|error| failed(&error))?;
         let sequence = sequence.first().map(|row| row.get(0));
@@ -109,7 +109,7 @@ impl KeptOutbox {
 }
 
 impl KeptRecovery {
-    async fn told(&self, client: &Object) -> Result<Told, OutboxError> {
+    async fn told(&self, client: &Session) -> Result<Told, OutboxError> {
         let oid = self.base.oid;
         let copies = client.query_typed(COPIES, &[(&oid, Type::OID)]).await;
         let copies = copies.map_err(|error| failed(&error))?;
@@ -134,7 +134,7 @@ impl KeptRecovery {
     }
 
     /// From here on this member reads on from there.
-    async fn enter(&self, client: &Object, pieces: &str) -> Result<(), OutboxError> {
+    async fn enter(&self, client: &Session, pieces: &str) -> Result<(), OutboxError> {
         let pieces = Pieces::parse(pieces).map_err(|error| damaged(&error.to_string()))?;
         let first = pieces.all().iter().map(|piece| piece.position.seen.xmin()).min();
         let first = first.unwrap_or(1).to_string();
@@ -173,7 +173,7 @@ impl KeptRecovery {
     /// In the transaction that begins the generation: the copies, and what became of dead letters.
     async fn write(
         &self,
-        client: &Object,
+        client: &Session,
         generation: i64,
         (members, history): (&[(i32, String)], &History),
         passed: &[Pieces],
@@ -200,7 +200,7 @@ impl KeptRecovery {
     /// How many events are sent again, and says what has happened.
     async fn tell(
         &self,
-        client: &Object,
+        client: &Session,
         start: &Start,
         told: &Told,
     ) -> Result<Option<u64>, OutboxError> {

@@ -138,8 +138,11 @@ impl KeptOutbox {
     }
 
     async fn round(&self, patience: &Patience) -> Result<Round, OutboxError> {
+        if let Some(client) = self.base.own_session().await? {
+            return self.round_with(&client, patience).await;
+        }
         let client = Lease::new(self.base.connection().await?);
-        let round = self.round_with(&client, patience).await?;
+        let round = self.round_with(client.client(), patience).await?;
         drop(client.release());
         Ok(round)
     }

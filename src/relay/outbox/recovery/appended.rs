@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use deadpool_postgres::Object;
 use tokio_postgres::GenericClient;
 
 use super::PgRecovery;
@@ -11,6 +10,7 @@ use crate::relay::outbox::OutboxError;
 use crate::relay::outbox::columns;
 use crate::relay::outbox::naming::{Naming, Settling, settle_recovered};
 use crate::relay::outbox::refusal::failed;
+use crate::relay::outbox::session::Session;
 use crate::relay::outbox::unsettled::{self, Unsettled};
 
 impl PgRecovery {
@@ -19,7 +19,7 @@ impl PgRecovery {
     /// go now.
     pub(super) async fn settle(
         &self,
-        client: &Object,
+        client: &Session,
         appended: &[AppendedRow],
     ) -> Result<(u64, Vec<Unsettled>), OutboxError> {
         let mut by_naming: BTreeMap<Vec<u8>, Vec<Unsettled>> = BTreeMap::new();
@@ -32,7 +32,7 @@ impl PgRecovery {
         let (mut settled, mut left) = (0, Vec::new());
         for (names, rows) in by_naming {
             let naming = self.naming(&names)?;
-            let statement = self.statement(&***client, &naming, rows.len()).await?;
+            let statement = self.statement(client.client(), &naming, rows.len()).await?;
             let (count, stay) = unsettled::settle(client, &statement, &rows).await?;
             settled += count;
             left.extend(stay.into_iter().map(|stays| stays.named_by(&naming)));
