@@ -2,9 +2,9 @@
 # Rolling upgrades between an older relay and this one, both built here, under load; and the refusals
 # of real servers that are too old. `make upgrades` runs it.
 #
-# It builds each older relay from its commit, in a worktree of its own below target/upgrades. The
-# first build takes as long as one from scratch; later runs use what is there. OLDER="COMMIT …"
-# chooses others.
+# It builds each older relay from its commit, in a worktree of its own below target/upgrades. It takes
+# over what target/debug has of dependencies; a build takes a minute then. Later runs use the relays
+# that are there. OLDER="COMMIT …" chooses others.
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
@@ -13,6 +13,12 @@ cd "$(dirname "$0")/.."
 OLDER=${OLDER:-0b3f601 5c9d5ce 6f7a65b}
 root=$PWD/target/upgrades
 mkdir -p "$root"
+
+# Dependencies that were built here already, without copying them.
+if [[ -d target/debug/deps && ! -d $root/target ]]; then
+  mkdir -p "$root/target/debug"
+  cp -al target/debug/{deps,build,.fingerprint} "$root/target/debug/"
+fi
 
 build() {
   local commit=$1 source=$root/source
