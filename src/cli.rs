@@ -225,7 +225,7 @@ fn in_runtime(
             Command::Status(args) => status::run(args, config).await,
             Command::Find(args) => Box::pin(find::run(args, config)).await,
             Command::Dead(command) => dead::run(command, config).await,
-            Command::Stream(command) => stream::run(command, config).await,
+            Command::Stream(command) => Box::pin(stream::run(command, config)).await,
             Command::Pause(args) => pause::pause(args, config).await,
             Command::Resume(args) => pause::resume(args, config).await,
             Command::Position(command) => Box::pin(position::run(command, config)).await,

@@ -338,8 +338,8 @@ impl PgOutbox {
         let oid = self.table.oid;
         client.begin(BEGIN).await?;
         ask(client.execute(FENCE, &[&lock::FENCE, &lock::key(oid)])).await?;
-        let sql = &self.table.sql;
-        let known = if client.is_lent() { &sql.lent_generation } else { &sql.generation };
+        let sql = &self.table.sql.generation;
+        let known = if client.is_lent() { &sql.lent } else { &sql.own };
         let known = ask(client.query_opt(known, &[&oid, &None::<u32>])).await?;
         self.is_ours(known, generation).map(drop)
     }

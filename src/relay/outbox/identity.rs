@@ -55,46 +55,50 @@ pub(super) fn mapped<'a>(config: &OutboxOptions, columns: &'a [Column]) -> Vec<&
     columns.iter().filter(|column| is_mapped(&column.name)).collect()
 }
 
-/// [`Statements::generation`](super::statements::Statements) and
-/// [`Statements::lent_generation`](super::statements::Statements), with the statement that gives
-/// the proof's token.
-pub(super) fn generation(
-    config: &OutboxOptions,
-    columns: &[Column],
-    table: &str,
-    is_as_it_was: &str,
-    token: Option<&str>,
-) -> (String, String) {
-    let is_typed = mapped(config, columns)
-        .iter()
-        .map(|column| {
-            let (name, declared) = (quote_identifier(&column.name), column.declared_oid);
+/// [`Statements::generation`](super::statements::Statements), for both kinds of sessions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Generation {
+    /// It returns no values, but their types, which stay what they were when it was prepared.
+    pub own: String,
+    /// The same for a session that a pooler lends, in which nothing is prepared: it compares the
+    /// types itself.
+    pub lent: String,
+}
+
+impl Generation {
+    /// `token`: the statement that gives the proof's token.
+    pub(super) fn new(
+        config: &OutboxOptions,
+        columns: &[Column],
+        table: &str,
+        is_as_it_was: &str,
+        token: Option<&str>,
+    ) -> Self {
+        let mapped = mapped(config, columns);
+        let names = mapped.iter().map(|column| quote_identifier(&column.name));
+        let is_typed = names.clone().zip(&mapped).map(|(name, column)| {
+            let declared = column.declared_oid;
             format!(" and pg_catalog.pg_typeof(typed.{name})::oid = {declared}::oid")
-        })
-        .collect::<String>();
-    // No values, but their types; and a lock on the table, so that they stay until the end of the
-    // transaction.
-    let typed: Vec<String> = mapped(config, columns)
-        .iter()
-        .map(|column| format!("c.{}", quote_identifier(&column.name)))
-        .collect();
-    let typed = format!(
-        "left join (select {} from {table} as c limit 0) as typed on true",
-        typed.join(", ")
-    );
-    let (list, proof) = token.map_or_else(
-        || ("null::text, null::bigint + $2::oid::bigint", String::new()),
-        |token| ("p.token, p.drawn", format!("left join ({token}) as p on true ")),
-    );
-    let known = format!(
-        "with known as (select generation, pg_current_snapshot()::text from outflow.outbox where \
-            relation = $1::oid) \
-         select known.*, {is_as_it_was}"
-    );
-    (
-        format!("{known}, {list}, typed.* from known {proof}{typed}"),
-        format!("{known}{is_typed}, {list} from known {proof}{typed}"),
-    )
+        });
+        let is_typed = is_typed.collect::<Vec<_>>().concat();
+        // And a lock on the table, so that they stay until the end of the transaction.
+        let typed = names.map(|name| format!("c.{name}")).collect::<Vec<_>>().join(", ");
+        let typed =
+            format!("left join (select {typed} from {table} as c limit 0) as typed on true");
+        let (list, proof) = token.map_or_else(
+            || ("null::text, null::bigint + $2::oid::bigint", String::new()),
+            |token| ("p.token, p.drawn", format!("left join ({token}) as p on true ")),
+        );
+        let known = format!(
+            "with known as (select generation, pg_current_snapshot()::text from outflow.outbox \
+                where relation = $1::oid) \
+             select known.*, {is_as_it_was}"
+        );
+        Self {
+            own: format!("{known}, {list}, typed.* from known {proof}{typed}"),
+            lent: format!("{known}{is_typed}, {list} from known {proof}{typed}"),
+        }
+    }
 }
 
 /// Compares the types that a claim asks for, in its last columns, with those that were examined.

@@ -13,7 +13,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use bytes::BytesMut;
 use deadpool_postgres::{Object, Pool};
-use futures_util::future::try_join;
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, try_join};
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Error, Row, RowStream, Statement};
 
@@ -82,7 +83,9 @@ impl Sessions {
     }
 
     pub(super) async fn get(&self) -> Result<Session, OutboxError> {
-        let client = self.pool.get().await.map_err(|error| connections::refused(&error))?;
+        // Boxed, because it is large and part of every step.
+        let client =
+            Box::pin(self.pool.get()).await.map_err(|error| connections::refused(&error))?;
         Ok(Session { client, lent: self.lent.clone() })
     }
 
@@ -146,17 +149,20 @@ impl Session {
 
     /// A step outside of a transaction: in a lent session it is one. The session must be closed if
     /// it fails.
-    pub(super) async fn alone<T>(
-        &self,
-        step: impl Future<Output = Result<T, OutboxError>>,
-    ) -> Result<T, OutboxError> {
-        if !self.is_lent() {
-            return step.await;
-        }
-        self.begin("begin isolation level read committed read write").await?;
-        let outcome = step.await?;
-        self.batch_execute("commit").await.map_err(|error| failed(&error))?;
-        Ok(outcome)
+    pub(super) fn alone<'a, T: Send + 'a>(
+        &'a self,
+        step: impl Future<Output = Result<T, OutboxError>> + Send + 'a,
+    ) -> BoxFuture<'a, Result<T, OutboxError>> {
+        let alone = async move {
+            if !self.is_lent() {
+                return step.await;
+            }
+            self.begin("begin isolation level read committed read write").await?;
+            let outcome = step.await?;
+            self.batch_execute("commit").await.map_err(|error| failed(&error))?;
+            Ok(outcome)
+        };
+        alone.boxed()
     }
 
     /// To be asked often. A lent session asks by the text.

@@ -1,7 +1,7 @@
 //! The statements that depend on the table, made once from its columns and types. Pure.
 
 use super::cursor::BEGINNING;
-use super::identity::{generation, is_as_it_was, is_ours, mapped, name};
+use super::identity::{Generation, is_as_it_was, is_ours, mapped, name};
 use super::key::{key, stream};
 use super::naming::{Naming, Settling, settle_recovered};
 use super::one::{self, One};
@@ -29,10 +29,7 @@ pub struct Statements {
     /// than the types of the mapped columns. A statement of its own, behind the fence lock, so that
     /// its snapshot is taken after it. That snapshot is older than the one that selects the rows,
     /// which errs on the safe side both ways: see `cursor`.
-    pub generation: String,
-    /// The same without the types, which it compares itself: a session that a pooler lends has
-    /// nothing prepared, whose types would stay.
-    pub lent_generation: String,
+    pub generation: Generation,
     /// The sequence of the table's proof, or no row. `None` where nothing is sorted by an integer.
     pub proof: Option<String>,
     /// Whether the table is the one that was examined.
@@ -271,8 +268,7 @@ pub(super) fn statements(
         )
     });
     let known = has_cursor.then(|| token("$2::oid"));
-    let (generation, lent_generation) =
-        generation(config, columns, &table, &is_as_it_was, known.as_deref());
+    let generation = Generation::new(config, columns, &table, &is_as_it_was, known.as_deref());
     let raise = format!(
         "update outflow.outbox set generation = $2, slots = $3, mapping = $4, unsettled = \
             $5::text::jsonb \
@@ -291,15 +287,5 @@ pub(super) fn statements(
         ours: &ours,
     };
     let one = One::new(config, columns, all, &parts);
-    Statements {
-        claim,
-        one,
-        generation,
-        lent_generation,
-        proof,
-        is_as_it_was,
-        settle_recovered,
-        raise,
-        sweep,
-    }
+    Statements { claim, one, generation, proof, is_as_it_was, settle_recovered, raise, sweep }
 }

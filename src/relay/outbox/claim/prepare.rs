@@ -28,10 +28,10 @@ impl PgOutbox {
     pub(super) async fn prepared(&self, client: &Session) -> Result<[Asked<'_>; 3], Failed> {
         let sql = &self.table.sql;
         if client.is_lent() {
-            return Ok([FENCE_HERE, &sql.lent_generation, &sql.claim].map(Asked::Text));
+            return Ok([FENCE_HERE, &sql.generation.lent, &sql.claim].map(Asked::Text));
         }
         let (fence, generation) =
-            (client.prepare_cached(FENCE), client.prepare_cached(&sql.generation));
+            (client.prepare_cached(FENCE), client.prepare_cached(&sql.generation.own));
         let claim = client.prepare_cached(&sql.claim);
         let (fence, generation, claim) = ask(future::try_join3(fence, generation, claim)).await?;
         if let Asked::Prepared(statement) = &generation {
