@@ -152,7 +152,9 @@ debian() {
 sbom() {
   local name=outflow-$version.cdx found
   cargo cyclonedx --quiet --format json --spec-version 1.5 --no-build-deps --override-filename "$name"
-  mv "$name.json" "$out/"
+  # It names our own crates by where they lie.
+  sed "s|$root|/outflow|g" "$name.json" >"$out/$name.json"
+  rm "$name.json"
   while IFS= read -r found; do rm "$found"; done < <(find crates -name "$name.json")
 }
 
