@@ -3,6 +3,8 @@
 //!
 //! `make upgrades` builds the older relays from their commits and runs this with each of them.
 
+#![allow(clippy::print_stdout, reason = "`make upgrades` shows how much was sent")]
+
 use std::collections::BTreeMap;
 use std::process::Command;
 use std::time::Duration;
