@@ -8,9 +8,9 @@
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
-# The last commits of schema version 6, 5 and 4. Version 4 is the oldest whose relays leave a journal
+# The last commits of schema versions 6 and 4. Version 4 is the oldest whose relays leave a journal
 # that says by which columns it names rows (src/relay/outbox/naming.rs), as the present ones do.
-OLDER=${OLDER:-0b3f601 5c9d5ce 6f7a65b}
+OLDER=${OLDER:-0b3f601 6f7a65b}
 root=$PWD/target/upgrades
 mkdir -p "$root"
 
