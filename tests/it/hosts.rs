@@ -74,8 +74,8 @@ async fn a_dead_host_hides_no_other() {
     }
 }
 
-/// The second of two hosts takes no writes. The first one crashes in the middle of the work, and the
-/// second becomes the primary. Each commit is on both, so that nothing is lost or doubled.
+/// One of two hosts takes no writes. The other one crashes in the middle of the work, and the first
+/// becomes the primary. Each commit is on both, so that nothing is lost or doubled.
 #[tokio::test]
 async fn members_follow_a_fail_over_from_one_host_to_another() {
     const ROWS: Numbered = Numbered { rows: 3_000, keys: 23 };

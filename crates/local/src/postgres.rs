@@ -197,8 +197,8 @@ impl Postgres {
         self.start_again().await
     }
 
-    /// Starts a standby of the running server, with its files in the directory `dir`, which must not
-    /// exist yet, and waits until it answers. It takes no writes before [`Postgres::promote`].
+    /// Starts a standby of the running server, with its files in the directory `dir`, which must
+    /// not exist yet, and waits until it answers. It takes no writes before [`Postgres::promote`].
     ///
     /// # Errors
     /// As [`Postgres::start`] and [`Postgres::base_backup`].
