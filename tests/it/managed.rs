@@ -112,8 +112,8 @@ async fn a_server_without_any_of_them_is_enough() {
         let arrived = eventually(LIMIT, "the events", six).await;
         assert!(arrived.is_ok(), "{}", relay.log_tail());
         stage.ready(200).await;
-        let measured = "outflow_stream_entries{outbox=\"orders\",stream=\"events.order\"} 6";
-        let measures = async || stage.metrics().await.contains(measured);
+        let figure = "outflow_stream_entries{outbox=\"orders\",stream=\"events.order\"} 6";
+        let measures = async || stage.metrics().await.contains(figure);
         let shown = eventually(LIMIT, "the streams' metrics", measures).await;
         assert!(shown.is_ok(), "{}", stage.metrics().await);
         let off = "redis.memory_pause has no effect";

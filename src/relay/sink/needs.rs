@@ -17,12 +17,20 @@ const NOBODYS: &str = "0000000000000000000000000000000000000000";
 /// Runs a script, by its source and by a name. A user who may not is another matter.
 ///
 /// # Errors
-/// What a server answered that runs none.
+/// What a server answered that runs none: [`Failure::Refused`] if it has no such command.
 pub async fn runs_scripts(redis: &Redis) -> Result<(), Failure> {
-    for (command, what) in [("EVAL", "return 1"), ("EVALSHA", NOBODYS)] {
-        match redis.call(command, Args::from([what, "0"])).await {
+    let answers = [
+        redis.call("EVAL", Args::from(["return 1", "0"])).await.map(|reply| reply.int() == Some(1)),
+        redis.call("EVALSHA", Args::from([NOBODYS, "0"])).await.map(|_ran| false),
+    ];
+    for answer in answers {
+        match answer {
             Err(failure) if failure.code() == Some("ERR") => return Err(failure),
-            Ok(_) | Err(_) => {}
+            Ok(false) => {
+                let what = "what answers is no Redis: it did not run the script `return 1`";
+                return Err(Failure::Unknown(what.to_owned()));
+            }
+            Ok(true) | Err(_) => {}
         }
     }
     Ok(())
@@ -49,7 +57,7 @@ pub async fn waits_for_replicas(redis: &Redis) -> Result<(), Failure> {
 /// Which command it does not have.
 pub async fn are_met(redis: &Redis, wait_replicas: usize) -> Result<(), Fault> {
     let lacks = |what: String, remedy: &str| Err(Fault::new(FaultKind::Unfit, what).remedy(remedy));
-    if let Err(failure) = runs_scripts(redis).await {
+    if let Err(failure @ Failure::Refused(_)) = runs_scripts(redis).await {
         return lacks(scriptless(&failure), SCRIPTS);
     }
     if wait_replicas > 0

@@ -83,7 +83,7 @@ async fn a_paused_consumer_finishes_what_it_handles_and_reads_nothing_while_othe
 #[tokio::test]
 async fn what_a_paused_consumer_has_is_not_taken_over_and_it_takes_nothing_over() {
     let (scene, log) = (Scene::with_group().await, Log::default());
-    let brief = |name: &str| settings(name).claim_idle(Duration::from_millis(600));
+    let brief = |name: &str| settings(name).claim_idle(Duration::from_secs(4));
     let one = Running::start(&scene, brief("one").workers(1), "one", &log);
     scene.event(STREAM, "a", "a1", "Wait").await;
     scene.event(STREAM, "a", "a2", "Plain").await;
@@ -151,7 +151,7 @@ async fn a_consumer_that_starts_paused_keeps_its_name_and_what_it_had_and_reads_
     // Its own from before.
     scene.event(STREAM, "a", "a1", "Plain").await;
     scene.call("XREADGROUP", &["GROUP", GROUP, "one", "STREAMS", STREAM, ">"]).await;
-    let brief = |name: &str| settings(name).claim_idle(Duration::from_millis(600));
+    let brief = |name: &str| settings(name).claim_idle(Duration::from_secs(4));
     let one = Running::start_if(&scene, brief("one"), "one", &log, true);
     let healthy = async || one.health.causes().is_empty() && one.control.lag() == Some(0);
     eventually(LIMIT, "it to be healthy, and the lag", healthy).await.expect("in time");

@@ -237,13 +237,13 @@ async fn a_full_redis_leaves_the_poison_pending() {
 #[tokio::test]
 async fn a_dead_consumers_entry_is_taken_over_and_a_live_ones_is_not() {
     let scene = Scene::new().await;
-    let mut one = scene.ready("one", &["--claim-idle", "1s"]).await;
+    let mut one = scene.ready("one", &["--claim-idle", "3s"]).await;
     scene.reserve("a", 1).await;
     scene.until_reserved("a", 1).await;
     scene.lock("a").await;
     scene.reserve("a", 10).await;
     scene.until_somebody_waits().await;
-    let two = scene.ready("two", &["--claim-idle", "1s"]).await;
+    let two = scene.ready("two", &["--claim-idle", "3s"]).await;
     // Four signs of life take longer than claim_idle; the other one looks twice in that time.
     let (mut signs, mut idle_before) = (0, 0);
     let alive = async || {
