@@ -14,10 +14,10 @@ OLDER=${OLDER:-0b3f601 6f7a65b}
 root=$PWD/target/upgrades
 mkdir -p "$root"
 
-# Dependencies that were built here already, without copying them.
+# Dependencies that were built here already. No links: cargo writes into files that it has.
 if [[ -d target/debug/deps && ! -d $root/target ]]; then
   mkdir -p "$root/target/debug"
-  cp -al target/debug/{deps,build,.fingerprint} "$root/target/debug/"
+  cp -a target/debug/{deps,build,.fingerprint} "$root/target/debug/"
 fi
 
 build() {
