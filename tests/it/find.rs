@@ -4,6 +4,7 @@ mod bounds;
 mod kept;
 mod several;
 mod states;
+mod topologies;
 
 use serde_json::Value;
 
