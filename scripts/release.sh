@@ -85,7 +85,12 @@ build() {
       command=zigbuild
     else
       gcc=$(compiler "$target")
-      export "CARGO_TARGET_${upper}_LINKER=$gcc" "CC_${target//-/_}=$gcc"
+      export "CC_${target//-/_}=$gcc"
+      # For this machine's own architecture the usual linker serves, with what rustc brings of musl:
+      # a binary that musl-tools' gcc links ends with a segmentation fault.
+      if [[ ${target%%-*} != "${host%%-*}" ]]; then
+        export "CARGO_TARGET_${upper}_LINKER=$gcc"
+      fi
     fi
   fi
   CARGO_ENCODED_RUSTFLAGS=$(IFS=$'\x1f' && echo "${rust_flags[*]}") \
