@@ -21,7 +21,7 @@ use crate::relay::options::{OutboxOptions, Settle};
 use crate::relay::outbox::servers::Servers;
 use crate::relay::outbox::table::Table;
 use crate::relay::pause::Pause;
-use crate::relay::sink::{needs, redis_version};
+use crate::relay::sink::needs;
 use outflow_connect::postgres::{self, connect, together};
 use outflow_connect::redis::Redis;
 use outflow_core::fault::{Fault, FaultKind};
@@ -59,10 +59,7 @@ pub(super) async fn relay(
     match (redis.ready(ONCE_CONNECT_LIMIT).await, mode) {
         (Ok(()), _) => {
             let tag = outbox.stream.hash_tag().unwrap_or_default();
-            let met = match redis_version::too_old(&redis, tag).await {
-                Some(fault) => Err(fault),
-                None => needs::are_met(&redis, config.wait_replicas).await,
-            };
+            let met = needs::are_met(&redis, tag, config.wait_replicas).await;
             met.map_err(|fault| fault.at(format_args!("redis.url: {place}")))?;
         }
         (Err(failure), Mode::Once) => return Err(failure.into()),

@@ -113,7 +113,10 @@ async fn redis_answers(config: &Config) -> Result<(), String> {
         Err(failure) => Err(failure),
     };
     let outcome = match outcome {
-        Ok(()) => needs::are_met(&redis, config.wait_replicas).await.map_err(|e| e.to_string()),
+        Ok(()) => {
+            let met = needs::are_met(&redis, tag.unwrap_or_default(), config.wait_replicas).await;
+            met.map_err(|fault| fault.to_string())
+        }
         Err(failure) => Err(failure.to_string()),
     };
     redis.close().await;

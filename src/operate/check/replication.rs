@@ -5,9 +5,8 @@ use crate::relay::sink::needs;
 use outflow_connect::redis::{Args, Redis};
 use outflow_core::fault::FaultKind;
 
-/// What `wait_replicas` needs: the command, and the rule that allows it.
-const NEEDED: [(&str, &[&str], &str); 2] =
-    [("WAIT", &["0", "1"], "+wait"), ("CLIENT", &["GETNAME"], "+client|getname")];
+/// The rules that allow [`needs::OF_REPLICAS`].
+const RULES: [&str; needs::OF_REPLICAS.len()] = ["+wait", "+client|getname"];
 
 /// `replicas` are connected to this server, if it tells; so many must have an event before its row
 /// is settled.
@@ -47,7 +46,7 @@ pub(super) async fn check(
         );
     }
     let mut missing = Vec::new();
-    for (command, words, rule) in NEEDED {
+    for ((command, words), rule) in needs::OF_REPLICAS.into_iter().zip(RULES) {
         let args: Args = words.iter().copied().collect();
         if redis.call(command, args).await.is_err_and(|failure| failure.code() == Some("NOPERM")) {
             missing.push(rule);

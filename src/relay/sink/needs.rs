@@ -1,6 +1,8 @@
-//! What a server must have for an append, beside the commands of its script: hosted servers take
-//! commands away or rename them, and Valkey can be started without Lua.
+//! What a server must have for an append, beside the commands of its script: a version that is new
+//! enough, and scripts. Hosted servers take commands away or rename them, and Valkey can be started
+//! without Lua.
 
+use super::redis_version;
 use outflow_connect::redis::{Args, Failure, Redis};
 use outflow_core::fault::{Fault, FaultKind};
 
@@ -10,7 +12,8 @@ pub const SCRIPTS: &str = "start the server with its Lua engine (MODULE LIST has
 /// What to do about one that cannot wait for its replicas.
 pub const REPLICAS: &str = "set redis.wait_replicas to 0, or use a server that has WAIT and CLIENT \
     under their own names";
-const OF_REPLICAS: [(&str, &[&str]); 2] = [("WAIT", &["0", "1"]), ("CLIENT", &["GETNAME"])];
+/// The commands of an append that waits for replicas, with words that do nothing.
+pub const OF_REPLICAS: [(&str, &[&str]); 2] = [("WAIT", &["0", "1"]), ("CLIENT", &["GETNAME"])];
 /// The name of no script.
 const NOBODYS: &str = "0000000000000000000000000000000000000000";
 
@@ -50,12 +53,16 @@ pub async fn waits_for_replicas(redis: &Redis) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Whether appends can work on this server at all. Nothing that is asked needs a right: who lacks
-/// one may be given it while the relay waits, but no server learns a command while it runs.
+/// Whether appends can work on this server at all. `tag`: of the journal, on a cluster. Nothing
+/// that is asked needs a right: who lacks one may be given it while the relay waits, but no server
+/// learns a command while it runs.
 ///
 /// # Errors
-/// Which command it does not have.
-pub async fn are_met(redis: &Redis, wait_replicas: usize) -> Result<(), Fault> {
+/// Its version is too old, or which command it does not have.
+pub async fn are_met(redis: &Redis, tag: &str, wait_replicas: usize) -> Result<(), Fault> {
+    if let Some(fault) = redis_version::too_old(redis, tag).await {
+        return Err(fault);
+    }
     let lacks = |what: String, remedy: &str| Err(Fault::new(FaultKind::Unfit, what).remedy(remedy));
     if let Err(failure @ Failure::Refused(_)) = runs_scripts(redis).await {
         return lacks(scriptless(&failure), SCRIPTS);

@@ -105,6 +105,14 @@ async fn servers_that_are_too_old_are_refused() {
         let said = format!("{}{}", asked.stdout, asked.stderr);
         assert!(said.contains("Redis 5.") && said.contains("Redis 6.2 or later"), "{said}");
     }
+    // A relay that is at work stays where it is.
+    let mut relay = stage.relay();
+    stage.ready(200).await;
+    stage.configure_with(&url, &outbox(""));
+    crate::reload::reload(&stage, &mut relay, "failure").await;
+    assert!(relay.log().contains("Redis 6.2 or later"), "{}", relay.log_tail());
+    stage.sql(INSERT).await;
+    stage.reaches("events.a", 1).await;
 }
 
 /// `make upgrades` runs this with a real Postgres 13.

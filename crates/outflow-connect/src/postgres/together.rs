@@ -29,7 +29,7 @@ pub async fn together(
 ) -> Result<(), Fault> {
     let number = fastrand::i64(1..);
     let lock = [(&number as _, Type::INT8)];
-    let locked = direct.query_typed("select pg_catalog.pg_try_advisory_lock($1)", &lock).await;
+    let locked = direct.query_typed("select pg_catalog.pg_advisory_lock($1)", &lock).await;
     locked.map_err(not_answered)?;
     let asked = format!(
         "begin read only; select pg_catalog.pg_try_advisory_xact_lock_shared({number}); rollback"
