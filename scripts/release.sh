@@ -93,6 +93,8 @@ build() {
       fi
     fi
   fi
+  # Zig's own C sources would bring the path of this build along, in what only a debugger reads.
+  export "CARGO_PROFILE_${profile^^}_STRIP=debuginfo"
   CARGO_ENCODED_RUSTFLAGS=$(IFS=$'\x1f' && echo "${rust_flags[*]}") \
     CFLAGS="${c_flags[*]}" \
     cargo "$command" --locked --profile "$profile" --target "$target" --package outflow --bin outflow

@@ -4,6 +4,7 @@
 
 mod addresses;
 mod relay;
+mod reload;
 
 use outflow_local::{Program, eventually, free_port, session};
 use tokio_postgres::Client;

@@ -3,12 +3,13 @@
 use jiff::Timestamp;
 use tokio_postgres::Client;
 
-use super::finding::{Findings, Known, advice};
+use super::finding::{Findings, Known, Remedy, advice};
 use super::reach::{Reached, reach};
 use super::session::looking;
 use super::{connections, event_table, horizon, kept_table, pauses, trial, trimming};
 use crate::config::Config;
 use crate::relay::options::Settle;
+use crate::relay::outbox::schema_version;
 use outflow_connect::postgres;
 
 const ABOUT: &str = "postgres";
@@ -25,6 +26,7 @@ pub(super) async fn check(config: &Config, findings: &mut Findings) -> Vec<Known
         findings.fault(ABOUT, &fault, "see the server's log");
         return nothing();
     }
+    schema_version(&client, findings).await;
     horizon::check(&client, findings).await;
     let mut known = Vec::new();
     for outbox in &config.outboxes {
@@ -53,6 +55,16 @@ pub(super) async fn check(config: &Config, findings: &mut Findings) -> Vec<Known
         connections::check(&client, &server, config, findings).await;
     }
     known
+}
+
+/// Whether a relay could see that the schema is too new for it. What is in the way of everything
+/// else is said elsewhere.
+async fn schema_version(client: &Client, findings: &mut Findings) {
+    if let Ok(Some(grant)) = looking(client, schema_version::grant(client)).await {
+        let what = "this role may not read which version the schema outflow has, so the relay \
+            cannot refuse a schema that only newer relays may work with";
+        findings.warning(ABOUT, what, Remedy::Sql(grant));
+    }
 }
 
 async fn server_itself(

@@ -15,6 +15,11 @@ const IS_READABLE: &str = "select case \
     then coalesce(has_table_privilege(to_regclass('outflow.migration'), 'select'), false) \
     else false end";
 const NEWEST: &str = include_str!("sql/schema_version.sql");
+/// What this role lacks to read it. None: nothing, or there is no schema.
+const GRANT: &str = "select format('grant select on outflow.migration to %I', current_user) \
+    where has_schema_privilege(to_regnamespace('outflow'), 'usage') \
+    and not has_table_privilege(case when has_schema_privilege(to_regnamespace('outflow'), 'usage') \
+    then to_regclass('outflow.migration') end, 'select')";
 
 /// What the table `outflow.migration` says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +64,15 @@ impl SchemaVersion {
         let remedy = "start the version of Outflow that migrated it, or a later one";
         Some(Fault::new(FaultKind::Unfit, what).remedy(remedy))
     }
+}
+
+/// The statement that lets this role read the version, if it may not. Without this right a program
+/// cannot refuse a schema that only newer programs may work with.
+///
+/// # Errors
+/// Postgres cannot be asked now.
+pub async fn grant(client: &Client) -> Result<Option<String>, tokio_postgres::Error> {
+    Ok(client.query_typed_opt(GRANT, &[]).await?.map(|row| row.get(0)))
 }
 
 /// Refuses a schema that only newer programs may work with.
