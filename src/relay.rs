@@ -1,6 +1,7 @@
 //! A batch's life on one screen (claim → encode → append → settle), and the pipeline that keeps
 //! several in flight.
 
+mod claiming;
 pub mod encode;
 pub mod event;
 mod event_log;
@@ -27,6 +28,7 @@ mod relapse;
 pub mod route;
 mod session;
 pub mod sink;
+mod taken;
 #[cfg(test)]
 mod tests;
 pub(crate) mod trace;
@@ -44,14 +46,14 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::relay::encode::{Encoder, Entries};
-use crate::relay::outbox::{Claim, Outbox, SetAside};
+use crate::relay::outbox::{Claim, Outbox};
 use crate::relay::sink::{AppendError, Sink};
 use hold::Holds;
 use observer::Observer;
-use pace::overdue;
 use parked::Parked;
 use pause::Pauses;
 use session::{Drain, Session};
+use taken::Taken;
 use trouble::Trouble;
 
 pub use mode::Mode;
@@ -125,8 +127,8 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
     /// breaks the gates for those behind it, which are then rolled back too.
     async fn deliver(&self, drain: &Drain<'_>, stop: &CancellationToken) -> Option<usize> {
         let mut turn = drain.claims.lock().await;
-        let mut claim = match self.next(drain, &mut turn, stop).await {
-            Ok(claim) => claim?,
+        let Taken { mut claim, tries } = match self.next(drain, &mut turn, stop).await {
+            Ok(taken) => taken?,
             Err(trouble) => {
                 // Rows that a failed batch lets go may come back before it has heard that they are
                 // free. It waits for that, and it is the doubt if the answer does not come.
@@ -155,27 +157,11 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
                 None
             }
         };
+        if delivered.is_some() {
+            self.tried(tries.as_deref(), &entries);
+        }
         drain.leave();
         delivered
-    }
-
-    /// Claims the next rows. Those that are set aside instead may be many: between them it is asked
-    /// to stop.
-    async fn claim(&self, stop: &CancellationToken) -> Result<Option<O::Claim>, Trouble> {
-        loop {
-            // What is given up has taken nothing: its session is closed.
-            let claimed = tokio::select! {
-                claimed = self.claim_once() => claimed,
-                () = overdue(stop) => return Ok(None),
-            };
-            let aside = self.outbox.set_aside();
-            self.aside(&aside);
-            let claim = claimed?;
-            let is_over = stop.is_cancelled() || self.is_paused();
-            if claim.is_some() || aside.is_empty() || is_over {
-                return Ok(claim);
-            }
-        }
     }
 
     /// Both servers answer. That an event can be delivered is not known while all that there are
@@ -186,79 +172,6 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
         }
         if !self.grants_nothing.load(Ordering::Relaxed) {
             self.observer.up();
-        }
-    }
-
-    /// Tells of rows that were set aside.
-    fn aside(&self, aside: &[SetAside]) {
-        for aside in aside {
-            // One that was held back before, when others were delivered, says nothing of these.
-            if let SetAside::Held { words, new: true, alone: true, .. } = aside {
-                self.grants_nothing.store(true, Ordering::Relaxed);
-                self.observer.down(&format!("Postgres: {words}"));
-            }
-            match aside {
-                SetAside::Dead { reason, event, words, missing } => {
-                    // The log has a line with counts for all of them.
-                    self.observer.dead_lettered(*reason, event, words);
-                    let (reason, missing) = (reason.as_str(), missing.join(", "));
-                    tracing::debug!(
-                        outbox = self.name,
-                        event,
-                        reason,
-                        words,
-                        missing,
-                        "dead-lettered an event"
-                    );
-                }
-                SetAside::Held { event, words, pause, new: true, .. } => tracing::error!(
-                    outbox = self.name,
-                    event,
-                    reason = words,
-                    ?pause,
-                    "Postgres refuses to delete an event: holding back the events of its \
-                        key, and retrying after the pause"
-                ),
-                SetAside::Held { event, words, pause, new: false, .. } => {
-                    tracing::debug!(
-                        outbox = self.name,
-                        event,
-                        reason = words,
-                        ?pause,
-                        "the event is still held back"
-                    );
-                }
-            }
-        }
-    }
-
-    async fn claim_once(&self) -> Result<Option<O::Claim>, Trouble> {
-        loop {
-            let (due, parked) = self.due_and_parked();
-            // A parked stream is tried with one event, alone: if it refuses again, nothing was
-            // appended and nothing is in doubt.
-            for stream in due {
-                if let Some(claim) = self.outbox.claim_of(&stream).await? {
-                    self.parked().probed(&stream);
-                    return Ok(Some(claim));
-                }
-                if self.parked().nothing_waits(&stream) {
-                    self.observer.took(&stream);
-                    self.outbox.rewind();
-                }
-            }
-            let claim = self.outbox.claim(&parked).await;
-            // A stream may have taken its events, or have been resumed, while this claim was on its
-            // way. The claim has left them out and is past them: whatever it found, the next one
-            // starts at the beginning.
-            let is_outdated = self.parked().has_let_go_of(&parked);
-            if is_outdated {
-                self.outbox.rewind();
-            }
-            match claim? {
-                None if is_outdated => {}
-                claim => return Ok(claim),
-            }
         }
     }
 

@@ -15,6 +15,7 @@ use super::pause::Pauses;
 use super::pausing::changed;
 use super::readiness::ASK_PAUSE;
 use super::session::{Drain, Session};
+use super::taken::Taken;
 use super::trouble::Trouble;
 use crate::relay::outbox::{Claim, Outbox, OutboxError, Woken};
 use crate::relay::sink::Sink;
@@ -26,7 +27,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
         drain: &Drain<'_>,
         pace: &mut Pace,
         stop: &CancellationToken,
-    ) -> Result<Option<O::Claim>, Trouble> {
+    ) -> Result<Option<Taken<O::Claim>>, Trouble> {
         if let Some(until) = pace.linger_until.take() {
             tokio::time::sleep_until(until.into()).await;
         }
@@ -38,11 +39,11 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
                 break;
             }
             let started = Instant::now();
-            if let Some(claim) = self.look(pace, stop).await? {
-                let rows = claim.batch().events.len();
-                pace.took(rows, claim.is_full(), self.limits.linger);
+            if let Some(taken) = self.look(pace, stop).await? {
+                let rows = taken.claim.batch().events.len();
+                pace.took(rows, taken.claim.is_full(), self.limits.linger);
                 self.observer.claimed(rows, started.elapsed());
-                return Ok(Some(claim));
+                return Ok(Some(taken));
             }
             if stop.is_cancelled() {
                 break;
@@ -70,7 +71,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
         &self,
         pace: &mut Pace,
         stop: &CancellationToken,
-    ) -> Result<Option<O::Claim>, Trouble> {
+    ) -> Result<Option<Taken<O::Claim>>, Trouble> {
         if pace.asleep && pace.busy >= BUSY {
             pace.asleep = false;
             let (up, claim) = join(self.outbox.get_up(), self.claim(stop)).await;

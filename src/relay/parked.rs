@@ -178,6 +178,13 @@ impl Parked {
         }
     }
 
+    /// What was on its way to this stream did not come to it.
+    pub(super) fn untried(&mut self, stream: &str) {
+        if let Some(stream) = self.streams.get_mut(stream) {
+            stream.probed = false;
+        }
+    }
+
     /// Nothing is on its way any more.
     pub(super) fn calm(&mut self) {
         self.streams.values_mut().for_each(|stream| stream.probed = false);
@@ -290,6 +297,20 @@ mod tests {
         assert_eq!(parked.names(), ["a"], "nothing more is given up");
         parked.pause(&pauses(&[]), at(67));
         assert_eq!((parked.due(), parked.given_up()), (vec!["a".to_owned()], vec![]));
+    }
+
+    #[test]
+    fn a_stream_is_tried_by_one_event_at_a_time_until_one_comes_to_it() {
+        let (mut parked, now) = (Parked::default(), Instant::now());
+        parked.park("a", now);
+        parked.release(now + PAUSE_MIN);
+        assert_eq!(parked.due(), ["a"]);
+        parked.probed("a");
+        assert_eq!(parked.due(), [""; 0], "one is on its way");
+        parked.untried("a");
+        assert_eq!((parked.due(), parked.names()), (vec!["a".to_owned()], vec!["a".to_owned()]));
+        parked.untried("another");
+        assert_eq!(parked.len(), 1);
     }
 
     #[test]

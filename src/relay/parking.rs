@@ -58,4 +58,12 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
         }
         self.observer.parked(parked.len());
     }
+
+    /// A batch that was to try this stream is done. If its event went to the dead letters, nobody
+    /// knows more of the stream than before: the next event tries it.
+    pub(super) fn tried(&self, stream: Option<&str>, entries: &Entries) {
+        if let Some(stream) = stream.filter(|tried| !entries.filled().any(|name| name == *tried)) {
+            self.parked().untried(stream);
+        }
+    }
 }

@@ -87,6 +87,44 @@ async fn a_stream_that_refuses_stops_only_itself() {
     stage.ready(200).await;
 }
 
+/// Found by a fault run: the event that was to try a parked stream went to the dead letters, and
+/// nothing else ever tried it.
+#[tokio::test]
+async fn what_is_to_try_a_parked_stream_may_be_a_dead_letter() {
+    for settle in ["delete", "keep"] {
+        let section = format!(
+            "settle = \"{settle}\"\nbatch_rows = 10\npoll_interval = \"50ms\"\nevent_bytes_max = \
+                \"500B\""
+        );
+        let stage = Stage::new(&outbox(&section)).await;
+        stage.command("SET", &["events.bad", "not a stream"]).await;
+        let large = |key: &str| {
+            format!(
+                "insert into outbox (aggregate_type, aggregate_id, event_type, payload) values \
+                    ('bad', '{key}', 'T', to_jsonb(repeat('x', 600)));"
+            )
+        };
+        let rows = [
+            large("b"),
+            large("c"),
+            large("c"),
+            insert("bad", "b", 1),
+            insert("bad", "c", 1),
+            insert("good", "g", 1),
+        ];
+        stage.sql(&rows.concat()).await;
+        let relay = stage.relay();
+        let dead = async || stage.number("select count(*) from outflow.dead_letter").await == 3;
+        eventually(LIMIT, "dead letters", dead)
+            .await
+            .unwrap_or_else(|error| panic!("{settle}: {error}: {}", relay.log_tail()));
+        assert_eq!(stage.length("events.good").await, 1);
+        stage.command("DEL", &["events.bad"]).await;
+        stage.reaches("events.bad", 2).await;
+        check_numbered(&stage.entries("events.bad").await);
+    }
+}
+
 /// After `park_max` what waits and what comes goes to the dead letters, in order; once the stream
 /// takes events again it gets them, and a retry puts the others back.
 #[tokio::test]

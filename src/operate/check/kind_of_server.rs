@@ -50,11 +50,20 @@ pub(super) fn check<'a>(value: &impl Fn(&str) -> &'a str, findings: &mut Finding
     }
 }
 
+/// The first versions that replay the append-only file with all rights, as far as
+/// tests/it/replay.rs has tried them: versions just before may do so, too (redis/redis#14545,
+/// valkey-io/valkey#3984).
+const ALL_RIGHTS: [(&str, [u32; 3]); 2] = [("Valkey", [9, 1, 2]), ("Redis", [8, 6, 3])];
+
 /// Whether the server replays the append-only file with all rights, whatever the user `default` may
-/// do: Valkey does since version 9. Found by the tests against each version (tests/it/replay.rs).
+/// do.
 pub(super) fn replays_with_all_rights<'a>(value: &impl Fn(&str) -> &'a str) -> bool {
-    let major = value("valkey_version").split('.').next().and_then(|major| major.parse().ok());
-    major.is_some_and(|major: u32| major >= 9)
+    let known = Known::of(value);
+    let numbers = known.version.split('.').map_while(|part| part.parse().ok());
+    let version: Vec<u32> = numbers.collect();
+    let is_one =
+        |(name, first): &(&str, [u32; 3])| *name == known.name && version >= first.to_vec();
+    ALL_RIGHTS.iter().any(is_one)
 }
 
 /// Whether scripts run: an append is one, and some servers can be without Lua. That a user may not
@@ -70,6 +79,26 @@ pub(super) async fn runs_scripts(redis: &Redis, findings: &mut Findings) -> bool
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_versions_that_were_tried_are_taken_to_replay_with_all_rights() {
+        for (field, version, expected) in [
+            ("redis_version", "7.0.15", false),
+            ("redis_version", "8.6.2", false),
+            ("redis_version", "8.6.3", true),
+            ("redis_version", "8.10.0", true),
+            ("redis_version", "10.0.0", true),
+            ("redis_version", "255.255.255", true),
+            ("redis_version", "", false),
+            ("dragonfly_version", "10.0.0", false),
+            ("valkey_version", "8.1.7", false),
+            ("valkey_version", "9.0.4", false),
+            ("valkey_version", "9.1.2", true),
+        ] {
+            let value = |name: &str| if name == field { version } else { "" };
+            assert_eq!(replays_with_all_rights(&value), expected, "{field} {version}");
+        }
+    }
 
     #[test]
     fn servers_are_called_by_their_names() {

@@ -17,9 +17,9 @@ const IS_READABLE: &str = "select case \
 const NEWEST: &str = include_str!("sql/schema_version.sql");
 /// What this role lacks to read it. None: nothing, or there is no schema.
 const GRANT: &str = "select format('grant select on outflow.migration to %I', current_user) \
-    where has_schema_privilege(to_regnamespace('outflow'), 'usage') \
-    and not has_table_privilege(case when has_schema_privilege(to_regnamespace('outflow'), 'usage') \
-    then to_regclass('outflow.migration') end, 'select')";
+    from (select has_schema_privilege(to_regnamespace('outflow'), 'usage') as is_open) as schema \
+    where is_open and not has_table_privilege(case when is_open then \
+    to_regclass('outflow.migration') end, 'select')";
 
 /// What the table `outflow.migration` says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
