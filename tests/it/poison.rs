@@ -224,3 +224,31 @@ async fn a_row_that_is_not_let_go_holds_back_its_key_only() {
         assert_eq!((counted["held"], counted["free"]), (60, 60), "{code}");
     }
 }
+
+/// Found under load: an event that is too large to be claimed was buried while the batch in front
+/// of it, which had dead letters of the same key, was still on its way. A retry puts letters back
+/// in the order in which they were buried.
+#[tokio::test]
+async fn letters_are_buried_in_the_order_of_their_rows() {
+    let stage =
+        Stage::new(&outbox("event_bytes_max = \"500B\"\nbatch_bytes = \"4KiB\"\nin_flight = 4"))
+            .await;
+    let _relay = stage.relay();
+    stage.ready(200).await;
+    let row = |kind: &str, bytes: usize| {
+        format!(
+            "insert into outbox (aggregate_type, aggregate_id, event_type, payload) values \
+                ('{kind}', 'k', 'T', to_jsonb(repeat('x', {bytes})));"
+        )
+    };
+    // Redis answers nothing that writes for a while: the first batch is on its way meanwhile.
+    stage.command("CLIENT", &["PAUSE", "2000", "WRITE"]).await;
+    let rows = [row("order", 1), row("", 2), row("order", 600), row("order", 9_000)];
+    stage.sql(&rows.concat()).await;
+    stage.drained().await;
+    let order =
+        "select string_agg(length(payload)::text, ' ' order by id) from outflow.dead_letter";
+    let order: String = stage.client().await.query_one(order, &[]).await.expect("letters").get(0);
+    assert_eq!(order, "4 602 9002");
+    assert_eq!(stage.length("events.order").await, 1);
+}

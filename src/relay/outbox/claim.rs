@@ -83,11 +83,29 @@ impl PgOutbox {
                 Ok(claim) => return Ok(claim),
                 Err(Denied::Fewer) => {}
                 Err(Denied::One(words)) if lone => return Err(OutboxError::Refused(words)),
+                // What they have let go of comes first.
+                Err(Denied::One(_)) if self.others_let_go().await => {}
                 Err(Denied::One(words)) => match self.examine(parked, &words).await? {
                     Found::SetAside => return Ok(None),
                     Found::Fine => lone = true,
                 },
             }
+        }
+    }
+
+    /// Waits until every claim that is open has ended, and returns whether one of them was rolled
+    /// back. What dies in them is buried first: a retry puts dead letters back in the order in
+    /// which they were buried.
+    async fn others_let_go(&self) -> bool {
+        loop {
+            let ended = {
+                let state = locked(&self.state);
+                if state.in_flight.is_empty() {
+                    return state.look_again.is_some();
+                }
+                Arc::clone(&state.ended)
+            };
+            ended.notified().await;
         }
     }
 

@@ -53,6 +53,11 @@ impl InFlight {
         firsts.min()
     }
 
+    /// Whether no claim is open.
+    pub(super) fn is_empty(&self) -> bool {
+        self.claims.is_empty()
+    }
+
     /// The claim has ended.
     pub(super) fn leave(&mut self, number: u64) {
         self.claims.remove(&number);

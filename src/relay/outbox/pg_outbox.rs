@@ -61,6 +61,7 @@ impl PgOutbox {
         let state = State {
             cursor: Cursor::default(),
             in_flight: InFlight::default(),
+            ended: Arc::default(),
             look_again: None,
             proven: None,
             start_over: false,

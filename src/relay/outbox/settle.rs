@@ -53,6 +53,7 @@ impl Drop for PgClaim {
         if let Some(lowest) = lowest.filter(|_| !self.settled) {
             state.look_again_from(lowest);
         }
+        state.ended.notify_one();
     }
 }
 

@@ -1,6 +1,9 @@
 //! What a relay remembers of its outbox between claims.
 
+use std::sync::Arc;
+
 use parking_lot::{Mutex, MutexGuard};
+use tokio::sync::Notify;
 
 use super::control::Waiter;
 use super::cursor::Cursor;
@@ -15,6 +18,8 @@ use super::{OutboxError, SetAside};
 pub(super) struct State {
     pub(super) cursor: Cursor,
     pub(super) in_flight: InFlight,
+    /// Told when a claim has ended.
+    pub(super) ended: Arc<Notify>,
     /// The lowest order value to look at again, from outside the claims; applied before the next
     /// one.
     pub(super) look_again: Option<i64>,
