@@ -151,7 +151,8 @@ debian() {
   rm -rf target/man
   mkdir -p target
   cp -r "$work/man" target/man
-  cargo deb --quiet --no-build --profile "$profile" --target "$target" \
+  # It has no debug information already, and this machine's strip knows no other architecture.
+  cargo deb --quiet --no-build --no-strip --profile "$profile" --target "$target" \
     --output "$out/outflow_${version}_$architecture.deb"
 }
 
