@@ -185,7 +185,8 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
     ) -> Result<(), Option<Trouble>> {
         let turn = drain.appends.wait(number).await.map_err(|_broken| None)?;
         // What must be known before these rows are passed, for example who is dead.
-        claim.before_append(entries).await.map_err(|error| Some(error.into()))?;
+        let aside = claim.before_append(entries).await.map_err(|error| Some(error.into()))?;
+        self.aside(&aside);
         // A batch whose *settle* fails was appended, and breaks no gate here; but the rows that it
         // let go may have been claimed again by the claim that was under way. Nobody awaits between
         // this look and the append.

@@ -36,7 +36,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
     }
 
     /// Tells of rows that were set aside.
-    fn aside(&self, aside: &[SetAside]) {
+    pub(super) fn aside(&self, aside: &[SetAside]) {
         for aside in aside {
             // One that was held back before, when others were delivered, says nothing of these.
             if let SetAside::Held { words, new: true, alone: true, .. } = aside {

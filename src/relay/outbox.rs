@@ -8,6 +8,7 @@ mod control;
 pub mod cursor;
 mod event_table;
 mod examine;
+mod fence;
 mod held;
 mod identity;
 mod in_flight;
@@ -289,16 +290,17 @@ pub trait Claim: Send {
     fn is_full(&self) -> bool;
 
     /// What must be known before anything passes these rows; nothing, where rows leave the outbox
-    /// only when they are settled.
+    /// only when they are settled. Called in the order of the claims, when those in front were
+    /// appended. Returns what it has set aside that has no entry and no event in the batch.
     ///
     /// # Errors
     /// The batch must not be appended.
     fn before_append(
         &mut self,
         entries: &Entries,
-    ) -> impl Future<Output = Result<(), OutboxError>> + Send {
+    ) -> impl Future<Output = Result<Vec<SetAside>, OutboxError>> + Send {
         let _ = entries;
-        std::future::ready(Ok(()))
+        std::future::ready(Ok(Vec::new()))
     }
 
     /// Takes the rows out of the outbox, for good: all were appended, save the dead ones, which go

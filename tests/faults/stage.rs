@@ -1,5 +1,6 @@
 //! Private servers, the proxies before them, and the members: real processes of the real binary.
 
+use std::fmt::Write;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -341,9 +342,21 @@ impl Stage {
         let query = "select count(distinct owner) from outflow.outbox, unnest(slots) as owner \
                      where owner in (select number from outflow.member)";
         let what = format!("{members} members to share the slots");
-        eventually(LIMIT, &what, async || self.number(query).await == members)
-            .await
-            .expect("a share-out");
+        let shared = eventually(LIMIT, &what, async || self.number(query).await == members).await;
+        if let Err(late) = shared {
+            panic!("{late}\n{}", self.last_words().await);
+        }
+    }
+
+    /// How each member ended, if it has, and the end of its log.
+    async fn last_words(&self) -> String {
+        let mut words = String::new();
+        for member in &self.members {
+            let mut program = member.program.lock().await;
+            let status = program.exit_status();
+            let _ = writeln!(words, "{}: {status:?}\n{}", member.name, program.log_tail());
+        }
+        words
     }
 }
 

@@ -11,6 +11,7 @@ mod healing;
 mod idle;
 mod journal;
 mod late;
+mod letters;
 mod migrate;
 mod parked;
 mod pause;

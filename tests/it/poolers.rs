@@ -25,6 +25,10 @@ const LEFT: &str = "select string_agg(what, '; ' order by what) from ( \
     union all select 'temporary ' || relname::text from pg_class where pg_table_is_visible(oid) \
     and relpersistence = 't') as left_behind";
 
+/// Sessions of relays, but for those that go around a pooler.
+const POOLED: &str = "select count(*) from pg_stat_activity where application_name like 'outflow%' \
+    and application_name not in ('outflow control', 'outflow gauge', 'outflow retention')";
+
 async fn client(url: &str) -> Client {
     session(url).await.expect("a connection")
 }

@@ -3,6 +3,8 @@
 use std::net::{Ipv4Addr, TcpListener};
 use std::ops::Range;
 use std::path::Path;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Error;
 
@@ -12,15 +14,19 @@ use super::Error;
 const PORTS: Range<u16> = 10_000..32_000;
 const ATTEMPTS: usize = 100;
 
-/// A port of 127.0.0.1 on which nobody listens. It is not reserved. It is chosen at random, so that
-/// two callers at the same time rarely get the same port.
+/// So many have been handed out here, from a random one on.
+static HANDED_OUT: LazyLock<AtomicU64> = LazyLock::new(|| AtomicU64::new(random()));
+
+/// A port of 127.0.0.1 on which nobody listens, and which this process has not handed out before,
+/// unless it has been through all: whoever is not listening yet, or is just starting again, finds
+/// its port free. Processes begin at random ports, so that two of them rarely hand out the same.
 ///
 /// # Errors
-/// When a hundred random ports were all taken, with the last answer.
+/// When a hundred ports were all taken, with the last answer.
 pub fn free_port() -> Result<u16, Error> {
     let mut last = None;
     for _ in 0..ATTEMPTS {
-        let port = random_port();
+        let port = next_port();
         match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
             Ok(_closed_again) => return Ok(port),
             Err(error) => last = Some(error),
@@ -30,8 +36,27 @@ pub fn free_port() -> Result<u16, Error> {
     Err(Error::io("finding a free port on", Path::new("127.0.0.1"))(source))
 }
 
-fn random_port() -> u16 {
-    let (_, random) = uuid::Uuid::new_v4().as_u64_pair();
-    let offset = random % u64::from(PORTS.end - PORTS.start);
+fn next_port() -> u16 {
+    let count = HANDED_OUT.fetch_add(1, Ordering::Relaxed);
+    let offset = count % u64::from(PORTS.end - PORTS.start);
     PORTS.start + u16::try_from(offset).unwrap_or_default()
+}
+
+fn random() -> u64 {
+    let (_, random) = uuid::Uuid::new_v4().as_u64_pair();
+    // Far from where it would begin again.
+    random >> 32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn no_port_is_handed_out_twice() {
+        let ports: BTreeSet<u16> = (0..1_000).map(|_| free_port().expect("a port")).collect();
+        assert_eq!(ports.len(), 1_000);
+        assert!(ports.iter().all(|port| PORTS.contains(port)));
+    }
 }

@@ -8,21 +8,20 @@ use std::sync::Arc;
 
 use futures_util::{TryFutureExt, TryStreamExt, future};
 use parking_lot::Mutex;
-use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use limit::as_cap;
-use prepare::{FENCE, OPEN};
+use prepare::OPEN;
 
 use super::bounds::Bounds;
 use super::cursor::{Look, Proof, Snapshot};
 use super::examine::Found;
-use super::identity::{is_another, is_unregistered};
+use super::fence::BEGIN;
 use super::lease::{Lease, roll_back, roll_back_and_close};
 use super::patience::{Patience, begin};
 use super::pg_outbox::PgOutbox;
 use super::refusal::within;
-use super::refusal::{Failed, Said, ask, ask_for};
+use super::refusal::{Failed, Said, ask_for};
 use super::row::{BadRow, Rows};
 use super::session::{Session, elsewhere};
 use super::state::{State, locked};
@@ -31,10 +30,6 @@ use super::turn::REMEDY;
 use super::{OutboxError, lock};
 use crate::relay::event::Batch;
 
-/// What a deferred trigger or key has against the delete is said by the claim, before anything is
-/// appended; said by the commit, it would be a doubt.
-const BEGIN: &str =
-    "begin isolation level read committed read write; set constraints all immediate";
 /// An open claim: its transaction and its rows.
 pub struct PgClaim {
     pub(super) outbox_name: String,
@@ -337,7 +332,7 @@ impl PgOutbox {
             Err(Failed::Said(said)) => return Ok(Looked::Refused(taken.len(), said)),
             Err(lost) => return Err(lost),
         }
-        let known = self.is_ours(known, generation)?;
+        let known = self.fence.is_ours(known, generation)?;
         let snapshot = Snapshot::parse(known.get(1)).ok_or_else(|| {
             Failed::Lost(OutboxError::Postgres("a snapshot that cannot be read".to_owned()))
         })?;
@@ -349,32 +344,5 @@ impl PgOutbox {
         let (batch, own) = taken.finish();
         let last = batch.events.last().and_then(|event| event.order);
         Ok(Looked::Rows(batch, Look { snapshot, proof, own, last, full }))
-    }
-
-    /// Begins a transaction that holds the fence, in the member's own generation.
-    pub(super) async fn fence(&self, client: &Session, generation: i64) -> Result<(), Failed> {
-        let oid = self.table.oid;
-        client.begin(BEGIN).await?;
-        ask(client.execute(FENCE, &[&lock::FENCE, &lock::key(oid)])).await?;
-        let sql = &self.table.sql.generation;
-        let known = if client.is_lent() { &sql.lent } else { &sql.own };
-        let known = ask(client.query_opt(known, &[&oid, &None::<u32>])).await?;
-        self.is_ours(known, generation).map(drop)
-    }
-
-    /// Whether the table is the one that was examined, and the generation ours.
-    fn is_ours(&self, known: Option<Row>, generation: i64) -> Result<Row, Failed> {
-        let known = known.ok_or_else(|| Failed::Lost(is_unregistered(&self.config.table)))?;
-        // Rows of another table were not taken: the delete asks too. But that there are none would
-        // be believed.
-        if !known.get::<_, bool>(2) {
-            return Err(Failed::Lost(is_another(&self.config.table)));
-        }
-        let in_force: i64 = known.get(0);
-        if in_force == generation {
-            Ok(known)
-        } else {
-            Err(Failed::Lost(OutboxError::Stale(in_force)))
-        }
     }
 }

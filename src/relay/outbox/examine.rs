@@ -116,7 +116,7 @@ impl PgOutbox {
         aside: &mut Vec<SetAside>,
     ) -> Result<Found, Failed> {
         let started = Instant::now();
-        self.fence(desk.client, desk.generation).await?;
+        self.fence.enter(desk.client, desk.generation).await?;
         let mut suspects: Vec<Suspect> = Vec::new();
         let places = self.next_places(desk).await?;
         let mut is_whole = i64::try_from(places.len()).is_ok_and(|places| places < ROWS_MAX);

@@ -9,6 +9,7 @@ use tokio_postgres::Client;
 use super::OutboxError;
 use super::control::{Control, Seen, Waiter};
 use super::cursor::Cursor;
+use super::fence::Fence;
 use super::held::Held;
 use super::in_flight::InFlight;
 use super::patience::{Patience, USUAL};
@@ -41,6 +42,7 @@ pub const CONNECTIONS_AROUND: usize = 3;
 pub struct PgOutbox {
     pub(super) config: OutboxOptions,
     pub(super) table: Table,
+    pub(super) fence: Fence,
     pub(super) sessions: Sessions,
     pub(super) state: Arc<Mutex<State>>,
     /// How this member reads the table and where it appends: members of one share-out agree on it.
@@ -85,6 +87,7 @@ impl PgOutbox {
             pauses: watch::Sender::default(),
             mapping,
             marker: format!("\"{}\"", uuid::Uuid::new_v4()),
+            fence: Fence::new(&config, &table),
             config,
             table,
         }

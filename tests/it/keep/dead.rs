@@ -10,19 +10,19 @@ use crate::support::{LIMIT, Stage, check_numbered};
 
 const SMALL: &str = "event_bytes_max = \"300B\"";
 
-fn event(kind: &str, key: &str, n: i64, pad: usize) -> String {
+pub(super) fn event(kind: &str, key: &str, n: i64, pad: usize) -> String {
     format!(
         "insert into outbox (aggregate_type, aggregate_id, event_type, payload) values ('{kind}', \
             '{key}', 'T', json_build_object('key', '{key}', 'n', {n}, 'pad', repeat('x', {pad})));"
     )
 }
 
-fn plain(more: &str) -> String {
+pub(super) fn plain(more: &str) -> String {
     kept_with(&format!("{more}\n[outbox.keep]\nlayout = \"plain\""))
 }
 
 /// `reason × count` of the letters that count, and the letters in the table.
-async fn letters(stage: &Stage) -> (BTreeMap<String, i64>, i64) {
+pub(super) async fn letters(stage: &Stage) -> (BTreeMap<String, i64>, i64) {
     let listed = stage.asked(&["dead", "list", "--json"]).await.json();
     let mut reasons = BTreeMap::new();
     for letter in &listed {
@@ -41,7 +41,7 @@ async fn letters(stage: &Stage) -> (BTreeMap<String, i64>, i64) {
     (reasons, stage.number("select count(*) from outflow.dead_letter").await)
 }
 
-fn reasons(of: &[(&str, i64)]) -> BTreeMap<String, i64> {
+pub(super) fn reasons(of: &[(&str, i64)]) -> BTreeMap<String, i64> {
     of.iter().map(|(reason, count)| ((*reason).to_owned(), *count)).collect()
 }
 

@@ -3,7 +3,7 @@
 
 use outflow_local::{Program, eventually, free_port, number};
 
-use super::{INSERT, client, left};
+use super::{INSERT, POOLED, client, left};
 use crate::support::{LIMIT, Numbered, PgBouncer, Stage, check_numbered, outbox};
 
 const ROWS: Numbered = Numbered { rows: 3_000, keys: 23 };
@@ -65,10 +65,7 @@ async fn members_deliver_once_and_in_order_and_take_over() {
         stage.reaches("events.order", ROWS.rows).await;
         stage.shared_by(1).await;
         ROWS.check(&stage, "events.order").await;
-        let direct = "select count(*) from pg_stat_activity where application_name like \
-            'outflow%' and application_name not in ('outflow control', 'outflow gauge', \
-            'outflow retention')";
-        let pooled = stage.number(direct).await;
+        let pooled = stage.number(POOLED).await;
         assert!(usize::try_from(pooled).is_ok_and(|pooled| pooled <= size), "{pooled} of {size}");
         drop(second);
         for _ in 0..size {

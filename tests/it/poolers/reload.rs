@@ -1,13 +1,10 @@
 //! `postgres.control_url` comes, changes and goes with a reload, while events arrive.
 
+use super::POOLED;
 use crate::reload::reload;
 use crate::support::{Numbered, PgBouncer, Stage, outbox};
 
 const ROWS: Numbered = Numbered { rows: 500, keys: 7 };
-
-/// All but those for which the relay goes around a pooler.
-const DIRECT: &str = "select count(*) from pg_stat_activity where application_name like 'outflow%' \
-    and application_name not in ('outflow control', 'outflow gauge', 'outflow retention')";
 
 #[tokio::test]
 async fn a_way_around_the_pooler_comes_and_goes() {
@@ -35,7 +32,7 @@ async fn a_way_around_the_pooler_comes_and_goes() {
         of(&pool.url(), Some(&direct));
         reload(&stage, &mut relay, "success").await;
         more(2).await;
-        let pooled = stage.number(DIRECT).await;
+        let pooled = stage.number(POOLED).await;
         assert!(pooled <= 2, "{pooled} sessions");
 
         // A pooler alone, a way around it to another database, and one to nowhere.

@@ -4,16 +4,11 @@ use futures_util::future;
 
 use crate::relay::outbox::OutboxError;
 use crate::relay::outbox::connections;
+use crate::relay::outbox::fence::FENCE;
 use crate::relay::outbox::identity::same_types;
 use crate::relay::outbox::pg_outbox::{PgOutbox, SPARE_CONNECTIONS};
 use crate::relay::outbox::refusal::{Failed, ask, within};
 use crate::relay::outbox::session::{Asked, Session};
-
-/// The setting lives as long as the transaction, and the delete asks for it: had `begin` failed,
-/// each of the statements sent behind it would commit by itself, and this one would set it for
-/// nobody.
-pub(super) const FENCE: &str =
-    "select pg_advisory_xact_lock_shared($1, $2), set_config('outflow.claim', 'open', true)";
 
 /// What the setting must have become.
 pub(super) const OPEN: &str = "open";

@@ -4,21 +4,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future;
-
 use super::super::lease::Lease;
-use super::super::refusal::{failed, within};
+use super::super::refusal::{Failed, failed, within};
 use super::super::session::Sessions;
 use super::KeptOutbox;
-use super::letters::Grave;
+use super::letters::{Doomed, Grave, Unwritten};
 use super::read::{Bounds, Looked, Read};
-use super::reading::{Reading, Shared};
+use super::reading::Shared;
 use crate::relay::encode::Entries;
 use crate::relay::event::{Batch, Passage};
 use crate::relay::kept::pieces::{Next, Piece, Pieces};
 use crate::relay::kept::position::{Extent, Position};
 use crate::relay::kept::snapshot::Snapshot;
-use crate::relay::outbox::{Claim, OutboxError};
+use crate::relay::outbox::{Claim, OutboxError, SetAside};
 
 /// A step over rows that are nobody's here is told to the journal at most this often: it saves
 /// the next start a walk, and nothing rests on it.
@@ -39,7 +37,11 @@ pub struct KeptClaim {
     shared: Arc<Shared>,
     sessions: Sessions,
     grave: Arc<Grave>,
-    /// Order values of the rows that have letters.
+    /// The member's, when it was read.
+    generation: i64,
+    /// The row that it passes can never be delivered.
+    doomed: Option<Doomed>,
+    /// Order values of the rows that may have letters.
     buried: Vec<i64>,
     appended: bool,
 }
@@ -47,13 +49,14 @@ pub struct KeptClaim {
 /// What a piece had to give.
 pub(super) enum Step {
     Rows(Box<Read>),
-    /// The first row can never be delivered: it went to the dead letters.
-    Buried(i64, Snapshot),
+    /// The first row can never be delivered.
+    Doomed(Doomed, Snapshot),
 }
 
 impl KeptOutbox {
     /// Reads the next rows, but for those of these streams.
     pub(super) async fn take(&self, left_out: &[String]) -> Result<Option<KeptClaim>, OutboxError> {
+        self.unbury().await?;
         let (mut pieces, epoch) = self.shared.reading(|reading| {
             let mut pieces = reading.pieces.clone();
             // What is passed by in the next batch must be somewhere else by then.
@@ -83,6 +86,7 @@ impl KeptOutbox {
 
     /// Reads one row of a stream that has pieces of its own.
     pub(super) async fn take_of(&self, stream: &str) -> Result<Option<KeptClaim>, OutboxError> {
+        self.unbury().await?;
         let (mut pieces, epoch) =
             self.shared.reading(|reading| (reading.pieces.clone(), reading.epoch));
         let mut turn = 0;
@@ -107,13 +111,13 @@ impl KeptOutbox {
     ) -> Result<Option<KeptClaim>, OutboxError> {
         let piece = pieces.all()[next.index].clone();
         let client = Lease::new(self.base.connection().await?);
-        let (read, buried) = match self.rows(&client, &piece, next, rows).await? {
+        let (read, doomed) = match self.rows(&client, &piece, next, rows).await? {
             Step::Rows(read) => (*read, None),
-            Step::Buried(id, snapshot) => (Read::passing(id, snapshot), Some(id)),
+            Step::Doomed(doomed, snapshot) => (Read::passing(doomed.id, snapshot), Some(doomed)),
         };
         let wanted = next.target.as_ref().unwrap_or(&read.snapshot);
         let position = piece.position.after(wanted, read.extent);
-        let is_empty = read.batch.events.is_empty() && buried.is_none();
+        let is_empty = read.batch.events.is_empty() && doomed.is_none();
         if !read.durable {
             if is_empty && next.target.is_none() && piece.position.target.is_none() {
                 drop(client.release());
@@ -134,7 +138,7 @@ impl KeptOutbox {
         after.move_to(next.index, position);
         after.tidy();
         let mut claim = self.claim(batch, after, epoch);
-        (claim.full, claim.buried) = (read.full, buried.into_iter().collect());
+        (claim.full, claim.doomed) = (read.full, doomed);
         Ok(Some(claim))
     }
 
@@ -154,9 +158,26 @@ impl KeptOutbox {
             shared: Arc::clone(&self.shared),
             sessions: self.base.sessions.clone(),
             grave: Arc::clone(&self.grave),
+            generation: super::super::state::locked(&self.base.state).generation,
+            doomed: None,
             buried: Vec::new(),
             appended: false,
         }
+    }
+
+    /// Removes the letters of rows that nobody has passed: they are read again.
+    async fn unbury(&self) -> Result<(), OutboxError> {
+        let undead = self.shared.reading(|reading| reading.undead.clone());
+        if undead.is_empty() {
+            return Ok(());
+        }
+        let client = Lease::new(self.base.connection().await?);
+        let generation = super::super::state::locked(&self.base.state).generation;
+        granted(self.grave.remove(&client, generation, &undead)).await?;
+        drop(client.release());
+        // More may have come behind them.
+        self.shared.reading(|reading| drop(reading.undead.drain(..undead.len())));
+        Ok(())
     }
 
     /// A claim of no rows, by which the journal learns how far this member has come.
@@ -221,6 +242,19 @@ impl Read {
     }
 }
 
+/// What the server refuses was rolled back, and is tried again.
+async fn granted<T>(
+    step: impl Future<Output = Result<T, Failed>> + Send,
+) -> Result<T, OutboxError> {
+    let granted = async {
+        step.await.map_err(|failed| match failed.said() {
+            Ok(said) => OutboxError::Refused(said.words),
+            Err(lost) => lost.into(),
+        })
+    };
+    within(Box::pin(granted)).await
+}
+
 /// What the journal is to know. `read`: what a batch of a position without a target has read.
 fn passage(pieces: &Pieces, index: usize, after: &Position, read: &Snapshot) -> Passage {
     let piece = &pieces.all()[index];
@@ -246,33 +280,26 @@ impl Claim for KeptClaim {
     }
 
     /// Whoever is passed by must be known as dead before: nobody reads it again.
-    async fn before_append(&mut self, entries: &Entries) -> Result<(), OutboxError> {
-        if entries.dead.is_empty() {
-            return Ok(());
+    async fn before_append(&mut self, entries: &Entries) -> Result<Vec<SetAside>, OutboxError> {
+        if entries.dead.is_empty() && self.doomed.is_none() {
+            return Ok(Vec::new());
         }
-        let client = Lease::new(self.sessions.get().await?);
-        let letters = entries.dead.iter().map(|letter| {
-            let id = self.batch.events[letter.index].order.unwrap_or_default();
-            self.grave.bury(&client, id, letter.stream.as_deref(), letter.reason, "")
+        let doomed = self.doomed.iter().map(Unwritten::from);
+        let dead = entries.dead.iter().map(|letter| Unwritten {
+            id: self.batch.events[letter.index].order.unwrap_or_default(),
+            stream: letter.stream.as_deref(),
+            reason: letter.reason,
+            words: "",
         });
-        let written = async {
-            if !client.is_lent() {
-                return future::try_join_all(letters).await;
-            }
-            // Each is a transaction of its own.
-            let mut written = Vec::new();
-            for letter in letters {
-                written.push(letter.await?);
-            }
-            Ok(written)
-        };
-        for written in within(written).await? {
-            written.map_err(|said| OutboxError::Refused(said.words))?;
-        }
+        let letters: Vec<Unwritten<'_>> = doomed.chain(dead).collect();
+        // Before they are written: a write that is cut short may have come about.
+        self.buried = letters.iter().map(|letter| letter.id).collect();
+        let client = Lease::new(self.sessions.get().await?);
+        let missing = granted(self.grave.bury(&client, self.generation, &letters)).await?;
         drop(client.release());
-        let ids = entries.dead.iter().filter_map(|letter| self.batch.events[letter.index].order);
-        self.buried.extend(ids);
-        Ok(())
+        let missing = missing.into_iter().next().unwrap_or_default();
+        let aside = self.doomed.take().map(|doomed| doomed.aside(missing));
+        Ok(aside.into_iter().collect())
     }
 
     /// The journal knows it: the letters count.
@@ -283,7 +310,8 @@ impl Claim for KeptClaim {
             return Ok(());
         }
         let client = Lease::new(self.sessions.get().await?);
-        within(client.alone(self.grave.count(&client, &self.buried))).await?;
+        let counting = self.grave.count(&client, self.generation, &self.buried);
+        within(Box::pin(async { counting.await.map_err(OutboxError::from) })).await?;
         drop(client.release());
         Ok(())
     }
@@ -297,7 +325,7 @@ impl Claim for KeptClaim {
 impl Drop for KeptClaim {
     fn drop(&mut self) {
         if !self.appended {
-            self.shared.reading(Reading::go_back);
+            self.shared.reading(|reading| reading.go_back(&self.buried));
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::super::PgOutbox;
+use super::super::fence::Fence;
 use super::super::servers::Servers;
 use super::super::table::Table;
 use super::known::Known;
@@ -36,7 +37,8 @@ impl KeptOutbox {
         known: Arc<Known>,
     ) -> Self {
         let sql = Statements::new(&config, &keep, &table.list, table.oid, table.plain);
-        let grave = Arc::new(Grave::new(&config.name, &table.sql.one.letters));
+        let fence = Fence::new(&config, &table);
+        let grave = Arc::new(Grave::new(&config.name, &table.sql.one.letters, fence));
         let base = PgOutbox::new(config, table, servers, sink);
         let (shared, retention) = (Arc::new(Shared::new()), Retention::new());
         Self { base, keep, sql, journal, shared, known, grave, retention }

@@ -1,16 +1,17 @@
 //! One row by itself: when a read was refused, this finds out whether a row is the reason.
 
 use super::super::lease::Lease;
-use super::super::refusal::{Failed, Said, within};
+use super::super::refusal::{Failed, Said};
 use super::super::row::BadRow;
 use super::KeptOutbox;
 use super::claim::Step;
+use super::letters::Doomed;
 use super::patience::Reader;
 use super::read::{Asked, Bounds, Looked, Read, as_limit};
 use crate::relay::event::DeadReason;
 use crate::relay::kept::pieces::{Next, Piece};
 use crate::relay::kept::snapshot::Snapshot;
-use crate::relay::outbox::{OutboxError, SetAside};
+use crate::relay::outbox::OutboxError;
 
 impl KeptOutbox {
     pub(super) async fn looked(
@@ -55,28 +56,7 @@ impl KeptOutbox {
             }
             Looked::Refused(_, said) => return Err(OutboxError::Refused(said.words)),
         };
-        self.bury((id, row), client, reason, words).await?;
-        Ok(Step::Buried(id, snapshot))
-    }
-
-    /// This row can never be delivered: writes its letter, before anything passes it.
-    async fn bury(
-        &self,
-        (id, row): (i64, String),
-        client: &Lease,
-        reason: DeadReason,
-        words: String,
-    ) -> Result<(), OutboxError> {
-        let missing =
-            within(self.grave.bury(client, id, None, reason, &words)).await?.map_err(|said| {
-                OutboxError::Refused(format!(
-                    "{words}; and it cannot be kept as a dead letter: {}",
-                    said.words
-                ))
-            })?;
-        let aside = SetAside::Dead { reason, event: row, words, missing };
-        super::super::state::locked(&self.base.state).aside.push(aside);
-        Ok(())
+        Ok(Step::Doomed(Doomed { id, row, reason, words }, snapshot))
     }
 
     /// Order value and primary key of the next row, which cannot be read whole.

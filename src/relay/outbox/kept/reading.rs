@@ -21,12 +21,21 @@ pub(super) struct Reading {
     pub(super) epoch: u64,
     /// When the journal was last told.
     pub(super) told: Instant,
+    /// Order values of rows whose letters were written for an append that did not come about. The
+    /// rows are read again, and may be delivered: until then these letters must be gone.
+    pub(super) undead: Vec<i64>,
 }
 
 impl Shared {
     pub(super) fn new() -> Self {
         let (pieces, confirmed) = (Pieces::default(), Pieces::default());
-        Self(Mutex::new(Reading { pieces, confirmed, epoch: 0, told: Instant::now() }))
+        Self(Mutex::new(Reading {
+            pieces,
+            confirmed,
+            epoch: 0,
+            told: Instant::now(),
+            undead: Vec::new(),
+        }))
     }
 
     /// Never held across an await.
@@ -36,11 +45,12 @@ impl Shared {
 }
 
 impl Reading {
-    /// Begins anew with what the journal says.
+    /// Begins anew with what the journal says. The recovery has looked after all letters.
     pub(super) fn enter(&mut self, pieces: Pieces) {
         self.confirmed.clone_from(&pieces);
         self.pieces = pieces;
         self.epoch += 1;
+        self.undead.clear();
     }
 
     /// Returns whether it counts.
@@ -62,9 +72,11 @@ impl Reading {
         self.told = Instant::now();
     }
 
-    pub(super) fn go_back(&mut self) {
+    /// A claim was not appended. `buried`: the rows whose letters it may have written.
+    pub(super) fn go_back(&mut self, buried: &[i64]) {
         self.pieces.clone_from(&self.confirmed);
         self.epoch += 1;
+        self.undead.extend(buried);
     }
 }
 
@@ -87,7 +99,7 @@ mod tests {
             let epoch = reading.epoch;
             assert!(reading.moves_to(epoch, &at(4)) && reading.moves_to(epoch, &at(5)));
             // The second one fails before the first one is settled.
-            reading.go_back();
+            reading.go_back(&[]);
             assert!(!reading.moves_to(epoch, &at(6)), "a claim that was under way");
             reading.confirm(epoch, &at(4));
             assert_eq!((&reading.pieces, &reading.confirmed), (&at(4), &at(4)));

@@ -32,7 +32,7 @@ impl PgOutbox {
         };
         let client = Lease::new(self.connection().await?);
         let step = async {
-            self.fence(&client, generation).await.map_err(OutboxError::from)?;
+            self.fence.enter(&client, generation).await.map_err(OutboxError::from)?;
             let known = ask(client.query_one(KNOWN, &[&self.table.oid])).await?;
             let known = of_text(known.get(0))?;
             let (named, others): (Vec<_>, Vec<_>) =
