@@ -115,6 +115,17 @@ async fn killed_while(run: &mut Run, unheard: impl Fn(&Stage, Mode)) {
     stage.start_again(first, &mut program);
 }
 
+/// The first member's client sends some commands once more. The relay as it is meets the same
+/// client.
+async fn sent_twice(run: &mut Run) {
+    run.recovered().await;
+    let redis = &run.stage.to_redis;
+    redis.set(0, Mode::Resend);
+    let resent = async || redis.resent() >= 5;
+    eventually(LIMIT, "commands that are sent twice", resent).await.expect("some");
+    redis.set(0, Mode::Pass);
+}
+
 /// Every claim takes what it can: what a mutant does wrong is a matter of the rows that it holds.
 fn steady() -> Load {
     Load { poison: 0.0, ..Load::steady() }
@@ -194,14 +205,7 @@ async fn with_the_retries_of_the_client() {
         keep: None,
         found: |verdict| &verdict.doubled,
     };
-    // The relay as it is meets the same client.
-    caught(mutant, async |run, _| {
-        for lost in [Mode::Resend, Mode::Pass] {
-            run.stage.to_redis.set(0, lost);
-            sleep(Duration::from_secs(2)).await;
-        }
-    })
-    .await;
+    caught(mutant, async |run, _| sent_twice(run).await).await;
 }
 
 /// What a stream refused is settled as if it were there.
@@ -379,16 +383,7 @@ async fn without_the_version_of_the_position() {
         keep: Some(Layout::Plain),
         found: |verdict| &verdict.doubled,
     };
-    // The relay as it is meets the same client.
-    caught(mutant, async |run, _| {
-        run.recovered().await;
-        let redis = &run.stage.to_redis;
-        redis.set(0, Mode::Resend);
-        let resent = async || redis.resent() >= 5;
-        eventually(LIMIT, "commands that are sent twice", resent).await.expect("some");
-        redis.set(0, Mode::Pass);
-    })
-    .await;
+    caught(mutant, async |run, _| sent_twice(run).await).await;
 }
 
 /// A position that is an id, not a snapshot: rows with lower ids that are committed later are
