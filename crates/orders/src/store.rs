@@ -81,11 +81,17 @@ impl Store {
         let mut client = self.client().await?;
         let transaction = client.transaction().await?;
         if let Some(once) = &once {
-            match once.look(&transaction, self.idempotency_keep).await? {
-                Known::New => {}
-                Known::Answered(response) => return Ok(Created::Before(response)),
-                Known::OtherBody => return Ok(Created::OtherBody),
-                Known::InProgress => return Ok(Created::InProgress),
+            let before = match once.look(&transaction, self.idempotency_keep).await? {
+                Known::New => None,
+                Known::Answered(response) => Some(Created::Before(response)),
+                Known::OtherBody => Some(Created::OtherBody),
+                Known::InProgress => Some(Created::InProgress),
+            };
+            if let Some(before) = before {
+                // The next request with the key may come as soon as this one is answered, and would
+                // find it in progress if the rollback was still on its way.
+                transaction.rollback().await?;
+                return Ok(before);
             }
         }
         let (order_id, total_amount) = (Uuid::now_v7(), new.total_amount());
