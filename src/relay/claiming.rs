@@ -9,7 +9,7 @@ use super::Relay;
 use super::pace::overdue;
 use super::taken::Taken;
 use super::trouble::Trouble;
-use crate::relay::outbox::{Outbox, SetAside};
+use crate::relay::outbox::{First, Outbox, SetAside};
 use crate::relay::sink::Sink;
 
 impl<O: Outbox, S: Sink> Relay<O, S> {
@@ -84,9 +84,14 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
             // A parked stream is tried with one event, alone: if it refuses again, nothing was
             // appended and nothing is in doubt.
             for stream in due {
-                if let Some(claim) = self.outbox.claim_of(&stream).await? {
-                    self.parked().probed(&stream);
-                    return Ok(Some(Taken { claim, tries: Some(stream) }));
+                match self.outbox.claim_of(&stream).await? {
+                    First::Claimed(claim) => {
+                        self.parked().probed(&stream);
+                        return Ok(Some(Taken { claim, tries: Some(stream) }));
+                    }
+                    // What follows it tries the stream.
+                    First::SetAside => return Ok(None),
+                    First::Nothing => {}
                 }
                 if self.parked().nothing_waits(&stream) {
                     self.observer.took(&stream);

@@ -123,6 +123,25 @@ pub enum SetAside {
     },
 }
 
+/// The first event of a stream.
+#[derive(Debug)]
+pub enum First<C> {
+    /// It was claimed.
+    Claimed(C),
+    /// It cannot be, and was set aside: [`set_aside`](Outbox::set_aside) tells of it. Others may
+    /// follow.
+    SetAside,
+    /// There is none.
+    Nothing,
+}
+
+impl<C> From<Option<C>> for First<C> {
+    /// Where nothing is set aside.
+    fn from(claim: Option<C>) -> Self {
+        claim.map_or(Self::Nothing, Self::Claimed)
+    }
+}
+
 /// What a recovery finds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Assignment {
@@ -220,7 +239,7 @@ pub trait Outbox: Send + Sync {
     fn claim_of(
         &self,
         stream: &str,
-    ) -> impl Future<Output = Result<Option<Self::Claim>, OutboxError>> + Send;
+    ) -> impl Future<Output = Result<First<Self::Claim>, OutboxError>> + Send;
 
     /// The rows that claims have set aside since this was last asked.
     fn set_aside(&self) -> Vec<SetAside> {

@@ -125,6 +125,55 @@ async fn what_is_to_try_a_parked_stream_may_be_a_dead_letter() {
     }
 }
 
+/// That its first event cannot be claimed was taken for a sign that nothing waits: the stream was
+/// as any other again, until it refused the next batch. The first one commits last here.
+#[tokio::test]
+async fn a_parked_stream_stays_parked_if_its_first_event_cannot_be_claimed() {
+    let refuses = "create function refuse() returns trigger language plpgsql as \
+            'begin raise exception ''not this one''; end'; \
+        create trigger stays before delete on outbox for each row when (old.aggregate_id = 'a') \
+        execute function refuse()";
+    let cases =
+        [(9_000, "select 1", "dead-lettered events"), (1, refuses, "holding back the events")];
+    for (bytes, prelude, told) in cases {
+        let stage = Stage::new(&outbox(
+            "event_bytes_max = \"500B\"\nbatch_bytes = \"4KiB\"\npoll_interval = \"50ms\"",
+        ))
+        .await;
+        stage.sql(prelude).await;
+        stage.command("SET", &["events.bad", "not a stream"]).await;
+        let relay = stage.relay();
+        stage.ready(200).await;
+        let first = stage.client().await;
+        let row = format!(
+            "begin; insert into outbox (aggregate_type, aggregate_id, event_type, payload) values \
+                ('bad', 'a', 'T', to_jsonb(repeat('x', {bytes})))"
+        );
+        first.batch_execute(&row).await.expect("a row");
+        stage.sql(&insert("bad", "b", 1)).await;
+        let says = async |words: &str| {
+            let said = eventually(LIMIT, words, async || relay.log().contains(words)).await;
+            said.unwrap_or_else(|error| panic!("{told}: {error}: {}", relay.log_tail()));
+        };
+        says("parked it").await;
+        first.batch_execute("commit").await.expect("the first event");
+        says(told).await;
+        // The next event tries the stream, by itself.
+        let refusals = async || {
+            let metrics = stage.metrics().await;
+            let name = "outflow_append_failures_total{outbox=\"orders\",reason=\"refused\"} ";
+            let count = metrics.lines().find_map(|line| line.strip_prefix(name));
+            count.expect("refusals").parse::<f64>().expect("a number")
+        };
+        let before = refusals().await;
+        let tried = eventually(LIMIT, "a refusal", async || refusals().await > before).await;
+        tried.unwrap_or_else(|error| panic!("{told}: {error}: {}", relay.log_tail()));
+        assert_eq!(relay.log().matches("parked it").count(), 1, "{told}");
+        stage.command("DEL", &["events.bad"]).await;
+        stage.reaches("events.bad", 1).await;
+    }
+}
+
 /// After `park_max` what waits and what comes goes to the dead letters, in order; once the stream
 /// takes events again it gets them, and a retry puts the others back.
 #[tokio::test]

@@ -15,7 +15,7 @@ use prepare::OPEN;
 
 use super::bounds::Bounds;
 use super::cursor::{Look, Proof, Snapshot};
-use super::examine::Found;
+use super::examine::{Found, Line};
 use super::fence::BEGIN;
 use super::lease::{Lease, roll_back, roll_back_and_close};
 use super::patience::{Patience, begin};
@@ -27,7 +27,7 @@ use super::session::{Session, elsewhere};
 use super::state::{State, locked};
 use super::texts::Texts;
 use super::turn::REMEDY;
-use super::{OutboxError, lock};
+use super::{First, OutboxError, lock};
 use crate::relay::event::Batch;
 
 /// An open claim: its transaction and its rows.
@@ -78,29 +78,32 @@ impl PgOutbox {
                 Ok(claim) => return Ok(claim),
                 Err(Denied::Fewer) => {}
                 Err(Denied::One(words)) if lone => return Err(OutboxError::Refused(words)),
-                // What they have let go of comes first.
-                Err(Denied::One(_)) if self.others_let_go().await => {}
-                Err(Denied::One(words)) => match self.examine(parked, &words).await? {
-                    Found::SetAside => return Ok(None),
-                    Found::Fine => lone = true,
-                },
+                Err(Denied::One(_)) if self.others_ended().await => {}
+                Err(Denied::One(words)) => {
+                    match self.examine(Line::behind(parked), &words).await? {
+                        Found::SetAside => return Ok(None),
+                        Found::Fine => lone = true,
+                    }
+                }
             }
         }
     }
 
-    /// Waits until every claim that is open has ended, and returns whether one of them was rolled
-    /// back. What dies in them is buried first: a retry puts dead letters back in the order in
-    /// which they were buried.
-    async fn others_let_go(&self) -> bool {
+    /// Waits until every claim that is open has ended, and returns whether there was one. What dies
+    /// in them is buried first: a retry puts dead letters back in the order in which they were
+    /// buried. And what they let go of comes first in the next look.
+    async fn others_ended(&self) -> bool {
+        let mut waited = false;
         loop {
             let ended = {
                 let state = locked(&self.state);
                 if state.in_flight.is_empty() {
-                    return state.look_again.is_some();
+                    return waited;
                 }
                 Arc::clone(&state.ended)
             };
             ended.notified().await;
+            waited = true;
         }
     }
 
@@ -142,26 +145,57 @@ impl PgOutbox {
     }
 
     /// Takes one row of this stream. It says nothing of the others: the cursor stays where it is.
-    pub(super) async fn take_of(&self, stream: &str) -> Result<Option<PgClaim>, OutboxError> {
+    pub(super) async fn take_of(&self, stream: &str) -> Result<First<PgClaim>, OutboxError> {
+        let line = Line { parked: &[], only: Some(stream) };
+        loop {
+            match self.attempt_of(stream).await? {
+                Ok(first) => return Ok(first),
+                Err(_) if self.others_ended().await => {}
+                Err(words) => {
+                    return match self.examine(line, &words).await? {
+                        Found::SetAside => Ok(First::SetAside),
+                        // The server may grant it the next time.
+                        Found::Fine => Err(OutboxError::Refused(words)),
+                    };
+                }
+            }
+        }
+    }
+
+    /// One try. The inner error: why the first row is refused.
+    async fn attempt_of(
+        &self,
+        stream: &str,
+    ) -> Result<Result<First<PgClaim>, String>, OutboxError> {
         let client = Lease::new(self.connection().await?);
-        match self.look(&client, &[], true, Some(stream)).await {
-            Ok(Looked::Rows(batch, _)) => within(self.hold(client, batch, None)).await,
-            // It is no row to try a stream with: the next claim looks after it.
-            Ok(Looked::TooLarge(_) | Looked::Bad(..)) => {
+        let words = match self.look(&client, &[], true, Some(stream)).await {
+            Ok(Looked::Rows(batch, _)) => {
+                let claim = within(self.hold(client, batch, None)).await?;
+                return Ok(Ok(First::from(claim)));
+            }
+            Ok(Looked::TooLarge(_)) => {
                 within(roll_back(client)).await?;
-                Ok(None)
+                "more bytes than a batch may have".to_owned()
+            }
+            Ok(Looked::Bad(_, bad)) => {
+                within(roll_back(client)).await?;
+                bad.to_string()
             }
             Ok(Looked::Refused(_, said)) => {
                 let may_be_too_much = said.may_be_too_much();
                 within(roll_back_and_close(client)).await?;
-                if may_be_too_much { Ok(None) } else { Err(OutboxError::Refused(said.words)) }
+                if !may_be_too_much {
+                    return Err(OutboxError::Refused(said.words));
+                }
+                said.words
             }
             Err(error @ (OutboxError::Stale(_) | OutboxError::InFlight(_))) => {
                 within(roll_back(client)).await?;
-                Err(error)
+                return Err(error);
             }
-            Err(error) => Err(error),
-        }
+            Err(error) => return Err(error),
+        };
+        Ok(Err(words))
     }
 
     /// Registers the rows, or lets them go if one is in flight already.

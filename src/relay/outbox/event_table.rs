@@ -11,7 +11,7 @@ use super::pg_outbox::{PgOutbox, lost};
 use super::recovery::PgRecovery;
 use super::refusal::within;
 use super::state::{locked, noted};
-use super::{Outbox, OutboxError, SetAside, Woken};
+use super::{First, Outbox, OutboxError, SetAside, Woken};
 use crate::relay::event::Acknowledged;
 use crate::relay::pause::Pauses;
 
@@ -112,7 +112,7 @@ impl Outbox for PgOutbox {
         noted(&self.state, self.take(parked).await)
     }
 
-    async fn claim_of(&self, stream: &str) -> Result<Option<PgClaim>, OutboxError> {
+    async fn claim_of(&self, stream: &str) -> Result<First<PgClaim>, OutboxError> {
         self.is_seated()?;
         noted(&self.state, self.take_of(stream).await)
     }

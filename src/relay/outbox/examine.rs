@@ -11,6 +11,9 @@ mod verdict;
 
 use std::time::{Duration, Instant};
 
+use tokio_postgres::types::ToSql;
+
+use super::cursor::BEGINNING;
 use super::lease::{Lease, abandon, roll_back};
 use super::pg_outbox::PgOutbox;
 use super::refusal::{Failed, Said, ask};
@@ -48,11 +51,28 @@ pub(super) enum Keep {
     Nothing,
 }
 
+/// Which rows are looked at.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Line<'a> {
+    /// Without those of these streams.
+    pub(super) parked: &'a [String],
+    /// Those of this stream alone, also if the cursor has passed them.
+    pub(super) only: Option<&'a str>,
+}
+
+impl<'a> Line<'a> {
+    /// The next ones.
+    pub(super) fn behind(parked: &'a [String]) -> Self {
+        Self { parked, only: None }
+    }
+}
+
 /// What all steps of one examination use.
 struct Desk<'a> {
     client: &'a Session,
     from: i64,
     parked: Option<&'a [String]>,
+    only: Option<&'a str>,
     slots: Option<i64>,
     rows: Option<Vec<String>>,
     keys: Option<Vec<String>>,
@@ -63,16 +83,16 @@ impl PgOutbox {
     /// Finds out why a claim of one row was refused, and sets aside what stands in the way.
     pub(super) async fn examine(
         &self,
-        parked: &[String],
+        line: Line<'_>,
         refusal: &str,
     ) -> Result<Found, OutboxError> {
-        self.examined(parked, refusal, Keep::Deaths).await
+        self.examined(line, refusal, Keep::Deaths).await
     }
 
     /// As [`examine`](Self::examine); nothing of it stays if it is `Keep::Nothing`.
     pub(super) async fn examined(
         &self,
-        parked: &[String],
+        Line { parked, only }: Line<'_>,
         refusal: &str,
         keep: Keep,
     ) -> Result<Found, OutboxError> {
@@ -81,9 +101,10 @@ impl PgOutbox {
         let (rows, keys) = bounds.held.unzip();
         let floors = bounds.floors.iter().copied().chain(bounds.unseen.map(|(_, floor)| floor));
         let from = floors.fold(bounds.position, i64::min);
+        let from = if only.is_some() { BEGINNING } else { from };
         let parked = (!parked.is_empty()).then_some(parked);
         let (slots, generation) = (bounds.slots, bounds.generation);
-        let desk = Desk { client: &client, from, parked, slots, rows, keys, generation };
+        let desk = Desk { client: &client, from, parked, only, slots, rows, keys, generation };
         let mut aside = Vec::new();
         let outcome = self.walk(&desk, refusal, &mut aside).await;
         match outcome {
@@ -154,8 +175,10 @@ impl PgOutbox {
         if !(is_whole && are_of_rows && self.takes_none(desk).await?) {
             return Err(Failed::Said(Said::only(&words)));
         }
+        // Those of one stream say nothing of the others.
+        let alone = desk.only.is_none();
         for suspect in suspects {
-            self.hold_back(desk, suspect, true, aside).await?;
+            self.hold_back(desk, suspect, alone, aside).await?;
         }
         Ok(Found::SetAside)
     }
@@ -172,19 +195,20 @@ impl PgOutbox {
 
     /// Where the next rows are.
     async fn next_places(&self, desk: &Desk<'_>) -> Result<Vec<String>, Failed> {
-        let Desk { client, from, parked, slots, rows, keys, .. } = desk;
+        let Desk { client, from, parked, only, slots, rows, keys, .. } = desk;
         let list = &self.table.sql.one.list;
         ask(client.batch_execute("savepoint list")).await?;
-        let found = match ask(client.query(list, &[from, parked, slots, rows, keys, &ROWS_MAX]))
-            .await
-        {
+        let params: [&(dyn ToSql + Sync); 7] = [from, parked, slots, rows, keys, &ROWS_MAX, only];
+        let found = match ask(client.query(list, &params)).await {
             Ok(found) => found,
             Err(failed) => {
                 // For one of them it cannot be told whose it is; then all are looked at.
                 failed.said()?;
                 ask(client.batch_execute("rollback to list")).await?;
                 let (texts, none) = (None::<Vec<String>>, None::<i64>);
-                ask(client.query(list, &[from, &texts, &none, &texts, &texts, &ROWS_MAX])).await?
+                let all: [&(dyn ToSql + Sync); 7] =
+                    [from, &texts, &none, &texts, &texts, &ROWS_MAX, &None::<&str>];
+                ask(client.query(list, &all)).await?
             }
         };
         Ok(found.iter().map(|row| row.get(0)).collect())
@@ -296,7 +320,7 @@ impl PgOutbox {
             }
             let (outbox, generation) = (&self.config.name, &desk.generation);
             let reason_name = reason.as_str();
-            let params: [&(dyn tokio_postgres::types::ToSql + Sync); 6] =
+            let params: [&(dyn ToSql + Sync); 6] =
                 [&place, generation, outbox, &reason_name, &words, &letter.missing];
             match ask(desk.client.execute(&letter.sql, &params)).await {
                 Ok(0) => return Ok(Ok(None)),

@@ -29,7 +29,7 @@ use tokio::sync::watch;
 
 use super::refusal::within;
 use super::state::noted;
-use super::{Outbox, OutboxError, SetAside, Woken};
+use super::{First, Outbox, OutboxError, SetAside, Woken};
 use crate::relay::event::Acknowledged;
 use crate::relay::pause::Pauses;
 
@@ -89,9 +89,9 @@ impl Outbox for KeptOutbox {
         noted(&self.base.state, self.take(parked).await)
     }
 
-    async fn claim_of(&self, stream: &str) -> Result<Option<KeptClaim>, OutboxError> {
+    async fn claim_of(&self, stream: &str) -> Result<First<KeptClaim>, OutboxError> {
         self.base.is_seated()?;
-        noted(&self.base.state, self.take_of(stream).await)
+        noted(&self.base.state, self.take_of(stream).await).map(First::from)
     }
 
     fn set_aside(&self) -> Vec<SetAside> {

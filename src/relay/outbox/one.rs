@@ -26,7 +26,7 @@ const COMPRESSION_MAX: i32 = 256;
 pub struct One {
     /// The next rows in line: place and order value. `$1` above this order value, `$2` parked
     /// streams, `$3` the member's slots, `$4` rows that are held back, `$5` their keys, each of
-    /// them or null, `$6` limit.
+    /// them or null, `$6` limit, `$7` this stream alone, or null.
     pub list: String,
     /// Claims it: `$2` to `$5` as above, `$6` the member's generation, `$7` how many bytes a field
     /// may have, `$8` what stands for a longer one.
@@ -51,6 +51,7 @@ pub(super) struct Parts<'a> {
     pub(super) table: &'a str,
     pub(super) verb: &'a str,
     pub(super) key: &'a str,
+    pub(super) stream: &'a str,
     pub(super) has_cursor: bool,
     /// Which rows are this member's to take, by [`One::list`]'s parameters.
     pub(super) wanted: &'a str,
@@ -65,7 +66,7 @@ impl One {
         returned: &[String],
         parts: &Parts<'_>,
     ) -> Self {
-        let Parts { oid, plain, table, verb, key, has_cursor, wanted, ours } = *parts;
+        let Parts { oid, plain, table, verb, key, stream, has_cursor, wanted, ours } = *parts;
         let names = &config.columns;
         let (id, order) = (quote_identifier(&names.id), quote_identifier(&names.order));
         let event_id = quote_identifier(&names.event_id);
@@ -103,7 +104,7 @@ impl One {
         };
         Self {
             list: format!(
-                "select {place}, {value} from {table} as c where {above} and {wanted} and {ours} \
+                "select {place}, {value} from {table} as c where {above} and {wanted} and ($7::text is null or {stream} = $7) and {ours} \
                  order by c.{order} limit $6::bigint"
             ),
             claim: format!(

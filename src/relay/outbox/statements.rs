@@ -282,6 +282,7 @@ pub(super) fn statements(
         table: &table,
         verb: &verb,
         key: &key,
+        stream: &stream,
         has_cursor,
         wanted,
         ours: &ours,

@@ -5,7 +5,7 @@
 use tokio_postgres::error::SqlState;
 
 use super::claim::{Denied, PgClaim};
-use super::examine::{Found, Keep};
+use super::examine::{Found, Keep, Line};
 use super::pg_outbox::PgOutbox;
 use super::refusal::{failed, within};
 use super::session::Session;
@@ -72,7 +72,7 @@ impl PgOutbox {
                     if self.fence_off().await?.is_none() {
                         return Ok(held_up());
                     }
-                    match self.examined(&[], &words, Keep::Nothing).await? {
+                    match self.examined(Line::behind(&[]), &words, Keep::Nothing).await? {
                         Found::SetAside => {
                             let aside = std::mem::take(&mut locked(&self.state).aside);
                             return Ok(Trial { aside, ..Trial::default() });

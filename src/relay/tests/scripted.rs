@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::relay::encode::Entries;
 use crate::relay::event::{Acknowledged, Batch, Event};
-use crate::relay::outbox::{Assignment, Claim, Outbox, OutboxError, Recovery, Woken};
+use crate::relay::outbox::{Assignment, Claim, First, Outbox, OutboxError, Recovery, Woken};
 use crate::relay::pause::Pauses;
 use crate::relay::sink::{AppendError, Position, Raised, Refusal, Sink};
 
@@ -140,8 +140,8 @@ impl Outbox for &Scripted {
         Ok(())
     }
 
-    async fn claim_of(&self, _: &str) -> Result<Option<OneRow>, OutboxError> {
-        Ok(None)
+    async fn claim_of(&self, _: &str) -> Result<First<OneRow>, OutboxError> {
+        Ok(First::Nothing)
     }
 
     async fn join(&self) -> Result<i32, OutboxError> {
