@@ -102,7 +102,7 @@ local function piece(stream, entry)
 end
 
 -- A stream's first error leaves out the rest of that stream, so that nothing overtakes what was refused.
-local answer, refused, pieces, entry = {'OK'}, {}, {}, 0
+local answer, refused, pieces, entry, appended = {'OK'}, {}, {}, 0, 0
 local pcall, unpack, total = redis.pcall, unpack, #ARGV
 while at <= total do
   local events, name, shape = tonumber(ARGV[at]), ARGV[at + 1], shapes[ARGV[at + 2]]
@@ -120,12 +120,24 @@ while at <= total do
         refused[name] = true
         answer[#answer + 1], answer[#answer + 2] = streams[name], added.err
         pieces[#pieces + 1] = piece(streams[name], entry)
+      else
+        appended = appended + 1
       end
     else
       at = at + count
     end
     entry = entry + 1
   end
+end
+
+-- If all refused, nothing has happened, and the position stays: nothing is in doubt.
+if #pieces > 0 and appended == 0 then
+  local counted = redis.pcall('HSET', journal, last_field, batch)
+  if type(counted) == 'table' and counted.err then
+    return {'REFUSED', counted.err}
+  end
+  answer[1] = 'NOTHING'
+  return answer
 end
 
 -- A piece of a single stream that refuses is replaced by the one for the refusal.

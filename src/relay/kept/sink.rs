@@ -15,9 +15,8 @@ use outflow_connect::redis::{Args, Script};
 
 /// The streams of one Redis, with the journal of one kept outbox.
 ///
-/// A batch moves the member's position on, whatever its streams refuse: the part of a stream that
-/// refused becomes a piece of its own in the same step. So [`AppendError::Refused`] does not occur,
-/// and refusals are always in an `Ok`.
+/// A batch of which something was appended moves the member's position on, whatever its streams
+/// refuse: the part of a stream that refused becomes a piece of its own in the same step.
 #[derive(Debug)]
 pub struct KeptSink {
     journal: Arc<Journal>,

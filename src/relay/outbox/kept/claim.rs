@@ -84,11 +84,13 @@ impl KeptOutbox {
             .and_then(|claim| self.go_on(epoch, claim)))
     }
 
-    /// Reads one row of a stream that has pieces of its own.
+    /// Reads one row of a stream.
     pub(super) async fn take_of(&self, stream: &str) -> Result<Option<KeptClaim>, OutboxError> {
         self.unbury().await?;
         let (mut pieces, epoch) =
             self.shared.reading(|reading| (reading.pieces.clone(), reading.epoch));
+        // The journal may not know yet that it stays behind.
+        pieces.part(stream);
         let mut turn = 0;
         while let Some(next) = pieces.turns_of(stream).get(turn).cloned() {
             let before = pieces.all().len();

@@ -65,22 +65,26 @@ async fn a_refusal_among_equal_order_values_starts_below_them() {
     scene.redis.close().await;
 }
 
-/// The position has moved, so it is no refusal of the batch.
+/// Nothing has happened: the position stays, and only the number of the batch counts.
 #[tokio::test]
-async fn every_stream_may_refuse() {
+async fn what_every_stream_refuses_moves_nothing() {
     let scene = Scene::new().await;
     let member = scene.begun("start").await;
     for stream in ["v", "w"] {
         scene.call("SET", &[stream, "text"]).await;
     }
-    let mut both = passage("after");
-    both.rest = "rest".to_owned();
-    let refused = member.append(at(1, 1), &both, &[(1, "v"), (2, "w")]).await.expect("moved");
-    assert_eq!(refused.len(), 2, "{refused:?}");
-    let v = "5|1:1:|9:9:||7|76";
-    let w = "5|1:1:|9:9:|+0000000000000000001|7|77";
-    assert_eq!(member.pieces().await, format!("rest\nafter\n{v}\n{w}"));
-    assert_eq!(member.sink.last_batch(1, 1).await, Ok(Some(1)));
+    let mut one = passage("one");
+    for batch in 1..=2 {
+        let refused = member.append(at(1, batch), &one, &[(1, "v"), (2, "w")]).await;
+        let Err(AppendError::Refused(refused)) = refused else { panic!("{refused:?}") };
+        let streams: Vec<_> = refused.iter().map(|refusal| refusal.stream.as_str()).collect();
+        assert_eq!(streams, ["v", "w"]);
+        assert_eq!(member.pieces().await, "start");
+        assert_eq!(member.sink.last_batch(1, 1).await, Ok(Some(batch)));
+        one.of_stream = true;
+    }
+    assert_eq!(member.append(at(1, 3), &passage("after"), &[(3, "a")]).await, Ok(Vec::new()));
+    assert_eq!(member.pieces().await, "after");
     scene.redis.close().await;
 }
 
@@ -94,9 +98,9 @@ async fn a_piece_of_a_single_stream_is_replaced_if_it_refuses_and_only_then() {
     member.append(at(1, 1), &of_stream, &[(1, "a")]).await.expect("appended");
     assert_eq!(member.pieces().await, "rest\nafter");
     scene.call("DEL", &["a"]).await;
-    scene.call("SET", &["a", "text"]).await;
-    member.append(at(1, 2), &of_stream, &[(2, "a")]).await.expect("moved");
-    assert_eq!(member.pieces().await, "rest\n5|1:1:|9:9:||7|61");
+    nearly_exhausted(&scene, "a").await;
+    member.append(at(1, 2), &of_stream, &[(2, "a"), (3, "a")]).await.expect("moved");
+    assert_eq!(member.pieces().await, "rest\n5|1:1:|9:9:|+0000000000000000002|7|61");
     scene.redis.close().await;
 }
 
