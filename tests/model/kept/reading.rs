@@ -137,6 +137,12 @@ impl State {
             }
         }
         member.parked |= refuses.map_or(0, |stream| 1 << stream);
+        if reply == Reply::Nothing {
+            member.acknowledged = append.at.batch;
+            member.batches.clear();
+            member.pieces = Arc::clone(&member.confirmed);
+            return Some(());
+        }
         if reply != Reply::Appended {
             self.doubt(m, bounds);
         }

@@ -29,15 +29,21 @@ impl Redis {
             self.streams[usize::from(entry.stream)].push(entry.number);
         }
         let left = passage.rows.iter().find(|entry| !taken(entry));
+        let is_nothing = left.is_some() && !passage.rows.iter().any(|entry| taken(&entry));
+        let At { generation, member, batch } = append.at;
         if moves {
-            let pieces = Arc::new(pieces_behind(passage, left, bounds));
-            let At { generation, member, batch } = append.at;
-            for kept in journal.kept.iter_mut().filter(|kept| kept.member == member) {
-                kept.pieces = Arc::clone(&pieces);
-            }
             journal.last.retain(|(of, _)| *of != member);
             journal.last.push((member, batch));
             journal.last.sort_unstable();
+        }
+        if is_nothing {
+            return Reply::Nothing;
+        }
+        if moves {
+            let pieces = Arc::new(pieces_behind(passage, left, bounds));
+            for kept in journal.kept.iter_mut().filter(|kept| kept.member == member) {
+                kept.pieces = Arc::clone(&pieces);
+            }
             if let Some(batch) = append.copied {
                 journal.copied.retain(|at| (at.generation, at.member) != (generation, member));
                 journal.copied.push(At { batch, ..append.at });

@@ -46,6 +46,14 @@ fn two_members_of_one_stream_that_refuses() {
     holds("kept, two members of one stream", bounds.with(&faults, 2));
 }
 
+/// One of the streams takes its part of a batch, or both are in it and refuse by turns.
+#[test]
+fn streams_that_refuse_a_part_of_a_batch() {
+    let bounds = Bounds { limit: 3, events: [2, 1], ..ONE }.with_members(2);
+    let faults = [(Fault::Refusal, 2), (Fault::Crash, 1)];
+    holds("kept, a part of a batch is refused", bounds.with(&faults, 3));
+}
+
 #[test]
 fn late_commits() {
     holds("kept, late commits", Bounds { events: [2, 1], in_flight: 2, ..LATE });

@@ -181,6 +181,8 @@ pub(crate) enum Reply {
     Appended,
     /// The position has moved, but for what streams refused.
     Refused,
+    /// All streams refused: nothing has happened, and only the number of the batch counts.
+    Nothing,
     Fenced,
     RolledBack,
 }
