@@ -34,8 +34,9 @@ const LEFT_OUT: [&[&str]; 7] = [
 pub(super) enum Source<'a> {
     /// This statement deletes it.
     Deleted(&'a str),
-    /// It stays in the table of this name, and the letter stands for it: `$1` its order value,
-    /// `$2` its transaction, as text, or null.
+    /// It stays in the table of this name, and the letter stands for it. One statement writes the
+    /// letters of many, in this order: `$1` their order values, `$2` where they were on their way
+    /// to, if the row does not say it, `$4` the reasons, `$5` the reasons in words.
     Kept {
         /// The table, as a name in SQL.
         table: &'a str,
@@ -96,17 +97,24 @@ impl Fields<'_> {
         ];
         let values = values.join(", ");
         let order = quote_identifier(&names.order);
-        let (gone, more, of_row, once) = match source {
-            Source::Deleted(take) => (format!("{take} returning {values}"), "", "", ""),
+        let (gone, more, stream, why, behind) = match source {
+            Source::Deleted(take) => {
+                (format!("{take} returning {values}"), "", "c8::text", "$4, $5", "")
+            }
             Source::Kept { table, xid, key } => {
                 let xid = quote_identifier(xid);
                 let gone = format!(
                     "select {values}, t.{order}::bigint as c13, t.{xid}::text as c14, \
-                     (hashtextextended({key}, 0) & 63)::text as c15 from {table} as t \
-                     where t.{order} = $1::bigint and ($2::text is null or t.{xid}::text = $2)"
+                     (hashtextextended({key}, 0) & 63)::text as c15, l.* \
+                     from unnest($1::bigint[], $2::text[], $4::text[], $5::text[]) \
+                     with ordinality as l (id, stream, reason, words, at) \
+                     join {table} as t on t.{order} = l.id"
                 );
-                let once = " on conflict (outbox, kept, xid) where kept is not null do nothing";
-                (gone, ", kept, xid, pending", ", c13, c14, c15", once)
+                // The sort comes before the defaults are taken.
+                let behind = " order by at on conflict (outbox, kept, xid) where kept is not null \
+                    do nothing";
+                let (stream, why) = ("coalesce(c8::text, stream)", "reason, words, c13, c14, c15");
+                (gone, ", kept, xid, pending", stream, why, behind)
             }
         };
         // A table without a jsonb column and so on would have nulls of no type.
@@ -115,9 +123,9 @@ impl Fields<'_> {
              insert into outflow.dead_letter (outbox, \"row\", event_id, key, type, time, \
              payload, headers, stream, route, \
              bytes, documents, missing, reason, detail{more}) \
-             select $3, c1, c2, c3::text, c4, c5::text, c6, c7::text, c8::text, c9::jsonb, \
+             select $3, c1, c2, c3::text, c4, c5::text, c6, c7::text, {stream}, c9::jsonb, \
              c10::jsonb, c11::jsonb, \
-             nullif($6::text[] || c12, '{{}}'), $4, $5{of_row} from gone{once}"
+             nullif($6::text[] || c12, '{{}}'), {why} from gone{behind}"
         )
     }
 

@@ -175,10 +175,13 @@ impl KeptOutbox {
         }
         let client = Lease::new(self.base.connection().await?);
         let generation = super::super::state::locked(&self.base.state).generation;
-        granted(self.grave.remove(&client, generation, &undead)).await?;
+        self.grave.remove(&client, generation, &undead).await.map_err(said_no)?;
         drop(client.release());
         // More may have come behind them.
-        self.shared.reading(|reading| drop(reading.undead.drain(..undead.len())));
+        self.shared.reading(|reading| {
+            let removed = undead.len().min(reading.undead.len());
+            reading.undead.drain(..removed);
+        });
         Ok(())
     }
 
@@ -245,16 +248,11 @@ impl Read {
 }
 
 /// What the server refuses was rolled back, and is tried again.
-async fn granted<T>(
-    step: impl Future<Output = Result<T, Failed>> + Send,
-) -> Result<T, OutboxError> {
-    let granted = async {
-        step.await.map_err(|failed| match failed.said() {
-            Ok(said) => OutboxError::Refused(said.words),
-            Err(lost) => lost.into(),
-        })
-    };
-    within(Box::pin(granted)).await
+fn said_no(failed: Failed) -> OutboxError {
+    match failed.said() {
+        Ok(said) => OutboxError::Refused(said.words),
+        Err(lost) => lost.into(),
+    }
 }
 
 /// What the journal is to know. `read`: what a batch of a position without a target has read.
@@ -297,7 +295,8 @@ impl Claim for KeptClaim {
         // Before they are written: a write that is cut short may have come about.
         self.buried = letters.iter().map(|letter| letter.id).collect();
         let client = Lease::new(self.sessions.get().await?);
-        let missing = granted(self.grave.bury(&client, self.generation, &letters)).await?;
+        let missing = self.grave.bury(&client, self.generation, &letters).await;
+        let missing = missing.map_err(said_no)?;
         drop(client.release());
         let missing = missing.into_iter().next().unwrap_or_default();
         let aside = self.doomed.take().map(|doomed| doomed.aside(missing));
@@ -312,8 +311,7 @@ impl Claim for KeptClaim {
             return Ok(());
         }
         let client = Lease::new(self.sessions.get().await?);
-        let counting = self.grave.count(&client, self.generation, &self.buried);
-        within(Box::pin(async { counting.await.map_err(OutboxError::from) })).await?;
+        self.grave.count(&client, self.generation, &self.buried).await?;
         drop(client.release());
         Ok(())
     }

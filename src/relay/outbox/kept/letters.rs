@@ -18,8 +18,6 @@ const PENDING: &str = "select id, kept, xid, pending, stream from outflow.dead_l
     where outbox = $1 and pending is not null";
 const SETTLED: &str = "update outflow.dead_letter set pending = null where id = any ($1)";
 const REMOVED: &str = "delete from outflow.dead_letter where id = any ($1)";
-const STREAM: &str = "update outflow.dead_letter set stream = $3 \
-    where outbox = $1 and kept = $2 and pending is not null and stream is null";
 const UNDEAD: &str = "delete from outflow.dead_letter \
     where outbox = $1 and kept = any ($2) and pending is not null";
 
@@ -73,28 +71,32 @@ impl Grave {
         Self { outbox: outbox.to_owned(), letters: letters.to_vec(), fence }
     }
 
-    /// Writes letters of rows, all of them or none: in this order, because a retry puts the rows
-    /// back in the order of their letters. Each has as much of its row as the server can hand out.
-    /// Returns what is missing in them. One that is there already is not written again.
+    /// Writes letters of rows, in this order, because a retry puts the rows back in the order of
+    /// their letters. Each has as much of its row as the server can hand out. Returns what is
+    /// missing in them. One that is there already is not written again.
     ///
     /// Under the fence: whoever takes over finds all letters of this member, and none comes later.
     ///
     /// # Errors
-    /// What the server said leaves the session at rest; then none is written.
+    /// What the server said leaves the session at rest. The first ones may have been written.
     pub(super) async fn bury(
         &self,
         client: &Session,
         generation: i64,
         letters: &[Unwritten<'_>],
     ) -> Result<Vec<Vec<String>>, Failed> {
-        // Most rows are kept whole, and need no savepoint each.
-        let written = self.fenced(client, generation, self.write_whole(client, letters)).await;
-        match written {
-            Err(Failed::Said(said)) if said.may_be_of_a_row() => {
-                self.fenced(client, generation, self.write(client, letters)).await
-            }
-            written => written,
+        let Some(whole) = self.letters.first() else { return Ok(Vec::new()) };
+        match self.write(client, generation, letters, whole).await {
+            Ok(()) => return Ok(letters.iter().map(|_| whole.missing.clone()).collect()),
+            Err(Failed::Said(said)) if said.may_be_of_a_row() => {}
+            Err(failed) => return Err(failed),
         }
+        // One of them cannot be kept whole.
+        let mut missing = Vec::with_capacity(letters.len());
+        for letter in letters {
+            missing.push(self.write_one(client, generation, letter).await?);
+        }
+        Ok(missing)
     }
 
     /// Removes letters of rows that were not passed.
@@ -102,107 +104,14 @@ impl Grave {
     /// Under the fence: the same rows may have letters of whoever took over.
     ///
     /// # Errors
-    /// As of [`bury`](Self::bury).
+    /// What the server said leaves the session at rest, and nothing changed.
     pub(super) async fn remove(
         &self,
         client: &Session,
         generation: i64,
         ids: &[i64],
     ) -> Result<(), Failed> {
-        self.fenced(client, generation, self.change(client, UNDEAD, ids)).await
-    }
-
-    async fn change(&self, client: &Session, sql: &str, ids: &[i64]) -> Result<(), Failed> {
-        ask(client.execute(sql, &[&self.outbox, &ids])).await.map(drop)
-    }
-
-    /// In a transaction of its own.
-    async fn fenced<T: Send>(
-        &self,
-        client: &Session,
-        generation: i64,
-        step: impl Future<Output = Result<T, Failed>> + Send,
-    ) -> Result<T, Failed> {
-        let outcome = async {
-            self.fence.enter(client, generation).await?;
-            let done = step.await?;
-            ask(client.batch_execute("commit")).await?;
-            Ok(done)
-        };
-        let outcome = outcome.await;
-        if let Err(Failed::Said(_)) = &outcome {
-            ask(client.batch_execute("rollback")).await?;
-        }
-        outcome
-    }
-
-    async fn write_whole(
-        &self,
-        client: &Session,
-        letters: &[Unwritten<'_>],
-    ) -> Result<Vec<Vec<String>>, Failed> {
-        let whole = self.letters.first().ok_or_else(|| Failed::Said(Said::only("no statement")))?;
-        for letter in letters {
-            self.write_one(client, letter, whole).await?;
-        }
-        Ok(letters.iter().map(|_| whole.missing.clone()).collect())
-    }
-
-    async fn write(
-        &self,
-        client: &Session,
-        letters: &[Unwritten<'_>],
-    ) -> Result<Vec<Vec<String>>, Failed> {
-        let mut missing = Vec::new();
-        for letter in letters {
-            missing.push(self.write_what_can_be(client, letter).await?);
-        }
-        Ok(missing)
-    }
-
-    async fn write_what_can_be(
-        &self,
-        client: &Session,
-        letter: &Unwritten<'_>,
-    ) -> Result<Vec<String>, Failed> {
-        let mut refused = Said::only("no statement");
-        for way in &self.letters {
-            ask(client.batch_execute("savepoint letter")).await?;
-            match self.write_one(client, letter, way).await {
-                Ok(()) => return Ok(way.missing.clone()),
-                Err(failed) => refused = failed.said()?,
-            }
-            ask(client.batch_execute("rollback to letter")).await?;
-            if !refused.may_be_of_a_row() {
-                return Err(Failed::Said(refused));
-            }
-        }
-        let Unwritten { id, words, reason, .. } = letter;
-        let why = if words.is_empty() { reason.as_str() } else { words };
-        Err(Failed::Said(Said::only(&format!(
-            "{why}; and the row with the order value {id} cannot be kept as a dead letter: {}",
-            refused.words
-        ))))
-    }
-
-    async fn write_one(
-        &self,
-        client: &Session,
-        letter: &Unwritten<'_>,
-        way: &Letter,
-    ) -> Result<(), Failed> {
-        let (any, name) = (None::<String>, letter.reason.as_str());
-        let words = Some(letter.words).filter(|words| !words.is_empty());
-        let params: [&(dyn ToSql + Sync); 6] =
-            [&letter.id, &any, &self.outbox, &name, &words, &way.missing];
-        let statement = ask(client.prepare_cached(&way.sql)).await?;
-        ask(client.execute(statement, &params)).await?;
-        if let Some(stream) = letter.stream {
-            let params: [&(dyn ToSql + Sync); 3] = [&self.outbox, &letter.id, &stream];
-            let statement = ask(client.prepare_cached(STREAM)).await?;
-            ask(client.execute(statement, &params)).await?;
-        }
-        Ok(())
+        self.run(client, generation, UNDEAD, &[&self.outbox, &ids]).await
     }
 
     /// The rows were passed: their letters count.
@@ -210,14 +119,74 @@ impl Grave {
     /// Under the fence, as [`remove`](Self::remove).
     ///
     /// # Errors
-    /// As of [`bury`](Self::bury).
+    /// As of [`remove`](Self::remove).
     pub(super) async fn count(
         &self,
         client: &Session,
         generation: i64,
         ids: &[i64],
     ) -> Result<(), Failed> {
-        self.fenced(client, generation, self.change(client, COUNT, ids)).await
+        self.run(client, generation, COUNT, &[&self.outbox, &ids]).await
+    }
+
+    /// From whole to nothing but its place.
+    async fn write_one(
+        &self,
+        client: &Session,
+        generation: i64,
+        letter: &Unwritten<'_>,
+    ) -> Result<Vec<String>, Failed> {
+        let mut refused = String::new();
+        for way in &self.letters {
+            match self.write(client, generation, std::slice::from_ref(letter), way).await {
+                Ok(()) => return Ok(way.missing.clone()),
+                Err(Failed::Said(said)) if said.may_be_of_a_row() => refused = said.words,
+                Err(failed) => return Err(failed),
+            }
+        }
+        let Unwritten { id, words, reason, .. } = letter;
+        let why = if words.is_empty() { reason.as_str() } else { words };
+        Err(Failed::Said(Said::only(&format!(
+            "{why}; and the row with the order value {id} cannot be kept as a dead letter: {refused}"
+        ))))
+    }
+
+    /// All of them in one statement, so that their number costs no round trips.
+    async fn write(
+        &self,
+        client: &Session,
+        generation: i64,
+        letters: &[Unwritten<'_>],
+        way: &Letter,
+    ) -> Result<(), Failed> {
+        let ids: Vec<i64> = letters.iter().map(|letter| letter.id).collect();
+        let streams: Vec<Option<&str>> = letters.iter().map(|letter| letter.stream).collect();
+        let reasons: Vec<&str> = letters.iter().map(|letter| letter.reason.as_str()).collect();
+        let words = letters.iter().map(|letter| Some(letter.words).filter(|text| !text.is_empty()));
+        let words: Vec<Option<&str>> = words.collect();
+        let params: [&(dyn ToSql + Sync); 6] =
+            [&ids, &streams, &self.outbox, &reasons, &words, &way.missing];
+        self.run(client, generation, &way.sql, &params).await
+    }
+
+    /// A transaction of one statement that holds the fence.
+    async fn run(
+        &self,
+        client: &Session,
+        generation: i64,
+        sql: &str,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<(), Failed> {
+        let ran = async {
+            self.fence.enter(client, generation).await?;
+            ask(client.execute(sql, params)).await?;
+            ask(client.batch_execute("commit")).await
+        };
+        let ran = ran.await;
+        if let Err(Failed::Said(_)) = &ran {
+            ask(client.batch_execute("rollback")).await?;
+        }
+        ran
     }
 
     /// In a recovery: letters of rows that were passed count, the others were never needed. Their
