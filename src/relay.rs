@@ -150,6 +150,9 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
         let delivered = match self.append(drain, number, &mut claim, &entries).await {
             Ok(()) => self.settle(drain, number, claim, &entries).await,
             Err(trouble) => {
+                if !matches!(trouble, Some(Trouble::Doubt { .. })) {
+                    claim.was_not_appended();
+                }
                 if let Some(trouble) = trouble {
                     drain.fail(trouble);
                 }
@@ -186,7 +189,6 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
         let turn = drain.appends.wait(number).await.map_err(|_broken| None)?;
         // What must be known before these rows are passed, for example who is dead.
         let aside = claim.before_append(entries).await.map_err(|error| Some(error.into()))?;
-        self.aside(&aside);
         // A batch whose *settle* fails was appended, and breaks no gate here; but the rows that it
         // let go may have been claimed again by the claim that was under way. Nobody awaits between
         // this look and the append.
@@ -221,6 +223,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
             event_log::appended(&self.name, claim.batch(), entries);
             self.unpark(entries);
         }
+        self.aside(&aside);
         turn.done();
         Ok(())
     }

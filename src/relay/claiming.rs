@@ -2,6 +2,7 @@
 //! rows that were set aside.
 
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 
@@ -91,11 +92,16 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
                     }
                     // What follows it tries the stream.
                     First::SetAside => return Ok(None),
-                    First::Nothing => {}
-                }
-                if self.parked().nothing_waits(&stream) {
-                    self.observer.took(&stream);
-                    self.outbox.rewind();
+                    First::Nothing if !self.outbox.holds_back() => {
+                        if self.parked().nothing_waits(&stream) {
+                            self.observer.took(&stream);
+                            self.outbox.rewind();
+                        }
+                    }
+                    // Nothing is known of the stream. The others do not wait for it.
+                    First::Nothing | First::Later => {
+                        self.parked().park(&stream, Instant::now());
+                    }
                 }
             }
             let claim = self.outbox.claim(&parked).await;

@@ -131,6 +131,8 @@ pub enum First<C> {
     /// It cannot be, and was set aside: [`set_aside`](Outbox::set_aside) tells of it. Others may
     /// follow.
     SetAside,
+    /// It cannot be now, or that there is one is not known.
+    Later,
     /// There is none.
     Nothing,
 }
@@ -328,6 +330,9 @@ pub trait Claim: Send {
     /// # Errors
     /// The outcome is unknown: the rows may be gone or not.
     fn settle(self, entries: &Entries) -> impl Future<Output = Result<(), OutboxError>> + Send;
+
+    /// Nothing of it was appended, for certain; it is rolled back next.
+    fn was_not_appended(&mut self) {}
 
     /// Leaves the rows where they are, to be claimed again.
     ///

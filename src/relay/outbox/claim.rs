@@ -152,10 +152,11 @@ impl PgOutbox {
                 Ok(first) => return Ok(first),
                 Err(_) if self.others_ended().await => {}
                 Err(words) => {
-                    return match self.examine(line, &words).await? {
-                        Found::SetAside => Ok(First::SetAside),
-                        // The server may grant it the next time.
-                        Found::Fine => Err(OutboxError::Refused(words)),
+                    return match self.examine(line, &words).await {
+                        Ok(Found::SetAside) => Ok(First::SetAside),
+                        // The next claim may find out more, which looks at other rows, too.
+                        Ok(Found::Fine) | Err(OutboxError::Refused(_)) => Ok(First::Later),
+                        Err(error) => Err(error),
                     };
                 }
             }
@@ -182,10 +183,13 @@ impl PgOutbox {
                 bad.to_string()
             }
             Ok(Looked::Refused(_, said)) => {
-                let may_be_too_much = said.may_be_too_much();
                 within(roll_back_and_close(client)).await?;
-                if !may_be_too_much {
+                if !said.may_be_too_much() {
                     return Err(OutboxError::Refused(said.words));
+                }
+                // To look at the rows would take as long.
+                if said.was_cut_off() {
+                    return Ok(Ok(First::Later));
                 }
                 said.words
             }

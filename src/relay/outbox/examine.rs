@@ -203,7 +203,10 @@ impl PgOutbox {
             Ok(found) => found,
             Err(failed) => {
                 // For one of them it cannot be told whose it is; then all are looked at.
-                failed.said()?;
+                let said = failed.said()?;
+                if only.is_some() {
+                    return Err(Failed::Said(said));
+                }
                 ask(client.batch_execute("rollback to list")).await?;
                 let (texts, none) = (None::<Vec<String>>, None::<i64>);
                 let all: [&(dyn ToSql + Sync); 7] =

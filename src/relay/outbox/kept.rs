@@ -91,7 +91,7 @@ impl Outbox for KeptOutbox {
 
     async fn claim_of(&self, stream: &str) -> Result<First<KeptClaim>, OutboxError> {
         self.base.is_seated()?;
-        noted(&self.base.state, self.take_of(stream).await).map(First::from)
+        noted(&self.base.state, self.take_of(stream).await)
     }
 
     fn set_aside(&self) -> Vec<SetAside> {

@@ -104,7 +104,8 @@ impl One {
         };
         Self {
             list: format!(
-                "select {place}, {value} from {table} as c where {above} and {wanted} and ($7::text is null or {stream} = $7) and {ours} \
+                "select {place}, {value} from {table} as c where {above} and {wanted} \
+                 and ($7::text is null or {stream} = $7) and {ours} \
                  order by c.{order} limit $6::bigint"
             ),
             claim: format!(

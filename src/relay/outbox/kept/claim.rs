@@ -16,7 +16,7 @@ use crate::relay::event::{Batch, Passage};
 use crate::relay::kept::pieces::{Next, Piece, Pieces};
 use crate::relay::kept::position::{Extent, Position};
 use crate::relay::kept::snapshot::Snapshot;
-use crate::relay::outbox::{Claim, OutboxError, SetAside};
+use crate::relay::outbox::{Claim, First, OutboxError, SetAside};
 
 /// A step over rows that are nobody's here is told to the journal at most this often: it saves
 /// the next start a walk, and nothing rests on it.
@@ -44,6 +44,8 @@ pub struct KeptClaim {
     /// Order values of the rows that may have letters.
     buried: Vec<i64>,
     appended: bool,
+    /// For certain; if neither is known, a recovery finds out.
+    not_appended: bool,
 }
 
 /// What a piece had to give.
@@ -85,7 +87,7 @@ impl KeptOutbox {
     }
 
     /// Reads one row of a stream.
-    pub(super) async fn take_of(&self, stream: &str) -> Result<Option<KeptClaim>, OutboxError> {
+    pub(super) async fn take_of(&self, stream: &str) -> Result<First<KeptClaim>, OutboxError> {
         self.unbury().await?;
         let (mut pieces, epoch) =
             self.shared.reading(|reading| (reading.pieces.clone(), reading.epoch));
@@ -95,13 +97,15 @@ impl KeptOutbox {
         while let Some(next) = pieces.turns_of(stream).get(turn).cloned() {
             let before = pieces.all().len();
             match self.step((&mut pieces, epoch), &next, Some(1)).await? {
-                Some(claim) => return Ok(self.go_on(epoch, claim)),
+                Some(claim) => {
+                    return Ok(self.go_on(epoch, claim).map_or(First::Later, First::Claimed));
+                }
                 None if pieces.all().len() < before => {}
                 None => turn += 1,
             }
         }
-        self.shared.reading(|reading| reading.moves_to(epoch, &pieces));
-        Ok(None)
+        let is_current = self.shared.reading(|reading| reading.moves_to(epoch, &pieces));
+        Ok(if is_current { First::Nothing } else { First::Later })
     }
 
     /// Reads one piece. Without rows it moves on to what was seen, if that is to stay.
@@ -164,17 +168,21 @@ impl KeptOutbox {
             doomed: None,
             buried: Vec::new(),
             appended: false,
+            not_appended: false,
         }
     }
 
     /// Removes the letters of rows that nobody has passed: they are read again.
     async fn unbury(&self) -> Result<(), OutboxError> {
-        let undead = self.shared.reading(|reading| reading.undead.clone());
+        let generation = super::super::state::locked(&self.base.state).generation;
+        let undead: Vec<i64> = self.shared.reading(|reading| {
+            reading.undead.retain(|(of, _)| *of == generation);
+            reading.undead.iter().map(|(_, id)| *id).collect()
+        });
         if undead.is_empty() {
             return Ok(());
         }
         let client = Lease::new(self.base.connection().await?);
-        let generation = super::super::state::locked(&self.base.state).generation;
         self.grave.remove(&client, generation, &undead).await.map_err(said_no)?;
         drop(client.release());
         // More may have come behind them.
@@ -316,6 +324,10 @@ impl Claim for KeptClaim {
         Ok(())
     }
 
+    fn was_not_appended(&mut self) {
+        self.not_appended = true;
+    }
+
     async fn roll_back(self) -> Result<(), OutboxError> {
         Ok(())
     }
@@ -324,8 +336,15 @@ impl Claim for KeptClaim {
 /// What was not appended is read again.
 impl Drop for KeptClaim {
     fn drop(&mut self) {
-        if !self.appended {
-            self.shared.reading(|reading| reading.go_back(&self.buried));
+        if self.appended {
+            return;
         }
+        self.shared.reading(|reading| {
+            reading.go_back();
+            if self.not_appended {
+                let buried = self.buried.iter().map(|id| (self.generation, *id));
+                reading.undead.extend(buried);
+            }
+        });
     }
 }

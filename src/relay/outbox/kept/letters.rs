@@ -147,7 +147,8 @@ impl Grave {
         let Unwritten { id, words, reason, .. } = letter;
         let why = if words.is_empty() { reason.as_str() } else { words };
         Err(Failed::Said(Said::only(&format!(
-            "{why}; and the row with the order value {id} cannot be kept as a dead letter: {refused}"
+            "{why}; and the row with the order value {id} cannot be kept as a dead letter: \
+                {refused}"
         ))))
     }
 

@@ -21,9 +21,10 @@ pub(super) struct Reading {
     pub(super) epoch: u64,
     /// When the journal was last told.
     pub(super) told: Instant,
-    /// Order values of rows whose letters were written for an append that did not come about. The
-    /// rows are read again, and may be delivered: until then these letters must be gone.
-    pub(super) undead: Vec<i64>,
+    /// Order values of rows whose letters were written for an append that did not come about, and
+    /// in which generation. The rows are read again, and may be delivered: until then these letters
+    /// must be gone. Those of earlier generations are: a recovery looks after all.
+    pub(super) undead: Vec<(i64, i64)>,
 }
 
 impl Shared {
@@ -45,12 +46,11 @@ impl Shared {
 }
 
 impl Reading {
-    /// Begins anew with what the journal says. The recovery has looked after all letters.
+    /// Begins anew with what the journal says.
     pub(super) fn enter(&mut self, pieces: Pieces) {
         self.confirmed.clone_from(&pieces);
         self.pieces = pieces;
         self.epoch += 1;
-        self.undead.clear();
     }
 
     /// Returns whether it counts.
@@ -72,11 +72,10 @@ impl Reading {
         self.told = Instant::now();
     }
 
-    /// A claim was not appended. `buried`: the rows whose letters it may have written.
-    pub(super) fn go_back(&mut self, buried: &[i64]) {
+    /// A claim did not come through.
+    pub(super) fn go_back(&mut self) {
         self.pieces.clone_from(&self.confirmed);
         self.epoch += 1;
-        self.undead.extend(buried);
     }
 }
 
@@ -99,7 +98,7 @@ mod tests {
             let epoch = reading.epoch;
             assert!(reading.moves_to(epoch, &at(4)) && reading.moves_to(epoch, &at(5)));
             // The second one fails before the first one is settled.
-            reading.go_back(&[]);
+            reading.go_back();
             assert!(!reading.moves_to(epoch, &at(6)), "a claim that was under way");
             reading.confirm(epoch, &at(4));
             assert_eq!((&reading.pieces, &reading.confirmed), (&at(4), &at(4)));
