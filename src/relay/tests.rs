@@ -47,6 +47,34 @@ async fn a_rollback_without_an_answer_is_a_doubt_although_nothing_was_appended()
     assert!(matches!(outcome, Err(Trouble::Doubt { cause: Cause::Postgres, .. })), "{outcome:?}");
 }
 
+/// What a claim has written down for its rows may be taken back only then.
+#[tokio::test]
+async fn a_claim_is_said_not_to_be_appended_only_if_that_is_certain() {
+    for (unanswered, said) in [(false, 1), (true, 0)] {
+        let outbox = Scripted::new("F");
+        let relay = relay(&outbox, Full { unanswered, ..Full::default() }, 1);
+        let outcome = relay.deliver_once(&Session::new(1, 1), &CancellationToken::new()).await;
+        let is_doubt = matches!(outcome, Err(Trouble::Doubt { cause: Cause::Unanswered, .. }));
+        assert_eq!(is_doubt, unanswered, "{outcome:?}");
+        assert_eq!(outbox.not_appended.load(Ordering::Relaxed), said);
+    }
+}
+
+/// Found by a review: a stream whose first event could not be claimed was asked for again at once,
+/// and no other stream was claimed.
+#[tokio::test]
+async fn a_parked_stream_of_which_nothing_is_known_waits_and_stops_nobody() {
+    let outbox = Scripted::new("R");
+    outbox.later.store(true, Ordering::Relaxed);
+    let relay = relay(&outbox, Full::default(), 1);
+    let long_ago = Instant::now().checked_sub(Duration::from_mins(1)).expect("a minute ago");
+    relay.parked().park("events.stock", long_ago);
+    assert!(relay.claim_once().await.expect("a claim").is_some(), "of the others");
+    assert_eq!(relay.parked().names(), ["events.stock"]);
+    assert!(relay.parked().due().is_empty(), "not before its next pause is over");
+    assert_eq!(outbox.rewinds.load(Ordering::Relaxed), 0);
+}
+
 /// Found on real servers under load: sessions terminated while batches were in flight, and an event
 /// was doubled.
 #[tokio::test]
@@ -83,7 +111,7 @@ async fn a_row_that_a_failed_batch_let_go_is_no_doubt_for_the_claim_that_meets_i
 #[tokio::test]
 async fn no_recovery_is_begun_while_redis_is_silent() {
     let outbox = Scripted::new("");
-    let relay = relay(&outbox, Full { silent: Some(outbox.stop.clone()) }, 1);
+    let relay = relay(&outbox, Full { silent: Some(outbox.stop.clone()), ..Full::default() }, 1);
     relay.run(Mode::Daemon, &outbox.stop).await;
     assert!(outbox.stop.is_cancelled(), "it was not asked");
     assert_eq!(outbox.calls(), "");

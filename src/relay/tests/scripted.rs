@@ -26,6 +26,11 @@ pub(super) struct Scripted {
     calls: Mutex<String>,
     pub(super) let_go: Arc<Notify>,
     pub(super) rewinds: AtomicUsize,
+    /// Claims that were said not to be appended.
+    pub(super) not_appended: Arc<AtomicUsize>,
+    /// What is known of the first event of any stream: that it cannot be claimed now, or that there
+    /// is none.
+    pub(super) later: AtomicBool,
     pub(super) stop: CancellationToken,
     /// Nobody notifies.
     pub(super) sleeps_on: AtomicBool,
@@ -39,6 +44,8 @@ impl Scripted {
             calls: Mutex::default(),
             let_go: Arc::default(),
             rewinds: AtomicUsize::default(),
+            not_appended: Arc::default(),
+            later: AtomicBool::default(),
             stop: CancellationToken::new(),
             sleeps_on: AtomicBool::default(),
             pauses: watch::Sender::default(),
@@ -60,10 +67,11 @@ pub(super) struct OneRow {
     batch: Batch,
     /// Told when it is to be settled, which then fails, and when it is rolled back.
     let_go: Option<Arc<Notify>>,
+    not_appended: Arc<AtomicUsize>,
 }
 
 impl OneRow {
-    fn new(let_go: Option<Arc<Notify>>) -> Self {
+    fn new(let_go: Option<Arc<Notify>>, not_appended: &Arc<AtomicUsize>) -> Self {
         let text = |text: &'static str| Bytes::from_static(text.as_bytes());
         let event = Event {
             row: text("1"),
@@ -75,7 +83,8 @@ impl OneRow {
             payload: text("{}"),
             headers: None,
         };
-        Self { batch: Batch { events: vec![event], ..Batch::default() }, let_go }
+        let batch = Batch { events: vec![event], ..Batch::default() };
+        Self { batch, let_go, not_appended: Arc::clone(not_appended) }
     }
 }
 
@@ -97,6 +106,10 @@ impl Claim for OneRow {
         Err(OutboxError::Postgres("terminated".to_owned()))
     }
 
+    fn was_not_appended(&mut self) {
+        self.not_appended.fetch_add(1, Ordering::Relaxed);
+    }
+
     async fn roll_back(self) -> Result<(), OutboxError> {
         let Some(let_go) = self.let_go else {
             return Err(OutboxError::Postgres("no answer".to_owned()));
@@ -116,12 +129,13 @@ impl Outbox for &Scripted {
             Some(next) => self.note(next),
             None => self.stop.cancel(),
         }
+        let row = |let_go| Some(OneRow::new(let_go, &self.not_appended));
         Ok(match next {
-            Some('R') => Some(OneRow::new(None)),
-            Some('F') => Some(OneRow::new(Some(Arc::clone(&self.let_go)))),
+            Some('R') => row(None),
+            Some('F') => row(Some(Arc::clone(&self.let_go))),
             Some('W') => {
                 self.let_go.notified().await;
-                Some(OneRow::new(None))
+                row(None)
             }
             Some('A') => {
                 self.let_go.notified().await;
@@ -141,7 +155,8 @@ impl Outbox for &Scripted {
     }
 
     async fn claim_of(&self, _: &str) -> Result<First<OneRow>, OutboxError> {
-        Ok(First::Nothing)
+        let later = self.later.load(Ordering::Relaxed);
+        Ok(if later { First::Later } else { First::Nothing })
     }
 
     async fn join(&self) -> Result<i32, OutboxError> {
@@ -202,6 +217,8 @@ pub(super) struct NoRecovery;
 #[derive(Default)]
 pub(super) struct Full {
     pub(super) silent: Option<CancellationToken>,
+    /// It may have taken what it did not answer to.
+    pub(super) unanswered: bool,
 }
 
 impl Sink for Full {
@@ -213,7 +230,11 @@ impl Sink for Full {
     ) -> Result<Vec<Refusal>, AppendError> {
         // The other lane begins its claim meanwhile.
         tokio::task::yield_now().await;
-        Err(AppendError::Unavailable("OOM".to_owned()))
+        Err(if self.unanswered {
+            AppendError::Unknown("no answer".to_owned())
+        } else {
+            AppendError::Unavailable("OOM".to_owned())
+        })
     }
 
     async fn is_ready(&self, _: Position) -> Result<(), AppendError> {
