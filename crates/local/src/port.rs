@@ -14,7 +14,7 @@ use super::Error;
 const PORTS: Range<u16> = 10_000..32_000;
 const ATTEMPTS: usize = 100;
 
-/// So many have been handed out here, from a random one on.
+/// Counts the ports that this process has handed out. It begins at a random number.
 static HANDED_OUT: LazyLock<AtomicU64> = LazyLock::new(|| AtomicU64::new(random()));
 
 /// A port of 127.0.0.1 on which nobody listens, and which this process has not handed out before,
@@ -44,7 +44,7 @@ fn next_port() -> u16 {
 
 fn random() -> u64 {
     let (_, random) = uuid::Uuid::new_v4().as_u64_pair();
-    // Far from where it would begin again.
+    // Small enough for the count never to overflow.
     random >> 32
 }
 

@@ -51,6 +51,14 @@ impl Failed {
             lost @ Self::Lost(_) => Err(lost),
         }
     }
+
+    /// As the error of a step of which nothing is left, so that it can be tried again.
+    pub(super) fn refused(self) -> OutboxError {
+        match self {
+            Self::Said(said) => OutboxError::Refused(said.words),
+            Self::Lost(error) => error,
+        }
+    }
 }
 
 impl From<tokio_postgres::Error> for Failed {

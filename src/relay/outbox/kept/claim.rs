@@ -183,7 +183,7 @@ impl KeptOutbox {
             return Ok(());
         }
         let client = Lease::new(self.base.connection().await?);
-        self.grave.remove(&client, generation, &undead).await.map_err(said_no)?;
+        self.grave.remove(&client, generation, &undead).await.map_err(Failed::refused)?;
         drop(client.release());
         // More may have come behind them.
         self.shared.reading(|reading| {
@@ -255,14 +255,6 @@ impl Read {
     }
 }
 
-/// What the server refuses was rolled back, and is tried again.
-fn said_no(failed: Failed) -> OutboxError {
-    match failed.said() {
-        Ok(said) => OutboxError::Refused(said.words),
-        Err(lost) => lost.into(),
-    }
-}
-
 /// What the journal is to know. `read`: what a batch of a position without a target has read.
 fn passage(pieces: &Pieces, index: usize, after: &Position, read: &Snapshot) -> Passage {
     let piece = &pieces.all()[index];
@@ -304,7 +296,7 @@ impl Claim for KeptClaim {
         self.buried = letters.iter().map(|letter| letter.id).collect();
         let client = Lease::new(self.sessions.get().await?);
         let missing = self.grave.bury(&client, self.generation, &letters).await;
-        let missing = missing.map_err(said_no)?;
+        let missing = missing.map_err(Failed::refused)?;
         drop(client.release());
         let missing = missing.into_iter().next().unwrap_or_default();
         let aside = self.doomed.take().map(|doomed| doomed.aside(missing));

@@ -1,7 +1,7 @@
 //! One row by itself: when a read was refused, this finds out whether a row is the reason.
 
 use super::super::lease::Lease;
-use super::super::refusal::{Failed, Said};
+use super::super::refusal::Failed;
 use super::super::row::BadRow;
 use super::KeptOutbox;
 use super::claim::Step;
@@ -35,11 +35,7 @@ impl KeptOutbox {
     ) -> Result<Step, OutboxError> {
         let reader = Reader { client, piece, is_whole: false };
         let found = self.patiently(reader, self.peek(client, piece, next), |_| None).await;
-        let found = found.map_err(|failed| match failed {
-            Failed::Said(Said { words, .. }) => OutboxError::Refused(words),
-            Failed::Lost(error) => error,
-        })?;
-        let Some((id, row, snapshot)) = found else {
+        let Some((id, row, snapshot)) = found.map_err(Failed::refused)? else {
             return Err(OutboxError::Refused(refused));
         };
         let target = next.target.clone().unwrap_or_else(|| snapshot.clone());
