@@ -14,8 +14,8 @@ use super::GROUP;
 use super::ledger::Ledger;
 use outflow_connect::postgres;
 
-/// An inbox row can become visible after a later one; this is longer than any of the consumer's
-/// transactions here.
+/// An inbox row can become visible after a later one, by as long as a transaction of the consumer
+/// takes. Those that took longer are found by a [new start](Effects::start_over).
 const OVERLAP: Duration = Duration::from_secs(5);
 /// Counting further would slow down the servers that are watched.
 const BACKLOG_MAX: i64 = 100_000;
@@ -46,6 +46,11 @@ struct Session {
 impl Effects {
     pub(super) fn new(url: String, kept: bool) -> Self {
         Self { url, kept, session: None, since: Timestamp::UNIX_EPOCH }
+    }
+
+    /// The next [`refresh`](Self::refresh) reads all that was ever handled.
+    pub(super) fn start_over(&mut self) {
+        self.since = Timestamp::UNIX_EPOCH;
     }
 
     /// Reports what was handled since the last call, and returns how many events are still to be
@@ -133,4 +138,54 @@ async fn connect(url: &str) -> Result<Session, String> {
     let (client, connection) =
         server.connect().await.map_err(|error| postgres::describe(&error))?;
     Ok(Session { client, _driver: outflow_core::task::owned(connection) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::{Entry, Kind};
+
+    const EVENTS: [&str; 2] =
+        ["00000000-0000-0000-0000-00000000000a", "00000000-0000-0000-0000-00000000000b"];
+    const TABLES: &str = "create table public.outbox (); create schema orders; \
+        create table orders.inbox (consumer_group text, event_id uuid, handled_at timestamptz)";
+
+    fn handled(event: &str, seconds_ago: u32) -> String {
+        format!(
+            "insert into orders.inbox values ('{GROUP}', '{event}', \
+                now() - interval '{seconds_ago} seconds')"
+        )
+    }
+
+    #[tokio::test]
+    async fn a_transaction_of_the_consumer_may_take_as_long_as_it_likes() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let server = outflow_local::Postgres::start(dir.path()).await.expect("a server");
+        let ledger = Arc::new(Mutex::new(Ledger::new()));
+        for (event, order) in EVENTS.into_iter().zip(["A", "B"]) {
+            let mut ledger = ledger.lock();
+            ledger.place(order, false);
+            ledger.relay(Entry {
+                id: event.to_owned(),
+                event_id: event.to_owned(),
+                kind: Kind::Created,
+                key: order.to_owned(),
+                items: Vec::new(),
+                lag: Duration::ZERO,
+            });
+        }
+        let mut effects = Effects::new(server.url(), false);
+        let session = connect(&server.url()).await.expect("a session");
+        let writer = &session.client;
+        writer.batch_execute(TABLES).await.expect("tables");
+        let lost = || ledger.lock().tally().lost();
+        for (event, seconds_ago, left) in [(EVENTS[0], 0, 1), (EVENTS[1], 60, 1)] {
+            writer.batch_execute(&handled(event, seconds_ago)).await.expect("a row");
+            assert_eq!(effects.refresh(&ledger).await, Ok(0));
+            assert_eq!(lost(), left);
+        }
+        effects.start_over();
+        assert_eq!(effects.refresh(&ledger).await, Ok(0));
+        assert_eq!(lost(), 0, "it was committed behind a later one");
+    }
 }

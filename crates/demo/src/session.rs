@@ -155,6 +155,9 @@ impl Session {
                     let disagreements = self.effects.disagreements().await;
                     let backlog = self.effects.refresh(&self.ledger).await;
                     settled = backlog == Ok(0) && disagreements.is_ok_and(|lines| lines.is_empty());
+                    if settled && self.ledger().tally().lost() > 0 {
+                        self.effects.start_over();
+                    }
                 }
             }
             stack.check()?;
@@ -225,6 +228,7 @@ impl Session {
                     .map(|error| format!("reading the streams to their end: {error}")),
             );
         }
+        self.effects.start_over();
         match self.effects.refresh(&self.ledger).await {
             Ok(0) => {}
             Ok(left) => complaints.push(format!("{left} events were not relayed")),
