@@ -220,7 +220,9 @@ impl Pieces {
             let around = &self.0[around].position;
             let is_ahead = around.target.is_none()
                 && piece.position.target.is_none()
-                && around.seen.includes(&piece.position.seen);
+                && around.seen.includes(&piece.position.seen)
+                // Else no row would be looked at: there would seem to be none.
+                && around.seen != piece.position.seen;
             is_ahead.then(|| around.seen.clone())
         });
         let except = match &piece.stream {

@@ -63,6 +63,35 @@ async fn a_key_of_another_type_parks_only_itself() {
     }
 }
 
+/// A recovery goes back to what the journal knows, and that is not that the stream stays behind. The
+/// probe that came first behind it looked at no rows, and the stream was as any other again, until
+/// it refused the next batch.
+#[tokio::test]
+async fn a_stream_is_still_parked_behind_an_outage() {
+    for layout in LAYOUTS {
+        let mut stage = Stage::new(&kept_as(layout, SETTINGS)).await;
+        stage.command("SET", &["events.bad", "not a stream"]).await;
+        let relay = stage.relay();
+        let row = "insert into outbox (aggregate_type, aggregate_id, event_type, payload) \
+            values ('bad', 'a', 'T', '{\"key\": \"a\", \"n\": 1}')";
+        stage.sql(row).await;
+        parks(&relay).await;
+        stage.redis.kill().await.expect("its end");
+        // It is the probe that finds out.
+        let waits = async || relay.log().contains("cannot deliver");
+        let waits = eventually(LIMIT, "an outage", waits).await;
+        waits.unwrap_or_else(|error| panic!("{layout}: {error}: {}", relay.log_tail()));
+        let before = stage.refusals().await;
+        stage.redis.start_again().await.expect("a start");
+        let again = async || stage.refusals().await > before;
+        let tried = eventually(LIMIT, "a refusal", again).await;
+        tried.unwrap_or_else(|error| panic!("{layout}: {error}: {}", relay.log_tail()));
+        stage.command("DEL", &["events.bad"]).await;
+        stage.reaches("events.bad", 1).await;
+        assert_eq!(relay.log().matches("parked it").count(), 1, "{layout}: {}", relay.log());
+    }
+}
+
 #[tokio::test]
 async fn a_stream_that_the_acl_forbids_parks_only_itself() {
     let stage = Stage::new(&kept_as("ring", SETTINGS)).await;

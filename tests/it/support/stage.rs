@@ -305,6 +305,14 @@ impl Stage {
         reqwest::get(url).await.expect("an answer").text().await.expect("a text")
     }
 
+    /// How often streams have refused their events.
+    pub(crate) async fn refusals(&self) -> f64 {
+        let metrics = self.metrics().await;
+        let name = "outflow_append_failures_total{outbox=\"orders\",reason=\"refused\"} ";
+        let count = metrics.lines().find_map(|line| line.strip_prefix(name));
+        count.expect("refusals").parse().expect("a number")
+    }
+
     /// Waits until `/readyz` answers 503 with a cause that has these words.
     pub(crate) async fn not_ready(&self, words: &str) {
         let url = format!("http://127.0.0.1:{}/readyz", self.admin_port);

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use outflow::relay::kept::pieces::{Piece, Pieces};
+use outflow::relay::kept::pieces::{Next, Piece, Pieces};
 use outflow::relay::kept::position::{Extent, Position, Target};
 use outflow::relay::kept::snapshot::Snapshot;
 
@@ -31,8 +31,34 @@ impl State {
         for stream in &left_out {
             pieces.part(stream);
         }
+        self.step_through(m, pieces, |pieces| pieces.turns(&left_out), bounds)
+    }
+
+    /// `KeptOutbox::take_of`: one row of a parked stream, by which it is tried.
+    pub(crate) fn read_of(&mut self, m: usize, stream: u8, bounds: &Bounds) -> Option<()> {
+        let member = &self.members[m];
+        let is_there = self.postgres.timeline == member.timeline;
+        let has_room = member.batches.len() < bounds.in_flight;
+        if member.phase != Phase::Working || !is_there || !has_room {
+            return None;
+        }
+        let stream = (member.parked >> stream & 1 == 1).then_some(STREAMS[usize::from(stream)])?;
+        let mut pieces = Pieces::clone(&member.pieces);
+        pieces.part(stream);
+        let one = Bounds { limit: 1, ..*bounds };
+        self.step_through(m, pieces, |pieces| pieces.turns_of(stream), &one)
+    }
+
+    /// These turns, until there are rows.
+    fn step_through(
+        &mut self,
+        m: usize,
+        mut pieces: Pieces,
+        turns: impl Fn(&Pieces) -> Vec<Next>,
+        bounds: &Bounds,
+    ) -> Option<()> {
         let mut turn = 0;
-        while let Some(next) = pieces.turns(&left_out).get(turn).cloned() {
+        while let Some(next) = turns(&pieces).get(turn).cloned() {
             let piece = pieces.all()[next.index].clone();
             let snapshot = self.postgres.snapshot(bounds);
             let (rows, full) = self.postgres.read(&piece, &next, &snapshot, bounds);

@@ -179,7 +179,7 @@ fn everything_happens_and_can_be_completed() {
 }
 
 /// Steps, and what comes of them.
-const EXPECTED: [&str; 47] = [
+const EXPECTED: [&str; 48] = [
     "Write",
     "Insert",
     "Commit",
@@ -191,6 +191,7 @@ const EXPECTED: [&str; 47] = [
     "Install",
     "Finish",
     "Read",
+    "ReadOf",
     "PassBy",
     "Append",
     "Append 0 Refused",

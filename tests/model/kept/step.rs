@@ -11,7 +11,7 @@ use super::state::{Append, Phase, Reply, Script, State};
 use crate::batch::Fate;
 use crate::world::World;
 
-/// A step. Fields: a key, a member, or a place among the late scripts.
+/// A step. Fields: a key, a member (and a stream), or a place among the late scripts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Step {
     // Writers.
@@ -27,6 +27,7 @@ pub(crate) enum Step {
     Install(usize),
     Finish(usize),
     Read(usize),
+    ReadOf(usize, u8),
     PassBy(usize),
     Append(usize, Fate),
     Copy(usize),
@@ -78,6 +79,7 @@ impl Step {
             Self::Install(m) => to.install(m, bounds),
             Self::Finish(m) => to.finish(m),
             Self::Read(m) => to.read(m, bounds),
+            Self::ReadOf(m, stream) => to.read_of(m, stream, bounds),
             Self::PassBy(m) => to.step_over(m),
             Self::Append(m, fate) => to.append(m, fate, bounds),
             Self::Copy(m) => to.copy(m, bounds),
@@ -121,6 +123,7 @@ fn member_steps(state: &State, m: usize, bounds: &Bounds, steps: &mut Vec<Step>)
         Phase::Installed(..) => steps.push(Step::Finish(m)),
         Phase::Working => {
             steps.extend([Step::Read(m), Step::Append(m, Fate::Runs), Step::Unpark(m)]);
+            steps.extend([0, 1].map(|stream| Step::ReadOf(m, stream)));
             steps.extend(bounds.steps_over.then_some(Step::PassBy(m)));
             steps.extend(bounds.copies.then_some(Step::Copy(m)));
             steps.extend([Step::Probe(m), Step::NoticeChange(m), Step::NoticeLost(m)]);

@@ -110,6 +110,20 @@ fn a_stream_that_was_left_behind_comes_as_far_as_the_others_and_is_merged() {
     assert_eq!(pieces, Pieces::whole(at(9)));
 }
 
+/// It is read as far as there is anything.
+#[test]
+fn a_stream_that_is_parted_where_the_others_are_has_no_target() {
+    let mut pieces = Pieces::whole(at(5));
+    pieces.part("a");
+    let turns = pieces.turns_of("a");
+    assert_eq!((turns.len(), turns[0].target.as_ref()), (1, None));
+    // Then it is the others that come as far.
+    pieces.move_to(1, at(9));
+    assert_eq!(pieces.turns_of("a")[0].target, None);
+    pieces.move_to(0, at(12));
+    assert_eq!(pieces.turns_of("a")[0].target.as_ref().map(Snapshot::xmax), Some(12));
+}
+
 /// Rows that are inserted meanwhile move the hint, so that two reads seldom have the same one.
 #[test]
 fn pieces_that_have_come_equally_far_are_merged_whatever_their_hints() {
