@@ -92,15 +92,22 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
                     }
                     // What follows it tries the stream.
                     First::SetAside => return Ok(None),
-                    First::Nothing if !self.outbox.holds_back() => {
+                    First::Nothing => {
                         if self.parked().nothing_waits(&stream) {
                             self.observer.took(&stream);
                             self.outbox.rewind();
                         }
                     }
                     // Nothing is known of the stream. The others do not wait for it.
-                    First::Nothing | First::Later => {
-                        self.parked().park(&stream, Instant::now());
+                    First::Later => {
+                        let (pause, _) = self.parked().park(&stream, Instant::now());
+                        tracing::debug!(
+                            outbox = self.name,
+                            stream,
+                            ?pause,
+                            "no event of the parked stream can be claimed now: probing it again \
+                                after the pause"
+                        );
                     }
                 }
             }

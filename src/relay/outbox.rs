@@ -131,7 +131,8 @@ pub enum First<C> {
     /// It cannot be, and was set aside: [`set_aside`](Outbox::set_aside) tells of it. Others may
     /// follow.
     SetAside,
-    /// It cannot be now, or that there is one is not known.
+    /// It cannot be now, or that there is one is not known: somebody may have locked it, or it may
+    /// be held back.
     Later,
     /// There is none.
     Nothing,

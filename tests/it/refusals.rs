@@ -159,19 +159,41 @@ async fn a_parked_stream_stays_parked_if_its_first_event_cannot_be_claimed() {
         first.batch_execute("commit").await.expect("the first event");
         says(told).await;
         // The next event tries the stream, by itself.
-        let refusals = async || {
-            let metrics = stage.metrics().await;
-            let name = "outflow_append_failures_total{outbox=\"orders\",reason=\"refused\"} ";
-            let count = metrics.lines().find_map(|line| line.strip_prefix(name));
-            count.expect("refusals").parse::<f64>().expect("a number")
-        };
-        let before = refusals().await;
-        let tried = eventually(LIMIT, "a refusal", async || refusals().await > before).await;
+        let before = stage.refusals().await;
+        let again = async || stage.refusals().await > before;
+        let tried = eventually(LIMIT, "a refusal", again).await;
         tried.unwrap_or_else(|error| panic!("{told}: {error}: {}", relay.log_tail()));
         assert_eq!(relay.log().matches("parked it").count(), 1, "{told}");
         stage.command("DEL", &["events.bad"]).await;
         stage.reaches("events.bad", 1).await;
     }
+}
+
+/// Nor does that somebody has locked the event mean that nothing waits.
+#[tokio::test]
+async fn a_parked_stream_stays_parked_while_somebody_has_locked_its_event() {
+    let stage = Stage::new(&outbox("poll_interval = \"50ms\"")).await;
+    stage.command("SET", &["events.bad", "not a stream"]).await;
+    stage.sql(&insert("bad", "b", 1)).await;
+    let relay = stage.relay();
+    let says = async |words: &str| {
+        let said = eventually(LIMIT, words, async || relay.log().contains(words)).await;
+        said.unwrap_or_else(|error| panic!("{error}: {}", relay.log_tail()));
+    };
+    says("parked it").await;
+    let other = stage.client().await;
+    // It waits for the claim that was refused.
+    other.batch_execute("begin; select from outbox for update").await.expect("a lock");
+    let asked = stage.asked(&["stream", "retry", "events.bad"]).await;
+    assert_eq!(asked.code, Some(0), "{asked:?}");
+    says("no event of the parked stream can be claimed now").await;
+    other.batch_execute("commit").await.expect("its end");
+    let asked = stage.asked(&["stream", "retry", "events.bad"]).await;
+    assert_eq!(asked.code, Some(0), "{asked:?}");
+    stage.command("DEL", &["events.bad"]).await;
+    stage.reaches("events.bad", 1).await;
+    stage.drained().await;
+    assert_eq!(relay.log().matches("parked it").count(), 1, "{}", relay.log_tail());
 }
 
 /// After `park_max` what waits and what comes goes to the dead letters, in order; once the stream

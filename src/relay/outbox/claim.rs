@@ -1,6 +1,7 @@
 //! Claiming: one transaction that fences itself, checks its generation, and takes the next rows out
 //! of the table.
 
+mod first;
 pub(super) mod limit;
 mod prepare;
 
@@ -27,7 +28,7 @@ use super::session::{Session, elsewhere};
 use super::state::{State, locked};
 use super::texts::Texts;
 use super::turn::REMEDY;
-use super::{First, OutboxError, lock};
+use super::{OutboxError, lock};
 use crate::relay::event::Batch;
 
 /// An open claim: its transaction and its rows.
@@ -142,64 +143,6 @@ impl PgOutbox {
             Err(error) => return Err(error),
         };
         Ok(Err(if is_narrowed { Denied::Fewer } else { Denied::One(refusal) }))
-    }
-
-    /// Takes one row of this stream. It says nothing of the others: the cursor stays where it is.
-    pub(super) async fn take_of(&self, stream: &str) -> Result<First<PgClaim>, OutboxError> {
-        let line = Line { parked: &[], only: Some(stream) };
-        loop {
-            match self.attempt_of(stream).await? {
-                Ok(first) => return Ok(first),
-                Err(_) if self.others_ended().await => {}
-                Err(words) => {
-                    return match self.examine(line, &words).await {
-                        Ok(Found::SetAside) => Ok(First::SetAside),
-                        // The next claim may find out more, which looks at other rows, too.
-                        Ok(Found::Fine) | Err(OutboxError::Refused(_)) => Ok(First::Later),
-                        Err(error) => Err(error),
-                    };
-                }
-            }
-        }
-    }
-
-    /// One try. The inner error: why the first row is refused.
-    async fn attempt_of(
-        &self,
-        stream: &str,
-    ) -> Result<Result<First<PgClaim>, String>, OutboxError> {
-        let client = Lease::new(self.connection().await?);
-        let words = match self.look(&client, &[], true, Some(stream)).await {
-            Ok(Looked::Rows(batch, _)) => {
-                let claim = within(self.hold(client, batch, None)).await?;
-                return Ok(Ok(First::from(claim)));
-            }
-            Ok(Looked::TooLarge(_)) => {
-                within(roll_back(client)).await?;
-                "more bytes than a batch may have".to_owned()
-            }
-            Ok(Looked::Bad(_, bad)) => {
-                within(roll_back(client)).await?;
-                bad.to_string()
-            }
-            Ok(Looked::Refused(_, said)) => {
-                within(roll_back_and_close(client)).await?;
-                if !said.may_be_too_much() {
-                    return Err(OutboxError::Refused(said.words));
-                }
-                // To look at the rows would take as long.
-                if said.was_cut_off() {
-                    return Ok(Ok(First::Later));
-                }
-                said.words
-            }
-            Err(error @ (OutboxError::Stale(_) | OutboxError::InFlight(_))) => {
-                within(roll_back(client)).await?;
-                return Err(error);
-            }
-            Err(error) => return Err(error),
-        };
-        Ok(Err(words))
     }
 
     /// Registers the rows, or lets them go if one is in flight already.
