@@ -158,8 +158,15 @@ impl Browser {
     }
 
     /// Posts what a page asks about: its form, with these fields filled in. Returns the page that
-    /// the browser is sent to, which says what came of it.
+    /// the browser is sent to, once it says what came of it.
     async fn confirms(&self, path: &str, filled: &[(&str, &str)]) -> Answer {
+        let (place, page) = self.begins(path, filled).await;
+        // A busy machine is still at it.
+        if page.text.contains("<progress") { self.gone(&place, "<progress").await } else { page }
+    }
+
+    /// The same, without waiting for its end. Returns where the page is, too.
+    async fn begins(&self, path: &str, filled: &[(&str, &str)]) -> (String, Answer) {
         let asked = self.get(path).await;
         assert_eq!(asked.status, StatusCode::OK, "{asked:?}");
         let (action, mut fields) = asked.form();
@@ -168,7 +175,9 @@ impl Browser {
             fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let answer = self.post(&action, &fields).await;
         assert_eq!(answer.status, StatusCode::SEE_OTHER, "{answer:?}");
-        self.get(answer.location()).await
+        let place = answer.location().to_owned();
+        let page = self.get(&place).await;
+        (place, page)
     }
 
     async fn log_in(&self, token: &str) -> Answer {

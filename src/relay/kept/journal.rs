@@ -27,6 +27,8 @@ pub struct Journal {
 /// What the next append needs to know.
 #[derive(Debug, Default)]
 struct Memory {
+    /// The last generation that was raised, and what the raise has drawn.
+    raised: Option<(i64, String)>,
     /// Generation, member and nonce of the pieces that this member works from.
     entered: Option<(i64, i32, String)>,
     /// The last batch whose copy in Postgres is confirmed, until the journal has it.
@@ -100,7 +102,10 @@ impl Journal {
     /// Why it could not; repeating it is safe.
     pub async fn raise(&self, known: i64) -> Result<Raised, String> {
         // Rows are not named: those of a kept outbox are not settled one by one.
-        self.raise.run(&self.redis, &self.key, known, "", "").await
+        let drawn = random();
+        let raised = self.raise.run(&self.redis, &self.key, known, ["", "", &drawn]).await?;
+        self.memory.lock().raised = Some((raised.generation, drawn));
+        Ok(raised)
     }
 
     /// Writes what each member of this generation starts from, and opens the journal. The pieces of
@@ -108,8 +113,8 @@ impl Journal {
     /// behind is removed: its records, its pieces, and the copies that it confirmed.
     ///
     /// # Errors
-    /// Nothing was installed, because the journal is not the closed one of this generation, or
-    /// Redis refused; or there is no answer. The caller raises again: a repetition would find open
+    /// Nothing was installed, because the journal is not the one that the last [`raise`](Self::raise)
+    /// has closed, or Redis refused; or there is no answer. The caller raises again: a repetition would find open
     /// what it had opened itself.
     pub async fn install(
         &self,
@@ -117,10 +122,13 @@ impl Journal {
         server: &str,
         members: &[(i32, String)],
     ) -> Result<(), String> {
-        let mut args = Args::with_capacity(3 + 3 * members.len());
-        args.int(generation).text(server).int(GENERATIONS_KEPT);
+        let drawn = self.memory.lock().raised.clone();
+        let drawn = drawn.filter(|(raised, _)| *raised == generation);
+        let drawn = drawn.map(|(_, drawn)| drawn).unwrap_or_default();
+        let mut args = Args::with_capacity(4 + 3 * members.len());
+        args.int(generation).text(drawn).text(server).int(GENERATIONS_KEPT);
         for (member, pieces) in members {
-            args.int(*member).text(Uuid::new_v4().simple().to_string()).text(pieces.as_str());
+            args.int(*member).text(random()).text(pieces.as_str());
         }
         let reply = self.redis.script(&self.install, &[&self.key], args).await;
         match reply.map_err(|failure| failure.to_string())? {
@@ -251,4 +259,9 @@ impl Journal {
             memory.copied = None;
         }
     }
+}
+
+/// A text that nobody else draws.
+fn random() -> String {
+    Uuid::new_v4().simple().to_string()
 }

@@ -4,6 +4,7 @@
 -- KEYS  1  the journal: a hash with
 --            generation, last:<g>:<member>  as in append.lua
 --            open                   1; 0 from a raise until the pieces of its generation are installed
+--            raised                 drawn by the last raise: only the installation that belongs to it is taken
 --            kept:<member>          the member's pieces: where it is. A piece a line, of six parts with | between them: slots,
 --                                   snapshot seen, target snapshot, up to which id, hint, stream as hex
 --            nonce:<member>         drawn when the pieces were installed. A journal that was restored may come to the same

@@ -2,13 +2,13 @@
 -- it, and this nobody appends: a member that is fenced could otherwise go on from pieces that are about to be replaced.
 --
 -- KEYS  1  the journal: see keep_append.lua
--- ARGV  generation, the Postgres that the pieces belong to, for how many generations the last numbers stay, and for each
---       member its number, its nonce and its pieces
+-- ARGV  generation, what its raise has drawn, the Postgres that the pieces belong to, for how many generations the last
+--       numbers stay, and for each member its number, its nonce and its pieces
 -- Returns 1, or why nothing was done, in words.
 --
 -- All that counts is one write: it is done as a whole or not at all. A piece of a member that is none any more is emptied
 -- by it, too, for a user who may not HDEL must not leave it behind. What is removed after it does no harm where it stays.
-local journal, generation, server, kept = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
+local journal, generation, raised, server, kept = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
 local fields = redis.pcall('HGETALL', journal)
 if fields.err then
@@ -28,12 +28,18 @@ if known.open ~= '0' then
   return 'the journal of generation ' .. generation .. ' is open already'
 end
 
+-- A journal that was restored may be raised to the same generation once more, by others or by a late script. What these
+-- pieces rest on is then no longer in it.
+if known.raised ~= raised then
+  return 'the journal of generation ' .. generation .. ' was raised by somebody else'
+end
+
 local command, new = {'HSET', journal, 'open', '1', 'server', server}, {}
 local function set(field, value)
   new[field] = true
   command[#command + 1], command[#command + 2] = field, value
 end
-for i = 4, #ARGV, 3 do
+for i = 5, #ARGV, 3 do
   set('nonce:' .. ARGV[i], ARGV[i + 1])
   set('kept:' .. ARGV[i], ARGV[i + 2])
 end

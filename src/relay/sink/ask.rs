@@ -18,7 +18,8 @@ impl Default for Raise {
 impl Raise {
     /// Raises the journal above `known` and its own generation. `names`: by which columns the rows
     /// of the new generation are named. `server`: which Postgres this is, to be known from now on;
-    /// empty: as it was. The answer has what is known of a kept outbox, too.
+    /// empty: as it was. `drawn`: what the installation of a kept outbox will show; else empty. The
+    /// answer has what is known of a kept outbox, too.
     ///
     /// # Errors
     /// Why it could not; repeating it is safe.
@@ -27,11 +28,10 @@ impl Raise {
         redis: &Redis,
         key: &str,
         known: i64,
-        names: &str,
-        server: &str,
+        [names, server, drawn]: [&str; 3],
     ) -> Result<Raised, String> {
-        let mut args = Args::with_capacity(3);
-        args.int(known).text(names).text(server);
+        let mut args = Args::with_capacity(4);
+        args.int(known).text(names).text(server).text(drawn);
         let reply = redis.script(&self.0, &[key], args).await.map_err(|f| f.to_string())?;
         let [generation, previous, batches, last, members, copied, server] = reply.items() else {
             return Err(unexpected(&reply));

@@ -5,6 +5,7 @@
 -- KEYS  1  the journal
 -- ARGV  1  the generation that Postgres knows  2  by which columns the rows of the new generation are named
 --       3  which Postgres that is; '': not known, or written later (keep_install.lua)
+--       4  a text that nobody else draws, for the installation that follows; '': none follows
 -- Returns the new generation, the one before ('' when there is no journal), of each batch by which columns its rows are
 -- named ('': not known) and the packed rows, and what it knows of the last batch of each member: field and number, one after
 -- the other; and, empty unless the outbox is or was a kept one: the pieces of each member, the last batch of each whose copy
@@ -47,6 +48,9 @@ local text = string.format('%d', generation)
 local raised = {'generation', text, 'names:' .. text .. ':', ARGV[2], 'open', '0'}
 if ARGV[3] ~= '' then
   raised[7], raised[8] = 'server', ARGV[3]
+end
+if ARGV[4] ~= '' then
+  raised[#raised + 1], raised[#raised + 2] = 'raised', ARGV[4]
 end
 redis.call('HSET', journal, unpack(raised))
 -- Generations that appended nothing, of recoveries that did not come to their end.

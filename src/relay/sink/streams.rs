@@ -100,7 +100,8 @@ impl Sink for RedisSink {
     }
 
     async fn raise(&self, known: i64, server: &str) -> Result<Raised, String> {
-        let raised = self.raise.run(&self.redis, &self.journal, known, &self.names, server).await?;
+        let raised =
+            self.raise.run(&self.redis, &self.journal, known, [&self.names, server, ""]).await?;
         Ok(Raised { kept: None, ..raised })
     }
 

@@ -149,7 +149,7 @@ async fn a_replay_is_counted_first_and_sends_each_event_once() {
         and filter @> '{\"to\": \"again\", \"end\": \"done\"}'";
     assert_eq!(stage.number(end).await, 1);
     let slow = "/actions/replay?outbox=orders&to=slow&rate=10&since=1h";
-    let running = browser.confirms(slow, &[]).await;
+    let (_, running) = browser.begins(slow, &[]).await;
     running.has(&["<progress", "of 200"]);
     let job = running.text.split("name=\"id\" value=\"").nth(1).expect("a job");
     let id = job.split('"').next().expect("an id");

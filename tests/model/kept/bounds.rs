@@ -103,6 +103,8 @@ pub(crate) enum Mutant {
     NoLastBatch,
     /// Pieces are installed without a raise before: the journal stays open meanwhile.
     NoRaise,
+    /// An installation does not ask whose raise has closed the journal.
+    AnyRaise,
     /// A read counts as durable though the log was not flushed.
     NotFlushed,
     /// A read that returned as many rows as it may counts as one that returned all.
@@ -135,11 +137,12 @@ pub(crate) enum Mutant {
 }
 
 impl Mutant {
-    pub(crate) const ALL: [Self; 18] = [
+    pub(crate) const ALL: [Self; 19] = [
         Self::NoFence,
         Self::NoNonce,
         Self::NoLastBatch,
         Self::NoRaise,
+        Self::AnyRaise,
         Self::NotFlushed,
         Self::FullIsAll,
         Self::OpenIsSeen,

@@ -25,8 +25,7 @@ impl State {
     /// It stood still for so long that its sessions were ended. What it does next it does without
     /// knowing that.
     pub(crate) fn freeze(&mut self, m: usize) -> Option<()> {
-        let has_seat = self.postgres.seats.contains(&self.members[m].number);
-        if !has_seat && !self.holds_fence(m) {
+        if !self.is_seated(m) && !self.holds_fence(m) {
             return None;
         }
         self.spend(Fault::Freeze)?;
@@ -35,8 +34,7 @@ impl State {
     }
 
     fn end_sessions(&mut self, m: usize) {
-        let number = self.members[m].number;
-        self.postgres.seats.retain(|seat| *seat != number);
+        self.postgres.seats.retain(|(_, of)| *of != m);
         if self.holds_fence(m) {
             self.postgres.recovery = None;
         }
@@ -45,7 +43,7 @@ impl State {
     /// A working member hears that its control connection is gone.
     pub(crate) fn notice_lost(&mut self, m: usize, bounds: &Bounds) -> Option<()> {
         let member = &self.members[m];
-        if member.phase != Phase::Working || self.postgres.seats.contains(&member.number) {
+        if member.phase != Phase::Working || self.is_seated(m) {
             return None;
         }
         self.doubt(m, bounds);
@@ -56,7 +54,7 @@ impl State {
     pub(crate) fn notice_change(&mut self, m: usize) -> Option<()> {
         let member = &self.members[m];
         let is_idle = member.phase == Phase::Working && member.batches.is_empty();
-        let is_seated = self.postgres.seats.contains(&member.number);
+        let is_seated = self.is_seated(m);
         let is_changed = self.owners_due() != self.postgres.owners
             || member.generation != self.postgres.generation;
         if !is_idle || !is_seated || !is_changed {

@@ -23,6 +23,7 @@ fn caught(mutant: Mutant) -> (Bounds, &'static str) {
             let bounds = Bounds { started: 0, ..meanwhile };
             (with(bounds, &[back[0], back[1], Fault::LostReply]), NO_LOSS)
         }
+        Mutant::AnyRaise => (with(Bounds { events: [1, 1], copies: true, ..two }, &back), NO_LOSS),
         Mutant::NoLastBatch => (with(one, &[Fault::RedisBack]), NO_LOSS),
         Mutant::NoRaise => (two, NO_DOUBLE),
         Mutant::NotFlushed => (

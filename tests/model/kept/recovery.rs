@@ -12,7 +12,7 @@ use outflow::relay::outbox::slots;
 use super::bounds::{Bounds, Fault, KEYS, Mutant};
 use super::postgres::SLOT;
 use super::state::{
-    At, Copied, Fenced, Install, Journal, Kept, Member, Phase, Raised, Script, State,
+    At, Copied, Drawn, Fenced, Install, Journal, Kept, Member, Phase, Raised, Script, State,
 };
 
 impl State {
@@ -51,9 +51,9 @@ impl State {
         if self.postgres.recovery.is_some() {
             return None;
         }
-        if !self.postgres.seats.contains(&self.members[m].number) {
+        if !self.is_seated(m) {
             self.members[m].number = self.postgres.next_number;
-            self.postgres.seats.push(self.postgres.next_number);
+            self.postgres.seats.push((self.postgres.next_number, m));
             self.postgres.next_number += 1;
         }
         let known = self.postgres.generation;
@@ -74,7 +74,7 @@ impl State {
 
     pub(crate) fn raise(&mut self, m: usize, bounds: &Bounds) -> Option<()> {
         let Phase::Fenced(fenced) = self.members[m].phase.clone() else { return None };
-        let raised = self.run_raise(fenced.known, bounds);
+        let raised = self.run_raise(fenced.known, self.drawn(m), bounds);
         self.members[m].phase = Phase::Raised(fenced, Arc::new(raised));
         Some(())
     }
@@ -126,8 +126,8 @@ impl State {
             (Some(Script::Append(append)), _) => {
                 self.redis.append(&append, None, !bounds.is(Mutant::PositionApart), bounds);
             }
-            (Some(Script::Raise { known }), _) => {
-                self.run_raise(known, bounds);
+            (Some(Script::Raise { known, drawn }), _) => {
+                self.run_raise(known, drawn, bounds);
             }
             (Some(Script::Install(install)), _) => {
                 self.redis.install(&install, bounds);
@@ -151,7 +151,9 @@ impl State {
     pub(crate) fn script_of(&self, m: usize, bounds: &Bounds) -> Option<Script> {
         match &self.members[m].phase {
             Phase::Down | Phase::Joining { .. } | Phase::Installed(..) => None,
-            Phase::Fenced(fenced) => Some(Script::Raise { known: fenced.known }),
+            Phase::Fenced(fenced) => {
+                Some(Script::Raise { known: fenced.known, drawn: self.drawn(m) })
+            }
             Phase::Raised(..) => {
                 self.install_of(m, bounds).map(|(install, _)| Script::Install(install))
             }
@@ -167,8 +169,8 @@ impl State {
             Script::Append(append) => {
                 self.redis.append(&append, None, true, bounds);
             }
-            Script::Raise { known } => {
-                self.run_raise(known, bounds);
+            Script::Raise { known, drawn } => {
+                self.run_raise(known, drawn, bounds);
             }
             Script::Install(install) => {
                 self.redis.install(&install, bounds);
@@ -195,7 +197,8 @@ impl State {
             nonce,
             pieces: Arc::new(pieces),
         });
-        let install = Install { generation, server: fenced.timeline, kept: kept.collect() };
+        let (raised, server) = (raised.drawn, fenced.timeline);
+        let install = Install { generation, raised, server, kept: kept.collect() };
         Some((install, start))
     }
 
@@ -238,8 +241,12 @@ impl State {
         start
     }
 
-    fn run_raise(&mut self, known: u8, bounds: &Bounds) -> Raised {
-        let raised = self.redis.raise(known, bounds);
+    fn drawn(&self, m: usize) -> Drawn {
+        (m, self.faults_left)
+    }
+
+    fn run_raise(&mut self, known: u8, drawn: Drawn, bounds: &Bounds) -> Raised {
+        let raised = self.redis.raise(known, drawn, bounds);
         self.prune_late(bounds);
         raised
     }
@@ -284,7 +291,8 @@ impl State {
 
     /// Who should own which half of the slots.
     pub(crate) fn owners_due(&self) -> [u8; KEYS] {
-        let live: Vec<i32> = self.postgres.seats.iter().copied().map(i32::from).collect();
+        let live: Vec<i32> =
+            self.postgres.seats.iter().map(|(number, _)| i32::from(*number)).collect();
         let previous = shares(self.postgres.owners);
         let due = slots::share_out(&previous, &live);
         let owner = |slot: u32| due.get(usize::try_from(slot).ok()?).copied();

@@ -7,7 +7,9 @@ use outflow::relay::kept::position::Target;
 
 use super::bounds::{Bounds, Mutant};
 use super::postgres::STREAMS;
-use super::state::{Append, At, Entry, Install, Journal, Nonce, Passage, Raised, Redis, Reply};
+use super::state::{
+    Append, At, Drawn, Entry, Install, Journal, Nonce, Passage, Raised, Redis, Reply,
+};
 
 impl Redis {
     /// `keep_append.lua`, in which this stream refuses. `moves`: whether the position is written,
@@ -83,7 +85,7 @@ impl Redis {
     }
 
     /// `raise.lua`.
-    pub(crate) fn raise(&mut self, known: u8, bounds: &Bounds) -> Raised {
+    pub(crate) fn raise(&mut self, known: u8, drawn: Drawn, bounds: &Bounds) -> Raised {
         let before = self.journal.take();
         let generation = known.max(before.as_ref().map_or(0, |journal| journal.generation)) + 1;
         let (mut pieces, mut copied, mut server) = (Vec::new(), Vec::new(), None);
@@ -98,6 +100,7 @@ impl Redis {
             let empty = Journal {
                 generation,
                 open: false,
+                raised: Some(drawn),
                 last: Vec::new(),
                 kept: Vec::new(),
                 copied: Vec::new(),
@@ -107,19 +110,22 @@ impl Redis {
             let Journal { kept, copied, server, .. } = journal;
             self.journal = Some(Journal { kept, copied, server, ..empty });
         }
-        Raised { generation, pieces, copied, server }
+        Raised { generation, drawn, pieces, copied, server }
     }
 
     /// `keep_install.lua`. Returns whether it did it.
     pub(crate) fn install(&mut self, install: &Install, bounds: &Bounds) -> bool {
-        let is_closed =
-            |journal: &Journal| journal.generation == install.generation && !journal.open;
-        if !self.journal.as_ref().is_some_and(is_closed) && !bounds.is(Mutant::NoRaise) {
+        let is_ours = |journal: &Journal| {
+            let by_us = journal.raised == Some(install.raised) || bounds.is(Mutant::AnyRaise);
+            journal.generation == install.generation && !journal.open && by_us
+        };
+        if !self.journal.as_ref().is_some_and(is_ours) && !bounds.is(Mutant::NoRaise) {
             return false;
         }
         self.journal = Some(Journal {
             generation: install.generation,
             open: true,
+            raised: None,
             last: Vec::new(),
             kept: install.kept.clone(),
             copied: Vec::new(),

@@ -64,8 +64,9 @@ pub(crate) struct Postgres {
     /// `outflow.position`.
     pub(crate) copies: Vec<Copied>,
     pub(crate) history: Option<Arc<History>>,
-    /// Members that live, by number, ascending.
-    pub(crate) seats: Vec<u8>,
+    /// Numbers of the members that live, ascending, and whose session each is of: a Postgres that
+    /// went back gives numbers out again.
+    pub(crate) seats: Vec<(u8, usize)>,
     /// The member whose recovery holds the fence lock.
     pub(crate) recovery: Option<u8>,
 }
@@ -113,6 +114,8 @@ pub(crate) struct Redis {
 pub(crate) struct Journal {
     pub(crate) generation: u8,
     pub(crate) open: bool,
+    /// By whom it was closed.
+    pub(crate) raised: Option<Drawn>,
     /// `last:<g>:<member>` of the generation in force: the others are never asked for.
     pub(crate) last: Vec<(u8, u8)>,
     /// `kept:<member>` and `nonce:<member>`.
@@ -131,11 +134,15 @@ pub(crate) struct Kept {
 /// Drawn with each installation: the generation, and how often servers had come back by then.
 pub(crate) type Nonce = (u8, u8);
 
+/// Drawn with each raise: by whom, and how many faults could still happen. If neither differs, no
+/// script of an earlier one is late.
+pub(crate) type Drawn = (usize, u8);
+
 /// A script that runs when nobody waits for it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Script {
     Append(Append),
-    Raise { known: u8 },
+    Raise { known: u8, drawn: Drawn },
     Install(Install),
 }
 
@@ -172,6 +179,7 @@ pub(crate) struct Entry {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Install {
     pub(crate) generation: u8,
+    pub(crate) raised: Drawn,
     pub(crate) server: u8,
     pub(crate) kept: Vec<Kept>,
 }
@@ -247,6 +255,7 @@ pub(crate) struct Fenced {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Raised {
     pub(crate) generation: u8,
+    pub(crate) drawn: Drawn,
     pub(crate) pieces: Vec<Arc<Pieces>>,
     pub(crate) copied: Vec<At>,
     pub(crate) server: Option<u8>,
@@ -293,6 +302,11 @@ impl State {
             state.start_undisturbed(m, bounds);
         }
         state
+    }
+
+    /// Whether a member's session holds its seat.
+    pub(crate) fn is_seated(&self, m: usize) -> bool {
+        self.postgres.seats.contains(&(self.members[m].number, m))
     }
 
     /// Whether this may still go wrong.

@@ -78,6 +78,24 @@ async fn a_late_installation_writes_nothing() {
     scene.redis.close().await;
 }
 
+/// A journal that was restored is raised to the same generation a second time. Found by the model:
+/// what the first raise had returned was installed over it, and with it a position behind events
+/// that the streams no longer had.
+#[tokio::test]
+async fn an_installation_needs_its_own_raise() {
+    let scene = Scene::new().await;
+    let (one, other) = (scene.begun("A").await.journal, scene.member().journal);
+    scene.call("COPY", &[one.key(), "saved"]).await;
+    assert_eq!(one.raise(0).await.expect("a generation").generation, 2);
+    scene.call("COPY", &["saved", one.key(), "REPLACE"]).await;
+    assert_eq!(other.raise(0).await.expect("a generation").generation, 2);
+    let late = one.install(2, "7:1", &pieces(&[(1, "ahead")])).await.expect_err("not its own");
+    assert!(late.contains("generation 2 was raised by somebody else"), "{late}");
+    other.install(2, "7:1", &pieces(&[(1, "A")])).await.expect("installed");
+    assert_eq!(one.enter(2, 1).await.expect("pieces").pieces, "A");
+    scene.redis.close().await;
+}
+
 /// Members that are gone leave no piece behind, also where HDEL is forbidden.
 #[tokio::test]
 async fn an_installation_replaces_all_pieces() {
