@@ -100,7 +100,7 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
                     }
                     // Nothing is known of the stream. The others do not wait for it.
                     First::Later => {
-                        let (pause, _) = self.parked().park(&stream, Instant::now());
+                        let pause = self.parked().later(&stream, Instant::now());
                         tracing::debug!(
                             outbox = self.name,
                             stream,

@@ -25,8 +25,10 @@ pub(super) struct Parked {
 
 #[derive(Debug)]
 struct Stream {
-    /// When it refused first.
+    /// When it refused first, without the time in which it could not be tried.
     since: Instant,
+    /// When it was parked or looked at last.
+    last: Instant,
     pause: Duration,
     /// When it may be tried again; `None` while it is being tried.
     until: Option<Instant>,
@@ -103,9 +105,21 @@ impl Parked {
         let given_up = known.is_some_and(|known| known.given_up);
         self.streams.insert(
             stream.to_owned(),
-            Stream { since, pause, until: Some(now + pause), given_up, probed: false },
+            Stream { since, last: now, pause, until: Some(now + pause), given_up, probed: false },
         );
         (pause, new)
+    }
+
+    /// It could not be tried: its first event cannot be claimed now. Returns the pause before it is
+    /// looked at again; `None`: it is not parked, or is given up, and whatever comes tries it. That
+    /// says nothing of the stream, and does not count as time in which it refused.
+    pub(super) fn later(&mut self, stream: &str, now: Instant) -> Option<Duration> {
+        let parked = self.streams.get_mut(stream).filter(|parked| !parked.given_up)?;
+        parked.since += now.saturating_duration_since(parked.last);
+        parked.last = now;
+        parked.pause = (parked.pause * 2).min(PAUSE_MAX);
+        parked.until = Some(now + parked.pause);
+        Some(parked.pause)
     }
 
     /// Streams whose pause is over are tried again from here on, and those that have refused for
@@ -325,6 +339,26 @@ mod tests {
         assert_eq!((parked.due(), parked.names()), (vec!["a".to_owned()], vec!["a".to_owned()]));
         assert!(!parked.try_now("a"), "it is being tried");
         assert_eq!(parked.park("a", now), (PAUSE_MIN * 2, false), "refused again");
+    }
+
+    /// What cannot be claimed says nothing of the stream.
+    #[test]
+    fn time_in_which_a_stream_cannot_be_tried_does_not_count() {
+        let mut parked = Parked::new(Some(Duration::from_secs(100)));
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        parked.park("a", at(0));
+        for (seconds, pause) in [(1, 2), (3, 4), (7, 8), (15, 16), (500, 32)] {
+            assert!(parked.release(at(seconds)).given_up.is_empty());
+            assert_eq!(parked.due(), ["a"]);
+            assert_eq!(parked.later("a", at(seconds)), Some(Duration::from_secs(pause)));
+            assert_eq!((parked.due(), parked.names()), (vec![], vec!["a".to_owned()]));
+        }
+        parked.park("a", at(532));
+        assert!(parked.release(at(599)).given_up.is_empty(), "it has refused for 32 s");
+        assert_eq!(parked.release(at(600)).given_up, ["a"]);
+        assert_eq!(parked.later("a", at(700)), None, "whatever comes tries it");
+        assert_eq!((parked.later("b", at(700)), parked.len()), (None, 1));
     }
 
     #[test]

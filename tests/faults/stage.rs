@@ -348,6 +348,17 @@ impl Stage {
         }
     }
 
+    /// Waits until a member says, from here on, that its control connection is lost.
+    pub(crate) async fn loses_control(&self, member: usize) {
+        let count = async || {
+            let log = self.members[member].program.lock().await.log();
+            log.matches("the control connection is lost").count()
+        };
+        let before = count().await;
+        let loses = eventually(LIMIT, "a member to lose control", async || count().await > before);
+        loses.await.expect("it says so");
+    }
+
     /// How each member ended, if it has, and the end of its log.
     async fn last_words(&self) -> String {
         let mut words = String::new();

@@ -113,9 +113,9 @@ impl Journal {
     /// behind is removed: its records, its pieces, and the copies that it confirmed.
     ///
     /// # Errors
-    /// Nothing was installed, because the journal is not the one that the last [`raise`](Self::raise)
-    /// has closed, or Redis refused; or there is no answer. The caller raises again: a repetition would find open
-    /// what it had opened itself.
+    /// Nothing was installed, because the journal is not the one that the last
+    /// [`raise`](Self::raise) has closed, or Redis refused; or there is no answer. The caller
+    /// raises again: a repetition would find open what it had opened itself.
     pub async fn install(
         &self,
         generation: i64,

@@ -3,7 +3,9 @@
 //! Usually it is one piece: all slots of the member. After a change of members it holds what others
 //! had read of its new slots; and a stream that refuses its events, or that is paused, has a piece
 //! of its own, which stays behind. A piece of slots leaves out the streams that have pieces of
-//! their own. A piece that has come as far as the piece of slots around it is merged into it.
+//! their own. A piece that has come as far as the piece of slots around it is merged into it. Each
+//! goes to where that one is going, and no farther: if it had new rows all the time, the others
+//! would never have their turn.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -36,6 +38,36 @@ pub struct Next {
     pub target: Option<Snapshot>,
     /// Streams that are left out.
     pub except: Vec<String>,
+}
+
+/// Pieces of which one look has found nothing, as of now.
+#[derive(Debug, Default)]
+pub struct UpToNow(Vec<(i64, Option<String>)>);
+
+impl UpToNow {
+    /// The first of these turns whose piece is not among them; it is from here on, if it is read up
+    /// to now.
+    pub fn next(&mut self, pieces: &Pieces, turns: Vec<Next>) -> Option<Next> {
+        let name = |next: &Next| {
+            let piece = &pieces.0[next.index];
+            (piece.slots, piece.stream.clone())
+        };
+        let next = turns.into_iter().find(|next| !self.0.contains(&name(next)))?;
+        if next.target.is_none() && pieces.0[next.index].position.target.is_none() {
+            self.0.push(name(&next));
+        }
+        Some(next)
+    }
+}
+
+/// Where a piece is, measured by where the piece around it is going.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// Or on its way there.
+    Behind,
+    /// It waits to be merged.
+    There,
+    Ahead,
 }
 
 impl Pieces {
@@ -85,16 +117,18 @@ impl Pieces {
         self.0.extend(apart);
     }
 
-    /// What to read, in turn, but for these streams: first what has stayed behind.
+    /// What to read, in turn, but for these streams: first what has stayed behind, and last what is
+    /// ahead.
     pub fn turns(&self, left_out: &[String]) -> Vec<Next> {
         let Some(main) = self.main() else { return Vec::new() };
         let is_left_out =
             |piece: &Piece| piece.stream.as_ref().is_some_and(|stream| left_out.contains(stream));
-        let indices = (0..self.0.len()).filter(|index| *index != main).chain([main]);
-        indices
-            .filter(|index| !is_left_out(&self.0[*index]))
-            .map(|index| self.next(index))
-            .collect()
+        let others: Vec<usize> = (0..self.0.len())
+            .filter(|index| *index != main && !is_left_out(&self.0[*index]))
+            .collect();
+        let at = |place: Place| others.iter().copied().filter(move |at| self.place(*at) == place);
+        let indices = at(Place::Behind).chain([main]).chain(at(Place::Ahead));
+        indices.map(|index| self.next(index)).collect()
     }
 
     /// What to read of one stream that has pieces of its own.
@@ -210,21 +244,10 @@ impl Pieces {
 
     fn next(&self, index: usize) -> Next {
         let piece = &self.0[index];
-        let around = match &piece.stream {
-            None => self.main(),
-            Some(_) => self.0.iter().position(|around| {
-                around.stream.is_none() && around.slots & piece.slots == piece.slots
-            }),
-        };
-        let target = around.filter(|around| *around != index).and_then(|around| {
-            let around = &self.0[around].position;
-            let is_ahead = around.target.is_none()
-                && piece.position.target.is_none()
-                && around.seen.includes(&piece.position.seen)
-                // Else no row would be looked at: there would seem to be none.
-                && around.seen != piece.position.seen;
-            is_ahead.then(|| around.seen.clone())
-        });
+        // Where it is already, no row would be looked at: there would seem to be none.
+        let target = self.around(index).filter(|_| self.place(index) == Place::Behind);
+        let target = target.filter(|_| piece.position.target.is_none());
+        let target = target.map(|around| around.position.goal().clone());
         let except = match &piece.stream {
             Some(_) => Vec::new(),
             None => self
@@ -235,6 +258,30 @@ impl Pieces {
                 .collect(),
         };
         Next { index, target, except }
+    }
+
+    /// The piece that this one is to come as far as; `None`: it is the one that is farthest.
+    fn around(&self, index: usize) -> Option<&Piece> {
+        let piece = &self.0[index];
+        let around = match &piece.stream {
+            None => self.main(),
+            Some(_) => self.0.iter().position(|around| {
+                around.stream.is_none() && around.slots & piece.slots == piece.slots
+            }),
+        };
+        around.filter(|around| *around != index).map(|around| &self.0[around])
+    }
+
+    fn place(&self, index: usize) -> Place {
+        let Some(around) = self.around(index) else { return Place::Ahead };
+        let (own, goal) = (&self.0[index].position, around.position.goal());
+        if own.target.is_none() && own.seen == *goal {
+            Place::There
+        } else if goal.includes(own.goal()) {
+            Place::Behind
+        } else {
+            Place::Ahead
+        }
     }
 
     /// Whether a stream has pieces of its own within these slots.

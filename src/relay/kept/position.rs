@@ -66,6 +66,11 @@ impl Position {
         self.target.as_ref().map_or(BELOW_ALL, |target| target.mark)
     }
 
+    /// What will have been seen when the reads that have begun are at their end.
+    pub fn goal(&self) -> &Snapshot {
+        self.target.as_ref().map_or(&self.seen, |target| &target.snapshot)
+    }
+
     /// The position behind a read, whose own snapshot was `read` unless it had a target.
     #[must_use]
     pub fn after(&self, read: &Snapshot, extent: Extent) -> Self {

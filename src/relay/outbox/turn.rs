@@ -20,7 +20,7 @@ pub(super) const REMEDY: &str = "`outflow check` says if the index of the order 
 /// One look: what it may take, and how long it has taken.
 pub(super) struct Turn {
     pub(super) patience: Patience,
-    of: String,
+    pub(super) of: String,
     began: Instant,
 }
 

@@ -9,7 +9,8 @@ use crate::support::{LIMIT, Stage};
 
 const STREAM: [&str; 2] = ["--stream", "events.bad"];
 
-/// A relay that has given up a stream: the first of its rows has a letter.
+/// A relay that has given up a stream, and does not try it for a while: each of its rows has a
+/// letter.
 async fn given_up() -> (Stage, Program) {
     let stage = Stage::new(&plain("park_max = \"1s\"\npoll_interval = \"50ms\"")).await;
     stage.command("SET", &["events.bad", "not a stream"]).await;
@@ -17,6 +18,21 @@ async fn given_up() -> (Stage, Program) {
     stage.ready(200).await;
     stage.sql(&event("bad", "k", 1, 0)).await;
     until_there_is(&stage, "select 1 from outflow.dead_letter where pending is null").await;
+    // Each try doubles the pause before the next one.
+    for _ in 0..5 {
+        let before = stage.refusals().await;
+        let asked = stage.asked(&["stream", "retry", "events.bad"]).await;
+        assert_eq!(asked.code, Some(0), "{asked:?}");
+        let tried = async || {
+            stage.sql(&event("bad", "k", 1, 0)).await;
+            stage.refusals().await > before
+        };
+        eventually(LIMIT, "a refusal", tried).await.expect("a try");
+    }
+    let waits = "select count(*) from outbox where id not in (select kept from outflow.dead_letter \
+        where pending is null)";
+    let none = async || stage.number(waits).await == 0;
+    eventually(LIMIT, "a letter for each row", none).await.expect("letters");
     (stage, relay)
 }
 
@@ -32,14 +48,15 @@ async fn has_resumed(relay: &Program) {
     assert!(resumed.is_ok(), "{}", relay.log_tail());
 }
 
-/// After a recovery, which looks after letters that nobody has counted: the first row has one, and
-/// each other is there once.
-async fn has_one_letter(stage: &Stage) {
+/// After a recovery, which looks after letters that nobody has counted: the rows that were given up
+/// have one, and each other is there once.
+async fn have_one_letter(stage: &Stage) {
     let _relay = stage.relay();
     stage.ready(200).await;
     stage.sql(&event("bad", "k", 3, 0)).await;
     stage.reaches("events.bad", 2).await;
-    assert_eq!(letters(stage).await, (reasons(&[("refused", 1)]), 1));
+    let given_up = stage.number("select count(*) from outbox where payload ->> 'n' = '1'").await;
+    assert_eq!(letters(stage).await, (reasons(&[("refused", given_up)]), given_up));
     let entries = stage.entries("events.bad").await;
     let numbers: Vec<i64> = entries
         .iter()
@@ -69,7 +86,7 @@ async fn a_row_that_is_delivered_after_all_has_no_letter() {
     stage.reaches("events.bad", 1).await;
     relay.terminate();
     relay.wait(LIMIT).await.expect("an end");
-    has_one_letter(&stage).await;
+    have_one_letter(&stage).await;
 }
 
 /// A server does not hear at once that its client was killed, and does what it was asked for. The
@@ -112,5 +129,5 @@ async fn no_letter_of_a_killed_relay_comes_behind_the_next_recovery() {
     eventually(LIMIT, "the end of the killed relay's statement", over).await.expect("it");
     relay.terminate();
     relay.wait(LIMIT).await.expect("an end");
-    has_one_letter(&stage).await;
+    have_one_letter(&stage).await;
 }

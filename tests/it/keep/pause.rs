@@ -2,7 +2,7 @@
 
 use super::{LAYOUTS, are_there, arrive, both, kept_as, left_behind};
 use crate::pause::heeds;
-use crate::support::{LIMIT, Stage};
+use crate::support::{LIMIT, Stage, check_numbered};
 
 const STREAM: [&str; 2] = ["--stream", "events.bad"];
 
@@ -51,6 +51,46 @@ async fn a_paused_stream_waits_through_restarts_and_comes_in_order() {
         for stream in ["events.good", "events.bad"] {
             are_there(&stage, stream, 40).await;
         }
+    }
+}
+
+/// A stream that has caught up while the others are in the middle of very many rows: read first,
+/// and up to now, it left no turn to them as long as anybody wrote to it.
+#[tokio::test]
+async fn a_resumed_stream_that_never_rests_leaves_the_others_their_turn() {
+    let stage = Stage::new(&kept_as("ring", "batch_rows = 10")).await;
+    let relay = stage.member("one");
+    both(&stage, 1, 1).await;
+    arrive(&stage, "events.good", 1).await;
+    arrive(&stage, "events.bad", 1).await;
+    stage.asked(&[&["pause", "--why", "schema"], &STREAM[..]].concat()).await.data();
+    heeds(&relay, 1).await;
+    let rows = |kind: &str, key: &str, from: i64, to: i64| {
+        format!(
+            "insert into outbox (aggregate_type, aggregate_id, event_type, payload) \
+             select '{kind}', '{key}', 'T', json_build_object('key', '{key}', 'n', n) \
+             from generate_series({from}, {to}) n"
+        )
+    };
+    let writer = stage.client().await;
+    writer.batch_execute(&rows("bad", "never", 1, 1)).await.expect("a row");
+    stage.sql(&rows("good", "many", 1, 10_000)).await;
+    stage.asked(&[&["resume"], &STREAM[..]].concat()).await.data();
+    let written = std::cell::Cell::new(1);
+    let never_rests = async {
+        loop {
+            let next = written.get() + 1;
+            writer.batch_execute(&rows("bad", "never", next, next)).await.expect("a row");
+            written.set(next);
+        }
+    };
+    tokio::select! {
+        () = never_rests => {}
+        () = stage.reaches("events.good", 10_010) => {}
+    }
+    stage.reaches("events.bad", written.get() + 10).await;
+    for stream in ["events.good", "events.bad"] {
+        check_numbered(&stage.entries(stream).await);
     }
 }
 

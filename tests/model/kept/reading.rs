@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use outflow::relay::kept::pieces::{Next, Piece, Pieces};
+use outflow::relay::kept::pieces::{Next, Piece, Pieces, UpToNow};
 use outflow::relay::kept::position::{Extent, Position, Target};
 use outflow::relay::kept::snapshot::Snapshot;
 
@@ -31,7 +31,7 @@ impl State {
         for stream in &left_out {
             pieces.part(stream);
         }
-        self.step_through(m, pieces, |pieces| pieces.turns(&left_out), bounds)
+        self.step_through(m, pieces, |pieces| pieces.turns(&left_out), (&left_out, bounds))
     }
 
     /// `KeptOutbox::take_of`: one row of a parked stream, by which it is tried.
@@ -46,7 +46,7 @@ impl State {
         let mut pieces = Pieces::clone(&member.pieces);
         pieces.part(stream);
         let one = Bounds { limit: 1, ..*bounds };
-        self.step_through(m, pieces, |pieces| pieces.turns_of(stream), &one)
+        self.step_through(m, pieces, |pieces| pieces.turns_of(stream), (&[], &one))
     }
 
     /// These turns, until there are rows.
@@ -55,10 +55,10 @@ impl State {
         m: usize,
         mut pieces: Pieces,
         turns: impl Fn(&Pieces) -> Vec<Next>,
-        bounds: &Bounds,
+        (left_out, bounds): (&[String], &Bounds),
     ) -> Option<()> {
-        let mut turn = 0;
-        while let Some(next) = turns(&pieces).get(turn).cloned() {
+        let mut looked = UpToNow::default();
+        while let Some(next) = looked.next(&pieces, turns(&pieces)) {
             let piece = pieces.all()[next.index].clone();
             let snapshot = self.postgres.snapshot(bounds);
             let (rows, full) = self.postgres.read(&piece, &next, &snapshot, bounds);
@@ -71,7 +71,6 @@ impl State {
             if !self.postgres.is_durable() && !bounds.is(Mutant::NotFlushed) {
                 let has_target = next.target.is_some() || piece.position.target.is_some();
                 if rows.is_empty() && !has_target {
-                    turn += 1;
                     continue;
                 }
                 self.postgres.flush();
@@ -84,8 +83,9 @@ impl State {
                 self.claim(m, passage, pieces);
                 return Some(());
             }
-            // One that was merged is gone from the list.
-            turn += usize::from(pieces.all().len() >= before.all().len());
+            for stream in left_out {
+                pieces.part(stream);
+            }
         }
         let member = &mut self.members[m];
         if *member.pieces == pieces {

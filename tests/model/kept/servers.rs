@@ -38,8 +38,8 @@ impl State {
         Some(())
     }
 
-    /// There is no position in Redis that goes with what is in its streams then; `on_loss` says from
-    /// where to go on.
+    /// There is no position in Redis that goes with what is in its streams then; `on_loss` says
+    /// from where to go on.
     fn forget_streams(&mut self) {
         let rows = self.redis.streams.iter().flatten();
         self.past.forgotten |= rows.fold(0, |rows, row| rows | 1 << row);

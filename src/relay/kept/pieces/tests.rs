@@ -3,9 +3,14 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::relay::kept::position::Target;
 
 fn at(xmax: u64) -> Position {
     Position::behind(Snapshot::parse(&format!("{xmax}:{xmax}:")).expect("a snapshot"), 0)
+}
+
+fn target(xmax: u64) -> Target {
+    Target { snapshot: at(xmax).seen, mark: 0 }
 }
 
 fn piece_of(slots: i64, stream: Option<&str>, xmax: u64) -> Piece {
@@ -122,6 +127,66 @@ fn a_stream_that_is_parted_where_the_others_are_has_no_target() {
     assert_eq!(pieces.turns_of("a")[0].target, None);
     pieces.move_to(0, at(12));
     assert_eq!(pieces.turns_of("a")[0].target.as_ref().map(Snapshot::xmax), Some(12));
+}
+
+/// Else a stream that always has rows would leave no turn to the others.
+#[test]
+fn a_stream_goes_where_the_others_are_going_and_no_farther() {
+    let mid = |goal| Position { target: Some(target(goal)), ..at(5) };
+    let mut pieces = Pieces::whole(at(5));
+    pieces.part("a");
+    pieces.move_to(0, mid(9));
+    let of = |pieces: &Pieces| -> Vec<(usize, Option<u64>)> {
+        let turn = |next: Next| (next.index, next.target.as_ref().map(Snapshot::xmax));
+        pieces.turns(&[]).into_iter().map(turn).collect()
+    };
+    assert_eq!(of(&pieces), [(1, Some(9)), (0, None)]);
+    pieces.move_to(1, at(9));
+    pieces.tidy();
+    assert_eq!(of(&pieces), [(0, None)], "it waits for the others");
+    pieces.move_to(1, at(12));
+    assert_eq!(of(&pieces), [(0, None), (1, None)], "the others come first");
+    pieces.move_to(0, at(9));
+    assert_eq!(of(&pieces), [(0, None), (1, None)]);
+    pieces.move_to(0, mid(15));
+    assert_eq!(of(&pieces), [(1, Some(15)), (0, None)]);
+}
+
+#[test]
+fn a_look_reads_each_piece_up_to_now_and_once() {
+    let mut pieces = Pieces::whole(Position { target: Some(target(9)), ..at(5) });
+    pieces.part("a");
+    pieces.move_to(1, at(5));
+    let (mut read, mut now, mut turns) = (UpToNow::default(), 20, Vec::new());
+    while let Some(next) = read.next(&pieces, pieces.turns(&[])) {
+        let goal = pieces.all()[next.index].position.target.as_ref().map(|own| &own.snapshot);
+        let to = goal.or(next.target.as_ref()).map_or(now, Snapshot::xmax);
+        turns.push((pieces.all()[next.index].stream.clone(), to));
+        pieces.move_to(next.index, at(to));
+        pieces.tidy();
+        now += 1;
+    }
+    let stream = Some("a".to_owned());
+    assert_eq!(turns, [(stream, 9), (None, 9), (None, 22)]);
+    assert_eq!(pieces, Pieces::whole(at(22)));
+}
+
+/// Merged in the look that leaves it out, it would be read with the others.
+#[test]
+fn a_look_does_not_come_to_a_stream_that_it_leaves_out() {
+    let left_out = ["a".to_owned()];
+    let mut pieces = Pieces::whole(at(5));
+    pieces.part("a");
+    let (mut read, mut turns) = (UpToNow::default(), Vec::new());
+    while let Some(next) = read.next(&pieces, pieces.turns(&left_out)) {
+        // No transaction since.
+        pieces.move_to(next.index, at(5));
+        pieces.tidy();
+        assert_eq!(pieces, Pieces::whole(at(5)));
+        pieces.part("a");
+        turns.push(next);
+    }
+    assert_eq!(turns, [Next { index: 0, target: None, except: left_out.to_vec() }]);
 }
 
 /// Rows that are inserted meanwhile move the hint, so that two reads seldom have the same one.

@@ -10,6 +10,7 @@ use crate::relay::outbox::lease::{Lease, roll_back, roll_back_and_close};
 use crate::relay::outbox::pg_outbox::PgOutbox;
 use crate::relay::outbox::refusal::{Failed, ask_for, within};
 use crate::relay::outbox::state::locked;
+use crate::relay::outbox::turn::{REMEDY, Turn};
 use crate::relay::outbox::{First, OutboxError};
 
 impl PgOutbox {
@@ -41,9 +42,10 @@ impl PgOutbox {
         stream: &str,
     ) -> Result<Result<First<PgClaim>, String>, OutboxError> {
         let client = Lease::new(self.connection().await?);
+        let turn = self.turn(&client, stream).await;
         let words = match self.look(&client, &[], true, Some(stream)).await {
             Ok(Looked::Rows(batch, _)) if batch.events.is_empty() => {
-                return self.unclaimed(client, stream).await.map(Ok);
+                return self.unclaimed(client, &turn).await.map(Ok);
             }
             Ok(Looked::Rows(batch, _)) => {
                 let claim = within(self.hold(client, batch, None)).await?;
@@ -79,14 +81,12 @@ impl PgOutbox {
 
     /// What it means that there was no row to claim: one that somebody has locked was skipped, and
     /// one that is held back was left out. Looks once more, for any row, in the same transaction.
-    async fn unclaimed(&self, client: Lease, stream: &str) -> Result<First<PgClaim>, OutboxError> {
-        let (slots, limit) = {
-            let state = locked(&self.state);
-            (state.slots(), state.patience.answer_limit())
-        };
-        let none = None::<Vec<String>>;
+    async fn unclaimed(&self, client: Lease, turn: &Turn) -> Result<First<PgClaim>, OutboxError> {
+        let slots = locked(&self.state).slots();
+        let (none, stream) = (None::<Vec<String>>, turn.of.as_str());
         let params: [&(dyn ToSql + Sync); 7] =
             [&BEGINNING, &none, &slots, &none, &none, &1_i64, &stream];
+        let limit = turn.patience.answer_limit();
         let list = client.query(&self.table.sql.one.list, &params).map_err(Failed::from);
         match ask_for(limit, list).await {
             Ok(rows) => {
@@ -94,8 +94,11 @@ impl PgOutbox {
                 Ok(if rows.is_empty() { First::Nothing } else { First::Later })
             }
             Err(failed) => {
-                failed.said()?;
+                let said = failed.said()?;
                 within(roll_back_and_close(client)).await?;
+                if self.cut_off(turn, Some(&said)) {
+                    self.tell_cut_off(turn, REMEDY);
+                }
                 Ok(First::Later)
             }
         }

@@ -13,7 +13,7 @@ use super::read::{Bounds, Looked, Read};
 use super::reading::Shared;
 use crate::relay::encode::Entries;
 use crate::relay::event::{Batch, Passage};
-use crate::relay::kept::pieces::{Next, Piece, Pieces};
+use crate::relay::kept::pieces::{Next, Piece, Pieces, UpToNow};
 use crate::relay::kept::position::{Extent, Position};
 use crate::relay::kept::snapshot::Snapshot;
 use crate::relay::outbox::{Claim, First, OutboxError, SetAside};
@@ -59,23 +59,20 @@ impl KeptOutbox {
     /// Reads the next rows, but for those of these streams.
     pub(super) async fn take(&self, left_out: &[String]) -> Result<Option<KeptClaim>, OutboxError> {
         self.unbury().await?;
+        // What is passed by in the next batch must be somewhere else by then.
+        let part = |pieces: &mut Pieces| left_out.iter().for_each(|stream| pieces.part(stream));
         let (mut pieces, epoch) = self.shared.reading(|reading| {
             let mut pieces = reading.pieces.clone();
-            // What is passed by in the next batch must be somewhere else by then.
-            for stream in left_out {
-                pieces.part(stream);
-            }
+            part(&mut pieces);
             (pieces, reading.epoch)
         });
-        let mut turn = 0;
-        while let Some(next) = pieces.turns(left_out).get(turn).cloned() {
-            let before = pieces.clone();
-            match self.step((&mut pieces, epoch), &next, None).await? {
-                Some(claim) => return Ok(self.go_on(epoch, claim)),
-                // One that was merged is gone from the list.
-                None if pieces.all().len() < before.all().len() => {}
-                None => turn += 1,
+        let mut read = UpToNow::default();
+        while let Some(next) = read.next(&pieces, pieces.turns(left_out)) {
+            if let Some(claim) = self.step((&mut pieces, epoch), &next, None).await? {
+                return Ok(self.go_on(epoch, claim));
             }
+            // A stream that is to wait may have been merged: the next turn would read it.
+            part(&mut pieces);
         }
         let wait = self.shared.reading(|reading| {
             reading.moves_to(epoch, &pieces);
@@ -93,15 +90,10 @@ impl KeptOutbox {
             self.shared.reading(|reading| (reading.pieces.clone(), reading.epoch));
         // The journal may not know yet that it stays behind.
         pieces.part(stream);
-        let mut turn = 0;
-        while let Some(next) = pieces.turns_of(stream).get(turn).cloned() {
-            let before = pieces.all().len();
-            match self.step((&mut pieces, epoch), &next, Some(1)).await? {
-                Some(claim) => {
-                    return Ok(self.go_on(epoch, claim).map_or(First::Later, First::Claimed));
-                }
-                None if pieces.all().len() < before => {}
-                None => turn += 1,
+        let mut read = UpToNow::default();
+        while let Some(next) = read.next(&pieces, pieces.turns_of(stream)) {
+            if let Some(claim) = self.step((&mut pieces, epoch), &next, Some(1)).await? {
+                return Ok(self.go_on(epoch, claim).map_or(First::Later, First::Claimed));
             }
         }
         let is_current = self.shared.reading(|reading| reading.moves_to(epoch, &pieces));
