@@ -8,7 +8,7 @@ use super::postgres::STREAMS;
 use super::state::{Journal, Postgres, Row, Rows, State, Status};
 
 pub(crate) const NO_LOSS: &str =
-    "a committed row that the journal has passed is in its stream, or was when Redis was emptied";
+    "a committed row that the journal has passed is in its stream, unless on_loss left it out";
 pub(crate) const NO_DOUBLE: &str =
     "no row is in its stream twice, but what a Postgres that went back had not copied";
 pub(crate) const NO_PHANTOM: &str =

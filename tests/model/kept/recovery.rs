@@ -12,7 +12,8 @@ use outflow::relay::outbox::slots;
 use super::bounds::{Bounds, Fault, KEYS, Mutant};
 use super::postgres::SLOT;
 use super::state::{
-    At, Copied, Drawn, Fenced, Install, Journal, Kept, Member, Phase, Raised, Script, State,
+    At, Copied, Drawn, Fenced, Install, Journal, Kept, Member, Phase, Postgres, Raised, Row,
+    Script, State,
 };
 
 impl State {
@@ -91,7 +92,7 @@ impl State {
             Happened::RedisWentBack | Happened::JournalIsGone => !self.past.redis_back,
             Happened::PostgresWentBack(_) => !self.past.postgres_back,
         };
-        if self.redis.install(&install, bounds) {
+        if self.run_install(&install, bounds) {
             let (install, history) = (Arc::new(install), Arc::new(start.history));
             self.members[m].phase = Phase::Installed(fenced, install, history);
         } else {
@@ -130,7 +131,7 @@ impl State {
                 self.run_raise(known, drawn, bounds);
             }
             (Some(Script::Install(install)), _) => {
-                self.redis.install(&install, bounds);
+                self.run_install(&install, bounds);
             }
             (None, Phase::Installed(fenced, install, history)) if self.holds_fence(m) => {
                 if !late {
@@ -173,7 +174,7 @@ impl State {
                 self.run_raise(known, drawn, bounds);
             }
             Script::Install(install) => {
-                self.redis.install(&install, bounds);
+                self.run_install(&install, bounds);
             }
         }
         Some(())
@@ -197,8 +198,15 @@ impl State {
             nonce,
             pieces: Arc::new(pieces),
         });
+        let is_gone = start.happened == Happened::JournalIsGone;
+        let passed = |row: &&Row| {
+            let copies = copies.iter().map(|copy| &*copy.pieces);
+            is_gone && Postgres::have_passed(copies, **row, bounds)
+        };
+        let forgotten = self.postgres.committed().filter(passed);
+        let forgets = forgotten.fold(0, |rows, row| rows | 1 << row.number);
         let (raised, server) = (raised.drawn, fenced.timeline);
-        let install = Install { generation, raised, server, kept: kept.collect() };
+        let install = Install { generation, raised, server, forgets, kept: kept.collect() };
         Some((install, start))
     }
 
@@ -249,6 +257,14 @@ impl State {
         let raised = self.redis.raise(known, drawn, bounds);
         self.prune_late(bounds);
         raised
+    }
+
+    fn run_install(&mut self, install: &Install, bounds: &Bounds) -> bool {
+        let installed = self.redis.install(install, bounds);
+        if installed {
+            self.past.forgotten |= install.forgets;
+        }
+        installed
     }
 
     fn commit_recovery(&mut self, fenced: &Fenced, install: &Install, history: Arc<History>) {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::bounds::{Bounds, Fault};
-use super::state::{At, Journal, Phase, Postgres, Redis, State};
+use super::state::{At, Phase, Postgres, Redis, State};
 
 impl State {
     /// Redis may come back to this state.
@@ -18,10 +18,6 @@ impl State {
     pub(crate) fn restore_redis(&mut self) -> Option<()> {
         let saved = self.redis_saved.take().filter(|saved| **saved != self.redis)?;
         self.spend(Fault::RedisBack)?;
-        let has_pieces = |journal: &Journal| !journal.kept.is_empty();
-        if !saved.journal.as_ref().is_some_and(has_pieces) {
-            self.forget_streams();
-        }
         self.redis = Redis::clone(&saved);
         self.past.redis_back = true;
         self.past.returns += 1;
@@ -31,18 +27,10 @@ impl State {
     pub(crate) fn empty_redis(&mut self) -> Option<()> {
         self.redis.journal.as_ref()?;
         self.spend(Fault::RedisEmpty)?;
-        self.forget_streams();
         self.redis = Redis::default();
         self.past.redis_back = true;
         self.past.returns += 1;
         Some(())
-    }
-
-    /// There is no position in Redis that goes with what is in its streams then; `on_loss` says
-    /// from where to go on.
-    fn forget_streams(&mut self) {
-        let rows = self.redis.streams.iter().flatten();
-        self.past.forgotten |= rows.fold(0, |rows, row| rows | 1 << row);
     }
 
     /// Postgres may come back to this state: a backup, or what a standby has.

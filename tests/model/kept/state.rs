@@ -35,7 +35,8 @@ pub(crate) struct State {
 pub(crate) struct Past {
     /// How often a server came back in another state. With the generation it makes a nonce.
     pub(crate) returns: u8,
-    /// Rows that were in a stream when Redis came back empty.
+    /// Rows that a copy had passed when there was no position in Redis, and `on_loss` said to go on
+    /// from the copy.
     pub(crate) forgotten: Rows,
     /// Rows that may be in a stream twice, because Postgres came back.
     pub(crate) again: Rows,
@@ -181,6 +182,8 @@ pub(crate) struct Install {
     pub(crate) generation: u8,
     pub(crate) raised: Drawn,
     pub(crate) server: u8,
+    /// What `on_loss` leaves out.
+    pub(crate) forgets: Rows,
     pub(crate) kept: Vec<Kept>,
 }
 
