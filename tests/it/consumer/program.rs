@@ -248,7 +248,9 @@ async fn a_dead_consumers_entry_is_taken_over_and_a_live_ones_is_not() {
     let (mut signs, mut idle_before) = (0, 0);
     let alive = async || {
         let (owner, idle, attempts) = scene.first_pending().await.expect("the entry");
-        assert_eq!((owner.as_str(), attempts), ("one", 1));
+        assert_eq!(owner, "one");
+        // A wait for a lock that takes five seconds is given up, and does not count.
+        assert!(attempts <= 1, "{attempts}");
         signs += i32::from(idle < idle_before);
         idle_before = idle;
         signs >= 4
