@@ -101,13 +101,15 @@ impl<O: Outbox, S: Sink> Relay<O, S> {
                     // Nothing is known of the stream. The others do not wait for it.
                     First::Later => {
                         let pause = self.parked().later(&stream, Instant::now());
-                        tracing::debug!(
-                            outbox = self.name,
-                            stream,
-                            ?pause,
-                            "no event of the parked stream can be claimed now: probing it again \
-                                after the pause"
-                        );
+                        if let Some(pause) = pause {
+                            tracing::debug!(
+                                outbox = self.name,
+                                stream,
+                                ?pause,
+                                "no event of the parked stream can be claimed now: probing it \
+                                    again after the pause"
+                            );
+                        }
                     }
                 }
             }

@@ -138,13 +138,6 @@ pub enum First<C> {
     Nothing,
 }
 
-impl<C> From<Option<C>> for First<C> {
-    /// Where nothing is set aside.
-    fn from(claim: Option<C>) -> Self {
-        claim.map_or(Self::Nothing, Self::Claimed)
-    }
-}
-
 /// What a recovery finds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Assignment {

@@ -204,10 +204,18 @@ impl Scene {
     }
 
     pub(crate) async fn until_somebody_waits(&self) {
+        self.until_a_wait_is_younger_than("1h").await;
+    }
+
+    /// The consumer gives a wait up after five seconds, and its attempt then does not count.
+    pub(crate) async fn until_a_wait_is_younger_than(&self, age: &str) {
         let other = session(&self.postgres).await;
-        let sql = "select 1 from pg_stat_activity where wait_event_type = 'Lock' and \
-            application_name = 'order-consumer'";
-        let waits = async || !other.query(sql, &[]).await.expect("an answer").is_empty();
+        let sql = format!(
+            "select 1 from pg_stat_activity where wait_event_type = 'Lock' and \
+            application_name = 'order-consumer' and \
+            clock_timestamp() - query_start < interval '{age}'"
+        );
+        let waits = async || !other.query(&sql, &[]).await.expect("an answer").is_empty();
         eventually(LIMIT, "the handler to wait for the lock", waits).await.expect("in time");
     }
 }

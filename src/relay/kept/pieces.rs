@@ -40,13 +40,13 @@ pub struct Next {
     pub except: Vec<String>,
 }
 
-/// Pieces of which one look has found nothing, as of now.
+/// The pieces that one look has read up to now, and has found nothing in.
 #[derive(Debug, Default)]
 pub struct UpToNow(Vec<(i64, Option<String>)>);
 
 impl UpToNow {
-    /// The first of these turns whose piece is not among them; it is from here on, if it is read up
-    /// to now.
+    /// The first of these turns whose piece this look has not read up to now yet. If it has no
+    /// target, it counts as read from here on.
     pub fn next(&mut self, pieces: &Pieces, turns: Vec<Next>) -> Option<Next> {
         let name = |next: &Next| {
             let piece = &pieces.0[next.index];
@@ -63,7 +63,7 @@ impl UpToNow {
 /// Where a piece is, measured by where the piece around it is going.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
-    /// Or on its way there.
+    /// It has to come as far, or is on its way there.
     Behind,
     /// It waits to be merged.
     There,

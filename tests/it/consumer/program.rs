@@ -243,6 +243,9 @@ async fn a_dead_consumers_entry_is_taken_over_and_a_live_ones_is_not() {
     scene.lock("a").await;
     scene.reserve("a", 10).await;
     scene.until_somebody_waits().await;
+    // Counted before the handler begins, so that one that kills its consumer uses up its attempts.
+    let (owner, _, attempts) = scene.first_pending().await.expect("the entry");
+    assert_eq!((owner.as_str(), attempts), ("one", 1));
     let two = scene.ready("two", &["--claim-idle", "3s"]).await;
     // Four signs of life take longer than claim_idle; the other one looks twice in that time.
     let (mut signs, mut idle_before) = (0, 0);
@@ -258,6 +261,7 @@ async fn a_dead_consumers_entry_is_taken_over_and_a_live_ones_is_not() {
     eventually(LIMIT, "four signs of life", alive).await.expect("in time");
     assert_eq!(two.metric("reclaimed_total").await, Some(0.0));
 
+    scene.until_a_wait_is_younger_than("2s").await;
     one.program.kill();
     scene.db.batch_execute("commit").await.expect("an unlock");
     scene.until_reserved("a", 11).await;

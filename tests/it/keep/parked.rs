@@ -63,9 +63,9 @@ async fn a_key_of_another_type_parks_only_itself() {
     }
 }
 
-/// A recovery goes back to what the journal knows, and that is not that the stream stays behind.
-/// The probe that came first behind it looked at no rows, and the stream was as any other again,
-/// until it refused the next batch.
+/// After a recovery the member goes on from the journal, which did not know that the stream had
+/// stayed behind. The next probe looked at no rows and let go of the stream, which then refused the
+/// next batch.
 #[tokio::test]
 async fn a_stream_is_still_parked_behind_an_outage() {
     for layout in LAYOUTS {

@@ -49,7 +49,7 @@ impl PgOutbox {
             }
             Ok(Looked::Rows(batch, _)) => {
                 let claim = within(self.hold(client, batch, None)).await?;
-                return Ok(Ok(First::from(claim)));
+                return Ok(Ok(claim.map_or(First::Later, First::Claimed)));
             }
             Ok(Looked::TooLarge(_)) => {
                 within(roll_back(client)).await?;
